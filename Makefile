@@ -1,0 +1,36 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DAGSTER_HOME := $(CURDIR)
+# The tests and the demo set what they need; a shell's own settings are for `make ui` and one's own runs.
+export PYTHONWARNINGS := ignore::dagster.BetaWarning
+
+.PHONY: demo test test-all lint ui clean install
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: install ## simulate a small fan platform and run the whole graph over it
+	$(BIN)/wemart demo
+
+test: install ## the test suite, but for the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: install ## every test
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: install ## Dagster's UI on the demo lake
+	$(BIN)/wemart ui
+
+clean:
+	rm -rf $(VENV) .wemart .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,47 @@
+"""Which tables there are: every mart and contract that a module of the package declares.
+
+A new table is one new file; nothing here is edited for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from types import ModuleType
+
+import wemart_assets.marts
+import wemart_assets.sources.contracts
+from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.sources.contract import Contract
+
+
+def _modules(package: ModuleType) -> list[ModuleType]:
+    names = sorted(m.name for m in pkgutil.walk_packages(package.__path__, f"{package.__name__}."))
+    return [importlib.import_module(name) for name in names]
+
+
+@cache
+def marts() -> dict[str, Mart]:
+    """All mart tables by full name."""
+    found = {}
+    for module in _modules(wemart_assets.marts):
+        for value in vars(module).values():
+            if isinstance(value, Mart) and value.function.__module__ == module.__name__:
+                found[value.table.full_name] = value
+    return found
+
+
+@cache
+def groups() -> dict[str, str]:
+    """The domain (the folder) of each mart table, by full name."""
+    return {name: declared.function.__module__.split(".")[-2] for name, declared in marts().items()}
+
+
+@cache
+def contracts() -> dict[str, Contract]:
+    """All source contracts by full name, but for those whose table is a mart of ours."""
+    found: dict[str, Contract] = {}
+    for module in _modules(wemart_assets.sources.contracts):
+        found |= {v.full_name: v for v in vars(module).values() if isinstance(v, Contract)}
+    return found

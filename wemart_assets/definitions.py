@@ -1,0 +1,49 @@
+"""The doorbell: settings in, Dagster definitions out."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import dagster as dg
+
+from wemart_assets import catalog
+from wemart_assets.automation.jobs import jobs_and_schedules
+from wemart_assets.automation.landing_sensor import landing_sensor
+from wemart_assets.lake.duckdb_engine import DuckDBEngine
+from wemart_assets.lake.mart_asset import Clock, mart_asset
+from wemart_assets.partitions import daily
+from wemart_assets.settings import Settings, load_settings
+from wemart_assets.sources.external import external_asset, external_tables
+from wemart_assets.sources.landing import landings
+from wemart_assets.sources.source_asset import source_asset
+
+
+def utc_now() -> dt.datetime:
+    """The clock of a run; the only one that a table sees, as `run_timestamp`."""
+    return dt.datetime.now(dt.UTC)
+
+
+def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
+    """All tables, jobs, schedules and sensors under these settings; tests call it with others."""
+    partitions = daily(settings.timezone, settings.first_day)
+    shared = settings.for_tables()
+    marts, groups = catalog.marts(), catalog.groups()
+    sources, externals = landings(settings, catalog.contracts()), external_tables(settings, catalog.contracts())
+    assets: list[Any] = [source_asset(s, "sources", partitions, shared, clock) for s in sources.values()]
+    assets += [external_asset(catalog.contracts()[name], "sources", partitions) for name in externals]
+    assets += [mart_asset(declared, groups[name], partitions, shared, clock) for name, declared in marts.items()]
+    jobs, schedules = jobs_and_schedules(partitions)
+    engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill, externals)
+    return dg.Definitions(
+        assets=assets,
+        jobs=jobs,
+        schedules=schedules,
+        sensors=[landing_sensor(sources, externals, marts, partitions)],
+        resources={"engine": engine},
+        # A step's own process would cost seconds of imports, and on Spark a session.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs(load_settings())

@@ -1,0 +1,159 @@
+"""The audit: pandera judges staged rows, and what is broken is told with a few rows of it.
+
+Runs on what was staged, never on the lazy expression: each check would compute the whole query again. pandera checks
+names, order and types of the columns and runs every rule and law as a check that gives one boolean; on its own it
+would fetch a verdict for every row of the table to the driver, and on Spark number the rows in a single task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pandera.ibis as pa
+from pandera.api.checks import Check
+from pandera.errors import SchemaErrorReason, SchemaErrors
+
+from wemart_assets.lake.engine import Staged
+from wemart_assets.lake.errors import DeclarationError
+from wemart_assets.lake.inject import call
+from wemart_assets.lake.table import Rule, Severity, Table, data_type
+
+SCHEMA = "schema"
+KNOWN = "not_null"
+GRAIN = "grain_is_unique"
+ROWS = "has_rows"
+EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class CheckSpec:
+    """A check as people see it: a name, what it demands, how severe it is."""
+
+    name: str
+    words: str
+    severity: Severity
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check on one run: how many rows break it, on which days, and a few of them."""
+
+    check: CheckSpec
+    bad_rows: int = 0
+    bad_days: Mapping[str, int] | None = None
+    examples: tuple[Mapping[str, Any], ...] = ()
+    detail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.bad_rows == 0 and not self.detail
+
+
+def checks_of(table: Table) -> list[CheckSpec]:
+    """Every check of a table, in the order in which they run."""
+    built_in = [CheckSpec(SCHEMA, "the columns have the declared names, order and types", Severity.ERROR)]
+    if known := [c.name for c in table.columns if not c.nullable]:
+        built_in.append(CheckSpec(KNOWN, f"never NULL: {', '.join(known)}", Severity.ERROR))
+    if table.grain:
+        built_in.append(CheckSpec(GRAIN, f"one row for each ({', '.join(table.grain)})", Severity.ERROR))
+    declared = [CheckSpec(r.name, r.words, r.severity) for r in (*table.value_rules(), *table.rules)]
+    declared += [CheckSpec(law.name, law.words, law.severity) for law in table.laws]
+    return [*built_in, *declared, CheckSpec(ROWS, "each day has rows", Severity.WARN)]
+
+
+def audit(
+    staged: Staged, published: Callable[[], ir.Table], inputs: Mapping[str, ir.Table], settings: Mapping[str, Any]
+) -> list[Finding]:
+    """What the checks find in staged rows; one finding for each of `checks_of(table)`.
+
+    `published` reads the table's partitions outside this run; it is called only if a law asks for them.
+    """
+    table = staged.table
+    arguments = {**inputs, **settings, "staged": staged.rows, "table": table, "days": staged.days}
+    broken: dict[str, Callable[[ir.Table], ir.Table]] = {}
+    if any(not c.nullable for c in table.columns):
+        broken[KNOWN] = lambda rows: rows.filter(_any_null(rows, table))
+    if table.grain:
+        broken[GRAIN] = lambda rows: _repeated(rows, table)
+    for rule in (*table.value_rules(), *table.rules):
+        broken[rule.name] = lambda rows, rule=rule: _breaking(rows, rule, arguments)  # type: ignore[misc]
+    for law in table.laws:
+        broken[law.name] = lambda rows, law=law: call(law.broken, arguments, lazy={"published": published})  # type: ignore[misc]
+
+    failed, schema_problems = _judge(staged.rows, table, broken)
+    specs = {spec.name: spec for spec in checks_of(table)}
+    findings = []
+    for name, spec in specs.items():
+        if name == SCHEMA:
+            findings.append(Finding(spec, detail="; ".join(schema_problems)))
+        elif name == ROWS:
+            empty = {day: 0 for day in staged.days if staged.count(day) == 0}
+            findings.append(Finding(spec, bad_days=empty, detail=f"no rows on {', '.join(empty)}" if empty else ""))
+        elif name in failed:
+            findings.append(_describe(spec, broken[name](staged.rows), table))
+        else:
+            findings.append(Finding(spec))
+    return findings
+
+
+def _judge(
+    rows: ir.Table, table: Table, broken: Mapping[str, Callable[[ir.Table], ir.Table]]
+) -> tuple[set[str], list[str]]:
+    """Names of the broken rules, and what is wrong with the columns."""
+    schema = pa.DataFrameSchema(
+        # What is unknown is judged by one query (KNOWN), not by one for each column.
+        {c.name: pa.Column(data_type(c.type), nullable=True) for c in table.columns},
+        checks=[
+            Check(lambda data, breaking=breaking: breaking(data.table).count() == 0, name=name)
+            for name, breaking in broken.items()
+        ],
+        strict=True,
+        ordered=True,
+    )
+    try:
+        schema.validate(rows, lazy=True)
+    except SchemaErrors as errors:
+        failed, problems = set(), []
+        for error in errors.schema_errors:
+            if error.reason_code is SchemaErrorReason.CHECK_ERROR:
+                # pandera counts a crash of a check as a failure of the data; it is a bug of the rule.
+                raise DeclarationError(f"{table.full_name}: rule '{error.check.name}' cannot run: {error}") from error
+            if error.reason_code is SchemaErrorReason.DATAFRAME_CHECK:
+                failed.add(error.check.name)
+            else:
+                problems.append(str(error))
+        return failed, problems
+    return set(), []
+
+
+def _describe(spec: CheckSpec, broken: ir.Table, table: Table) -> Finding:
+    if table.day_column not in broken.columns:
+        raise DeclarationError(
+            f"{table.full_name}: law '{spec.name}' returns {broken.columns}, without the day column {table.day_column}"
+        )
+    days = broken.group_by(table.day_column).aggregate(bad=ibis._.count()).to_pyarrow().to_pylist()
+    by_day = {str(d[table.day_column]): d["bad"] for d in days}
+    examples = broken.limit(EXAMPLES).to_pyarrow().to_pylist()
+    return Finding(spec, sum(by_day.values()), dict(sorted(by_day.items())), tuple(examples))
+
+
+def _any_null(rows: ir.Table, table: Table) -> ir.BooleanValue:
+    unknown: ir.BooleanValue = ibis.literal(False)
+    for c in table.columns:
+        if not c.nullable:
+            unknown = unknown | rows[c.name].isnull()
+    return unknown
+
+
+def _repeated(rows: ir.Table, table: Table) -> ir.Table:
+    # The grain is that of one day; GROUP BY takes NULLs as equal, as the grain does.
+    key = dict.fromkeys((*table.grain, table.day_column))
+    return rows.group_by(*key).aggregate(rows=ibis._.count()).filter(ibis._.rows > 1)
+
+
+def _breaking(rows: ir.Table, rule: Rule, arguments: Mapping[str, Any]) -> ir.Table:
+    return rows.filter(~call(rule.holds, arguments, first=rows).fill_null(False))

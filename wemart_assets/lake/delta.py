@@ -1,0 +1,240 @@
+"""The Delta log: which files make up a table, and the commit that replaces the partitions of a run.
+
+delta-rs alone lets two first publications of one day both land and checks no added file against the overwritten
+partitions. So each commit carries an application transaction for every day that it replaces, which makes two writers
+of one day conflict, and what is committed is compared with the run's days here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from wemart_assets.lake.engine import Baseline, DataFile
+from wemart_assets.lake.errors import PublishConflict, UnreadableTable
+from wemart_assets.lake.table import Table
+
+COMMIT_ATTEMPTS = 20
+COMMIT_METADATA = "wemart.days"
+# Features that change how a reader has to read data files; others only concern writers or the log.
+UNREADABLE_FEATURES = {"columnMapping", "deletionVectors"}
+
+
+def transaction_id(day: str) -> str:
+    """Name of the application transaction that guards a day of a table."""
+    return f"wemart/{day}"
+
+
+class DeltaLake:
+    """The tables under one folder, `<lake>/<database>/<table>`."""
+
+    def __init__(self, lake: Path) -> None:
+        self.lake = lake
+
+    def location(self, table: Table) -> Path:
+        return self.lake / table.database / table.name
+
+    def open(self, table: Table) -> DeltaTable | None:
+        """The table's log, or None where nothing was ever published.
+
+        Raises:
+            UnreadableTable: its data files cannot be read as they are.
+        """
+        return open_delta(self.location(table), table.full_name)
+
+    def files(self, table: Table, days: Sequence[str] | None = None) -> list[DataFile]:
+        """Active files of `days`, of all days if not given."""
+        log = self.open(table)
+        return [] if log is None else _files(log, table, days)
+
+    def published(self, table: Table, days: Sequence[str]) -> set[str]:
+        """Those of `days` that a commit has published: with rows, or empty.
+
+        An empty day has no file; its application transaction tells that it was published. A commit by Spark cannot
+        carry one for each day and names its days in the commit's metadata instead.
+        """
+        log = self.open(table)
+        if log is None:
+            return set()
+        found = {f.partition[table.day_column] for f in _files(log, table, days)} & set(days)
+        found |= {day for day in set(days) - found if log.transaction_version(transaction_id(day)) is not None}
+        if set(days) - found:
+            for commit in log.history():
+                found |= set(json.loads(commit.get(COMMIT_METADATA, "[]"))) & set(days)
+        return {day for day in found if day is not None}
+
+    def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
+        """What the partitions are now, for `commit` to notice another writer."""
+        log = self.open(table)
+        return Baseline(frozenset(), (None,) * len(days)) if log is None else _baseline(log, table, days)
+
+    def commit(self, table: Table, days: Sequence[str], files: Sequence[DataFile], baseline: Baseline) -> int:
+        """Replace exactly the partitions of `days` by `files`; the new Delta version.
+
+        A lost race against a writer of other days is repeated with the same files.
+
+        Raises:
+            PublishConflict: another writer published one of `days` since `baseline`.
+        """
+        foreign = sorted({str(f.partition[table.day_column]) for f in files} - set(days))
+        if foreign:
+            raise AssertionError(f"{table.full_name}: staged files of {foreign} in a run of {list(days)}")
+        self._create(table)
+        adds: list[AddAction | RemoveAction] = [_add_action(self.location(table), f) for f in files]
+        for _ in range(COMMIT_ATTEMPTS):
+            log = DeltaTable(self.location(table))
+            if _baseline(log, table, days) != baseline:
+                raise PublishConflict(
+                    f"{table.full_name}: another run published one of {_span(days)} while this run was computing it; "
+                    "nothing of this run was published. Run the partition again if its inputs are newer."
+                )
+            evolve(log, table)
+            transactions = [
+                Transaction(transaction_id(day), (version or 0) + 1)
+                for day, version in zip(days, baseline.transactions, strict=True)
+            ]
+            try:
+                log.create_write_transaction(
+                    adds,
+                    mode="overwrite",
+                    schema=log.schema(),
+                    partition_by=list(table.partition_by),
+                    partition_filters=[(table.day_column, "in", list(days))],
+                    commit_properties=CommitProperties(
+                        custom_metadata={COMMIT_METADATA: json.dumps(list(days))}, app_transactions=transactions
+                    ),
+                )
+            except CommitFailedError:
+                time.sleep(random.uniform(0.01, 0.1))
+                continue
+            return DeltaTable(self.location(table)).version()
+        raise PublishConflict(
+            f"{table.full_name}: {COMMIT_ATTEMPTS} commits of {_span(days)} lost the race against other writers; "
+            "run it again when fewer runs publish this table."
+        )
+
+    def _create(self, table: Table) -> None:
+        location = self.location(table)
+        if DeltaTable.is_deltatable(str(location)):
+            return
+        location.mkdir(parents=True, exist_ok=True)
+        try:
+            DeltaTable.create(
+                location,
+                table.arrow_schema,
+                mode="ignore",
+                partition_by=list(table.partition_by),
+                name=table.full_name,
+                description=table.words,
+            )
+        except DeltaError:
+            # Another first publication created it in between. If that is not so, opening it will say why.
+            if not DeltaTable.is_deltatable(str(location)):
+                raise
+
+
+def open_delta(location: Path, name: str) -> DeltaTable | None:
+    """The log at a folder, or None where there is no Delta table.
+
+    Raises:
+        UnreadableTable: rows are deleted by vectors or columns are renamed in the log, which the native read of
+            Parquet files would not see.
+    """
+    try:
+        log = DeltaTable(location)
+    except TableNotFoundError:
+        return None
+    protocol = log.protocol()
+    features = UNREADABLE_FEATURES & set(protocol.reader_features or ())
+    if "deletionVectors" in features and pa.table(log.deletion_vectors()).num_rows == 0:
+        features.remove("deletionVectors")
+    if log.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
+        features.add("columnMapping")
+    if features:
+        raise UnreadableTable(
+            f"{name}: the Delta table at {location} uses {' and '.join(sorted(features))}, which is not read here. "
+            "Rewrite it without (REORG TABLE ... APPLY (PURGE), or a copy) and run again."
+        )
+    return log
+
+
+def partition_values(log: DeltaTable) -> list[tuple[str, dict[str, str | None], int, int]]:
+    """(path, partition values as text, rows, bytes) of each active file."""
+    columns = log.metadata().partition_columns
+    found = []
+    for action in pa.table(log.get_add_actions(flatten=True)).to_pylist():
+        values = {c: action[f"partition.{c}"] for c in columns}
+        found.append(
+            (
+                unquote(action["path"]),
+                {c: None if v is None else str(v) for c, v in values.items()},
+                action["num_records"] or 0,
+                action["size_bytes"],
+            )
+        )
+    return found
+
+
+def evolve(log: DeltaTable, table: Table) -> None:
+    """Add the columns that the table's declaration has and its log does not know yet; old rows have NULL there.
+
+    Raises:
+        UnreadableTable: a column's type differs from the declaration, or the storage partitions do.
+    """
+    stored = {f.name: f for f in log.schema().fields}
+    declared = {f.name: f for f in Schema.from_arrow(table.arrow_schema).fields}
+    changed = [
+        f"{name} is {stored[name].type} and is declared {f.type}"
+        for name, f in declared.items()
+        if name in stored and stored[name].type != f.type
+    ]
+    if changed or tuple(log.metadata().partition_columns) != table.partition_by:
+        raise UnreadableTable(
+            f"{table.full_name}: the published table does not fit its declaration "
+            f"({'; '.join(changed) or 'other partition columns'}). Move {log.table_uri} aside and run its days again."
+        )
+    added = [f for name, f in declared.items() if name not in stored]
+    if added:
+        log.alter.add_columns(added)
+        log.update_incremental()
+
+
+def _files(log: DeltaTable, table: Table, days: Sequence[str] | None) -> list[DataFile]:
+    wanted = None if days is None else set(days)
+    return [
+        DataFile(path, values, rows, size)
+        for path, values, rows, size in partition_values(log)
+        if wanted is None or values[table.day_column] in wanted
+    ]
+
+
+def _baseline(log: DeltaTable, table: Table, days: Sequence[str]) -> Baseline:
+    return Baseline(
+        frozenset(f.path for f in _files(log, table, days)),
+        tuple(log.transaction_version(transaction_id(day)) for day in days),
+    )
+
+
+def _add_action(location: Path, file: DataFile) -> AddAction:
+    return AddAction(
+        path=file.path,
+        size=file.bytes,
+        partition_values=file.partition,
+        modification_time=int(os.stat(location / file.path).st_mtime * 1000),
+        data_change=True,
+        stats=file.stats,
+    )
+
+
+def _span(days: Sequence[str]) -> str:
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"

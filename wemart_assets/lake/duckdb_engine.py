@@ -1,0 +1,351 @@
+"""DuckDB as the lake's engine: an in-memory database for each step, Parquet by `COPY`, commits by delta-rs."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.expr.types as ir
+from dagster_duckdb import DuckDBResource
+from deltalake import DeltaTable
+from ibis.backends.duckdb import Backend
+
+from wemart_assets.lake.delta import DeltaLake, open_delta, partition_values
+from wemart_assets.lake.engine import Baseline, DataFile, ExternalTable, FileFormat, FileKind, Staged
+from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableTable, WemartError
+from wemart_assets.lake.functions import DUCKDB_MACROS
+from wemart_assets.lake.table import RUN_TIMESTAMP, Table
+
+DUCKDB_TYPES = {"string": "VARCHAR", "timestamp": "TIMESTAMPTZ", "double": "DOUBLE"}
+DELTA_TYPES = {
+    "byte": "TINYINT",
+    "short": "SMALLINT",
+    "integer": "INTEGER",
+    "long": "BIGINT",
+    "float": "FLOAT",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "string": "VARCHAR",
+    "binary": "BLOB",
+    "date": "DATE",
+    "timestamp": "TIMESTAMPTZ",
+    "timestamp_ntz": "TIMESTAMP",
+}
+# Longer strings cost more in the log than skipping files by them can save.
+LONGEST_STRING_STATISTIC = 64
+
+
+class DuckDBEngine:
+    """Opens an in-memory DuckDB for each step; nothing passes between steps but the lake.
+
+    `memory_limit`, `threads` (all cores if None) and the `spill` folder are those of one step.
+    """
+
+    def __init__(
+        self,
+        lake: Path,
+        memory_limit: str,
+        threads: int | None,
+        spill: Path,
+        externals: Mapping[str, ExternalTable] | None = None,
+    ) -> None:
+        self.lake = DeltaLake(lake.absolute())
+        self.externals = externals or {}
+        config: dict[str, Any] = {
+            "memory_limit": memory_limit,
+            "temp_directory": str(spill.absolute()),
+            # Rows of a table have no order; keeping one costs memory in COPY.
+            "preserve_insertion_order": False,
+        }
+        if threads is not None:
+            config["threads"] = threads
+        self.duckdb = DuckDBResource(database=":memory:", connection_config=config)
+
+    @contextmanager
+    def connect(self) -> Iterator[DuckDBSession]:
+        with self.duckdb.get_connection() as connection:
+            yield DuckDBSession(connection, self.lake, self.externals)
+
+
+class DuckDBSession:
+    """One connection, with the lake's functions defined."""
+
+    engine = "duckdb"
+    failures = (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException)
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, lake: DeltaLake, externals: Mapping[str, ExternalTable]
+    ) -> None:
+        self.lake = lake
+        self.externals = externals
+        self.raw = connection
+        self.raw.execute("set timezone = 'UTC'")
+        for macro in DUCKDB_MACROS:
+            self.raw.execute(macro)
+        self.ibis: Backend = ibis.duckdb.from_connection(connection)
+
+    def published(self, table: Table, days: Sequence[str]) -> set[str]:
+        if (external := self.externals.get(table.full_name)) is None:
+            return self.lake.published(table, days)
+        if external.day is None:
+            return set(days)
+        found = self._external(table, external, days).select(table.day_column).distinct()
+        return {row[table.day_column] for row in found.to_pyarrow().to_pylist()}
+
+    def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
+        return self.lake.baseline(table, days)
+
+    def read(self, table: Table, days: Sequence[str] | None = None) -> ir.Table:
+        if (external := self.externals.get(table.full_name)) is not None:
+            return self._external(table, external, days)
+        return self._view(table, self.lake.files(table, days))
+
+    def file_columns(self, path: str, form: FileFormat) -> list[str]:
+        reader = _reader([path], form)
+        with _landing_errors(path):
+            if form.kind is FileKind.JSONL:
+                keys = f"select distinct unnest(json_keys(json)) from {reader}"
+                return sorted(name for (name,) in self.raw.execute(keys).fetchall())
+            described = self.raw.execute(f"describe select * from {reader}").fetchall()
+        return [name for name, *_ in described if name != "_file"]
+
+    def scan(
+        self, paths: Sequence[str], form: FileFormat, columns: Sequence[str], expressions: Mapping[str, str]
+    ) -> ir.Table:
+        if form.kind is FileKind.JSONL:
+            fields = [f"json_extract_string(json, {_text(_json_path(c))}) as {_name(c)}" for c in columns]
+            raw = "json::varchar"
+        else:
+            fields = [f"landed.{_name(c)}" for c in columns]
+            # The path is no part of the row: a row reads the same wherever its file lies.
+            raw = """json_merge_patch(to_json(landed), '{"_file": null}')::varchar"""
+        rows = f"select {', '.join([*fields, f'{raw} as _raw', '_file'])} from {_reader(paths, form)} as landed"
+        values = [f"{sql} as {_name(c)}" for c, sql in expressions.items()]
+        with _landing_errors(", ".join(paths[:3])):
+            return self._named_view(f"select {', '.join([*values, '_raw', '_file'])} from ({rows})")
+
+    def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
+        location = self.lake.location(table)
+        try:
+            location.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WemartError(
+                f"{table.full_name}: the lake folder {location} cannot be written ({error.strerror}). "
+                "Point WEMART_LAKE at a folder that this user can write."
+            ) from error
+        run = f"{uuid.uuid4().hex}"
+        partitions = ", ".join(map(_name, table.partition_by))
+        query = self.ibis.compile(table.conform(rows))
+        written = self.raw.execute(
+            f"copy ({query}) to {_text(str(location))} (format parquet, compression zstd, partition_by ({partitions}),"
+            f" filename_pattern '{run}-{{i}}', overwrite_or_ignore, return_stats)"
+        ).fetchall()
+        files = tuple(
+            DataFile(
+                path=os.path.relpath(path, location),
+                partition={c: keys[c] for c in table.partition_by},
+                rows=count,
+                bytes=size,
+                stats=_statistics(table, count, statistics),
+            )
+            for path, count, size, _footer, statistics, keys in written
+        )
+        staged = Staged(table, tuple(days), self._view(table, files), files, baseline)
+        foreign = sorted({str(f.partition[table.day_column]) for f in files} - set(days))
+        if foreign:
+            self.discard(staged)
+            raise WemartError(
+                f"{table.full_name}: the function returned rows of {', '.join(foreign)} in a run of "
+                f"{days[0]} to {days[-1]}; a run publishes its own days only. Filter the result to the run's days."
+            )
+        return staged
+
+    def publish(self, staged: Staged) -> int:
+        try:
+            return self.lake.commit(staged.table, staged.days, staged.files, staged.baseline)
+        except PublishConflict:
+            self.discard(staged)
+            raise
+
+    def discard(self, staged: Staged) -> None:
+        for file in staged.files:
+            (self.lake.location(staged.table) / file.path).unlink(missing_ok=True)
+
+    def _view(self, table: Table, files: Sequence[DataFile]) -> ir.Table:
+        columns = {c.name: duckdb_type(c.type) for c in table.columns}
+        partitions = {name: columns[name] for name in table.partition_by}
+        location = self.lake.location(table)
+        return self._named_view(
+            select_files(columns, partitions, [(str(location / f.path), f.partition) for f in files], table.full_name)
+        )
+
+    def _external(self, table: Table, external: ExternalTable, days: Sequence[str] | None) -> ir.Table:
+        log = open_delta(external.location, table.full_name)
+        if log is None:
+            raise UnreadableTable(
+                f"{table.full_name}: sources.yaml says that it is the Delta table at {external.location}, where there "
+                "is none. Correct the path, or have it written first."
+            )
+        columns = delta_columns(log)
+        partitions = {name: columns[name] for name in log.metadata().partition_columns}
+        wanted = None if days is None or external.day not in partitions else set(days)
+        files = [
+            (str(external.location / path), values)
+            for path, values, _rows, _size in partition_values(log)
+            if wanted is None or values[str(external.day)] in wanted
+        ]
+        values = []
+        for c in table.columns:
+            sql = external.expressions.get(c.name, _name(c.name))
+            if c.name in (table.day_column, RUN_TIMESTAMP.name):
+                continue
+            if c.name not in external.expressions and c.name not in columns:
+                raise UnreadableTable(
+                    f"{table.full_name}: the Delta table at {external.location} lacks the column {c.name} ({c.type}); "
+                    f"it has {', '.join(columns)}. Map it in sources.yaml."
+                )
+            values.append(f"cast({sql} as {duckdb_type(c.type)}) as {_name(c.name)}")
+        if external.day is not None:
+            values.append(f"cast({_name(external.day)} as varchar) as {_name(table.day_column)}")
+        rows = self._named_view(
+            f"select {', '.join(values)} from ({select_files(columns, partitions, files, table.full_name)})"
+        )
+        if external.day is None and external.derived_day is not None:
+            rows = rows.mutate(**{table.day_column: external.derived_day(rows)})
+        elif external.day is None:
+            rows = rows.mutate(**{table.day_column: ibis.array([ibis.literal(day) for day in days or []]).unnest()})
+        if days is not None:
+            rows = rows.filter(rows[table.day_column].isin(list(days)))
+        return table.conform(rows.mutate(run_timestamp=ibis.null(table.schema["run_timestamp"](nullable=True))))
+
+    def _named_view(self, query: str) -> ir.Table:
+        name = f"rows_{uuid.uuid4().hex}"
+        self.raw.execute(f"create temp view {name} as {query}")
+        return self.ibis.table(name, database=("temp", "main"))
+
+
+def duckdb_type(name: str) -> str:
+    """DuckDB's name of a Spark SQL type."""
+    return DUCKDB_TYPES.get(name, name.upper())
+
+
+def delta_columns(log: DeltaTable) -> dict[str, str]:
+    """DuckDB's types of a Delta table's columns; nested ones are left out."""
+    found = {}
+    for field in log.schema().fields:
+        kind = str(getattr(field.type, "type", ""))
+        if kind.startswith("decimal") or kind in DELTA_TYPES:
+            found[field.name] = DELTA_TYPES.get(kind, kind.upper())
+    return found
+
+
+def select_files(
+    columns: dict[str, str],
+    partitions: dict[str, str],
+    files: Sequence[tuple[str, Any]],
+    name: str,
+) -> str:
+    """SQL that reads the data files of a Delta table natively, columns typed as given.
+
+    Partition values are the log's: DuckDB takes them from the paths, so each path has to say the same. A file that
+    lacks a column was written before the column was added and has NULL there.
+
+    Raises:
+        UnreadableTable: a path does not carry its partition values.
+    """
+    for path, values in files:
+        stated = "/".join(f"{c}={values[c]}" for c in partitions)
+        if partitions and f"/{stated}/" not in path:
+            raise UnreadableTable(
+                f"{name}: the data file {path} does not lie under {stated}/, so its partition values cannot be "
+                "taken from its path. Rewrite the table with Hive-style folders and run again."
+            )
+    typed = ", ".join(f"null::{kind} as {_name(c)}" for c, kind in columns.items())
+    empty = f"select {typed} where false"
+    if not files:
+        return empty
+    hive = ", ".join(f"{_name(c)}: {kind}" for c, kind in partitions.items())
+    paths = ", ".join(_text(path) for path, _ in files)
+    options = f"union_by_name = true, hive_partitioning = {bool(partitions)}"
+    if partitions:
+        options += f", hive_types = {{{hive}}}, hive_types_autocast = false"
+    selected = ", ".join(f"cast({_name(c)} as {kind}) as {_name(c)}" for c, kind in columns.items())
+    return f"select {selected} from ({empty} union all by name select * from read_parquet([{paths}], {options}))"
+
+
+def _reader(paths: Sequence[str], form: FileFormat) -> str:
+    files = f"[{', '.join(map(_text, paths))}]"
+    if form.kind is FileKind.PARQUET:
+        return f"read_parquet({files}, filename = '_file', hive_partitioning = false, union_by_name = true)"
+    if form.kind is FileKind.JSONL:
+        return f"read_ndjson_objects({files}, filename = '_file', hive_partitioning = false)"
+    options = f"delim = {_text(form.delimiter)}, all_varchar = true, filename = '_file', hive_partitioning = false"
+    options += f", header = {not form.names}, quote = '\"', escape = '\"', union_by_name = true"
+    if form.names:
+        names = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in form.names)
+        options += f", columns = {{{names}}}"
+    if form.null is not None:
+        options += f", nullstr = {_text(form.null)}"
+    return f"read_csv({files}, {options})"
+
+
+@contextmanager
+def _landing_errors(paths: str) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        raise LandingError(f"landing file {paths} cannot be read: {str(error).strip().splitlines()[0]}") from error
+
+
+def _statistics(table: Table, rows: int, by_column: dict[str, dict[str, str]]) -> str:
+    """Delta's file statistics, of the types whose text in DuckDB's footer has one plain meaning."""
+    kinds = {c.name: c.type for c in table.columns}
+    least: dict[str, Any] = {}
+    greatest: dict[str, Any] = {}
+    nulls: dict[str, int] = {}
+    for quoted, found in by_column.items():
+        name = quoted.strip('"')
+        if "null_count" in found:
+            nulls[name] = int(found["null_count"])
+        if "min" not in found or "max" not in found:
+            continue
+        low, high = _statistic(kinds[name], found["min"], up=False), _statistic(kinds[name], found["max"], up=True)
+        if low is not None and high is not None:
+            least[name], greatest[name] = low, high
+    return json.dumps({"numRecords": rows, "minValues": least, "maxValues": greatest, "nullCount": nulls})
+
+
+def _statistic(kind: str, text: str, up: bool) -> str | int | None:
+    if kind in ("tinyint", "int", "bigint"):
+        return int(text)
+    if kind == "date":
+        return date.fromisoformat(text).isoformat()
+    if kind == "timestamp":
+        # Delta keeps milliseconds: round outwards, so that no row lies outside of what is said.
+        instant = datetime.fromisoformat(text)
+        rest = instant.microsecond % 1000
+        instant += timedelta(microseconds=(1000 - rest) if up and rest else -rest)
+        return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"
+    if kind == "string" and len(text) <= LONGEST_STRING_STATISTIC:
+        return text
+    return None
+
+
+def _json_path(column: str) -> str:
+    return '$."' + column.replace('"', '\\"') + '"'
+
+
+def _name(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _text(literal: str) -> str:
+    return "'" + literal.replace("'", "''") + "'"

@@ -1,0 +1,146 @@
+"""The engine's contract: read published tables and landing files, stage, publish.
+
+A mart's function never sees an engine. What differs between DuckDB and Spark lives behind these two protocols; what a
+commit is lives in `delta.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.table import Table
+
+
+class FileKind(StrEnum):
+    """How rows lie in a landing file."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """How landing files of one kind are read. `names` are the columns of a CSV without a header."""
+
+    kind: FileKind
+    delimiter: str = ","
+    null: str | None = None
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One Parquet file of a table: path below the table's folder, partition values, rows, bytes, Delta statistics."""
+
+    path: str
+    partition: Mapping[str, str | None]
+    rows: int
+    bytes: int
+    stats: str = "{}"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a table's partitions were when a run began to compute them: how another writer is noticed."""
+
+    files: frozenset[str]
+    transactions: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Computed rows of one run in storage that no reader sees; `rows` reads them for the audit."""
+
+    table: Table
+    days: tuple[str, ...]
+    rows: ir.Table
+    files: tuple[DataFile, ...]
+    baseline: Baseline
+
+    def count(self, day: str) -> int:
+        """Rows staged for the day."""
+        return sum(f.rows for f in self.files if f.partition[self.table.day_column] == day)
+
+    def size(self, day: str) -> int:
+        """Bytes staged for the day."""
+        return sum(f.bytes for f in self.files if f.partition[self.table.day_column] == day)
+
+
+@dataclass(frozen=True)
+class ExternalTable:
+    """A Delta table that someone else writes and that is read in place of one of ours.
+
+    Attributes:
+        location: its folder.
+        day: its column of business days, None where there is none.
+        expressions: SQL over its columns by column of ours; others are read under their own names.
+        derived_day: how the day follows from a row, where `day` is None; without either, rows are those of every day.
+    """
+
+    location: Path
+    day: str | None = None
+    expressions: Mapping[str, str] = field(default_factory=dict)
+    derived_day: Callable[[ir.Table], ir.Value] | None = None
+
+
+class Session(Protocol):
+    """One step's connection to an engine."""
+
+    engine: str
+    failures: tuple[type[Exception], ...]
+    """What the engine raises where the bytes of a file are not what they should be."""
+
+    def published(self, table: Table, days: Sequence[str]) -> set[str]:
+        """Those of `days` that have been published, empty ones included."""
+
+    def read(self, table: Table, days: Sequence[str] | None = None) -> ir.Table:
+        """The published rows of `days` (of all days if not given), with the table's columns."""
+
+    def file_columns(self, path: str, form: FileFormat) -> list[str]:
+        """Names of a landing file's columns.
+
+        Raises:
+            LandingError: the file cannot be read.
+        """
+
+    def scan(
+        self, paths: Sequence[str], form: FileFormat, columns: Sequence[str], expressions: Mapping[str, str]
+    ) -> ir.Table:
+        """Rows of landing files: `expressions` (SQL over `columns`, which all files have) under their names.
+
+        Beside them `_file` (the path) and `_raw` (the row as it came, as JSON). Text formats are text throughout.
+
+        Raises:
+            LandingError: a file cannot be read, or an expression does not fit its columns.
+        """
+
+    def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
+        """Compute `rows` once, into storage that no reader sees."""
+
+    def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
+        """What the partitions are now; taken before a run reads its inputs."""
+
+    def publish(self, staged: Staged) -> int:
+        """Replace exactly the staged days in one commit; the published Delta version.
+
+        Raises:
+            PublishConflict: another run published one of the days since the baseline was taken.
+        """
+
+    def discard(self, staged: Staged) -> None:
+        """Remove what was staged."""
+
+
+class Engine(Protocol):
+    """Opens sessions; a Dagster resource."""
+
+    def connect(self) -> AbstractContextManager[Session]:
+        """A session for one step."""

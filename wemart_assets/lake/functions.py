@@ -1,0 +1,128 @@
+"""Functions that ibis lacks or gets wrong: one name and one meaning on both engines.
+
+They carry Spark's own names, so Spark runs them as built-ins; the DuckDB engine defines macros of these names
+(`DUCKDB_MACROS`). What ibis does well on both engines has no place here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import ibis
+import ibis.expr.datatypes as types
+import ibis.expr.types as ir
+
+INSTANT = types.Timestamp(timezone="UTC", scale=6)
+LOCAL_TIME = types.Timestamp(scale=6)
+
+DUCKDB_MACROS = (
+    "create or replace temp macro timestamp_millis(ms) as make_timestamptz(ms * 1000)",
+    "create or replace temp macro unix_millis(ts) as epoch_ms(ts)",
+    # Floor, also before 1970: an integer division alone would truncate towards zero.
+    "create or replace temp macro unix_seconds(ts) as"
+    " (epoch_us(ts) - ((epoch_us(ts) % 1000000) + 1000000) % 1000000) // 1000000",
+    "create or replace temp macro from_utc_timestamp(ts, zone) as timezone(zone, ts)",
+    "create or replace temp macro get_json_object(doc, path) as"
+    " case when json_valid(doc) then json_extract_string(doc, path) end",
+    # Spark infers a struct from an example document; DuckDB takes the same document as the structure.
+    "create or replace temp macro schema_of_json(example) as example",
+    "create or replace temp macro from_json(doc, structure) as"
+    " case when json_valid(doc) then json_transform(doc, structure) end",
+)
+
+
+@ibis.udf.scalar.builtin(signature=((types.int64,), INSTANT))
+def timestamp_millis(ms):  # type: ignore[no-untyped-def]
+    """Instant of a number of milliseconds since the epoch."""
+
+
+@ibis.udf.scalar.builtin(signature=((INSTANT,), types.int64))
+def unix_millis(ts):  # type: ignore[no-untyped-def]
+    """Whole milliseconds since the epoch."""
+
+
+@ibis.udf.scalar.builtin(signature=((INSTANT,), types.int64))
+def unix_seconds(ts):  # type: ignore[no-untyped-def]
+    """Whole seconds since the epoch, rounded down."""
+
+
+@ibis.udf.scalar.builtin(signature=((INSTANT, types.string), LOCAL_TIME))
+def from_utc_timestamp(ts, zone):  # type: ignore[no-untyped-def]
+    """What a clock on the wall shows in `zone` at the instant."""
+
+
+@ibis.udf.scalar.builtin(signature=((types.string, types.string), types.string))
+def get_json_object(doc, path):  # type: ignore[no-untyped-def]
+    """The value at `path` as text, NULL where the document is no JSON or has none."""
+
+
+@ibis.udf.scalar.builtin(signature=((types.string,), types.string))
+def schema_of_json(example):  # type: ignore[no-untyped-def]
+    """The structure of an example document, as `from_json` takes it."""
+
+
+@cache
+def _json_reader(fields: tuple[Any, ...]) -> tuple[Any, str]:
+    def structure(of: tuple[Any, ...]) -> tuple[types.Struct, dict[str, Any]]:
+        kinds: dict[str, types.DataType] = {}
+        example: dict[str, Any] = {}
+        for item in of:
+            if isinstance(item, str):
+                kinds[item], example[item] = types.string, "VARCHAR"
+            else:
+                kinds[item[0]], example[item[0]] = structure(item[1])
+        return types.Struct(kinds), example
+
+    kind, example = structure(fields)
+    reader = ibis.udf.scalar.builtin(lambda doc, like: None, name="from_json", signature=((types.string,) * 2, kind))
+    return reader, json.dumps(example)
+
+
+def json_fields(doc: ir.StringValue, fields: Sequence[str], nested: Mapping[str, Sequence[str]]) -> ir.StructValue:
+    """The document's named fields as text, in one parse; `nested` names the fields of sub-objects.
+
+    Values that are not strings appear as their JSON text. NULL where the document is no JSON.
+    """
+    reader, example = _json_reader((*fields, *((name, tuple(of)) for name, of in nested.items())))
+    return reader(doc, schema_of_json(ibis.literal(example)))
+
+
+def business_date(instant: ir.TimestampValue, timezone: str) -> ir.DateValue:
+    """The calendar day in `timezone` that the instant lies in."""
+    return from_utc_timestamp(instant, timezone).date()
+
+
+def business_day(instant: ir.TimestampValue, timezone: str) -> ir.StringValue:
+    """`business_date` as `YYYY-MM-DD`, as partitions are named."""
+    return business_date(instant, timezone).cast("string")
+
+
+@cache
+def repeats(timezone: str) -> tuple[int, ...]:
+    """By how many seconds the zone's clocks have ever been set back (one hour for most that have summer time)."""
+    zone, backs, day = ZoneInfo(timezone), set(), dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    before = day.astimezone(zone).utcoffset()
+    while day.year < 2100:
+        day += dt.timedelta(days=1)
+        offset = day.astimezone(zone).utcoffset()
+        if before is not None and offset is not None and offset < before:
+            backs.add(int((before - offset).total_seconds()))
+        before = offset
+    return tuple(sorted(backs))
+
+
+def in_repeated_time(instant: ir.TimestampValue, timezone: str) -> ir.BooleanValue:
+    """Whether the clocks of `timezone` have shown the instant's local time once before.
+
+    Asked of the clock itself, because engines differ in which of the two passes a local time is taken for.
+    """
+    again: ir.BooleanValue = ibis.literal(False)
+    for seconds in repeats(timezone):
+        earlier = instant - ibis.interval(seconds=seconds)
+        again = again | (from_utc_timestamp(earlier, timezone) == from_utc_timestamp(instant, timezone))
+    return again

@@ -1,0 +1,282 @@
+"""A mart table as a Dagster asset: function + table + inputs.
+
+`@mart` declares; `mart_asset` turns the declaration into an asset when settings are known, so that importing a table
+reads no setting and a test calls its function with small tables.
+"""
+
+# No postponed annotations here: Dagster looks at the type of an asset's `context` as it is.
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import dagster as dg
+import ibis.expr.types as ir
+
+from wemart_assets.lake.audit import CheckSpec, Finding, checks_of
+from wemart_assets.lake.days import days_between, shift
+from wemart_assets.lake.engine import Engine, Session
+from wemart_assets.lake.errors import DeclarationError, MissingPartition, WemartError
+from wemart_assets.lake.inject import call, parameters
+from wemart_assets.lake.publication import Publication, RejectedByAudit, publish
+from wemart_assets.lake.table import Severity, Table
+
+Clock = Callable[[], dt.datetime]
+
+
+class HasTable(Protocol):
+    """What an input can name: a mart, or a source contract."""
+
+    @property
+    def table(self) -> Table: ...
+
+
+@dataclass(frozen=True)
+class Input:
+    """A table that a mart reads, and which of its days: from `first` to `last` days after the mart's own day."""
+
+    table: Table
+    first: int = 0
+    last: int = 0
+
+    def days(self, run: Sequence[str]) -> list[str]:
+        """The days of the input that a run of these days reads."""
+        offsets = range(self.first, self.last + 1)
+        return sorted({shift(day, offset) for day in run for offset in offsets})
+
+    def affected(self, day: str) -> list[str]:
+        """The days of the mart that read the input's `day`."""
+        return days_between(shift(day, -self.last), shift(day, -self.first))
+
+    def mapping(self) -> dg.PartitionMapping:
+        return dg.TimeWindowPartitionMapping(
+            start_offset=self.first, end_offset=self.last, allow_nonexistent_upstream_partitions=self.first < 0
+        )
+
+
+def same_day(of: HasTable) -> Input:
+    """The input's partition of the mart's own day."""
+    return Input(of.table)
+
+
+def day_before(of: HasTable) -> Input:
+    """The input's partition of the day before the mart's."""
+    return Input(of.table, -1, -1)
+
+
+def trailing(of: HasTable, days: int) -> Input:
+    """The input's partitions of the mart's day and the `days - 1` before it."""
+    return Input(of.table, 1 - days, 0)
+
+
+@dataclass(frozen=True)
+class Mart:
+    """A declared mart table. Calling it calls its function."""
+
+    table: Table
+    inputs: Mapping[str, Input]
+    function: Callable[..., ir.Table]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
+        return self.function(*args, **kwargs)
+
+
+def mart(table: Table, **inputs: Input) -> Callable[[Callable[..., ir.Table]], Mart]:
+    """Declare a mart table: the function's parameters are the inputs by name, and settings by name.
+
+    Raises:
+        DeclarationError: an input is no parameter of the function.
+    """
+
+    def declare(function: Callable[..., ir.Table]) -> Mart:
+        if unread := sorted(set(inputs) - set(parameters(function))):
+            raise DeclarationError(f"{table.full_name}: the inputs {unread} are no parameters of its function")
+        return Mart(table, inputs, function)
+
+    return declare
+
+
+def mart_asset(
+    declared: Mart, group: str, partitions: dg.DailyPartitionsDefinition, settings: Mapping[str, Any], clock: Clock
+) -> dg.AssetsDefinition:
+    """The Dagster asset of a mart table. Needs a resource `engine`."""
+    if unknown := sorted(set(parameters(declared.function)) - {*declared.inputs, *settings, "days"}):
+        raise DeclarationError(
+            f"{declared.table.full_name}: its function asks for {unknown}; there are the inputs "
+            f"{sorted(declared.inputs)} and the settings {sorted(settings)}"
+        )
+
+    def run(session: Session, days: Sequence[str], _log: Any) -> tuple[Publication, dict[str, Any]]:
+        first_day = str(settings["first_day"])
+
+        def compute() -> tuple[ir.Table, Mapping[str, ir.Table]]:
+            inputs = {
+                name: read_input(session, declared.table, given, days, first_day)
+                for name, given in declared.inputs.items()
+            }
+            return call(declared.function, {**settings, **inputs, "days": tuple(days)}), inputs
+
+        return publish(session, declared.table, days, compute, settings, clock()), {}
+
+    deps = [dg.AssetDep(i.table.key, partition_mapping=i.mapping()) for i in declared.inputs.values()]
+    keys = {name: i.table.key for name, i in declared.inputs.items()}
+    return table_asset(declared.table, group, partitions, run, deps=deps, inputs=keys)
+
+
+def read_input(session: Session, reader: Table, given: Input, days: Sequence[str], first_day: str) -> ir.Table:
+    """The input's rows of the days that a run of `days` reads.
+
+    Raises:
+        MissingPartition: one of them, not before the first day, was never published; says which to run.
+    """
+    wanted = [day for day in given.days(days) if day >= first_day]
+    missing = sorted(set(wanted) - session.published(given.table, wanted))
+    if missing:
+        raise MissingPartition(
+            f"{reader.full_name}: {days[0]} to {days[-1]} reads {given.table.full_name}, which has no partition "
+            f"{', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}. Run it first: dagster asset "
+            f"materialize -m wemart_assets.definitions --select 'key:\"{'/'.join(given.table.key)}\"' "
+            f"--partition {missing[0]}"
+        )
+    return session.read(given.table, wanted)
+
+
+Run = Callable[[Session, Sequence[str], Any], tuple[Publication, dict[str, Any]]]
+
+
+def table_asset(
+    table: Table,
+    group: str,
+    partitions: dg.DailyPartitionsDefinition,
+    run: Run,
+    deps: Sequence[dg.AssetDep] = (),
+    inputs: Mapping[str, Sequence[str]] | None = None,
+    kinds: frozenset[str] = frozenset({"ibis", "deltalake"}),
+) -> dg.AssetsDefinition:
+    """An asset whose partitions are published by `run`, with all that people see of a table in Dagster.
+
+    `run` publishes the days and returns what it published with further metadata; a range of days is one run.
+    """
+    key = dg.AssetKey(table.key)
+
+    @dg.asset(
+        key=key,
+        description=table.words,
+        group_name=group,
+        owners=[table.owner],
+        kinds=set(kinds),
+        tags=table.tags,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=list(deps),
+        check_specs=[
+            dg.AssetCheckSpec(spec.name, asset=key, description=f"[{spec.severity.value}] {spec.words}")
+            for spec in checks_of(table)
+        ],
+        metadata={
+            "dagster/column_schema": column_schema(table),
+            "dagster/table_name": table.full_name,
+            "grain": ", ".join(table.grain) or "none: equal rows are allowed",
+            "partitioned by": ", ".join(table.partition_by),
+        },
+        # A day is over at midnight of the business timezone and is expected by six in the morning.
+        freshness_policy=dg.FreshnessPolicy.cron(
+            deadline_cron="0 6 * * *", lower_bound_delta=dt.timedelta(hours=6), timezone=str(partitions.timezone)
+        ),
+        required_resource_keys={"engine"},
+    )
+    def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+        engine: Engine = context.resources.engine
+        days = sorted(context.partition_keys)
+        try:
+            with engine.connect() as session:
+                published, metadata = run(session, days, context.log)
+        except RejectedByAudit as rejected:
+            for finding in rejected.findings:
+                yield _check_result(key, finding)  # type: ignore[misc]
+            raise dg.Failure(str(rejected), allow_retries=False) from rejected
+        except WemartError as error:
+            raise dg.Failure(
+                str(error), metadata={"table": table.full_name, "days": f"{days[0]} to {days[-1]}"}
+            ) from error
+        for day in days:
+            context.add_asset_metadata(
+                {"dagster/partition_row_count": published.rows[day], "size_bytes": published.bytes[day]},
+                asset_key=key,
+                partition_key=day,
+            )
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata={
+                "delta_version": published.version,
+                "preview": dg.MetadataValue.md(preview(published.preview, table)),
+                "dagster/column_lineage": _lineage(published, inputs or {}),
+                **published.measures,
+                **metadata,
+            },
+            check_results=[_check_result(key, finding) for finding in published.findings],
+        )
+
+    return asset
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The table's columns as Dagster shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=c.name,
+                type=c.type,
+                description=c.words,
+                constraints=dg.TableColumnConstraints(nullable=c.nullable, other=[rule.words for rule in c.rules]),
+            )
+            for c in table.columns
+        ]
+    )
+
+
+def preview(rows: Sequence[Mapping[str, Any]], table: Table) -> str:
+    """A few rows as a Markdown table."""
+    if not rows:
+        return "no rows"
+    names = [c.name for c in table.columns]
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    for row in rows:
+        cells = ["" if row[name] is None else _cell(row[name]) for name in names]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    text = str(value).replace("|", "\\|").replace("\n", " ")
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _check_result(key: dg.AssetKey, finding: Finding) -> dg.AssetCheckResult:
+    spec: CheckSpec = finding.check
+    metadata: dict[str, Any] = {"bad rows": finding.bad_rows}
+    if finding.bad_days:
+        metadata["bad days"] = dg.MetadataValue.json(dict(finding.bad_days))
+    if finding.examples:
+        metadata["examples"] = dg.MetadataValue.json([{k: str(v) for k, v in row.items()} for row in finding.examples])
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=spec.name,
+        passed=finding.passed,
+        severity=dg.AssetCheckSeverity.ERROR if spec.severity is Severity.ERROR else dg.AssetCheckSeverity.WARN,
+        description=finding.detail or ("" if finding.passed else f"{finding.bad_rows} rows break it"),
+        metadata=metadata,
+    )
+
+
+def _lineage(published: Publication, inputs: Mapping[str, Sequence[str]]) -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        {
+            name: [
+                dg.TableColumnDep(asset_key=dg.AssetKey(inputs[table]), column_name=column)
+                for table, column in sorted(origins)
+                if table in inputs
+            ]
+            for name, origins in published.lineage.items()
+        }
+    )

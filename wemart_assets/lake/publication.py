@@ -1,0 +1,121 @@
+"""Stage, audit, publish: the three steps of every materialization, on every engine.
+
+If a rule of severity ERROR is broken, nothing is published and readers keep the partitions that they have. A run that
+dies at any instant leaves the table as it was: what it staged is in no log, is never read, and is vacuumed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.audit import Finding, audit
+from wemart_assets.lake.engine import Baseline, Session, Staged
+from wemart_assets.lake.errors import AuditFailed
+from wemart_assets.lake.inject import call
+from wemart_assets.lake.lineage import ColumnLineage, column_lineage
+from wemart_assets.lake.table import RUN_TIMESTAMP, Severity, Table, data_type
+
+PREVIEW_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What one run published: rows and bytes of each day, the Delta version, what the checks found."""
+
+    version: int
+    rows: Mapping[str, int]
+    bytes: Mapping[str, int]
+    findings: Sequence[Finding]
+    preview: Sequence[Mapping[str, Any]]
+    lineage: ColumnLineage
+    measures: Mapping[str, Any]
+
+
+class RejectedByAudit(AuditFailed):
+    """An audit failure with its findings, for those who show them."""
+
+    def __init__(self, message: str, findings: Sequence[Finding]) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
+def publish(
+    session: Session,
+    table: Table,
+    days: Sequence[str],
+    compute: Callable[[], tuple[ir.Table, Mapping[str, ir.Table]]],
+    settings: Mapping[str, Any],
+    now: dt.datetime,
+    before: Callable[[], object] = lambda: None,
+) -> Publication:
+    """Replace the partitions of `days` by what `compute` returns, if it passes the audit.
+
+    `compute` returns the rows and the inputs (by name) that laws and lineage speak of. It is called after the
+    table's present state was noted, so that a run that began earlier never overwrites one that began later. `before`
+    is called when the audit has passed, right before the commit.
+
+    Raises:
+        RejectedByAudit: a rule of severity ERROR is broken; the message names the rules, days and some rows.
+        PublishConflict: another run published one of the days meanwhile.
+    """
+    baseline = session.baseline(table, days)
+    rows, inputs = compute()
+    staged = stage(session, table, rows, days, baseline, now)
+    try:
+        findings = audit(staged, lambda: _published_outside(session, table, days), inputs, settings)
+        errors = [f for f in findings if not f.passed and f.check.severity is Severity.ERROR]
+        if errors:
+            raise RejectedByAudit(_explain(table, days, errors), findings)
+        preview = staged.rows.limit(PREVIEW_ROWS).to_pyarrow().to_pylist()
+        arguments = {**inputs, **settings, "staged": staged.rows}
+        measures = {m.name: call(m.value, arguments).to_pyarrow().as_py() for m in table.measures}
+        before()
+    except BaseException:
+        session.discard(staged)
+        raise
+    # From here on the files may be part of the table: a commit that is cut off leaves them alone.
+    version = session.publish(staged)
+    return Publication(
+        version,
+        {day: staged.count(day) for day in days},
+        {day: staged.size(day) for day in days},
+        findings,
+        preview,
+        column_lineage(rows, {rows.op(): name for name, rows in inputs.items()}),
+        measures,
+    )
+
+
+def stage(
+    session: Session, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline, now: dt.datetime
+) -> Staged:
+    """Compute `rows` into storage that no reader sees, with the run's clock as `run_timestamp`."""
+    clocked = rows.mutate(run_timestamp=ibis.literal(now, type=data_type(RUN_TIMESTAMP.type)))
+    return session.stage(table, clocked, days, baseline)
+
+
+def _published_outside(session: Session, table: Table, days: Sequence[str]) -> ir.Table:
+    published = session.read(table)
+    return published.filter(published[table.day_column].notin(list(days)))
+
+
+def _explain(table: Table, days: Sequence[str], errors: Sequence[Finding]) -> str:
+    lines = [
+        f"{table.full_name}: {days[0]}{'' if len(days) == 1 else f' to {days[-1]}'} was not published; readers keep "
+        "what they had. Broken rules:"
+    ]
+    for finding in errors:
+        where = ", ".join(f"{day} ({rows})" for day, rows in (finding.bad_days or {}).items())
+        lines.append(
+            f"  {finding.check.name} ({finding.check.words}): "
+            + (finding.detail or f"{finding.bad_rows} rows, by day: {where}")
+        )
+        lines += [f"    {dict(row)}" for row in finding.examples[:2]]
+    lines.append("Correct the input (or the rule) and run the partition again.")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Who was here, when, for how long, in which community: from server log lines to daily sessions."""

@@ -1,0 +1,405 @@
+"""`we_mart.wv_server_log_base`: every log line, with the session and the user that it belongs to."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.functions import (
+    business_day,
+    from_utc_timestamp,
+    get_json_object,
+    json_fields,
+    timestamp_millis,
+)
+from wemart_assets.lake.mart_asset import mart, same_day
+from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Law, Measure, Rule, Table, column
+from wemart_assets.marts.sessions.rules import session_id
+from wemart_assets.sources.contracts.service_log import weverse_server_log
+
+TV_OS = ("ANDTV", "APPLETV", "FIRETV", "TIZEN", "WEBOS")
+TV_CONSUMERS = ("TVAPP", "TVOSAPP")
+TOP_FIELDS = (
+    "gcc",
+    "language",
+    "consumer_id",
+    "provider_id",
+    "platform_id",
+    "wpf",
+    "os",
+    "method",
+    "request_body",
+)
+REQUEST_FIELDS = (
+    "communityId",
+    "postId",
+    "mediaType",
+    "mediaTime",
+    "videoId",
+    "videoSessionId",
+    "sectionType",
+    "isProduct",
+    "isHideFromArtist",
+    "isFcOnly",
+    "chatMsgCount",
+    "chatMsgList",
+)
+
+
+def _device(lines: ir.Table) -> ir.StringValue:
+    """Device of a line: the one that it names, `U_<user key>` for a TV app that names none, else NULL."""
+    named = lines.user_info_device_id.nullif("")
+    consumer = get_json_object(lines.params, "$.consumer_id")
+    consumer = consumer.fill_null(get_json_object(lines.params, "$._consumer_id"))
+    of_user = (consumer == "tvApp").ifelse("U_" + lines.user_info_user_key, ibis.null("string"))
+    # Only a line without a device has its params read for this.
+    return ibis.cases((named.notnull(), named), else_=of_user)
+
+
+def _counted_lines(lines: ir.Table) -> ir.Table:
+    lines = lines.mutate(user_info_device_id=_device(lines))
+    return lines.filter(lines.user_info_device_id.notnull())
+
+
+def _sessions(staged: ir.Table) -> ir.Table:
+    return staged.group_by("date_id", "user_info_device_id", "sess_seq").aggregate(
+        sess_start_dt=staged.sess_start_dt.min(),
+        latest_start=staged.sess_start_dt.max(),
+        sess_end_dt=staged.sess_end_dt.max(),
+        earliest_end=staged.sess_end_dt.min(),
+        first_line=staged.log_dt.min(),
+        last_line=staged.log_dt.max(),
+    )
+
+
+def _sessions_out_of_place(staged: ir.Table, session_gap_seconds: int) -> ir.Table:
+    sessions = _sessions(staged)
+    of_device = ibis.window(group_by=[sessions.date_id, sessions.user_info_device_id], order_by=[sessions.sess_seq])
+    placed = sessions.mutate(
+        place=ibis.row_number().over(of_device) + 1, silent_from=sessions.sess_end_dt.lag().over(of_device)
+    )
+    silence = ibis.interval(seconds=session_gap_seconds)
+    return placed.filter(
+        (placed.place != placed.sess_seq) | (placed.sess_start_dt <= placed.silent_from + silence).fill_null(False)
+    )
+
+
+def _sessions_of_other_length(staged: ir.Table) -> ir.Table:
+    found = _sessions(staged)
+    return found.filter(
+        (found.sess_start_dt != found.first_line)
+        | (found.latest_start != found.first_line)
+        | (found.sess_end_dt != found.last_line)
+        | (found.earliest_end != found.last_line)
+    )
+
+
+def _days_with_other_count(staged: ir.Table, lines: ir.Table) -> ir.Table:
+    published = staged.group_by("date_id").aggregate(published=ibis._.count())
+    counted = _counted_lines(lines).group_by("date_id").aggregate(logged=ibis._.count())
+    both = published.outer_join(counted, "date_id")
+    both = both.select(
+        date_id=ibis.coalesce(both.date_id, both.date_id_right),
+        published=both.published.fill_null(0),
+        logged=both.logged.fill_null(0),
+    )
+    return both.filter(both.published != both.logged)
+
+
+TABLE = Table(
+    database="we_mart",
+    name="wv_server_log_base",
+    words="One row a line of the service's log, with its session, its user and what it speaks of.",
+    partition_by=("date_id",),
+    columns=(
+        column("date_id", "string", "business day of the line", nullable=False),
+        column("hour", "string", "hour of the business day, 00 to 23", nullable=False),
+        column("log_dt", "timestamp", "instant of the line (UTC)", nullable=False),
+        column("user_info_user_key", "string", "the service's key of the user"),
+        column("sess_id", "string", "yyyyMMddHHmmssSSS of the session's start, |, device", nullable=False),
+        column("sess_seq", "bigint", "number of the session among the device's of the day, from 1", nullable=False),
+        column("sess_start_dt", "timestamp", "first line of the session (UTC)", nullable=False),
+        column("sess_end_dt", "timestamp", "last line of the session (UTC)", nullable=False),
+        column("user_sess_id", "string", "sess_id, | and the user where one is known", nullable=False),
+        column("user_sess_start_dt", "timestamp", "first line of the user in the session (UTC)", nullable=False),
+        column("user_sess_end_dt", "timestamp", "last line of the user in the session (UTC)", nullable=False),
+        column("user_info_id", "string", "Weverse user id that the line names"),
+        column("user_info_device_id", "string", "device (browser) id; U_<user key> for the TV app", nullable=False),
+        column("platform", "string", "TV, APP, PC or MWEB"),
+        column("os", "string", "operating system, upper case"),
+        column("app_ver", "string", "version x.y.z of the app"),
+        column("user_id_fill", "string", "user of the line: named, next in the session, or last before"),
+        column("user_info_status", "string", "account status that the line names"),
+        column("user_info_ip_address", "string", "address of the client"),
+        column("user_info_locale", "string", "locale of the client"),
+        column("user_info_country", "string", "country of the user"),
+        column("topic", "string", "topic of the line"),
+        column("method", "string", "HTTP method"),
+        column("gcc", "string", "country of the connection"),
+        column("language", "string", "language of the client"),
+        column("consumer_id", "string", "client product"),
+        column("provider_id", "string", "provider of the client"),
+        column("platform_id", "string", "platform that the client names"),
+        column("wpf", "string", "web platform: pc or mweb"),
+        column("is_join", "int", "1 where a community is joined", FLAG),
+        column("is_leave", "int", "1 where a community is left", FLAG),
+        column("post_id", "string", "post, <shard>-<number>"),
+        column("comm_id", "string", "community, 1 to 18 digits"),
+        column("notice_id", "string", "notice"),
+        column("body", "string", "request body"),
+        column("media_type", "string", "kind of the medium"),
+        column("media_time", "string", "place in the medium"),
+        column("video_id", "string", "video"),
+        column("video_session_id", "string", "session of the video player"),
+        column("section_type", "string", "section of the page"),
+        column("is_product", "string", "whether a product is shown"),
+        column("is_hide_from_artist", "string", "whether hidden from the artist"),
+        column("is_fc_only", "string", "whether for members only"),
+        column("chat_id", "string", "chat"),
+        column("chat_msg_count", "int", "messages in the chat request"),
+        column("chat_msg_list", "string", "messages of the chat request, JSON"),
+        column("url", "string", "address that was called"),
+        column("params", "string", "what the client sent, JSON"),
+        column("user_info_user_agent", "string", "user agent"),
+        RUN_TIMESTAMP,
+    ),
+    rules=(
+        Rule(
+            "day_of_line",
+            "date_id and hour are those of log_dt in the business timezone",
+            lambda t, timezone: (
+                (t.date_id == business_day(t.log_dt, timezone))
+                & (t.hour == from_utc_timestamp(t.log_dt, timezone).strftime("%H"))
+            ),
+        ),
+        Rule(
+            "line_in_session",
+            "a line lies inside its user session, which lies inside its session",
+            lambda t: (
+                t.log_dt.between(t.user_sess_start_dt, t.user_sess_end_dt)
+                & (t.sess_start_dt <= t.user_sess_start_dt)
+                & (t.user_sess_end_dt <= t.sess_end_dt)
+            ),
+        ),
+        Rule(
+            "session_id_formula",
+            "sess_id is made of sess_start_dt and the device, user_sess_id of sess_id and the user",
+            lambda t, timezone: (
+                (t.sess_id == session_id(t.sess_start_dt, t.user_info_device_id, timezone))
+                & (t.user_sess_id == t.sess_id + ("|" + t.user_id_fill).fill_null(""))
+            ),
+        ),
+        Rule(
+            "named_user_stays",
+            "a line that names a user belongs to that user",
+            lambda t: t.user_info_id.isnull() | (t.user_info_id == t.user_id_fill).fill_null(False),
+        ),
+    ),
+    laws=(
+        Law("lines_add_up", "each day has as many rows as its log has lines with a device", _days_with_other_count),
+        Law("session_bounds", "a session begins with its first line and ends with its last", _sessions_of_other_length),
+        Law(
+            "sessions_apart",
+            "a device's sessions of a day are numbered from 1 and lie more than the session gap apart",
+            _sessions_out_of_place,
+        ),
+    ),
+    measures=(Measure("lines without device", lambda lines: lines.count(where=_device(lines).isnull())),),
+)
+
+
+@mart(TABLE, lines=same_day(weverse_server_log))
+def wv_server_log_base(lines: ir.Table, timezone: str, session_gap_seconds: int) -> ir.Table:
+    """Each counted line of the log, once, with its session.
+
+    A session is the lines of one device on one business day, in time order; a new one starts where the silence since
+    the line before is strictly longer than `session_gap_seconds`.
+    """
+    lines = _counted_lines(lines)
+    gap = session_gap_seconds * 1000
+    lines = lines.mutate(
+        log_dt=timestamp_millis(lines.unix_log_timestamp),
+        user=lines.user_info_id.nullif(0),
+        # No two lines of a device within one bucket are further apart than the gap: a session is never split there.
+        bucket=(lines.unix_log_timestamp // gap).cast("int64"),
+    )
+    lines = _with_session(lines, _session_buckets(lines, gap, timezone))
+    lines = _with_user(lines)
+    lines = lines.mutate(user_sess_id=lines.sess_id + ("|" + lines.user_id_fill).fill_null(""))
+    return _with_client(_with_subject(_with_params(lines, timezone)))
+
+
+def _session_buckets(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
+    """One row a (day, device, bucket) that has lines, with the session that all of them belong to.
+
+    Far fewer rows than lines, and the only ones that are put in order.
+    """
+    device_day = ["date_id", "user_info_device_id"]
+    buckets = lines.group_by(*device_day, "bucket").aggregate(
+        first=lines.unix_log_timestamp.min(),
+        last=lines.unix_log_timestamp.max(),
+        lowest_user=lines.user.min(),
+        highest_user=lines.user.max(),
+    )
+    in_time = ibis.window(group_by=device_day, order_by="bucket")
+    silence = buckets.first - buckets["last"].lag().over(in_time)
+    buckets = buckets.mutate(is_start=(silence.isnull() | (silence > gap)).cast("int64"))
+    so_far = ibis.window(group_by=device_day, order_by="bucket", rows=(None, 0))
+    buckets = buckets.mutate(sess_seq=buckets.is_start.sum().over(so_far))
+    session = ibis.window(group_by=[*device_day, "sess_seq"])
+    buckets = buckets.mutate(
+        sess_start_dt=timestamp_millis(buckets.first.min().over(session)),
+        sess_end_dt=timestamp_millis(buckets["last"].max().over(session)),
+        lowest_user=buckets.lowest_user.min().over(session),
+        highest_user=buckets.highest_user.max().over(session),
+    )
+    return buckets.select(
+        *device_day,
+        "bucket",
+        "sess_seq",
+        "sess_start_dt",
+        "sess_end_dt",
+        sess_id=session_id(buckets.sess_start_dt, buckets.user_info_device_id, timezone),
+        has_users=(buckets.lowest_user < buckets.highest_user).fill_null(False),
+        only_user=buckets.lowest_user,
+    )
+
+
+def _with_session(lines: ir.Table, buckets: ir.Table) -> ir.Table:
+    return lines.inner_join(buckets, ["date_id", "user_info_device_id", "bucket"])
+
+
+def _with_user(lines: ir.Table) -> ir.Table:
+    """Adds `user_id_fill` and the user's part of the session.
+
+    The user of a line is the one that it names, else the next that a line of the session names, else the last before.
+    Only sessions with several users are looked at line by line.
+    """
+    session = ["date_id", "user_info_device_id", "sess_seq"]
+    shared = lines.filter(lines.has_users)
+    # Lines of one instant stand in the order of their users' numbers, those without a user last.
+    moments = shared.group_by(*session, "unix_log_timestamp").aggregate(
+        first_user=shared.user.min(), last_user=shared.user.max()
+    )
+    moments = moments.mutate(
+        known_at=moments.first_user.notnull().ifelse(moments.unix_log_timestamp, ibis.null("int64"))
+    )
+    order = {"group_by": session, "order_by": "unix_log_timestamp"}
+    following = moments.known_at.min().over(ibis.window(**order, rows=(1, None)))
+    preceding = moments.known_at.max().over(ibis.window(**order, rows=(None, 0)))
+    silent = moments.mutate(following=following, preceding=preceding)
+    silent = silent.mutate(named_at=silent.following.fill_null(silent.preceding))
+    naming = moments.select(*session, named_at="unix_log_timestamp", first="first_user", last="last_user")
+    silent = silent.inner_join(naming, [*session, "named_at"])
+    fills = silent.select(
+        "date_id",
+        "user_info_device_id",
+        fill_at=silent.unix_log_timestamp,
+        fill=silent.following.notnull().ifelse(silent["first"], silent["last"]),
+    )
+    lines = lines.mutate(
+        fill_at=(lines.has_users & lines.user.isnull()).ifelse(lines.unix_log_timestamp, ibis.null("int64"))
+    )
+    keys = ["date_id", "user_info_device_id", "fill_at"]
+    filled = lines.left_join(fills, keys, rname="{name}_of_fill").drop(*(f"{k}_of_fill" for k in keys))
+    filled = filled.mutate(
+        fill=ibis.cases((filled.has_users, filled.user.fill_null(filled.fill)), else_=filled.only_user)
+    )
+    shared = filled.filter(filled.has_users)
+    parts = shared.group_by(*session, shared_by=shared.fill).aggregate(
+        part_start=shared.log_dt.min(), part_end=shared.log_dt.max()
+    )
+    filled = filled.mutate(shared_by=filled.has_users.ifelse(filled.fill, ibis.null("int64")))
+    keys = [*session, "shared_by"]
+    known = filled.left_join(parts, keys, rname="{name}_of_part").drop(*(f"{k}_of_part" for k in keys))
+    return known.mutate(
+        user_info_id=known.user.cast("string"),
+        user_id_fill=known.fill.cast("string"),
+        user_sess_start_dt=known.part_start.fill_null(known.sess_start_dt),
+        user_sess_end_dt=known.part_end.fill_null(known.sess_end_dt),
+    )
+
+
+def _with_params(lines: ir.Table, timezone: str) -> ir.Table:
+    """Adds what the client sent; a key with a leading underscore counts where the plain one is absent."""
+    both = [name for field in TOP_FIELDS for name in (field, f"_{field}")]
+    both_request = [name for field in REQUEST_FIELDS for name in (field, f"_{field}")]
+    lines = lines.mutate(sent=json_fields(lines.params, both, {"request": both_request}))
+
+    def top(name: str) -> ir.StringValue:
+        return lines.sent[name].fill_null(lines.sent[f"_{name}"])
+
+    def request(name: str) -> ir.StringValue:
+        return lines.sent["request"][name].fill_null(lines.sent["request"][f"_{name}"])
+
+    return lines.mutate(
+        hour=from_utc_timestamp(lines.log_dt, timezone).strftime("%H"),
+        gcc=top("gcc"),
+        language=top("language"),
+        consumer_id=top("consumer_id"),
+        provider_id=top("provider_id"),
+        platform_id=top("platform_id"),
+        wpf=top("wpf"),
+        client_os=top("os"),
+        method=top("method"),
+        body=top("request_body"),
+        sent_community=request("communityId"),
+        sent_post=request("postId"),
+        media_type=request("mediaType"),
+        media_time=request("mediaTime"),
+        video_id=request("videoId"),
+        video_session_id=request("videoSessionId"),
+        section_type=request("sectionType"),
+        is_product=request("isProduct"),
+        is_hide_from_artist=request("isHideFromArtist"),
+        is_fc_only=request("isFcOnly"),
+        chat_msg_count=request("chatMsgCount").try_cast("int32"),
+        chat_msg_list=request("chatMsgList"),
+    )
+
+
+def _with_subject(lines: ir.Table) -> ir.Table:
+    """Adds the community, post, notice and chat that a line speaks of, and whether it joins or leaves."""
+
+    def in_url(pattern: str) -> ir.StringValue:
+        return lines.url.re_extract(pattern, 1).nullif("")
+
+    def community(text: ir.StringValue) -> ir.StringValue:
+        return text.re_search("^[1-9][0-9]{0,17}$").ifelse(text, ibis.null("string"))
+
+    one = ibis.literal(1, "int32")
+    return lines.mutate(
+        is_join=lines.url.re_search("/join([/?#]|$)").ifelse(one, ibis.null("int32")),
+        is_leave=lines.url.re_search("/leave([/?#]|$)").ifelse(one, ibis.null("int32")),
+        comm_id=community(in_url("community-([0-9]+)")).fill_null(community(lines.sent_community)),
+        post_id=in_url("post-([0-9]+-[0-9]+)").fill_null(lines.sent_post),
+        notice_id=in_url("/notice-([0-9]+)"),
+        chat_id=in_url("/chat-([^/]+)/"),
+    )
+
+
+def _with_client(lines: ir.Table) -> ir.Table:
+    """Adds platform, operating system and app version."""
+    consumer = lines.consumer_id.upper().fill_null("")
+    provider = lines.provider_id.upper().fill_null("")
+    client_os = lines.client_os.upper()
+    web = lines.wpf.upper()
+
+    def version(product: str) -> ir.StringValue:
+        return lines.user_info_user_agent.re_extract(product + r";([0-9]+\.[0-9]+\.[0-9]+)", 1).nullif("")
+
+    is_tv = consumer.isin(TV_CONSUMERS) | ((provider == "WEVAPP") & client_os.isin(TV_OS).fill_null(False))
+    return lines.mutate(
+        platform=ibis.cases(
+            (is_tv, "TV"),
+            (provider == "WEVAPP", "APP"),
+            (web.isin(["PC", "MWEB"]), web),
+            else_=ibis.null("string"),
+        ),
+        os=ibis.cases(
+            (consumer == "TVOSAPP", "TVOS"),
+            (consumer == "TVAPP", client_os.fill_null("TV")),
+            else_=lines.platform_id.upper(),
+        ),
+        app_ver=version("app").fill_null(version("weverse")),
+    )

@@ -1,0 +1,42 @@
+"""`we_mart.wv_user_daily`: the day's sessions without what concerns the device's login."""
+
+from __future__ import annotations
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.mart_asset import mart, same_day
+from wemart_assets.lake.table import Law, Table
+from wemart_assets.lake.volume import volume_law
+from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
+
+LEFT_OUT = ("is_device_login", "sess_ctry", "is_sess_login")
+
+
+def _user_sessions_on_one_side_only(staged: ir.Table, sessions: ir.Table) -> ir.Table:
+    keys = ["part_date", "user_sess_id"]
+    published = staged.select(*keys).distinct()
+    upstream = sessions.select(*keys).distinct()
+    return published.anti_join(upstream, keys).union(upstream.anti_join(published, keys))
+
+
+TABLE = Table(
+    database="we_mart",
+    name="wv_user_daily",
+    words="One row a session, a user in it and a community visited: wv_sess_daily without three columns.",
+    grain=("sess_id", "user_sess_id", "comm_id"),
+    columns=tuple(c for c in wv_sess_daily.table.columns if c.name not in LEFT_OUT),
+    laws=(
+        Law(
+            "user_sessions_of_sess_daily",
+            "the user sessions are exactly those of wv_sess_daily",
+            _user_sessions_on_one_side_only,
+        ),
+        volume_law(),
+    ),
+)
+
+
+@mart(TABLE, sessions=same_day(wv_sess_daily))
+def wv_user_daily(sessions: ir.Table) -> ir.Table:
+    """The rows of wv_sess_daily; rows that are equal without the three columns appear once."""
+    return sessions.drop(*LEFT_OUT, "run_timestamp").distinct()

@@ -1,0 +1,79 @@
+"""Settings: one typed object, read from `WEMART_*` environment variables. They are part of the public interface."""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting has a value that cannot be used; the message names the variable."""
+
+
+class EngineName(StrEnum):
+    """Which engine runs the expressions."""
+
+    DUCKDB = "duckdb"
+
+
+class Settings(BaseSettings):
+    """What differs from one installation to the next. Each field is the variable `WEMART_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="WEMART_", env_nested_delimiter="__", frozen=True)
+
+    lake: Path = Field(Path(".wemart/lake"), description="folder of the Delta lake: `<lake>/<database>/<table>`")
+    landing: Path = Field(
+        Path(".wemart/landing"), description="folder in which files land: `<landing>/<database>.<table>/`"
+    )
+    engine: EngineName = Field(EngineName.DUCKDB, description="engine that runs the tables")
+    timezone: str = Field("Asia/Seoul", description="business timezone: what a calendar day is")
+    first_day: dt.date = Field(dt.date(2024, 1, 1), description="the first business day, and so the first partition")
+    session_gap_seconds: int = Field(
+        1800, ge=1, le=86_400, description="a silence longer than this many seconds begins a new session"
+    )
+    sources: Path | None = Field(None, description="`sources.yaml`: how files and tables map to the source contracts")
+    quarantine_share: float = Field(
+        0.01, ge=0, le=1, description="a source partition fails where a larger share of its rows breaks the contract"
+    )
+    memory_limit: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="DuckDB: memory of one step")
+    threads: int | None = Field(None, ge=1, description="DuckDB: threads of one step; all cores if not set")
+    spill: Path = Field(Path(".wemart/spill"), description="DuckDB: folder for what does not fit in memory")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"'{name}' is not an IANA timezone, such as Asia/Seoul or UTC")
+        ZoneInfo(name)
+        return name
+
+    def for_tables(self) -> dict[str, Any]:
+        """The settings by which rows may differ, as tables, rules and laws name them."""
+        return {
+            "timezone": self.timezone,
+            "first_day": self.first_day.isoformat(),
+            "session_gap_seconds": self.session_gap_seconds,
+            "quarantine_share": self.quarantine_share,
+        }
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: a variable has a value that cannot be used; names variable, value and what is allowed.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(
+            f"WEMART_{'__'.join(map(str, e['loc'])).upper()}={e['input']!r}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
+        raise SettingsError(f"settings cannot be used: {problems}") from None

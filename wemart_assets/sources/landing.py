@@ -1,0 +1,306 @@
+"""Landing files: which there are, how they read as a contract, and of which business days they have rows.
+
+A file often spans several business days (a UTC day is two days in Seoul, an export is a month), so a fact's day is
+never taken from a path. What a file holds is found once and kept beside the source table, under the file's
+fingerprint; a file that changes has another fingerprint and is looked at again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+from wemart_assets.lake.days import shift
+from wemart_assets.lake.engine import FileFormat, FileKind, Session
+from wemart_assets.lake.errors import LandingError
+from wemart_assets.lake.table import Column, data_type
+from wemart_assets.settings import Settings
+from wemart_assets.sources.contract import Contract, Kind
+from wemart_assets.sources.mapping import SourceMapping, load_mappings, referenced
+
+INDEX_FOLDER = "_landing"
+DELIVERY = re.compile(r"(?:^|/)date=(\d{4}-\d{2}-\d{2})/")
+
+
+@dataclass(frozen=True, order=True)
+class LandingFile:
+    """A file below the landing folder of its source."""
+
+    path: str
+    size: int
+    modified_ns: int
+
+    @property
+    def delivery(self) -> str | None:
+        """The day of the `date=` folder that it lies in."""
+        found = DELIVERY.search(self.path)
+        return found.group(1) if found else None
+
+
+@dataclass(frozen=True)
+class FileIndex:
+    """What is known of one landing file.
+
+    Attributes:
+        columns: the file's columns that the contract reads.
+        types: the contract's columns, with the types that the file gives them.
+        days: rows of each business day (facts).
+        undated: rows whose instant is unknown, counted for `undated_day`.
+        error: why it cannot be read, None where it can.
+    """
+
+    path: str
+    columns: Sequence[str]
+    types: Mapping[str, str]
+    days: Mapping[str, int]
+    undated: int = 0
+    undated_day: str | None = None
+    error: str | None = None
+
+    def has_rows_of(self, days: Iterable[str]) -> bool:
+        return any(day in self.days or (self.undated and day == self.undated_day) for day in days)
+
+    def all_days(self) -> set[str]:
+        """The days that it has rows of, and those that it may have rows of where it cannot be read."""
+        return set(self.days) | ({self.undated_day} if self.undated and self.undated_day else set())
+
+
+class Landing:
+    """The landing folder of one source, and the index that is kept of it."""
+
+    def __init__(
+        self, contract: Contract, mapping: SourceMapping, landing: Path, lake: Path, timezone: str, first_day: str
+    ) -> None:
+        self.contract = contract
+        self.mapping = mapping
+        self.folder = landing.absolute() / contract.full_name
+        self.timezone = timezone
+        self.first_day = first_day
+        self._index = lake.absolute() / contract.database / contract.name / INDEX_FOLDER
+
+    def files(self) -> list[LandingFile]:
+        """All files that have landed, in the order of their paths."""
+        found = []
+        for root, folders, names in os.walk(self.folder):
+            folders[:] = sorted(f for f in folders if not f.startswith((".", "_")))
+            for name in names:
+                if name.startswith((".", "_")) or name.endswith((".tmp", ".crc", ".part")):
+                    continue
+                path = Path(root) / name
+                try:
+                    stat = path.stat()
+                except FileNotFoundError:
+                    continue
+                found.append(LandingFile(path.relative_to(self.folder).as_posix(), stat.st_size, stat.st_mtime_ns))
+        return sorted(found)
+
+    def index(self, session: Session, files: Sequence[LandingFile]) -> dict[LandingFile, FileIndex]:
+        """What each file holds; files that were not seen before are read for it."""
+        return {file: self.known(file) or self._look(session, file) for file in files}
+
+    def known(self, file: LandingFile) -> FileIndex | None:
+        """What is kept of a file, None where it was never looked at as it is now."""
+        try:
+            return FileIndex(**json.loads(self._entry(file).read_text()))
+        except FileNotFoundError:
+            return None
+
+    def rows(self, session: Session, found: Sequence[FileIndex], only: Sequence[str] | None = None) -> list[ir.Table]:
+        """The files' rows as the contract's columns (of `only`, if given), one table a kind of file.
+
+        Beside the contract's columns: `_file` (below the landing folder), `_raw`, and `_reason`, NULL where all known
+        values fit their types.
+        """
+        groups: dict[tuple[FileFormat, str], list[FileIndex]] = {}
+        for entry in found:
+            alike = json.dumps([entry.columns, entry.types])
+            groups.setdefault((self.mapping.format_of(entry.path), alike), []).append(entry)
+        return [
+            self._conformed(session, [e.path for e in entries], form, entries[0].columns, only)
+            for (form, _), entries in groups.items()
+        ]
+
+    def _look(self, session: Session, file: LandingFile) -> FileIndex:
+        try:
+            entry = self._read(session, file)
+        except LandingError as error:
+            return FileIndex(file.path, [], {}, {}, error=str(error))
+        self._index.mkdir(parents=True, exist_ok=True)
+        target = self._entry(file)
+        # Several runs may look at one file at once; each writes the same, and a reader never sees half of it.
+        draft = target.with_suffix(f".{os.getpid()}.tmp")
+        draft.write_text(json.dumps(asdict(entry)))
+        draft.replace(target)
+        return entry
+
+    def _read(self, session: Session, file: LandingFile) -> FileIndex:
+        form = self.mapping.format_of(file.path)
+        if self.contract.kind is Kind.SNAPSHOT and file.delivery is None:
+            raise LandingError(
+                f"{self.contract.full_name}: landing file {file.path} lies in no date=YYYY-MM-DD/ folder, so the day "
+                "of the snapshot is not known; move it into one"
+            )
+        if form.kind is not FileKind.PARQUET and file.size == 0:
+            return FileIndex(file.path, [], {}, {})
+        path = str(self.folder / file.path)
+        columns = self._columns(file.path, form, session.file_columns(path, form))
+        sample = session.scan([path], form, columns, self._expressions(columns))
+        self._check_types(file.path, form, sample)
+        types = {c.name: str(sample[c.name].type()) for c in self.contract.columns if c.name in sample.columns}
+        if self.contract.kind is Kind.SNAPSHOT:
+            return FileIndex(file.path, columns, types, {})
+        instants = self._conformed(session, [file.path], form, columns, [str(self.contract.instant)])
+        by_day = instants.group_by(day=self.contract.day_of(instants, self.timezone)).aggregate(rows=ibis._.count())
+        try:
+            counted = {row["day"]: row["rows"] for row in by_day.to_pyarrow().to_pylist()}
+        except session.failures as error:
+            raise LandingError(
+                f"{self.contract.full_name}: landing file {file.path} cannot be read: {error}"
+            ) from error
+        undated = counted.pop(None, 0)
+        dated = sorted(counted)
+        return FileIndex(
+            file.path,
+            columns,
+            types,
+            dict(sorted(counted.items())),
+            undated,
+            # A row without a time is quarantined under the day that its file was delivered for.
+            (file.delivery or (dated[0] if dated else self.first_day)) if undated else None,
+        )
+
+    def _columns(self, path: str, form: FileFormat, there: Sequence[str]) -> list[str]:
+        """The file's columns that the contract reads.
+
+        Raises:
+            LandingError: the file lacks one.
+        """
+        needed: list[str] = []
+        for column in self.contract.columns:
+            expression = self.mapping.expression(column.name)
+            if expression is not None:
+                needed += sorted(referenced(expression))
+            elif column.name in there:
+                needed.append(column.name)
+            elif not column.nullable or not (self.mapping.columns or form.kind is FileKind.JSONL):
+                # JSON leaves out what is NULL, and whoever maps says what there is.
+                needed.append(column.name)
+        missing = [name for name in dict.fromkeys(needed) if name not in there]
+        if missing:
+            expected = {c.name: c.type for c in self.contract.columns}
+            named = ", ".join(f"{m} ({expected[m]})" if m in expected else m for m in missing)
+            raise LandingError(
+                f"{self.contract.full_name}: landing file {path} lacks the column {named}; it has {', '.join(there)}. "
+                "Deliver it with the column, or map it in sources.yaml."
+            )
+        return list(dict.fromkeys(needed))
+
+    def _expressions(self, columns: Sequence[str], only: Sequence[str] | None = None) -> dict[str, str]:
+        """SQL of each contract column (of `only`, if given) that the file has; the others are NULL."""
+        expressions = {}
+        for column in self.contract.columns:
+            sql = self.mapping.expression(column.name)
+            if sql is None and column.name in columns:
+                sql = f'"{column.name}"'
+            if sql is not None and (only is None or column.name in only):
+                expressions[column.name] = sql
+        return expressions
+
+    def _check_types(self, path: str, form: FileFormat, rows: ir.Table) -> None:
+        for column in self.contract.columns:
+            if column.name not in rows.columns:
+                continue
+            found = rows[column.name].type()
+            if not _readable_as(found, column, is_text=form.kind is not FileKind.PARQUET):
+                raise LandingError(
+                    f"{self.contract.full_name}: landing file {path}: column {column.name} is {found}, expected "
+                    f"{column.type}. Deliver it as {column.type}, or map it in sources.yaml (a cast, for example)."
+                )
+
+    def _conformed(
+        self,
+        session: Session,
+        paths: Sequence[str],
+        form: FileFormat,
+        columns: Sequence[str],
+        only: Sequence[str] | None,
+    ) -> ir.Table:
+        absolute = [str(self.folder / path) for path in paths]
+        rows = session.scan(absolute, form, columns, self._expressions(columns, only))
+        values: dict[str, ir.Value] = {}
+        reasons = []
+        for column in self.contract.columns:
+            if only is not None and column.name not in only:
+                continue
+            wanted = data_type(column.type)
+            if column.name not in rows.columns:
+                values[column.name] = ibis.null(wanted)
+                continue
+            found = rows[column.name]
+            if found.type().is_string() and not wanted.is_string():
+                found = found.strip().nullif("")
+            if found.type().is_null() or found.type() == wanted or found.type().is_temporal():
+                values[column.name] = found.cast(wanted)
+                continue
+            values[column.name] = value = found.try_cast(wanted)
+            unread = found.notnull() & value.isnull()
+            reasons.append((unread, f"{column.name}: '" + found.cast("string") + f"' is not a {column.type}"))
+        below = rows._file.substr(len(str(self.folder)) + 1)
+        reason = ibis.cases(*reasons, else_=ibis.null("string")) if reasons else ibis.null("string")
+        return rows.select(**values, _file=below, _raw=rows._raw, _reason=reason)
+
+    def _entry(self, file: LandingFile) -> Path:
+        said = [*asdict(file).values(), self.mapping.signature(), self.timezone, self.first_day]
+        said += [f"{c.name} {c.type} {c.nullable}" for c in self.contract.columns]
+        digest = hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
+        return self._index / f"{digest}.json"
+
+
+def landings(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, Landing]:
+    """The landing folder of each contract that is made from files, by full name.
+
+    Raises:
+        LandingError: `sources.yaml` cannot be used.
+    """
+    mappings = load_mappings(settings.sources, contracts.values())
+    return {
+        name: Landing(
+            contract, mappings[name], settings.landing, settings.lake, settings.timezone, str(settings.first_day)
+        )
+        for name, contract in contracts.items()
+        if mappings[name].table is None
+    }
+
+
+def unreadable(found: Iterable[FileIndex], days: Sequence[str]) -> list[FileIndex]:
+    """Files that cannot be read and may have rows of `days`.
+
+    A file under `date=D` may have rows of D and, as days begin at other instants elsewhere, of the days beside it; a
+    file that lies in no such folder may have rows of any day.
+    """
+    near = {shift(day, offset) for day in days for offset in (-1, 0, 1)}
+    broken = [entry for entry in found if entry.error is not None]
+    return [e for e in broken if (delivery := LandingFile(e.path, 0, 0).delivery) is None or delivery in near]
+
+
+def _readable_as(found: dt.DataType, column: Column, is_text: bool) -> bool:
+    """Whether a file's type reads as the column's, single values aside: those that do not fit are quarantined."""
+    wanted = data_type(column.type)
+    if found.is_null() or (found.is_string() and is_text):
+        return True
+    if wanted.is_integer():
+        return bool(found.is_integer())
+    if wanted.is_decimal():
+        return bool(found.is_integer() or found.is_decimal())
+    if wanted.is_floating():
+        return bool(found.is_numeric())
+    return type(found) is type(wanted)

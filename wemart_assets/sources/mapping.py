@@ -1,0 +1,131 @@
+"""`sources.yaml`: how files with other names or units, or a table of someone else, become a contract.
+
+For each source, by its full name:
+
+    service_log.weverse_server_log:
+      format: csv            # parquet, csv or jsonl; by the file's ending if not given
+      delimiter: "\\t"        # csv
+      names: [host, time]    # csv without a header
+      null: "-"              # csv: what stands for NULL
+      columns:               # contract column: SQL expression over the file's columns
+        unix_log_timestamp: cast(time as bigint) * 1000
+        user_info_device_id: host
+
+    we_mart.we_user:
+      table: /data/lake/accounts   # a Delta table that someone else writes, instead of files
+      day: snapshot_date           # its day column; without one, its rows are those of every day
+      columns: {we_member_id: account_id}
+
+A contract column that is not listed is read under its own name; where files have no such column it is NULL, unless it
+has to be known. Expressions are in DuckDB's dialect of SQL and are translated for other engines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import sqlglot
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlglot import exp
+
+from wemart_assets.lake.engine import FileFormat, FileKind
+from wemart_assets.lake.errors import LandingError
+from wemart_assets.sources.contract import Contract
+
+DIALECT = "duckdb"
+ENDINGS = {
+    ".parquet": FileFormat(FileKind.PARQUET),
+    ".csv": FileFormat(FileKind.CSV),
+    ".tsv": FileFormat(FileKind.CSV, delimiter="\t"),
+    ".jsonl": FileFormat(FileKind.JSONL),
+    ".ndjson": FileFormat(FileKind.JSONL),
+}
+
+
+class SourceMapping(BaseModel):
+    """One source's entry of `sources.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: FileKind | None = None
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    null: str | None = None
+    names: tuple[str, ...] = ()
+    columns: Mapping[str, str | int | float | None] = Field(default_factory=dict)
+    table: str | None = None
+    day: str | None = None
+
+    def format_of(self, path: str) -> FileFormat:
+        """How a landing file is read.
+
+        Raises:
+            LandingError: its ending says nothing and the mapping neither.
+        """
+        name = path.lower().removesuffix(".gz")
+        by_ending = next((form for ending, form in ENDINGS.items() if name.endswith(ending)), None)
+        if self.format is None and by_ending is None:
+            raise LandingError(
+                f"landing file {path} has an ending that is not known ({', '.join(ENDINGS)}, each also with .gz); "
+                "rename it, remove it, or give its source a 'format' in sources.yaml"
+            )
+        base = FileFormat(self.format) if self.format is not None else by_ending
+        assert base is not None
+        return FileFormat(base.kind, self.delimiter or base.delimiter, self.null, self.names)
+
+    def expression(self, column: str) -> str | None:
+        """SQL of a contract column, None where the file's column of that name is read, if it has one."""
+        value = self.columns.get(column)
+        return None if value is None else str(value)
+
+    def signature(self) -> str:
+        """Changes whenever the mapping reads files differently."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+
+def referenced(expression: str) -> set[str]:
+    """Names of the file's columns that an expression reads."""
+    return {found.name for found in sqlglot.parse_one(expression, read=DIALECT).find_all(exp.Column)}
+
+
+def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str, SourceMapping]:
+    """The mapping of each contract by full name; the plain one for those that the file does not name.
+
+    Raises:
+        LandingError: the file cannot be read, names a source or column that is not there, or holds an expression that
+            is not SQL.
+    """
+    by_name = {c.full_name: c for c in contracts}
+    if path is None:
+        return {name: SourceMapping() for name in by_name}
+    try:
+        entries = yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise LandingError(f"WEMART_SOURCES={path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise LandingError(f"{path} is not YAML: {error}") from error
+    if not isinstance(entries, dict) or (unknown := sorted(set(entries) - set(by_name))):
+        named = "" if not isinstance(entries, dict) else f"; {', '.join(map(str, unknown))} is none"
+        raise LandingError(f"{path}: expected sources by their full name ({', '.join(sorted(by_name))}){named}")
+    return {name: _mapping(path, contract, entries.get(name) or {}) for name, contract in by_name.items()}
+
+
+def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:
+    try:
+        mapping = SourceMapping.model_validate(entry)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise LandingError(f"{path}: {contract.full_name}: {problems}") from None
+    names = [c.name for c in contract.columns]
+    if unknown := sorted(set(mapping.columns) - set(names)):
+        raise LandingError(
+            f"{path}: {contract.full_name} has no column {', '.join(unknown)}; its columns are {', '.join(names)}"
+        )
+    for name in mapping.columns:
+        try:
+            sqlglot.parse_one(mapping.expression(name) or "null", read=DIALECT)
+        except sqlglot.ParseError as error:
+            raise LandingError(f"{path}: {contract.full_name}.{name} is not an SQL expression: {error}") from None
+    return mapping

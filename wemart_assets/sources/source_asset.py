@@ -1,0 +1,200 @@
+"""A contract as a Dagster asset: landing files in, an audited source table and its quarantine out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.engine import Session, Staged
+from wemart_assets.lake.errors import LandingError
+from wemart_assets.lake.mart_asset import Clock, table_asset
+from wemart_assets.lake.publication import Publication, publish, stage
+from wemart_assets.sources.contract import Contract, Kind
+from wemart_assets.sources.landing import FileIndex, Landing, LandingFile, unreadable
+
+INSIDE = ("_file", "_raw", "_reason")
+
+
+def source_asset(
+    landing: Landing, group: str, partitions: dg.DailyPartitionsDefinition, settings: Mapping[str, Any], clock: Clock
+) -> dg.AssetsDefinition:
+    """The Dagster asset of a source table that is made from landing files. Needs a resource `engine`."""
+
+    def run(session: Session, days: Sequence[str], log: Any) -> tuple[Publication, dict[str, Any]]:
+        try:
+            return publish_source(session, landing, days, settings, clock, log)
+        except session.failures as error:
+            raise LandingError(
+                f"{landing.contract.full_name}: {days[0]} to {days[-1]}: landing files cannot be read: {error}"
+            ) from error
+
+    return table_asset(landing.contract.table, group, partitions, run, kinds=frozenset({"file", "deltalake"}))
+
+
+def publish_source(
+    session: Session, landing: Landing, days: Sequence[str], settings: Mapping[str, Any], clock: Clock, log: Any
+) -> tuple[Publication, dict[str, Any]]:
+    """Replace the source's partitions of `days` by what has landed for them.
+
+    Rows that break the contract go to the quarantine, under the same days.
+
+    Raises:
+        LandingError: a file that may have rows of these days cannot be read.
+        RejectedByAudit: more rows are quarantined than the settings allow.
+    """
+    contract = landing.contract
+    now = clock()
+    quarantine_baseline = session.baseline(contract.quarantine, days)
+    quarantined: list[Staged] = []  # until it is published
+    shown: dict[str, Any] = {}
+
+    def compute() -> tuple[ir.Table, Mapping[str, ir.Table]]:
+        files = landing.files()
+        index = landing.index(session, files)
+        broken = unreadable(index.values(), days)
+        if broken:
+            raise LandingError(
+                f"{contract.full_name}: {days[0]} to {days[-1]} is not published: "
+                + "; ".join(str(entry.error) for entry in broken[:3])
+            )
+        for entry in index.values():
+            if entry.error is not None:
+                log.warning(f"not read, and of no day of this run: {entry.error}")
+        read = _facts if contract.kind is Kind.FACTS else _snapshots
+        rows, numbers = read(session, landing, index, days)
+        shown.update(numbers)
+        shown["files that cannot be read"] = sum(1 for e in index.values() if e.error is not None)
+        shown["files delivered twice"] = dg.MetadataValue.json(delivered_twice(landing, files))
+        checked = _by_key(_checked(rows, contract), contract)
+        good = checked.filter(checked._reason.isnull()).drop(*INSIDE)
+        bad = checked.filter(checked._reason.notnull())
+        bad = bad.select(contract.day_column, reason="_reason", file="_file", raw_row="_raw")
+        quarantined.append(stage(session, contract.quarantine, bad, days, quarantine_baseline, now))
+        shown["quarantined rows"] = sum(quarantined[0].count(day) for day in days)
+        return good, {"quarantined": quarantined[0].rows}
+
+    try:
+        # The quarantine is published first: a kept row is never without the ones that were set aside.
+        published = publish(
+            session, contract.table, days, compute, settings, now, before=lambda: session.publish(quarantined.pop())
+        )
+    finally:
+        for staged in quarantined:
+            session.discard(staged)
+    return published, shown
+
+
+def _facts(
+    session: Session, landing: Landing, index: Mapping[LandingFile, FileIndex], days: Sequence[str]
+) -> tuple[ir.Table, dict[str, Any]]:
+    contract = landing.contract
+    read = [entry for entry in index.values() if entry.has_rows_of(days)]
+    undated_days: dict[str, list[str]] = {}
+    for entry in read:
+        if entry.undated and entry.undated_day in days:
+            undated_days.setdefault(str(entry.undated_day), []).append(entry.path)
+    tables = []
+    for rows in landing.rows(session, read):
+        day = contract.day_of(rows, landing.timezone)
+        undated = ibis.null("string")
+        if undated_days:
+            undated = ibis.cases(
+                *((rows._file.isin(paths), of) for of, paths in sorted(undated_days.items())), else_=undated
+            )
+        rows = rows.mutate(**{contract.day_column: day.fill_null(undated)})
+        tables.append(rows.filter(rows[contract.day_column].isin(list(days))))
+    early = sum(n for e in index.values() for day, n in e.days.items() if day < landing.first_day)
+    numbers = {"files read": len(read), "rows before the first partition": early}
+    return _union(session, tables, contract), numbers
+
+
+def _snapshots(
+    session: Session, landing: Landing, index: Mapping[LandingFile, FileIndex], days: Sequence[str]
+) -> tuple[ir.Table, dict[str, Any]]:
+    contract = landing.contract
+    by_delivery: dict[str, list[FileIndex]] = {}
+    for file, entry in index.items():
+        if file.delivery is not None and entry.error is None:
+            by_delivery.setdefault(file.delivery, []).append(entry)
+    of_delivery: dict[str, list[str]] = {}
+    for day in days:
+        delivered = max((d for d in by_delivery if d <= day), default=None)
+        if delivered is not None:
+            of_delivery.setdefault(delivered, []).append(day)
+    tables = []
+    for delivered, its_days in of_delivery.items():
+        for rows in landing.rows(session, by_delivery[delivered]):
+            if len(its_days) == 1:
+                tables.append(rows.mutate(**{contract.day_column: ibis.literal(its_days[0])}))
+            else:
+                carried = ibis.array([ibis.literal(day) for day in its_days]).unnest()
+                tables.append(rows.mutate(**{contract.day_column: carried}))
+    carried_days = sum(1 for delivered, its_days in of_delivery.items() for day in its_days if day != delivered)
+    return _union(session, tables, contract), {"days carried forward": carried_days}
+
+
+def _union(session: Session, tables: Sequence[ir.Table], contract: Contract) -> ir.Table:
+    names = [c.name for c in contract.table.columns if c.name != "run_timestamp"]
+    if not tables:
+        nothing = dict.fromkeys(INSIDE, ibis.null("string"))
+        return session.read(contract.table, []).select(*names, **nothing)
+    selected = [t.select(*names, *INSIDE) for t in tables]
+    return selected[0] if len(selected) == 1 else ibis.union(*selected)
+
+
+def _checked(rows: ir.Table, contract: Contract) -> ir.Table:
+    """`rows` with `_reason` set where a value is unknown that has to be known, or breaks a rule of its column."""
+    broken = [(rows._reason.notnull(), rows._reason)]
+    for column in contract.columns:
+        value = rows[column.name]
+        if not column.nullable:
+            broken.append((value.isnull(), ibis.literal(f"{column.name} is NULL")))
+        for rule in column.rules:
+            breaks = value.notnull() & ~rule.holds(value).fill_null(False)
+            broken.append((breaks, f"{column.name}: " + value.cast("string") + f" is not {rule.words}"))
+    return rows.mutate(_reason=ibis.cases(*broken, else_=ibis.null("string")))
+
+
+def _by_key(rows: ir.Table, contract: Contract) -> ir.Table:
+    """One row a key and day: exact duplicates collapse, the others that share a key are given a `_reason`."""
+    keys = [*([contract.key] if contract.key else []), *contract.unique_where_known]
+    columns = [c.name for c in contract.columns]
+    for key in keys:
+        known = rows._reason.isnull() & ibis.and_(*(rows[c].notnull() for c in key))
+        # Rows that take no part stand in a group of their own, so that none is compared with them.
+        group = [rows[contract.day_column], known, *(rows[c] for c in key)]
+        order = [rows[c].asc(nulls_first=False) for c in columns]
+        window = ibis.window(group_by=group, order_by=order)
+        placed = rows.mutate(_known=known, _place=ibis.row_number().over(window), _value=ibis.dense_rank().over(window))
+        shared = f"another row has the same {', '.join(key)}"
+        rows = placed.filter(~(placed._known & (placed._place > 0) & (placed._value == 0))).mutate(
+            _reason=(placed._known & (placed._value > 0)).ifelse(shared, placed._reason)
+        )
+        rows = rows.drop("_known", "_place", "_value")
+    return rows
+
+
+def delivered_twice(landing: Landing, files: Sequence[LandingFile]) -> list[list[str]]:
+    """Groups of files with the same bytes: a delivery that was probably made twice."""
+    by_size: dict[tuple[str | None, int], list[LandingFile]] = {}
+    for file in files:
+        by_size.setdefault((file.delivery if landing.contract.kind is Kind.SNAPSHOT else None, file.size), []).append(
+            file
+        )
+    by_content: dict[str, list[str]] = {}
+    for alike in by_size.values():
+        if len(alike) > 1:
+            for file in alike:
+                by_content.setdefault(_content(landing.folder / file.path), []).append(file.path)
+    return [paths for paths in by_content.values() if len(paths) > 1]
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
