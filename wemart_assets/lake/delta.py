@@ -123,6 +123,15 @@ class DeltaLake:
             "run it again when fewer runs publish this table."
         )
 
+    def vacuum(self, table: Table, older_than_hours: int, dry_run: bool) -> list[str]:
+        """Remove data files that no version of the last hours needs, those of runs that died included; their paths."""
+        log = self.open(table)
+        if log is None:
+            return []
+        return log.vacuum(
+            older_than_hours, dry_run=dry_run, enforce_retention_duration=older_than_hours >= 168, full=True
+        )
+
     def _create(self, table: Table) -> None:
         location = self.location(table)
         if DeltaTable.is_deltatable(str(location)):

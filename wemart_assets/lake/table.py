@@ -149,6 +149,8 @@ class Table:
         partition_by: storage partitions; the last is the day column.
         rules, laws: what the audit demands beside types, known values and the grain.
         measures: numbers that each run shows.
+        newest_in_sql: analysts know the table as unpartitioned: in SQL its name shows the newest row of each key, and
+            `<name>__daily` the partitions.
     """
 
     database: str
@@ -160,6 +162,7 @@ class Table:
     rules: tuple[Rule, ...] = ()
     laws: tuple[Law, ...] = ()
     measures: tuple[Measure, ...] = ()
+    newest_in_sql: bool = False
     owner: str = "team:data-platform"
     tags: dict[str, str] = field(default_factory=dict)
 

@@ -41,6 +41,7 @@ class Contract:
         unique_where_known: further column sets that no two rows of a day share, unless one of them is NULL.
         instant: for facts, the column that says when: milliseconds (bigint), a timestamp, or a date.
         day_column: the name of the business day in the source table.
+        newest_in_sql: as of `Table`.
     """
 
     database: str
@@ -52,6 +53,7 @@ class Contract:
     unique_where_known: tuple[tuple[str, ...], ...] = ()
     instant: str | None = None
     day_column: str = "part_date"
+    newest_in_sql: bool = False
 
     @property
     def full_name(self) -> str:
@@ -69,6 +71,7 @@ class Contract:
             (*own, day, RUN_TIMESTAMP),
             grain=self.key,
             partition_by=(self.day_column,),
+            newest_in_sql=self.newest_in_sql,
             laws=(
                 Law(
                     "quarantine_share",

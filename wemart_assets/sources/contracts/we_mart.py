@@ -30,6 +30,7 @@ we_artist = Contract(
     kind=Kind.SNAPSHOT,
     key=("we_art_id",),
     unique_where_known=(("comm_id",),),
+    newest_in_sql=True,
     columns=(
         column("we_art_id", "int", "artist", nullable=False),
         column("we_art_name", "string", "name of the artist"),

@@ -1,0 +1,292 @@
+"""`wemart`: the demo, the simulator, SQL over the lake, and the lake's upkeep."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import duckdb
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from wemart_assets.lake.errors import WemartError
+from wemart_assets.settings import Settings, SettingsError, load_settings
+
+STEP_DONE = re.compile(r" - (\S+) - STEP_SUCCESS - .* in ([\d.]+)(ms|s)\.")
+STEP_FAILED = re.compile(r" - (\S+) - STEP_FAILURE - ")
+
+
+class People(click.Group):
+    """Shows the errors that a person can act on as one message, without a trace."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (WemartError, SettingsError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=People, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The engagement mart. Settings are WEMART_* environment variables (see the README)."""
+
+
+@main.command()
+@click.argument("query")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
+)
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="file to write; standard output if none"
+)
+@click.option("--rows", default=40, show_default=True, help="rows that the table format shows")
+def sql(query: str, form: str, output: Path | None, rows: int) -> None:
+    """Run SQL over the lake, read-only. QUERY - reads it from standard input.
+
+    \b
+    Examples:
+      wemart sql "select part_date, count(*) from we_mart.wv_sess_daily group by all order by all"
+      wemart sql "show all tables"
+      wemart sql "select * from wev_prod.we_mart.stats_wv_d_platform" --format csv --output platforms.csv
+    """
+    from wemart_assets.sql import analyst
+
+    text = sys.stdin.read() if query == "-" else query
+    with analyst(load_settings().lake, _known_tables()) as session:
+        for problem in session.unreadable.values():
+            click.echo(f"warning: {problem}", err=True)
+        try:
+            found = session.run(text)
+        except duckdb.Error as error:
+            raise click.ClickException(str(error)) from error
+    if form == "table":
+        _write_text(_as_table(found, rows), output)
+    elif form == "json":
+        _write_text(json.dumps(found.to_pylist(), default=_as_json, indent=1, ensure_ascii=False), output)
+    elif form == "csv":
+        with _binary(output) as sink:
+            pyarrow.csv.write_csv(found, sink)
+    else:
+        with _binary(output) as sink:
+            pyarrow.parquet.write_table(found, sink)
+
+
+@main.command()
+def tables() -> None:
+    """List the lake's tables: days, rows and bytes published."""
+    from wemart_assets.lake.delta import DeltaLake
+
+    lake = DeltaLake(load_settings().lake)
+    lines = [("table", "days", "first", "last", "rows", "bytes")]
+    for name, table in sorted(_known_tables().items()):
+        files = lake.files(table)
+        if not files and name.endswith("__quarantine"):
+            continue
+        days = sorted({str(f.partition[table.day_column]) for f in files})
+        lines.append(
+            (
+                name,
+                str(len(days)),
+                days[0] if days else "",
+                days[-1] if days else "",
+                f"{sum(f.rows for f in files):,}",
+                f"{sum(f.bytes for f in files):,}",
+            )
+        )
+    click.echo(_aligned(lines, right=(1, 4, 5)))
+
+
+@main.command()
+@click.option("--landing", type=click.Path(path_type=Path), help="folder to write to; WEMART_LANDING if none")
+@click.option("--truth", type=click.Path(path_type=Path), default=Path(".wemart/truth"), show_default=True)
+@click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first business day; WEMART_FIRST_DAY if none")
+@click.option("--days", default=7, show_default=True, help="business days")
+@click.option("--lines", default=20_000, show_default=True, help="log lines a day")
+@click.option("--seed", default=7, show_default=True, help="another number makes another platform")
+def simulate(
+    landing: Path | None, truth: Path, first_day: dt.datetime | None, days: int, lines: int, seed: int
+) -> None:
+    """Make up a fan platform: landing files of every source, and the truth beside them.
+
+    \b
+    Example:
+      wemart simulate --days 3 --lines 1000000 --landing /tmp/landing
+    """
+    settings = load_settings()
+    _simulate(settings, landing or settings.landing, truth, first_day.date() if first_day else None, days, lines, seed)
+
+
+@main.command()
+@click.option("--days", default=7, show_default=True, help="business days")
+@click.option("--lines", default=20_000, show_default=True, help="log lines a day")
+def demo(days: int, lines: int) -> None:
+    """Simulate a small fan platform and run the whole graph over it."""
+    settings = load_settings()
+    started = time.monotonic()
+    if settings.landing.exists() and any(settings.landing.iterdir()):
+        click.echo(f"Files have landed in {settings.landing} before; they are used as they are (`make clean` removes).")
+    else:
+        _simulate(settings, settings.landing, Path(".wemart/truth"), None, days, lines, 7)
+    last = settings.first_day + dt.timedelta(days=days - 1)
+    click.echo(f"\nRunning every table over {settings.first_day} to {last}:")
+    command = [_dagster(), "asset", "materialize", "-m", "wemart_assets.definitions", "--select", "*"]
+    command += ["--partition-range", f"{settings.first_day}...{last}"]
+    began = time.monotonic()
+    _run_shown(command, Path(".wemart/demo.log"))
+    click.echo(f"  the graph took {time.monotonic() - began:.0f} s, of which some 10 s are Dagster's start\n")
+    click.get_current_context().invoke(tables)
+    click.echo(
+        f"\nDone in {time.monotonic() - started:.0f} s. What next:\n"
+        "  make ui                        the graph, its runs and checks in Dagster\n"
+        '  .venv/bin/wemart sql "select platform, sum(sess_cnt) as sessions from we_mart.stats_wv_d_platform'
+        ' group by all order by all"\n'
+        "  README.md, Bring your own log  one file of settings instead of the simulator"
+    )
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1)
+def ui(arguments: tuple[str, ...]) -> None:
+    """Dagster's UI over this lake (further ARGUMENTS go to `dagster dev`, such as --port 3001)."""
+    environment = _dagster_environment()
+    os.execve(_dagster(), ["dagster", "dev", "-m", "wemart_assets.definitions", *arguments], environment)
+
+
+@main.command()
+@click.option("--older-than", default=168, show_default=True, help="hours; younger files may belong to a run")
+@click.option("--dry-run", is_flag=True, help="only say what would go")
+def vacuum(older_than: int, dry_run: bool) -> None:
+    """Remove data files that no published version needs: replaced ones, and those of runs that died."""
+    from wemart_assets.lake.delta import DeltaLake
+
+    lake = DeltaLake(load_settings().lake)
+    for name, table in sorted(_known_tables().items()):
+        removed = lake.vacuum(table, older_than, dry_run)
+        if removed:
+            click.echo(f"{name}: {len(removed)} files {'would go' if dry_run else 'removed'}")
+
+
+def _known_tables() -> dict[str, Any]:
+    from wemart_assets import catalog
+
+    contracts = catalog.contracts().values()
+    found = {c.full_name: c.table for c in contracts} | {c.quarantine.full_name: c.quarantine for c in contracts}
+    return found | {name: declared.table for name, declared in catalog.marts().items()}
+
+
+def _simulate(
+    settings: Settings, landing: Path, truth: Path, first_day: dt.date | None, days: int, lines: int, seed: int
+) -> None:
+    from wemart_assets.simulator import SimulatorConfig
+    from wemart_assets.simulator import simulate as run
+
+    config = SimulatorConfig(
+        seed=seed,
+        first_day=first_day or settings.first_day,
+        days=days,
+        timezone=settings.timezone,
+        lines_per_day=lines,
+    )
+    click.echo(f"Simulating {days} days of {lines:,} log lines into {landing}:")
+    try:
+        summary = run(config, landing, truth, progress=lambda text: click.echo(f"  {text}"))
+    except FileExistsError as error:
+        raise click.ClickException(f"{error}. Remove the folder, or name another with --landing.") from error
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"  {len(summary.files)} files; the truth about them is in {truth}")
+
+
+def _run_shown(command: list[str], log: Path) -> None:
+    """Run Dagster, showing each table as it is done; the whole output goes to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("w") as kept,
+        subprocess.Popen(
+            command, env=_dagster_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            kept.write(line)
+            if done := STEP_DONE.search(line):
+                seconds = float(done[2]) / (1000 if done[3] == "ms" else 1)
+                click.echo(f"  {done[1].replace('__', '.', 1):<48}{seconds:6.1f} s")
+            elif failed := STEP_FAILED.search(line):
+                click.echo(f"  {failed[1].replace('__', '.', 1):<48}failed")
+    if process.returncode != 0:
+        raise click.ClickException(f"the run failed; what Dagster said is in {log}")
+
+
+def _dagster() -> str:
+    beside = Path(sys.executable).with_name("dagster")
+    found = str(beside) if beside.exists() else shutil.which("dagster")
+    if found is None:
+        raise click.ClickException("the command `dagster` is not installed beside this Python")
+    return found
+
+
+def _dagster_environment() -> dict[str, str]:
+    """This process's environment; the instance is this folder's unless one is set."""
+    environment = dict(os.environ)
+    if "DAGSTER_HOME" not in environment and Path("dagster.yaml").exists():
+        environment["DAGSTER_HOME"] = str(Path.cwd())
+    return environment
+
+
+def _as_table(found: pa.Table, rows: int) -> str:
+    cells = [[str(name) for name in found.column_names]]
+    cells += [["NULL" if v is None else str(v) for v in row.values()] for row in found.slice(0, rows).to_pylist()]
+    left = found.num_rows - rows
+    more = f"\n… and {left:,} more rows (--rows, or --format csv)" if left > 0 else ""
+    numbers = [i for i, field in enumerate(found.schema) if pa.types.is_integer(field.type)]
+    return _aligned(cells, right=numbers) + f"\n({found.num_rows:,} rows)" + more
+
+
+def _aligned(lines: list[Any], right: Any = ()) -> str:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = []
+    for number, line in enumerate(lines):
+        cells = [
+            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ]
+        text.append("  ".join(cells).rstrip())
+        if number == 0:
+            text.append("  ".join("-" * w for w in widths))
+    return "\n".join(text)
+
+
+def _as_json(value: object) -> object:
+    return value.isoformat() if isinstance(value, (dt.date, dt.datetime)) else str(value)
+
+
+def _write_text(text: str, output: Path | None) -> None:
+    if output is None:
+        click.echo(text)
+    else:
+        output.write_text(text + "\n")
+
+
+@contextmanager
+def _binary(output: Path | None) -> Iterator[IO[bytes]]:
+    if output is None:
+        yield click.get_binary_stream("stdout")
+    else:
+        with output.open("wb") as sink:
+            yield sink
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""A made-up fan platform with known truth.
+
+From a seed number it writes what the platform's services would deliver (landing files: a server log and snapshots) and,
+apart from them, the truth: which sessions were made. So a test can ask whether the mart found exactly those.
+
+    simulate(SimulatorConfig(seed=7, days=7), landing=Path("landing"), truth=Path("truth"))
+
+Here belongs what makes data up. What reads landing files, or finds sessions in them, does not: the simulator shares no
+code with the mart that it tests.
+"""
+
+from wemart_assets.simulator.config import Scale, SimulatorConfig
+from wemart_assets.simulator.simulate import Summary, simulate
+
+__all__ = ["Scale", "SimulatorConfig", "Summary", "simulate"]

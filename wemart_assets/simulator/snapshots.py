@@ -1,0 +1,130 @@
+"""Snapshots: each table of the platform as a whole, as of the end of a business day."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wemart_assets.simulator.columns import Ints, instants, nullable, take
+from wemart_assets.simulator.platform import COUNTRIES, UNKNOWN, Platform, notice_ids, post_public_ids
+
+MEMBER_KINDS = pa.array([None, "ARTIST", "OTHER_COMMUNITY_ARTIST"], pa.string())
+
+
+def community_content_post(platform: Platform, day: int) -> pa.Table:
+    """One row a post: shard_id, post_local_id, community_id."""
+    posts = np.flatnonzero(platform.posts.created_day <= day)
+    shard, local = post_public_ids(posts)
+    return pa.table(
+        {
+            "shard_id": shard,
+            "post_local_id": local,
+            "community_id": platform.communities.comm_id[platform.posts.community[posts]],
+        }
+    )
+
+
+def community_content_common_notice(platform: Platform, day: int) -> pa.Table:
+    """One row a notice: id, parent_id (`community-<n>`), and a title that the contract does not know."""
+    notices = np.flatnonzero(platform.notices.created_day <= day)
+    ids = notice_ids(notices)
+    comm_id = platform.communities.comm_id[platform.notices.community[notices]]
+    return pa.table(
+        {
+            "id": ids,
+            "parent_id": _prefixed("community-", comm_id),
+            "title": _prefixed("Notice ", ids),
+        }
+    )
+
+
+def we_user(platform: Platform, day: int) -> pa.Table:
+    """One row an account: we_member_id, wv_user_id (NULL for accounts that use other services only), wv_status,
+    wv_leave_dt, wv_first_join_dt (UTC), ctry_code, vlive_id, and a column that the contract does not know."""
+    users = platform.users
+    rows = np.flatnonzero(users.has_account & (users.joined_day <= day))
+    elsewhere = np.arange(len(users) // 20)
+    left = users.left_day[rows] <= day
+    known = pa.table(
+        {
+            "we_member_id": users.we_member_id[rows],
+            "wv_user_id": users.wv_user_id[rows],
+            "wv_status": pc.if_else(pa.array(left), "LEAVE", "NORMAL"),
+            "wv_leave_dt": instants(users.left_ms[rows], ~left),
+            "wv_first_join_dt": instants(users.joined_ms[rows]),
+            "ctry_code": take(pa.array(COUNTRIES), users.country[rows]),
+            "vlive_id": nullable(users.vlive_id[rows]),
+            "etl_batch": pa.array(np.full(len(rows), day)),
+        }
+    )
+    others = {"we_member_id": 450_000_000 + elsewhere, "etl_batch": np.full(len(elsewhere), day)}
+    return pa.concat_tables([known, pa.table(others)], promote_options="default")
+
+
+def we_artist(platform: Platform, day: int) -> pa.Table:
+    """One row an artist: we_art_id, we_art_name, comm_id (NULL for an artist without a community)."""
+    artists = platform.artists
+    rows = np.flatnonzero(artists.debut_day <= day)
+    community = artists.community[rows]
+    return pa.table(
+        {
+            "we_art_id": pa.array(artists.we_art_id[rows], pa.int32()),
+            "we_art_name": [artists.name[row] for row in rows],
+            "comm_id": nullable(np.where(community == UNKNOWN, -1, platform.communities.comm_id[community])),
+        }
+    )
+
+
+def ws_fc_user_history(platform: Platform, day: int) -> pa.Table:
+    """One row a membership, failed payments and renewals included: we_member_id, we_art_id, comm_id, fc_id, create_dt,
+    start_dt, end_dt (UTC, end NULL if open), ord_status, is_cx_by_restore."""
+    memberships = platform.memberships
+    rows = np.flatnonzero(memberships.created_day <= day)
+    community = memberships.community[rows]
+    artist = platform.artists.we_art_id[platform.communities.artist[community]]
+    return pa.table(
+        {
+            "we_member_id": platform.users.we_member_id[memberships.user[rows]],
+            "we_art_id": pa.array(artist, pa.int32()),
+            "comm_id": platform.communities.comm_id[community],
+            "fc_id": memberships.fc_id[rows],
+            "create_dt": instants(memberships.create_ms[rows]),
+            "start_dt": instants(memberships.start_ms[rows]),
+            "end_dt": instants(memberships.end_ms[rows]),
+            "ord_status": pc.if_else(pa.array(memberships.payment_failed[rows]), "PAYMENT_FAILED", "PAID"),
+            "is_cx_by_restore": pa.array(memberships.restored[rows]).cast(pa.int32()),
+        }
+    )
+
+
+def wv_comm_user(platform: Platform, day: int) -> pa.Table:
+    """One row a member of a community: comm_id, wv_user_id, and for artists art_indi_id and art_indi_type."""
+    members = platform.members
+    rows = np.flatnonzero((members.joined_day <= day) & (members.left_day >= day))
+    comm_id = platform.communities.comm_id[members.community[rows]]
+    wv_user_id = platform.users.wv_user_id[members.user[rows]]
+    kind = members.kind[rows]
+    ids = pc.binary_join_element_wise(_prefixed("", comm_id), _prefixed("", wv_user_id), "-")
+    return pa.table(
+        {
+            "comm_id": comm_id,
+            "wv_user_id": wv_user_id,
+            "art_indi_id": pc.if_else(pa.array(kind > 0), ids, pa.scalar(None, pa.string())),
+            "art_indi_type": MEMBER_KINDS.take(pa.array(kind)),
+        }
+    )
+
+
+SNAPSHOTS: dict[str, Callable[[Platform, int], pa.Table]] = {
+    "weverse2.community_content_post": community_content_post,
+    "weverse2.community_content_common_notice": community_content_common_notice,
+    "we_mart.we_user": we_user,
+    "we_mart.we_artist": we_artist,
+    "we_mart.ws_fc_user_history": ws_fc_user_history,
+    "we_mart.wv_comm_user": wv_comm_user,
+}
+
+
+def _prefixed(prefix: str, numbers: Ints) -> pa.Array:
+    return pc.binary_join_element_wise(prefix, pc.cast(pa.array(numbers), pa.string()), "")

@@ -1,0 +1,347 @@
+"""Who was there when: the visits of each day, cut into sessions by the business day's midnight.
+
+A **visit** is a burst of lines of one device. Between two of its lines lie at most 30:00.000 minutes, between two
+visits of a device at least 30:00.001: that is how visits are laid out, so the sessions are known and need not be found.
+Within a visit a **run** is a stretch of lines by one user, or by nobody. A visit that goes on past midnight is one
+session on each of the two days.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from wemart_assets.simulator.clients import CLIENT_NUMBERS, KEYED_TV
+from wemart_assets.simulator.columns import (
+    Bools,
+    Floats,
+    Ints,
+    Stream,
+    cumulative,
+    pick,
+    positions_in_groups,
+    random_stream,
+    starts_of_runs,
+)
+from wemart_assets.simulator.config import SimulatorConfig
+from wemart_assets.simulator.platform import COUNTRY_SHARES, NOBODY, UNKNOWN, Platform
+
+SESSION_GAP_MS = 30 * 60 * 1000
+NO_VISIT = -1
+NO_DEVICE = -1
+LONGEST_VISIT_MS = 12 * 3_600_000
+LONGEST_VISIT_LINES = 300
+LINES_PER_DEVICE = 18  # measured; only says how many devices to lay out before the day is full
+
+VISITS_OF_DEVICE = cumulative((55, 25, 12, 5, 3))
+VISITS_AT_HOUR = cumulative((5, 3, 2, 1, 1, 1, 2, 4, 5, 4, 4, 4, 6, 5, 4, 4, 4, 5, 6, 7, 8, 9, 9, 8))
+
+# One in so many gaps is put on the edge of the rule.
+EXACT_GAP_EVERY = 400
+CLOSEST_VISIT_EVERY = 20
+
+OWNER, SECOND_USER = 0, 1
+USERS_OF_VISIT: tuple[tuple[float, tuple[int, ...]], ...] = (
+    (56, (OWNER,)),
+    (14, (NOBODY,)),
+    (10, (NOBODY, OWNER)),
+    (6, (OWNER, NOBODY)),
+    (4, (NOBODY, OWNER, NOBODY)),
+    (4, (OWNER, SECOND_USER)),
+    (2, (OWNER, NOBODY, SECOND_USER)),
+    (2, (OWNER, SECOND_USER, OWNER)),
+    (2, (NOBODY, OWNER, SECOND_USER, NOBODY)),
+)
+MOST_RUNS = max(len(roles) for _, roles in USERS_OF_VISIT)
+NO_ROLE = -2
+ROLES = np.array([(*roles, *(NO_ROLE,) * (MOST_RUNS - len(roles))) for _, roles in USERS_OF_VISIT])
+
+
+@dataclass(frozen=True)
+class Runs:
+    """One row a run: what its lines have in common. Users, devices, clients, communities and countries by row."""
+
+    visit: Ints  # number within the day, or NO_VISIT for lines outside all sessions
+    sess_seq: Ints  # number of the session within device and business day, from 1
+    device: Ints  # or NO_DEVICE
+    user: Ints  # or NOBODY
+    key_user: Ints  # whose key the lines carry, or NOBODY
+    client: Ints
+    version: Ints
+    country: Ints  # or UNKNOWN
+    community: Ints  # the one mostly looked at
+    joins: Bools  # the user joins the community with the first line
+    leaves: Bools  # the user leaves the community with the first line
+
+    def take(self, rows: Ints | slice) -> "Runs":
+        return Runs(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Lines, by run and in time order within a run: instant in milliseconds since the epoch, and row in `runs`."""
+
+    runs: Runs
+    at: Ints
+    run: Ints
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    @classmethod
+    def none(cls) -> "Visits":
+        nothing = np.zeros(0, dtype=np.int64)
+        never = np.zeros(0, dtype=np.bool_)
+        runs = Runs(
+            *(nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing),
+            joins=never,
+            leaves=never,
+        )
+        return cls(runs, nothing, nothing)
+
+    def followed_by(self, other: "Visits") -> "Visits":
+        columns = (np.concatenate([getattr(part.runs, c.name) for part in (self, other)]) for c in fields(Runs))
+        run = np.concatenate([self.run, other.run + len(self.runs.visit)])
+        return Visits(Runs(*columns), np.concatenate([self.at, other.at]), run)
+
+    def split_at(self, midnight: int) -> tuple["Visits", "Visits"]:
+        """The lines before midnight, and those from midnight on as the first sessions of the next day."""
+        later = self.at >= midnight
+        runs_later, run = np.unique(self.run[later], return_inverse=True)
+        runs = self.runs.take(runs_later)
+        _, visit = np.unique(runs.visit, return_inverse=True)
+        # Whoever joins or leaves has done so on the day on which the visit began.
+        done = np.zeros(len(visit), dtype=np.bool_)
+        next_day = replace(runs, visit=visit, sess_seq=np.ones_like(runs.sess_seq), joins=done, leaves=done)
+        return Visits(self.runs, self.at[~later], self.run[~later]), Visits(next_day, self.at[later], run)
+
+
+def visits_of_day(config: SimulatorConfig, platform: Platform, day: int, carried: Visits) -> tuple[Visits, Visits]:
+    """The lines of a business day, and what its visits carry over its end into the next day.
+
+    `carried` is what the day before carried into this one. About `config.lines_per_day` lines, fewer where there are
+    too few devices for that many.
+    """
+    loose = _lines_without_device(config, platform, day)
+    wanted = config.lines_per_day - len(carried) - len(loose)
+    made, next_day = _layout(config, platform, day, carried, wanted).split_at(platform.days.end(day))
+    return carried.followed_by(made).followed_by(loose), next_day
+
+
+def _layout(config: SimulatorConfig, platform: Platform, day: int, carried: Visits, wanted: int) -> Visits:
+    random = random_stream(config.seed, Stream.VISITS, day)
+    start, end = platform.days.start(day), platform.days.end(day)
+    devices = platform.devices
+
+    # Enough devices to fill the day in most cases; the surplus is cut off below.
+    candidates = random.permutation(len(devices))[: int(1.25 * max(wanted, 0) / LINES_PER_DEVICE) + 40]
+    visits_of_device = 1 + pick(VISITS_OF_DEVICE, random.random(len(candidates)))
+    device_of_visit = np.repeat(np.arange(len(candidates)), visits_of_device)
+    lines_of_visit = _lines_of_visits(random, len(device_of_visit))
+    visit_of_line = np.repeat(np.arange(len(lines_of_visit)), lines_of_visit)
+    first_of_visit = np.cumsum(lines_of_visit) - lines_of_visit
+
+    users = _users_of_visits(random, platform, day, candidates[device_of_visit], lines_of_visit)
+
+    gap = _gaps_within_visits(random, len(visit_of_line))
+    _untie(gap, users.first_line, users.user, users.visit, platform)
+    busy_until = _busy_until(carried, start, len(devices))[candidates]
+    gap[first_of_visit] = _gaps_before_visits(random, visits_of_device, busy_until, end - start)
+    at = _running_time(gap, first_of_visit, visits_of_device) + start
+
+    from_start = at - np.repeat(at[first_of_visit], lines_of_visit)
+    alone = (visits_of_device == 1) & (busy_until == 0)
+    _meet_midnight(at, first_of_visit, lines_of_visit, alone[device_of_visit], start, end)
+    # A visit that would begin after midnight does not take place, nor do those after it.
+    takes_place = np.repeat(at[first_of_visit] < end, lines_of_visit) & (from_start <= LONGEST_VISIT_MS)
+
+    device_of_line = device_of_visit[visit_of_line]
+    lines_today = np.bincount(device_of_line[takes_place & (at < end)], minlength=len(candidates))
+    enough = int(np.searchsorted(np.cumsum(lines_today), wanted))
+    kept = np.flatnonzero(takes_place & (device_of_line <= enough))
+
+    run_of_line = np.zeros(len(at), dtype=np.int32)
+    run_of_line[users.first_line] = 1
+    run_of_line = np.cumsum(run_of_line, dtype=np.int32) - 1
+    device = candidates[device_of_visit]
+    first_visit = int(carried.runs.visit.max(initial=-1)) + 1
+    runs = _describe_runs(
+        random,
+        platform,
+        day,
+        visit=users.visit + first_visit,
+        sess_seq=(positions_in_groups(visits_of_device) + 1 + (busy_until > 0)[device_of_visit])[users.visit],
+        device=device[users.visit],
+        user=users.user,
+    )
+    return Visits(runs, at[kept], run_of_line[kept])
+
+
+def _lines_of_visits(random: np.random.Generator, visits: int) -> Ints:
+    lines = 2 + random.geometric(1 / 11, visits)
+    draws = random.random(visits)
+    lines = np.where(draws < 0.1, 1, np.where(draws > 0.99, 10 * lines, lines))
+    return lines.clip(max=LONGEST_VISIT_LINES)
+
+
+@dataclass(frozen=True)
+class _UsersOfVisits:
+    """One row a run: its visit, its user, its first line."""
+
+    visit: Ints
+    user: Ints
+    first_line: Ints
+
+
+def _users_of_visits(
+    random: np.random.Generator, platform: Platform, day: int, device: Ints, lines: Ints
+) -> _UsersOfVisits:
+    devices = platform.devices
+    pattern = pick(cumulative([share for share, _ in USERS_OF_VISIT]), random.random(len(lines)))
+    roles = ROLES[pattern]
+    runs = np.minimum((roles != NO_ROLE).sum(axis=1), lines)
+
+    lines_of_run = np.zeros((len(lines), MOST_RUNS), dtype=np.int64)
+    remaining = lines.copy()
+    for turn in range(MOST_RUNS):
+        runs_to_come = runs - turn - 1
+        some = 1 + (random.random(len(lines)) * (remaining - runs_to_come.clip(min=0))).astype(np.int64)
+        lines_of_run[:, turn] = np.where(runs_to_come > 0, some, np.where(runs_to_come == 0, remaining, 0))
+        remaining = remaining - lines_of_run[:, turn]
+
+    user = np.select(
+        [roles == OWNER, roles == SECOND_USER],
+        [devices.owner[device][:, None], devices.second_user[device][:, None]],
+        NOBODY,
+    )
+    user = np.where((user != NOBODY) & platform.users.active(day)[user], user, NOBODY)
+    present = lines_of_run > 0
+    sizes = lines_of_run[present]
+    return _UsersOfVisits(np.nonzero(present)[0], user[present], np.cumsum(sizes) - sizes)
+
+
+def _gaps_within_visits(random: np.random.Generator, lines: int) -> Ints:
+    """Milliseconds since the line before: mostly seconds, some minutes; with ties, and gaps on the edge of the rule."""
+    draws = random.random(lines)
+    typical = np.where(draws < 0.88, 15_000.0, 240_000.0)
+    gap = (random.standard_exponential(lines) * typical).astype(np.int64).clip(max=SESSION_GAP_MS - 2)
+    gap[draws < 0.03] = 0
+    gap[EXACT_GAP_EVERY // 2 :: EXACT_GAP_EVERY] = SESSION_GAP_MS
+    gap[::EXACT_GAP_EVERY] = SESSION_GAP_MS - 1
+    return gap
+
+
+def _untie(gap: Ints, first_line: Ints, user: Ints, visit: Ints, platform: Platform) -> None:
+    """Let lines of two users share an instant only in the order in which the mart has to read them: lower id first,
+    nobody last. With any other tie, the order of users made here would not be the one in the log."""
+    user_id = np.where(user == NOBODY, np.iinfo(np.int64).max, platform.users.wv_user_id[user])
+    follows = np.flatnonzero(visit[1:] == visit[:-1]) + 1
+    in_order = user_id[follows - 1] < user_id[follows]
+    gap[first_line[follows[in_order]][::2]] = 0
+    out_of_order = first_line[follows[~in_order]]
+    gap[out_of_order] = np.maximum(gap[out_of_order], 1)
+
+
+def _gaps_before_visits(random: np.random.Generator, visits_of_device: Ints, busy_until: Ints, day_length: int) -> Ints:
+    """Milliseconds from the visit before, or from the day's start, to each visit; always more than the session gap."""
+    visits = int(visits_of_device.sum())
+    gap = (random.standard_exponential(visits) * 5_400_000).astype(np.int64)
+    gap[::CLOSEST_VISIT_EVERY] = 0
+    gap += SESSION_GAP_MS + 1
+
+    first = np.cumsum(visits_of_device) - visits_of_device
+    devices = len(visits_of_device)
+    hour = pick(VISITS_AT_HOUR, random.random(devices)) + random.random(devices)
+    time_of_day = (hour / 24 * day_length).astype(np.int64)
+    gap[first] = np.where(busy_until > 0, busy_until + gap[first], time_of_day)
+    return gap
+
+
+def _busy_until(carried: Visits, start: int, devices: int) -> Ints:
+    """For each device the milliseconds after the day's start at which its visit from the day before ends; else 0."""
+    busy = np.zeros(devices, dtype=np.int64)
+    # A carried line at midnight itself still makes the device busy.
+    np.maximum.at(busy, carried.runs.device[carried.run], np.maximum(carried.at - start, 1))
+    return busy
+
+
+def _running_time(gap: Ints, first_of_visit: Ints, visits_of_device: Ints) -> Ints:
+    """Milliseconds since the start of the day: the gaps summed up over each device."""
+    total = np.cumsum(gap)
+    first_of_device = first_of_visit[np.cumsum(visits_of_device) - visits_of_device]
+    before = total[first_of_device] - gap[first_of_device]
+    lines = np.diff(first_of_device, append=len(gap))
+    return np.asarray(total - np.repeat(before, lines))
+
+
+def _meet_midnight(at: Ints, first_of_visit: Ints, lines: Ints, movable: Bools, start: int, end: int) -> None:
+    """Move some of the visits that cross the day's end so that one line is at midnight exactly."""
+    crosses = movable & (at[first_of_visit] < end) & (at[first_of_visit + lines - 1] >= end)
+    for visit in np.flatnonzero(crosses)[::8][:100]:
+        of_visit = slice(first_of_visit[visit], first_of_visit[visit] + lines[visit])
+        shift = int(at[of_visit][np.searchsorted(at[of_visit], end)]) - end
+        if at[first_of_visit[visit]] - shift >= start:
+            at[of_visit] -= shift
+
+
+def _describe_runs(
+    random: np.random.Generator, platform: Platform, day: int, *, visit: Ints, sess_seq: Ints, device: Ints, user: Ints
+) -> Runs:
+    devices = platform.devices
+    client = devices.client[device]
+    abroad = random.random(len(visit))[starts_of_runs(visit)] < 0.02
+    of_visit = np.cumsum(np.diff(visit, prepend=-1) != 0) - 1
+    elsewhere = pick(COUNTRY_SHARES, random.random(len(abroad)))
+    community, joins, leaves = _communities_of_runs(random, platform, day, user)
+    return Runs(
+        visit=visit,
+        sess_seq=sess_seq,
+        device=device,
+        user=user,
+        key_user=np.where(client == KEYED_TV, devices.owner[device], user),
+        client=client,
+        version=devices.version[device] + (day >= devices.upgrade_day[device]),
+        country=np.where(abroad[of_visit], elsewhere[of_visit], devices.country[device]),
+        community=community,
+        joins=joins,
+        leaves=leaves,
+    )
+
+
+def _communities_of_runs(
+    random: np.random.Generator, platform: Platform, day: int, user: Ints
+) -> tuple[Ints, Bools, Bools]:
+    """Which community each run is about: mostly one of the user's own, and then whether it is joined or left."""
+    members = platform.members
+    draws, anywhere = random.random((2, len(user)))
+    own = members.of_user[user]
+    at_home = (user != NOBODY) & (own > 0) & (random.random(len(user)) < 0.8)
+    member = np.where(at_home, members.first_of_user[user] + (draws * own).astype(np.int64), 0)
+    community = np.where(at_home, members.community[member], pick(platform.communities.popularity, anywhere))
+    joins = at_home & (members.joined_day[member] == day)
+    return community, joins, at_home & ~joins & (members.left_day[member] == day)
+
+
+def _lines_without_device(config: SimulatorConfig, platform: Platform, day: int) -> Visits:
+    """Lines that name no device, and so belong to no session: browsers, apps and TVs that keep it to themselves."""
+    random = random_stream(config.seed, Stream.LOOSE_LINES, day)
+    count = max(8, config.lines_per_day // 200)
+    start, end = platform.days.start(day), platform.days.end(day)
+    kind = np.arange(count) % 4
+    someone = random.integers(0, len(platform.users), count)
+    user = np.where((kind % 2 == 1) & platform.users.active(day)[someone], someone, NOBODY)
+    clients = [CLIENT_NUMBERS[name] for name in ("browser", "ios", "tv app", "tvOS app")]
+    runs = Runs(
+        visit=np.full(count, NO_VISIT),
+        sess_seq=np.zeros(count, dtype=np.int64),
+        device=np.full(count, NO_DEVICE),
+        user=user,
+        key_user=user,
+        client=np.array(clients)[kind],
+        version=np.zeros(count, dtype=np.int64),
+        country=np.full(count, UNKNOWN),
+        community=pick(platform.communities.popularity, random.random(count)),
+        joins=np.zeros(count, dtype=np.bool_),
+        leaves=np.zeros(count, dtype=np.bool_),
+    )
+    draws: Floats = random.random(count)
+    return Visits(runs, start + (draws * (end - start)).astype(np.int64), np.arange(count))

@@ -1,0 +1,111 @@
+"""The whole graph over a simulated platform: does the mart find exactly what was made?"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from wemart_assets.catalog import contracts
+from wemart_assets.definitions import build_defs
+from wemart_assets.settings import Settings
+from wemart_assets.simulator import SimulatorConfig, simulate
+
+FIRST, LAST = "2024-01-01", "2024-01-05"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `landing`, `truth`, and the `lake` that one range run over all days made of it."""
+    folder = tmp_path_factory.mktemp("world")
+    simulate(SimulatorConfig(days=5, lines_per_day=2_000), folder / "landing", folder / "truth")
+    settings = Settings(lake=folder / "lake", landing=folder / "landing", spill=folder / "spill")
+    job = build_defs(settings).resolve_implicit_global_asset_job_def()
+    job.execute_in_process(
+        instance=dg.DagsterInstance.ephemeral(),
+        tags={"dagster/asset_partition_range_start": FIRST, "dagster/asset_partition_range_end": LAST},
+    )
+    return folder
+
+
+def rows_of(world: Path, query: str) -> list[tuple[object, ...]]:
+    lake, truth = world / "lake", world / "truth"
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        text = query.replace("LAKE", str(lake)).replace("TRUTH", str(truth))
+        return connection.execute(text).fetchall()
+
+
+def test_the_log_base_has_exactly_the_simulated_sessions(world: Path) -> None:
+    found = rows_of(
+        world,
+        """select date_id::varchar, user_info_device_id, sess_seq, epoch_ms(sess_start_dt), epoch_ms(sess_end_dt), count(*)
+           from read_parquet('LAKE/we_mart/wv_server_log_base/*/*.parquet') group by all order by all""",
+    )
+    made = rows_of(
+        world,
+        """select day, device_id, sess_seq, sess_start_ms, sess_end_ms, lines from 'TRUTH/sessions.parquet'
+           where day between '2024-01-01' and '2024-01-05' order by all""",
+    )
+    assert len(made) > 500
+    assert found == made
+
+
+def test_the_log_base_has_exactly_the_simulated_user_sessions(world: Path) -> None:
+    found = rows_of(
+        world,
+        """select date_id::varchar, user_info_device_id, sess_seq, user_id_fill::bigint, epoch_ms(user_sess_start_dt),
+                  epoch_ms(user_sess_end_dt), count(*)
+           from read_parquet('LAKE/we_mart/wv_server_log_base/*/*.parquet') group by all order by all""",
+    )
+    made = rows_of(
+        world,
+        """select day, device_id, sess_seq, user_id, start_ms, end_ms, lines from 'TRUTH/user_sessions.parquet'
+           where day between '2024-01-01' and '2024-01-05' order by all""",
+    )
+    assert found == made
+
+
+def test_the_session_mart_has_exactly_the_simulated_user_sessions(world: Path) -> None:
+    found = rows_of(
+        world,
+        """select distinct part_date::varchar, device_id, epoch_ms(sess_start_dt), epoch_ms(sess_end_dt),
+                  split_part(user_sess_id, '|', 3), epoch_ms(user_sess_start_dt), epoch_ms(user_sess_end_dt)
+           from read_parquet('LAKE/we_mart/wv_sess_daily/*/*.parquet') order by all""",
+    )
+    made = rows_of(
+        world,
+        """select s.day, s.device_id, sess_start_ms, sess_end_ms, coalesce(user_id::varchar, ''), start_ms, end_ms
+           from 'TRUTH/user_sessions.parquet' u join 'TRUTH/sessions.parquet' s using (day, device_id, sess_seq)
+           order by all""",
+    )
+    assert found == made
+
+
+def test_every_broken_row_is_in_quarantine_and_nothing_else(world: Path) -> None:
+    counts = json.loads((world / "truth" / "counts.json").read_text())
+    made: dict[str, int] = {}
+    for broken in counts["broken"]:
+        made[broken["source"]] = made.get(broken["source"], 0) + broken["rows"]
+    found = {}
+    for name in contracts():
+        folder = world / "lake" / name.replace(".", "/")
+        files = list(folder.with_name(f"{folder.name}__quarantine").glob("*/*.parquet"))
+        if files:
+            found[name] = rows_of(world, f"select count(*) from read_parquet({[str(f) for f in files]})")[0][0]
+    assert sum(made.values()) >= 3
+    assert found == made
+
+
+def test_run_timestamp_is_the_clock_of_the_run(tmp_path: Path) -> None:
+    clock = dt.datetime(2030, 5, 6, 7, 8, 9, 123456, tzinfo=dt.UTC)
+    simulate(SimulatorConfig(days=1, lines_per_day=500), tmp_path / "landing", tmp_path / "truth")
+    settings = Settings(lake=tmp_path / "lake", landing=tmp_path / "landing", spill=tmp_path / "spill")
+    job = build_defs(settings, clock=lambda: clock).resolve_implicit_global_asset_job_def()
+    job.execute_in_process(instance=dg.DagsterInstance.ephemeral(), partition_key=FIRST)
+    found = rows_of(tmp_path, "select distinct run_timestamp from read_parquet('LAKE/we_mart/wv_sess_daily/*/*.parquet')")
+    assert found == [(clock,)]
