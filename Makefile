@@ -2,8 +2,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
-# The tests and the demo set what they need; a shell's own settings are for `make ui` and one's own runs.
-export PYTHONWARNINGS := ignore::dagster.BetaWarning
 
 .PHONY: demo test test-all lint ui clean install
 

@@ -282,7 +282,7 @@ def _write_text(text: str, output: Path | None) -> None:
 @contextmanager
 def _binary(output: Path | None) -> Iterator[IO[bytes]]:
     if output is None:
-        yield click.get_binary_stream("stdout")
+        yield sys.stdout.buffer
     else:
         with output.open("wb") as sink:
             yield sink

@@ -33,7 +33,7 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     assets: list[Any] = [source_asset(s, "sources", partitions, shared, clock) for s in sources.values()]
     assets += [external_asset(catalog.contracts()[name], "sources", partitions) for name in externals]
     assets += [mart_asset(declared, groups[name], partitions, shared, clock) for name, declared in marts.items()]
-    jobs, schedules = jobs_and_schedules(partitions)
+    jobs, schedules = jobs_and_schedules()
     engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill, externals)
     return dg.Definitions(
         assets=assets,

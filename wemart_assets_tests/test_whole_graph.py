@@ -8,28 +8,13 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
-import pytest
 
 from wemart_assets.catalog import contracts
 from wemart_assets.definitions import build_defs
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import SimulatorConfig, simulate
 
-FIRST, LAST = "2024-01-01", "2024-01-05"
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `landing`, `truth`, and the `lake` that one range run over all days made of it."""
-    folder = tmp_path_factory.mktemp("world")
-    simulate(SimulatorConfig(days=5, lines_per_day=2_000), folder / "landing", folder / "truth")
-    settings = Settings(lake=folder / "lake", landing=folder / "landing", spill=folder / "spill")
-    job = build_defs(settings).resolve_implicit_global_asset_job_def()
-    job.execute_in_process(
-        instance=dg.DagsterInstance.ephemeral(),
-        tags={"dagster/asset_partition_range_start": FIRST, "dagster/asset_partition_range_end": LAST},
-    )
-    return folder
+FIRST = "2024-01-01"
 
 
 def rows_of(world: Path, query: str) -> list[tuple[object, ...]]:

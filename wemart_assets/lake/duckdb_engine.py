@@ -14,9 +14,11 @@ from typing import Any
 import duckdb
 import ibis
 import ibis.expr.types as ir
+import sqlglot
 from dagster_duckdb import DuckDBResource
 from deltalake import DeltaTable
 from ibis.backends.duckdb import Backend
+from sqlglot import exp
 
 from wemart_assets.lake.delta import DeltaLake, open_delta, partition_values
 from wemart_assets.lake.engine import Baseline, DataFile, ExternalTable, FileFormat, FileKind, Staged
@@ -141,13 +143,8 @@ class DuckDBSession:
                 f"{table.full_name}: the lake folder {location} cannot be written ({error.strerror}). "
                 "Point WEMART_LAKE at a folder that this user can write."
             ) from error
-        run = f"{uuid.uuid4().hex}"
-        partitions = ", ".join(map(_name, table.partition_by))
-        query = self.ibis.compile(table.conform(rows))
-        written = self.raw.execute(
-            f"copy ({query}) to {_text(str(location))} (format parquet, compression zstd, partition_by ({partitions}),"
-            f" filename_pattern '{run}-{{i}}', overwrite_or_ignore, return_stats)"
-        ).fetchall()
+        query = _streamed(self.ibis.compile(table.conform(rows)))
+        written = self._write(table, query, days, location)
         files = tuple(
             DataFile(
                 path=os.path.relpath(path, location),
@@ -162,11 +159,38 @@ class DuckDBSession:
         foreign = sorted({str(f.partition[table.day_column]) for f in files} - set(days))
         if foreign:
             self.discard(staged)
-            raise WemartError(
-                f"{table.full_name}: the function returned rows of {', '.join(foreign)} in a run of "
-                f"{days[0]} to {days[-1]}; a run publishes its own days only. Filter the result to the run's days."
-            )
+            raise _foreign_days(table, days, ", ".join(foreign))
         return staged
+
+    def _write(self, table: Table, query: str, days: Sequence[str], location: Path) -> list[Any]:
+        """Parquet files of the query's rows, as (path, rows, bytes, footer bytes, statistics, partition values)."""
+        run = uuid.uuid4().hex
+        options = "format parquet, compression zstd, return_stats"
+        if list(table.partition_by) != [table.day_column] or len(days) > 1:
+            partitions = ", ".join(map(_name, table.partition_by))
+            return self.raw.execute(
+                f"copy ({query}) to {_text(str(location))} ({options}, partition_by ({partitions}),"
+                f" filename_pattern '{run}-{{i}}', overwrite_or_ignore)"
+            ).fetchall()
+        # One partition: a plain file takes two thirds of the time of a partitioned write and is smaller.
+        day, folder = _name(table.day_column), location / f"{table.day_column}={days[0]}"
+        path = folder / f"{run}-0.parquet"
+        folder.mkdir(exist_ok=True)
+        checked = f"case when {day} = {_text(days[0])} then true else error('{run} ' || coalesce({day}, 'NULL')) end"
+        try:
+            written = self.raw.execute(
+                f"copy (select * exclude ({day}) from ({query}) where {checked}) to {_text(str(path))} ({options})"
+            ).fetchall()
+        except duckdb.InvalidInputException as error:
+            path.unlink(missing_ok=True)
+            _, is_foreign, foreign = str(error).partition(f"{run} ")
+            if not is_foreign:
+                raise
+            raise _foreign_days(table, days, foreign.strip()) from error
+        if written[0][1] == 0:
+            path.unlink()
+            return []
+        return [(*written[0][:5], {table.day_column: days[0]})]
 
     def publish(self, staged: Staged) -> int:
         try:
@@ -230,6 +254,26 @@ class DuckDBSession:
         name = f"rows_{uuid.uuid4().hex}"
         self.raw.execute(f"create temp view {name} as {query}")
         return self.ibis.table(name, database=("temp", "main"))
+
+
+def _streamed(query: str) -> str:
+    """The query with shared subqueries computed where they are read, unless they aggregate.
+
+    ibis writes what is used twice as a CTE, and DuckDB keeps each CTE as a whole: rows as wide as a log line would go
+    to disk and come back. Measured over 10 M lines: 334 s so, 197 s streamed.
+    """
+    parsed = sqlglot.parse_one(query, read="duckdb")
+    for shared in parsed.find_all(exp.CTE):
+        if not shared.this.args.get("group"):
+            shared.set("materialized", False)
+    return parsed.sql(dialect="duckdb")
+
+
+def _foreign_days(table: Table, days: Sequence[str], foreign: str) -> WemartError:
+    return WemartError(
+        f"{table.full_name}: the function returned rows of {foreign} in a run of {days[0]} to {days[-1]}; a run "
+        "publishes its own days only. Filter the result to the run's days."
+    )
 
 
 def duckdb_type(name: str) -> str:

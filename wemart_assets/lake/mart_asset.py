@@ -6,6 +6,7 @@ reads no setting and a test calls its function with small tables.
 
 # No postponed annotations here: Dagster looks at the type of an asset's `context` as it is.
 import datetime as dt
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -49,9 +50,12 @@ class Input:
         return days_between(shift(day, -self.last), shift(day, -self.first))
 
     def mapping(self) -> dg.PartitionMapping:
-        return dg.TimeWindowPartitionMapping(
-            start_offset=self.first, end_offset=self.last, allow_nonexistent_upstream_partitions=self.first < 0
-        )
+        with warnings.catch_warnings():
+            # Beta in Dagster, and said to be so at each use; the first days have no days before them.
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            return dg.TimeWindowPartitionMapping(
+                start_offset=self.first, end_offset=self.last, allow_nonexistent_upstream_partitions=self.first < 0
+            )
 
 
 def same_day(of: HasTable) -> Input:
@@ -159,32 +163,37 @@ def table_asset(
     """
     key = dg.AssetKey(table.key)
 
-    @dg.asset(
-        key=key,
-        description=table.words,
-        group_name=group,
-        owners=[table.owner],
-        kinds=set(kinds),
-        tags=table.tags,
-        partitions_def=partitions,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        deps=list(deps),
-        check_specs=[
-            dg.AssetCheckSpec(spec.name, asset=key, description=f"[{spec.severity.value}] {spec.words}")
-            for spec in checks_of(table)
-        ],
-        metadata={
-            "dagster/column_schema": column_schema(table),
-            "dagster/table_name": table.full_name,
-            "grain": ", ".join(table.grain) or "none: equal rows are allowed",
-            "partitioned by": ", ".join(table.partition_by),
-        },
-        # A day is over at midnight of the business timezone and is expected by six in the morning.
-        freshness_policy=dg.FreshnessPolicy.cron(
-            deadline_cron="0 6 * * *", lower_bound_delta=dt.timedelta(hours=6), timezone=str(partitions.timezone)
-        ),
-        required_resource_keys={"engine"},
-    )
+    with warnings.catch_warnings():
+        # Backfill policies are beta in Dagster, and said to be so for each asset.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        declare = dg.asset(
+            key=key,
+            description=table.words,
+            group_name=group,
+            owners=[table.owner],
+            kinds=set(kinds),
+            tags=table.tags,
+            partitions_def=partitions,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            deps=list(deps),
+            check_specs=[
+                dg.AssetCheckSpec(spec.name, asset=key, description=f"[{spec.severity.value}] {spec.words}")
+                for spec in checks_of(table)
+            ],
+            metadata={
+                "dagster/column_schema": column_schema(table),
+                "dagster/table_name": table.full_name,
+                "grain": ", ".join(table.grain) or "none: equal rows are allowed",
+                "partitioned by": ", ".join(table.partition_by),
+            },
+            # A day is over at midnight of the business timezone and is expected by six in the morning.
+            freshness_policy=dg.FreshnessPolicy.cron(
+                deadline_cron="0 6 * * *", lower_bound_delta=dt.timedelta(hours=6), timezone=str(partitions.timezone)
+            ),
+            required_resource_keys={"engine"},
+        )
+
+    @declare
     def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         engine: Engine = context.resources.engine
         days = sorted(context.partition_keys)
@@ -212,6 +221,7 @@ def table_asset(
                 "preview": dg.MetadataValue.md(preview(published.preview, table)),
                 "dagster/column_lineage": _lineage(published, inputs or {}),
                 **published.measures,
+                **published.seconds,
                 **metadata,
             },
             check_results=[_check_result(key, finding) for finding in published.findings],

@@ -7,6 +7,7 @@ dies at any instant leaves the table as it was: what it staged is in no log, is 
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ PREVIEW_ROWS = 5
 
 @dataclass(frozen=True)
 class Publication:
-    """What one run published: rows and bytes of each day, the Delta version, what the checks found."""
+    """What one run published: rows and bytes of each day, the Delta version, what the checks found, what took time."""
 
     version: int
     rows: Mapping[str, int]
@@ -35,6 +36,7 @@ class Publication:
     preview: Sequence[Mapping[str, Any]]
     lineage: ColumnLineage
     measures: Mapping[str, Any]
+    seconds: Mapping[str, float]
 
 
 class RejectedByAudit(AuditFailed):
@@ -64,9 +66,11 @@ def publish(
         RejectedByAudit: a rule of severity ERROR is broken; the message names the rules, days and some rows.
         PublishConflict: another run published one of the days meanwhile.
     """
+    began = time.monotonic()
     baseline = session.baseline(table, days)
     rows, inputs = compute()
     staged = stage(session, table, rows, days, baseline, now)
+    was_staged = time.monotonic()
     try:
         findings = audit(staged, lambda: _published_outside(session, table, days), inputs, settings)
         errors = [f for f in findings if not f.passed and f.check.severity is Severity.ERROR]
@@ -80,6 +84,7 @@ def publish(
         session.discard(staged)
         raise
     # From here on the files may be part of the table: a commit that is cut off leaves them alone.
+    was_audited = time.monotonic()
     version = session.publish(staged)
     return Publication(
         version,
@@ -89,6 +94,11 @@ def publish(
         preview,
         column_lineage(rows, {rows.op(): name for name, rows in inputs.items()}),
         measures,
+        {
+            "seconds to stage": round(was_staged - began, 3),
+            "seconds to audit": round(was_audited - was_staged, 3),
+            "seconds to publish": round(time.monotonic() - was_audited, 3),
+        },
     )
 
 
