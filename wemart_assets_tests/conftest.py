@@ -18,7 +18,7 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `landing`, `truth`, and the `lake` that one range run over five days made of it. Not to be written."""
     folder = tmp_path_factory.mktemp("world")
-    simulate(SimulatorConfig(days=5, lines_per_day=2_000), folder / "landing", folder / "truth")
+    simulate(SimulatorConfig(days=5, lines_per_day=6_000), folder / "landing", folder / "truth")
     settings = Settings(lake=folder / "lake", landing=folder / "landing", spill=folder / "spill")
     build_defs(settings).resolve_implicit_global_asset_job_def().execute_in_process(
         instance=dg.DagsterInstance.ephemeral(), tags={RANGE_START: "2024-01-01", RANGE_END: "2024-01-05"}

@@ -28,7 +28,8 @@ def rows_of(world: Path, query: str) -> list[tuple[object, ...]]:
 def test_the_log_base_has_exactly_the_simulated_sessions(world: Path) -> None:
     found = rows_of(
         world,
-        """select date_id::varchar, user_info_device_id, sess_seq, epoch_ms(sess_start_dt), epoch_ms(sess_end_dt), count(*)
+        """select date_id::varchar, user_info_device_id, sess_seq, epoch_ms(sess_start_dt), epoch_ms(sess_end_dt),
+                  count(*)
            from read_parquet('LAKE/we_mart/wv_server_log_base/*/*.parquet') group by all order by all""",
     )
     made = rows_of(
@@ -92,5 +93,7 @@ def test_run_timestamp_is_the_clock_of_the_run(tmp_path: Path) -> None:
     settings = Settings(lake=tmp_path / "lake", landing=tmp_path / "landing", spill=tmp_path / "spill")
     job = build_defs(settings, clock=lambda: clock).resolve_implicit_global_asset_job_def()
     job.execute_in_process(instance=dg.DagsterInstance.ephemeral(), partition_key=FIRST)
-    found = rows_of(tmp_path, "select distinct run_timestamp from read_parquet('LAKE/we_mart/wv_sess_daily/*/*.parquet')")
+    found = rows_of(
+        tmp_path, "select distinct run_timestamp from read_parquet('LAKE/we_mart/wv_sess_daily/*/*.parquet')"
+    )
     assert found == [(clock,)]

@@ -1,0 +1,203 @@
+"""The analyst's door: the documents' queries run as they stand, and nothing else gets through."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from wemart_assets import catalog
+from wemart_assets.lake.errors import WemartError
+from wemart_assets.sql import Analyst, QueryRefused, analyst
+
+SEED = Path(__file__).parents[2] / "shared" / "seeds" / "wv_sess_daily.md"
+FIRST = "2024-01-01"
+Row = dict[str, Any]
+
+
+def known_tables() -> dict[str, Any]:
+    tables = {c.full_name: c.table for c in catalog.contracts().values()}
+    return tables | {name: declared.table for name, declared in catalog.marts().items()}
+
+
+@pytest.fixture
+def door(world: Path) -> Iterator[Analyst]:
+    with analyst(world / "lake", known_tables()) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def visits(world: Path) -> list[Row]:
+    with duckdb.connect() as connection:
+        rows = connection.execute(f"from read_parquet('{world}/lake/we_mart/wv_sess_daily/*/*.parquet')")
+        names = [d[0] for d in rows.description]
+        return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
+
+
+def seed_queries() -> list[str]:
+    if not SEED.exists():
+        return []
+    usage = SEED.read_text().split("# HOW TO USE")[1].split("# PIPELINE INFO")[0]
+    blocks = re.findall(r"```sql\n(.*?)```", usage, flags=re.DOTALL)
+    return [block for block in blocks if "select" in block]
+
+
+def grouped(rows: list[Row], keys: list[str], totals: dict[str, Callable[[list[Row]], Any]]) -> list[tuple[Any, ...]]:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[k] for k in keys), []).append(row)
+    return sorted(((*key, *(total(of) for total in totals.values())) for key, of in groups.items()), key=str)
+
+
+def distinct(column: str) -> Callable[[list[Row]], int]:
+    return lambda rows: len({row[column] for row in rows})
+
+
+def plain_sum(column: str) -> Callable[[list[Row]], int]:
+    return lambda rows: sum(row[column] for row in rows)
+
+
+def expected(number: int, visits: list[Row]) -> list[tuple[Any, ...]]:
+    """What the document's query of that number asks for, in plain Python."""
+    day = [v for v in visits if str(v["part_date"]) == FIRST]
+    week = [v for v in visits if "2024-01-01" <= str(v["part_date"]) <= "2024-01-07"]
+    artist = {v["we_art_id"] for v in visits if v["we_art_name"] == "ARTIST"}
+    sessions, seconds = {"n": distinct("sess_id")}, {"s": plain_sum("sess_dur")}
+    member = ["key_date", "we_member_id"]
+    of_artist = [v for v in week if v["we_art_id"] in artist]
+    return [
+        lambda: grouped(day, member, sessions | seconds),
+        lambda: grouped(day, member, {"n": distinct("user_sess_id"), "s": plain_sum("user_sess_dur")}),
+        lambda: grouped(day, ["key_date", "platform"], sessions),
+        lambda: grouped(day, ["key_date", "we_art_id", "we_art_name", "platform"], sessions),
+        lambda: grouped([v for v in day if v["we_art_id"] in artist], member, sessions),
+        lambda: grouped([v for v in week if v["user_ctry"] == "KR"], member, sessions),
+        lambda: grouped([v for v in day if v["we_art_id"] in artist and v["is_fc"] == 1], member, seconds),
+        lambda: grouped(of_artist, member, sessions),
+        lambda: grouped(of_artist, member, seconds),
+        lambda: grouped(of_artist, member, sessions | seconds),
+    ][number]()
+
+
+@pytest.mark.skipif(not SEED.exists(), reason=f"the document {SEED.name} is not beside this checkout")
+@pytest.mark.parametrize("number", range(10))
+def test_a_query_of_the_document_runs_unchanged(number: int, door: Analyst, visits: list[Row]) -> None:
+    queries = seed_queries()
+    assert len(queries) == 10
+    query = queries[number]
+    found = door.run(query)
+    if query.strip().startswith("create"):
+        name = re.search(r"table (\S+)", query)
+        assert name is not None
+        found = door.run(f"select * from {name[1]}")
+    rows = sorted((tuple(row.values()) for row in found.to_pylist()), key=str)
+    assert rows
+    assert rows == expected(number, visits)
+
+
+def test_the_documents_queries_over_days_see_at_least_three(visits: list[Row]) -> None:
+    assert len({v["part_date"] for v in visits if v["we_art_name"] == "ARTIST"}) >= 3
+
+
+def test_a_table_has_three_names(door: Analyst) -> None:
+    counts = [
+        door.run(f"select count(*) as n from {name}").to_pylist()
+        for name in ("we_mart.wv_sess_daily", "wev_prod.we_mart.wv_sess_daily", "wv_sess_daily")
+    ]
+    assert counts[0][0]["n"] > 0
+    assert counts[0] == counts[1] == counts[2]
+
+
+def test_artists_show_one_row_each_and_keep_their_days_beside(door: Analyst) -> None:
+    newest = door.run("select count(*) as n, count(distinct we_art_id) as artists from we_mart.we_artist").to_pylist()
+    daily = door.run("select count(distinct part_date) as days from we_mart.we_artist__daily").to_pylist()
+    assert newest[0]["n"] == newest[0]["artists"] > 0
+    assert daily == [{"days": 5}]
+
+
+def test_types_are_the_declared_ones(door: Analyst) -> None:
+    names = {"BIGINT": "bigint", "INTEGER": "int", "VARCHAR": "string", "DATE": "date"}
+    names["TIMESTAMP WITH TIME ZONE"] = "timestamp"
+    described = door.run("describe we_mart.wv_sess_daily").to_pylist()
+    declared = [(c.name, c.type) for c in catalog.marts()["we_mart.wv_sess_daily"].table.columns]
+    assert [(row["column_name"], names[row["column_type"]]) for row in described] == declared
+
+
+def test_a_shadow_lasts_for_the_session_and_leaves_the_lake_alone(world: Path, door: Analyst) -> None:
+    before = sorted(str(p) for p in (world / "lake").rglob("*"))
+    all_rows = door.run("select count(*) as n from we_mart.wv_user_daily").to_pylist()[0]["n"]
+    door.run("create or replace table we_mart.wv_user_daily as select * from we_mart.wv_user_daily limit 3")
+    assert door.run("select count(*) as n from wev_prod.we_mart.wv_user_daily").to_pylist() == [{"n": 3}]
+    door.run("create or replace view wev_prod.we_mart.of_two as select * from we_mart.wv_user_daily limit 2")
+    assert door.run("select count(*) as n from we_mart.of_two").to_pylist() == [{"n": 2}]
+    with analyst(world / "lake", known_tables()) as another:
+        assert another.run("select count(*) as n from we_mart.wv_user_daily").to_pylist() == [{"n": all_rows}]
+    assert sorted(str(p) for p in (world / "lake").rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "copy (select 1) to 'LAKE/x.csv'",
+        "attach 'LAKE/x.db'",
+        "set enable_external_access = true",
+        "set allowed_directories = ['/']",
+        "install httpfs",
+        "load httpfs",
+        "export database 'LAKE/x'",
+        "insert into we_mart.wv_user_daily select * from we_mart.wv_user_daily",
+        "delete from we_mart.wv_user_daily",
+        "update we_mart.wv_user_daily set comm_id = 'x'",
+        "drop view we_mart.wv_user_daily",
+        "create macro f(x) as x",
+        "create table we_mart.t (a int)",
+    ],
+)
+def test_what_writes_or_reaches_out_is_refused(statement: str, world: Path, door: Analyst) -> None:
+    with pytest.raises(QueryRefused):
+        door.run(statement.replace("LAKE", str(world / "lake")))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from read_csv('/etc/passwd')",
+        "select * from read_text('LAKE/../truth/counts.json')",
+        "select * from glob('/etc/*')",
+        "select * from 'LAKE/../truth/sessions.parquet'",
+        "create table mine as select * from read_text('/etc/hostname')",
+    ],
+)
+def test_no_file_but_the_lakes_is_read(query: str, world: Path, door: Analyst) -> None:
+    with pytest.raises((duckdb.PermissionException, duckdb.BinderException)):
+        door.run(query.replace("LAKE", str(world / "lake")))
+
+
+def test_python_variables_are_no_tables(door: Analyst) -> None:
+    secret = [1, 2, 3]
+    assert secret
+    with pytest.raises(duckdb.CatalogException):
+        door.run("select * from secret")
+
+
+def test_a_table_that_cannot_be_read_does_not_hide_the_others(world: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(world / "lake" / "we_mart" / "wv_sess_daily", lake / "we_mart" / "wv_sess_daily")
+    shutil.copytree(world / "lake" / "we_mart" / "we_user", lake / "we_mart" / "we_user")
+    log = lake / "we_mart" / "we_user" / "_delta_log" / "00000000000000000000.json"
+    log.write_text(
+        re.sub(r'"configuration":\{[^}]*\}', '"configuration":{"delta.columnMapping.mode":"name"}', log.read_text())
+    )
+    with analyst(lake, known_tables()) as session:
+        assert "columnMapping" in session.unreadable["we_mart.we_user"]
+        assert session.run("select count(*) as n from we_mart.wv_sess_daily").to_pylist()[0]["n"] > 0
+
+
+def test_an_empty_lake_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(WemartError, match="make demo"), analyst(tmp_path, {}):
+        pass
