@@ -178,6 +178,24 @@ def vacuum(older_than: int, dry_run: bool) -> None:
             click.echo(f"{name}: {len(removed)} files {'would go' if dry_run else 'removed'}")
 
 
+@main.command()
+@click.option("--check", is_flag=True, help="only say whether they are what the declarations say")
+def pages(check: bool) -> None:
+    """Write the generated pages: the table catalog, and the graph and lists in the README."""
+    from wemart_assets.pages import render
+
+    project = Path.cwd()
+    for path, text in render(project).items():
+        target = project / path
+        if target.exists() and target.read_text() == text:
+            continue
+        if check:
+            raise click.ClickException(f"{path} is not what the declarations say; run `wemart pages`")
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(text)
+        click.echo(f"wrote {path}")
+
+
 def _known_tables() -> dict[str, Any]:
     from wemart_assets import catalog
 

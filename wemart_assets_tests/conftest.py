@@ -16,7 +16,7 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `landing`, `truth`, and the `lake` that one range run over five days made of it. Not to be written."""
+    """A folder with `landing`, `truth`, and the `lake` that one run over five days made of it. Not to be written."""
     folder = tmp_path_factory.mktemp("world")
     simulate(SimulatorConfig(days=5, lines_per_day=6_000), folder / "landing", folder / "truth")
     settings = Settings(lake=folder / "lake", landing=folder / "landing", spill=folder / "spill")
