@@ -52,6 +52,14 @@ class Finding:
     def passed(self) -> bool:
         return self.bad_rows == 0 and not self.detail
 
+    @property
+    def words(self) -> str:
+        """What was found, for people; empty where the check passed."""
+        if self.passed or self.detail:
+            return self.detail
+        days = ", ".join(f"{day} ({rows})" for day, rows in (self.bad_days or {}).items())
+        return f"{self.bad_rows} rows break it, by day: {days}"
+
 
 def checks_of(table: Table) -> list[CheckSpec]:
     """Every check of a table, in the order in which they run."""

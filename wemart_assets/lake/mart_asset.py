@@ -274,7 +274,7 @@ def _check_result(key: dg.AssetKey, finding: Finding) -> dg.AssetCheckResult:
         check_name=spec.name,
         passed=finding.passed,
         severity=dg.AssetCheckSeverity.ERROR if spec.severity is Severity.ERROR else dg.AssetCheckSeverity.WARN,
-        description=finding.detail or ("" if finding.passed else f"{finding.bad_rows} rows break it"),
+        description=finding.words,
         metadata=metadata,
     )
 

@@ -121,11 +121,7 @@ def _explain(table: Table, days: Sequence[str], errors: Sequence[Finding]) -> st
         "what they had. Broken rules:"
     ]
     for finding in errors:
-        where = ", ".join(f"{day} ({rows})" for day, rows in (finding.bad_days or {}).items())
-        lines.append(
-            f"  {finding.check.name} ({finding.check.words}): "
-            + (finding.detail or f"{finding.bad_rows} rows, by day: {where}")
-        )
+        lines.append(f"  {finding.check.name} ({finding.check.words}): {finding.words}")
         lines += [f"    {dict(row)}" for row in finding.examples[:2]]
     lines.append("Correct the input (or the rule) and run the partition again.")
     return "\n".join(lines)
