@@ -1,0 +1,227 @@
+"""A house under watch: a lake, a landing folder, the asset graph over them, and its sensor ticked at given times."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import freeze_time
+from deltalake import DeltaTable
+
+from wemart_assets.definitions import build_defs
+from wemart_assets.settings import load_settings
+
+SEOUL = ZoneInfo("Asia/Seoul")
+RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+LOG = "service_log.weverse_server_log"
+LOG_COLUMNS = (
+    "unix_log_timestamp",
+    "user_info_user_key",
+    "user_info_id",
+    "user_info_device_id",
+    "user_info_status",
+    "user_info_ip_address",
+    "user_info_locale",
+    "user_info_country",
+    "user_info_user_agent",
+    "topic",
+    "url",
+    "params",
+)
+Row = dict[str, Any]
+
+
+def days_between(first: str, last: str) -> list[str]:
+    start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
+    return [(start + dt.timedelta(days=n)).isoformat() for n in range((end - start).days + 1)]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A requested run: its key, its days, and the tables that it makes."""
+
+    key: str
+    days: tuple[str, ...]
+    tables: frozenset[str]
+
+
+class _Warnings(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one tick of the sensor did. `cursor` is what the next tick starts from, this one's own where it set none."""
+
+    requests: list[Request]
+    cursor: str | None
+    skipped: str | None
+    observed: set[tuple[str, str | None]]
+    warnings: list[str]
+
+    @property
+    def days(self) -> list[str]:
+        """The days of all requests, as often as they are requested."""
+        return sorted(day for request in self.requests for day in request.days)
+
+    @property
+    def keys(self) -> set[str]:
+        return {request.key for request in self.requests}
+
+
+class House:
+    """Settings, files, the graph and its sensor. Days are business days in Seoul."""
+
+    def __init__(self, root: Path, instance: dg.DagsterInstance, **settings: Any) -> None:
+        self.root = root
+        self.instance = instance
+        self.lake, self.landing = root / "lake", root / "landing"
+        self.settings: Row = {"first_day": dt.date(2024, 3, 1), "threads": 2, "memory_limit": "1GB", **settings}
+        self._defs: dg.Definitions | None = None
+
+    @property
+    def defs(self) -> dg.Definitions:
+        if self._defs is None:
+            settings = load_settings(lake=self.lake, landing=self.landing, spill=self.root / "spill", **self.settings)
+            self._defs = build_defs(settings)
+        return self._defs
+
+    def map(self, yaml_text: str) -> None:
+        """Write `sources.yaml` and load the graph again with it."""
+        path = self.root / "sources.yaml"
+        path.write_text(yaml_text)
+        self.settings["sources"] = path
+        self._defs = None
+
+    def copy_of(self, template: House) -> House:
+        """Take over the template's lake and landing files, their times included."""
+        shutil.copytree(template.lake, self.lake)
+        shutil.copytree(template.landing, self.landing)
+        return self
+
+    @staticmethod
+    def line(local: str, url: str = "/home", **other: Any) -> Row:
+        """A line of the server log at a local time in Seoul."""
+        at = dt.datetime.fromisoformat(local).replace(tzinfo=SEOUL) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+        defaults = {"unix_log_timestamp": at // dt.timedelta(milliseconds=1), "user_info_device_id": "d", "url": url}
+        return dict.fromkeys(LOG_COLUMNS) | defaults | other
+
+    def land(self, source: str, path: str, content: str | Sequence[Row]) -> Path:
+        """Put a file into the source's landing folder; rows are written as CSV."""
+        target = self.landing / source / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not isinstance(content, str):
+            text = io.StringIO()
+            writer = csv.DictWriter(text, list(content[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(content)
+            content = text.getvalue()
+        target.write_text(content)
+        return target
+
+    def land_lines(self, path: str, *locals_: str, url: str = "/home") -> Path:
+        """A file of the server log with one line at each of the local times."""
+        return self.land(LOG, path, [self.line(local, url) for local in locals_])
+
+    def tick(self, cursor: str | None = None, at: str = "2024-03-20 12:00:00") -> Tick:
+        """Evaluate the landing sensor as the daemon does, at a local time in Seoul."""
+        sensor = next(s for s in self.defs.sensors or () if s.name == "landing_sensor")
+        assert isinstance(sensor, dg.SensorDefinition)
+        heard = _Warnings()
+        with freeze_time(dt.datetime.fromisoformat(at).replace(tzinfo=SEOUL).astimezone(dt.UTC)):
+            context = dg.build_sensor_context(
+                instance=self.instance,
+                cursor=cursor,
+                definitions=self.defs,
+                resources={"engine": (self.defs.resources or {})["engine"]},
+            )
+            context.log.addHandler(heard)
+            done = sensor.evaluate_tick(context)
+        return Tick(
+            [_request(r) for r in done.run_requests or ()],
+            done.cursor or cursor,
+            done.skip_message,
+            {
+                (".".join(e.asset_key.path), e.partition)
+                for e in done.asset_events
+                if isinstance(e, dg.AssetObservation)
+            },
+            heard.texts,
+        )
+
+    def ticks(self, cursor: str | None = None, at: str = "2024-03-20 12:00:00", most: int = 20) -> list[Tick]:
+        """Tick until nothing is requested any more, `most` times at most; the ticks that requested something."""
+        found: list[Tick] = []
+        while len(found) < most:
+            tick = self.tick(cursor, at)
+            if not tick.requests:
+                break
+            found.append(tick)
+            cursor = tick.cursor
+        return found
+
+    def execute(self, request: Request) -> None:
+        """Run what was requested, with the job that the daemon would launch it with."""
+        self.run(request.days[0], request.days[-1], request.tables)
+
+    def run(self, first: str, last: str, tables: Sequence[str] | frozenset[str] | None = None) -> None:
+        """Materialize the tables (all if not given) for the days from first to last in one run."""
+        selection = None if tables is None else [dg.AssetKey(name.split(".")) for name in sorted(tables)]
+        result = self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=self.instance,
+            partition_key=first if first == last else None,
+            asset_selection=selection,
+            tags={} if first == last else dict(zip(RANGE, (first, last), strict=True)),
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        assert result.success
+
+    def read(self, table: str) -> list[Row]:
+        """Published rows without the run's clock, in an order of their own."""
+        rows = DeltaTable(self.lake / table.replace(".", "/")).to_pyarrow_table().to_pylist()
+        plain = [{k: v for k, v in row.items() if k != "run_timestamp"} for row in rows]
+        return sorted(plain, key=lambda row: repr(list(row.items())))
+
+
+def _request(request: dg.RunRequest) -> Request:
+    if request.partition_key is not None:
+        days: tuple[str, ...] = (request.partition_key,)
+    else:
+        days = tuple(days_between(*(request.tags[tag] for tag in RANGE)))
+    tables = frozenset(".".join(key.path) for key in request.asset_selection or ())
+    return Request(str(request.run_key), days, tables)
+
+
+@pytest.fixture(scope="session")
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+MakeHouse = Callable[..., House]
+
+
+@pytest.fixture(scope="module")
+def make_house(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeHouse:
+    """A new house, under settings of its own."""
+    return lambda **settings: House(tmp_path_factory.mktemp("house"), instance, **settings)
+
+
+@pytest.fixture
+def house(make_house: MakeHouse) -> House:
+    return make_house()

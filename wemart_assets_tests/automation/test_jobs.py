@@ -1,0 +1,160 @@
+"""The jobs, the schedule, and the instance that they run on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.automation.conftest import House, MakeHouse
+
+ROOT = Path(__file__).parents[2]
+SESSIONS_JOB = "analytics_we_mart_wv1_daily"
+PRIORITY_JOB = "analytics_we_mart_priority_daily"
+SESSION_MARTS = {
+    "we_mart.wv_server_log_base",
+    "we_mart.wv_sess_daily",
+    "we_mart.wv_user_daily",
+    "we_mart.stats_wv_d_session",
+    "we_mart.stats_wv_d_user_sess",
+    "we_mart.stats_wv_d_platform",
+}
+SESSION_SOURCES = {
+    "service_log.weverse_server_log",
+    "weverse2.community_content_post",
+    "weverse2.community_content_common_notice",
+    "we_mart.we_user",
+    "we_mart.we_artist",
+    "we_mart.ws_fc_user_history",
+}
+
+
+@pytest.fixture(scope="module")
+def graph(make_house: MakeHouse) -> House:
+    """A house whose graph is looked at only."""
+    return make_house()
+
+
+def _tables(house: House, job: str) -> set[str]:
+    return {".".join(key.path) for key in house.defs.resolve_job_def(job).asset_layer.selected_asset_keys}
+
+
+def test_the_sessions_job_makes_the_session_tables(graph: House) -> None:
+    assert _tables(graph, SESSIONS_JOB) >= SESSION_MARTS
+
+
+def test_the_sessions_job_makes_no_source(graph: House) -> None:
+    assert not _tables(graph, SESSIONS_JOB) & SESSION_SOURCES
+
+
+def test_the_priority_job_makes_the_main_mart_with_all_before_and_after_it(graph: House) -> None:
+    assert _tables(graph, PRIORITY_JOB) >= SESSION_MARTS | SESSION_SOURCES
+
+
+@pytest.mark.parametrize("job", [SESSIONS_JOB, PRIORITY_JOB])
+def test_a_job_is_partitioned_by_business_day(graph: House, job: str) -> None:
+    partitions = graph.defs.resolve_job_def(job).partitions_def
+    assert isinstance(partitions, dg.DailyPartitionsDefinition)
+    assert (str(partitions.timezone), partitions.get_first_partition_key()) == ("Asia/Seoul", "2024-03-01")
+
+
+def _schedule(house: House) -> dg.ScheduleDefinition:
+    return house.defs.resolve_schedule_def(f"{PRIORITY_JOB}_schedule")
+
+
+def test_the_schedule_is_at_two_in_the_morning_of_the_business_timezone(graph: House) -> None:
+    schedule = _schedule(graph)
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "Asia/Seoul")
+
+
+def test_the_schedule_is_the_priority_jobs(graph: House) -> None:
+    assert _schedule(graph).job_name == PRIORITY_JOB
+
+
+def test_there_is_one_schedule(graph: House) -> None:
+    assert len(list(graph.defs.schedules or ())) == 1
+
+
+def _requested(house: House, at: dt.datetime) -> list[str | None]:
+    context = dg.build_schedule_context(
+        instance=house.instance, scheduled_execution_time=at, repository_def=house.defs.get_repository_def()
+    )
+    return [request.partition_key for request in _schedule(house).evaluate_tick(context).run_requests or ()]
+
+
+@pytest.mark.parametrize(
+    ("at", "day"),
+    [
+        ("2024-03-06 02:00:00", "2024-03-05"),
+        ("2024-03-02 02:00:00", "2024-03-01"),
+        ("2025-01-01 02:00:00", "2024-12-31"),
+    ],
+)
+def test_the_schedule_requests_the_business_day_that_is_over(graph: House, at: str, day: str) -> None:
+    assert _requested(graph, dt.datetime.fromisoformat(at).replace(tzinfo=ZoneInfo("Asia/Seoul"))) == [day]
+
+
+def test_the_schedule_requests_nothing_before_the_first_day_is_over(graph: House) -> None:
+    assert _requested(graph, dt.datetime(2024, 3, 1, 2, tzinfo=ZoneInfo("Asia/Seoul"))) == []
+
+
+@pytest.mark.parametrize(("at", "day"), [((2024, 3, 10, 2), "2024-03-09"), ((2024, 3, 11, 2), "2024-03-10")])
+def test_the_schedule_follows_the_timezone_that_is_set(
+    make_house: MakeHouse, at: tuple[int, int, int, int], day: str
+) -> None:
+    """In New York there is no 02:00 on 2024-03-10."""
+    house = make_house(timezone="America/New_York")
+    zone = ZoneInfo("America/New_York")
+    assert _schedule(house).execution_timezone == "America/New_York"
+    assert _requested(house, dt.datetime(*at, tzinfo=zone)) == [day]
+
+
+def test_the_sensor_is_named_as_the_documents_name_it(graph: House) -> None:
+    assert [sensor.name for sensor in graph.defs.sensors or ()] == ["landing_sensor"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("days", [("2024-03-02", "2024-03-02"), ("2024-03-02", "2024-03-03")], ids=["day", "range"])
+def test_the_priority_job_runs(house: House, days: tuple[str, str]) -> None:
+    house.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-03 12:00:00")
+    one = days[0] == days[1]
+    tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[1]}
+    result = house.defs.resolve_job_def(PRIORITY_JOB).execute_in_process(
+        instance=house.instance, partition_key=days[0] if one else None, tags={} if one else tags
+    )
+    assert result.success
+    assert sorted({row["part_date"] for row in house.read("we_mart.wv_sess_daily")}) == sorted(set(days))
+
+
+@pytest.fixture(scope="module")
+def dagster_yaml() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "dagster.yaml").read_text())
+
+
+def test_one_run_at_a_time_is_launched(dagster_yaml: dict[str, Any]) -> None:
+    assert dagster_yaml["run_coordinator"]["class"] == "QueuedRunCoordinator"
+    assert dagster_yaml["run_coordinator"]["config"]["max_concurrent_runs"] == 1
+
+
+def test_telemetry_is_off(dagster_yaml: dict[str, Any]) -> None:
+    assert dagster_yaml["telemetry"] == {"enabled": False}
+
+
+def test_dagster_takes_the_instance_as_it_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(ROOT / "dagster.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.telemetry_enabled is False
+        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 1
+
+
+def test_the_workspace_loads_the_definitions() -> None:
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
+    assert workspace == {"load_from": [{"python_module": "wemart_assets.definitions"}]}

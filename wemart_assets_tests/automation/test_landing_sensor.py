@@ -1,0 +1,496 @@
+"""The landing sensor, ticked through deliveries, corrections, restarts and broken files."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.automation.conftest import House, MakeHouse
+
+LOG = "service_log.weverse_server_log"
+ARTISTS = "we_mart.we_artist"
+USERS = "we_mart.we_user"
+MEMBERSHIPS = "we_mart.ws_fc_user_history"
+MEMBERS = "we_mart.wv_comm_user"
+POSTS = "weverse2.community_content_post"
+NOTICES = "weverse2.community_content_common_notice"
+BASE = "we_mart.wv_server_log_base"
+SESSIONS = "we_mart.wv_sess_daily"
+# What follows from a day of the log, and from a day of a snapshot.
+AFTER_SESSIONS = {
+    "we_mart.wv_user_daily",
+    "we_mart.stats_wv_d_session",
+    "we_mart.stats_wv_d_user_sess",
+    "we_mart.stats_wv_d_platform",
+}
+AFTER_LOG = {LOG, BASE, SESSIONS, *AFTER_SESSIONS}
+AFTER_ARTISTS = {ARTISTS, SESSIONS, *AFTER_SESSIONS}
+
+
+def _artists(house: House, day: str, name: str = "x") -> None:
+    house.land(ARTISTS, f"date={day}/artists.csv", [{"we_art_id": 1, "we_art_name": name, "comm_id": 10}])
+
+
+# A house where nothing has been run: which days are requested.
+
+
+def test_a_new_file_requests_its_day(house: House) -> None:
+    house.land_lines("date=2024-03-02/a.csv", "2024-03-02 12:00:00")
+    assert house.tick().days == ["2024-03-02"]
+
+
+def test_a_file_requests_the_days_of_its_rows_and_not_of_its_folder(house: House) -> None:
+    house.land_lines("date=2024-03-09/a.csv", "2024-03-02 12:00:00")
+    assert house.tick().days == ["2024-03-02"]
+
+
+def test_a_file_that_spans_two_days_requests_both_in_one_run(house: House) -> None:
+    house.land_lines("a.csv", "2024-03-02 23:59:59.999", "2024-03-03 00:00:00")
+    assert [request.days for request in house.tick().requests] == [("2024-03-02", "2024-03-03")]
+
+
+def test_days_that_lie_apart_are_runs_of_their_own(house: House) -> None:
+    house.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-04 12:00:00", "2024-03-05 12:00:00")
+    assert [request.days for request in house.tick().requests] == [("2024-03-02",), ("2024-03-04", "2024-03-05")]
+
+
+def test_rows_before_the_first_day_request_nothing(house: House) -> None:
+    house.land_lines("a.csv", "2024-02-29 23:59:59")
+    assert house.tick().requests == []
+
+
+def test_rows_without_a_readable_instant_request_the_day_that_they_are_quarantined_under(house: House) -> None:
+    line = house.line("2024-03-02 12:00:00") | {"unix_log_timestamp": "never"}
+    house.land(LOG, "date=2024-03-07/a.csv", [line])
+    assert house.tick().days == ["2024-03-07"]
+
+
+def test_an_empty_landing_folder_requests_nothing(house: House) -> None:
+    tick = house.tick()
+    assert (tick.requests, bool(tick.skipped)) == ([], True)
+
+
+def test_what_other_tables_need_and_was_never_published_is_requested_with_them(house: House) -> None:
+    house.land_lines("a.csv", "2024-03-02 12:00:00")
+    (request,) = house.tick().requests
+    assert request.tables >= {*AFTER_LOG, ARTISTS, USERS, MEMBERSHIPS, MEMBERS, POSTS, NOTICES}
+
+
+def test_a_snapshot_alone_requests_the_log_that_its_marts_were_never_given(house: House) -> None:
+    _artists(house, "2024-03-19")
+    (request,) = house.tick().requests
+    assert request.tables >= {ARTISTS, SESSIONS, BASE, LOG}
+
+
+def test_nothing_is_requested_twice_by_the_next_tick(house: House) -> None:
+    house.land_lines("a.csv", "2024-03-02 12:00:00")
+    _artists(house, "2024-03-05")
+    again = house.tick(house.tick().cursor)
+    assert (again.requests, bool(again.skipped)) == ([], True)
+
+
+def test_a_day_that_is_no_partition_yet_waits_until_it_is_over(house: House) -> None:
+    house.land_lines("a.csv", "2024-03-04 12:00:00", "2024-03-05 08:00:00")
+    during = house.tick(at="2024-03-05 23:59:59")
+    after = house.tick(during.cursor, at="2024-03-06 00:00:01")
+    assert (during.days, after.days) == (["2024-03-04"], ["2024-03-05"])
+
+
+def test_a_day_that_is_no_partition_yet_is_not_forgotten_by_ticks_that_skip(house: House) -> None:
+    house.land_lines("a.csv", "2024-03-05 08:00:00")
+    first = house.tick(at="2024-03-05 09:00:00")
+    second = house.tick(first.cursor, at="2024-03-05 10:00:00")
+    assert (first.requests, second.requests) == ([], [])
+    assert house.tick(second.cursor, at="2024-03-06 00:00:01").days == ["2024-03-05"]
+
+
+def test_a_snapshot_requests_each_day_until_the_next_delivery(house: House) -> None:
+    _artists(house, "2024-03-02")
+    _artists(house, "2024-03-06")
+    cursor = house.tick().cursor
+    _artists(house, "2024-03-03")
+    assert house.tick(cursor).days == ["2024-03-03", "2024-03-04", "2024-03-05"]
+
+
+def test_the_last_snapshot_requests_each_day_until_today(house: House) -> None:
+    _artists(house, "2024-03-03")
+    assert house.tick(at="2024-03-07 01:00:00").days == ["2024-03-03", "2024-03-04", "2024-03-05", "2024-03-06"]
+
+
+def test_a_snapshot_from_before_the_first_day_requests_the_days_that_show_it(house: House) -> None:
+    _artists(house, "2024-02-01")
+    assert house.tick(at="2024-03-04 01:00:00").days == ["2024-03-01", "2024-03-02", "2024-03-03"]
+
+
+def test_a_snapshot_that_is_removed_requests_the_days_that_showed_it(house: House) -> None:
+    for day in ("2024-03-02", "2024-03-04", "2024-03-06"):
+        _artists(house, day)
+    cursor = house.tick().cursor
+    (house.landing / ARTISTS / "date=2024-03-04/artists.csv").unlink()
+    assert house.tick(cursor).days == ["2024-03-04", "2024-03-05"]
+
+
+def test_a_snapshot_of_today_waits_until_the_day_is_over(house: House) -> None:
+    _artists(house, "2024-03-05")
+    during = house.tick(at="2024-03-05 12:00:00")
+    assert during.requests == []
+    assert house.tick(during.cursor, at="2024-03-06 00:00:01").days == ["2024-03-05"]
+
+
+# Bounded batches:
+
+
+def test_a_run_is_of_31_days_at_most(house: House) -> None:
+    lines = [house.line(f"{dt.date(2024, 3, 1) + dt.timedelta(days=n)} 12:00:00") for n in range(70)]
+    house.land(LOG, "a.csv", lines)
+    assert [len(request.days) for request in house.tick(at="2024-06-01 12:00:00").requests] == [31, 31, 8]
+
+
+def test_a_long_history_of_facts_is_requested_over_several_ticks_and_each_day_once(house: House) -> None:
+    days = [str(dt.date(2024, 3, 1) + dt.timedelta(days=n)) for n in range(300)]
+    house.land(LOG, "a.csv", [house.line(f"{day} 12:00:00") for day in days])
+    ticks = house.ticks(at="2025-03-01 12:00:00")
+    assert [len(tick.requests) for tick in ticks] == [8, 2]
+    assert sorted(day for tick in ticks for day in tick.days) == days
+
+
+def test_many_days_that_lie_apart_are_requested_over_several_ticks_and_each_day_once(house: House) -> None:
+    days = [str(dt.date(2024, 3, 1) + dt.timedelta(days=2 * n)) for n in range(20)]
+    house.land(LOG, "a.csv", [house.line(f"{day} 12:00:00") for day in days])
+    ticks = house.ticks(at="2025-03-01 12:00:00")
+    assert [len(tick.requests) for tick in ticks] == [8, 8, 4]
+    assert sorted(day for tick in ticks for day in tick.days) == days
+
+
+def test_a_snapshot_that_many_days_show_is_requested_over_several_ticks_to_the_last(house: House) -> None:
+    """More days than one tick requests: each tick has to go on where the one before stopped."""
+    _artists(house, "2024-03-01")
+    ticks = house.ticks(at="2025-03-01 12:00:00", most=5)
+    requested = {day for tick in ticks for day in tick.days}
+    assert sorted(requested) == [str(dt.date(2024, 3, 1) + dt.timedelta(days=n)) for n in range(365)]
+    assert len(ticks) < 5
+
+
+def test_run_keys_differ_within_a_tick_and_from_one_tick_to_the_next(house: House) -> None:
+    days = [str(dt.date(2024, 3, 1) + dt.timedelta(days=2 * n)) for n in range(20)]
+    house.land(LOG, "a.csv", [house.line(f"{day} 12:00:00") for day in days])
+    assert len({key for tick in house.ticks(at="2025-03-01 12:00:00") for key in tick.keys}) == 20
+
+
+# A house where all was requested and published: what a change requests.
+
+
+@pytest.fixture(scope="module")
+def template(make_house: MakeHouse) -> tuple[House, str | None]:
+    """A house that was published for 2024-03-02 to 2024-03-04, with the cursor of the tick that requested it."""
+    house = make_house()
+    for number in (2, 3, 4):
+        house.land_lines(f"date=2024-03-0{number}/a.csv", f"2024-03-0{number} 12:00:00")
+    cursor = house.tick().cursor
+    house.run("2024-03-02", "2024-03-04")
+    return house, cursor
+
+
+@pytest.fixture
+def settled(make_house: MakeHouse, template: tuple[House, str | None]) -> tuple[House, str | None]:
+    return make_house().copy_of(template[0]), template[1]
+
+
+def test_a_restart_with_the_saved_cursor_requests_nothing(settled: tuple[House, str | None]) -> None:
+    house, cursor = settled
+    tick = house.tick(cursor)
+    assert (tick.requests, bool(tick.skipped)) == ([], True)
+
+
+def test_a_late_file_requests_the_source_and_what_follows_from_it_and_no_more(
+    settled: tuple[House, str | None],
+) -> None:
+    house, cursor = settled
+    house.land_lines("date=2024-03-19/late.csv", "2024-03-03 18:00:00")
+    (request,) = house.tick(cursor).requests
+    assert request.days == ("2024-03-03",)
+    assert request.tables >= AFTER_LOG
+    assert not request.tables & {ARTISTS, USERS, MEMBERSHIPS, MEMBERS, POSTS, NOTICES}
+
+
+def test_a_late_snapshot_requests_the_marts_that_read_it_and_not_the_log(settled: tuple[House, str | None]) -> None:
+    house, cursor = settled
+    _artists(house, "2024-03-04")
+    (request,) = house.tick(cursor, at="2024-03-05 01:00:00").requests
+    assert request.days == ("2024-03-04",)
+    assert request.tables >= AFTER_ARTISTS
+    assert not request.tables & {LOG, BASE, USERS}
+
+
+def test_a_changed_file_requests_its_day(settled: tuple[House, str | None]) -> None:
+    house, cursor = settled
+    house.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:00:00", "2024-03-03 13:00:00")
+    assert house.tick(cursor).days == ["2024-03-03"]
+
+
+def test_a_file_that_is_written_again_with_the_same_size_requests_its_day(settled: tuple[House, str | None]) -> None:
+    house, cursor = settled
+    file = house.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:00:00", url="/wave")
+    os.utime(file, ns=(0, 1_700_000_000_000_000_000))
+    assert house.tick(cursor).days == ["2024-03-03"]
+
+
+def test_a_changed_file_requests_the_days_that_it_had_and_those_that_it_has(settled: tuple[House, str | None]) -> None:
+    house, cursor = settled
+    house.land_lines("date=2024-03-03/a.csv", "2024-03-07 12:00:00")
+    assert house.tick(cursor).days == ["2024-03-03", "2024-03-07"]
+
+
+def test_a_removed_file_requests_the_days_that_it_had(settled: tuple[House, str | None]) -> None:
+    house, cursor = settled
+    (house.landing / LOG / "date=2024-03-03/a.csv").unlink()
+    tick = house.tick(cursor)
+    assert tick.days == ["2024-03-03"]
+    assert house.tick(tick.cursor).requests == []
+
+
+def test_a_file_that_is_removed_and_put_back_is_requested_again_under_another_key(house: House) -> None:
+    file = house.land_lines("a.csv", "2024-03-02 12:00:00")
+    there = house.tick()
+    content, times = file.read_bytes(), file.stat()
+    file.unlink()
+    gone = house.tick(there.cursor)
+    file.write_bytes(content)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    back = house.tick(gone.cursor)
+    assert [tick.days for tick in (there, gone, back)] == [["2024-03-02"]] * 3
+    assert len(there.keys | gone.keys | back.keys) == 3
+
+
+def test_a_tick_whose_cursor_was_lost_requests_the_same_runs_under_the_same_keys(
+    settled: tuple[House, str | None],
+) -> None:
+    """The daemon launches no second run for a key that it knows."""
+    house, cursor = settled
+    house.land_lines("late.csv", "2024-03-03 18:00:00", "2024-03-07 18:00:00")
+    lost, again = house.tick(cursor), house.tick(cursor)
+    assert len(lost.requests) == 2
+    assert lost.requests == again.requests
+
+
+def test_a_file_that_changed_after_a_tick_whose_cursor_was_lost_is_requested_under_another_key(
+    settled: tuple[House, str | None],
+) -> None:
+    """Under the same key the daemon would take the run of the first version for that of the second."""
+    house, cursor = settled
+    house.land_lines("late.csv", "2024-03-03 18:00:00")
+    lost = house.tick(cursor)
+    house.land_lines("late.csv", "2024-03-03 18:00:00", "2024-03-03 19:00:00")
+    again = house.tick(cursor)
+    assert [tick.days for tick in (lost, again)] == [["2024-03-03"]] * 2
+    assert lost.keys.isdisjoint(again.keys)
+
+
+def test_a_lost_cursor_altogether_requests_all_that_is_there(settled: tuple[House, str | None]) -> None:
+    house, _ = settled
+    assert house.tick(None).days == ["2024-03-02", "2024-03-03", "2024-03-04"]
+
+
+def test_several_changes_of_one_day_are_one_request(settled: tuple[House, str | None]) -> None:
+    house, cursor = settled
+    house.land_lines("late.csv", "2024-03-04 18:00:00")
+    house.land_lines("later.csv", "2024-03-04 19:00:00")
+    _artists(house, "2024-03-04")
+    (request,) = house.tick(cursor, at="2024-03-05 01:00:00").requests
+    assert request.tables >= AFTER_LOG | AFTER_ARTISTS
+
+
+def test_days_with_different_tables_are_runs_of_their_own(settled: tuple[House, str | None]) -> None:
+    house, cursor = settled
+    house.land_lines("late.csv", "2024-03-03 18:00:00")
+    _artists(house, "2024-03-04")
+    requests = house.tick(cursor, at="2024-03-05 01:00:00").requests
+    assert [(request.days, LOG in request.tables) for request in requests] == [
+        (("2024-03-03",), True),
+        (("2024-03-04",), False),
+    ]
+
+
+# Files and tables that cannot be read:
+
+
+def test_an_unreadable_file_is_warned_of_and_does_not_stop_the_tick(house: House) -> None:
+    house.land(LOG, "date=2024-03-03/broken.parquet", "no parquet")
+    house.land_lines("a.csv", "2024-03-02 12:00:00")
+    tick = house.tick()
+    assert tick.days == ["2024-03-02"]
+    assert [LOG in text and "broken.parquet" in text for text in tick.warnings] == [True]
+
+
+def test_an_unreadable_file_is_warned_of_by_a_tick_that_requests_nothing(house: House) -> None:
+    house.land(LOG, "date=2024-03-03/broken.parquet", "no parquet")
+    tick = house.tick()
+    assert (tick.requests, len(tick.warnings)) == ([], 1)
+
+
+def test_a_file_that_is_made_readable_requests_its_day(house: House) -> None:
+    file = house.land(LOG, "date=2024-03-03/a.csv", "no,such,header\n1,2,3\n")
+    broken = house.tick()
+    house.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:00:00")
+    assert file.exists()
+    assert (broken.requests, house.tick(broken.cursor).days) == ([], ["2024-03-03"])
+
+
+def test_a_file_that_becomes_unreadable_requests_the_days_that_it_had(settled: tuple[House, str | None]) -> None:
+    """The runs fail and say why; readers keep what they have."""
+    house, cursor = settled
+    house.land(LOG, "date=2024-03-03/a.csv", "no,such,header\n1,2,3\n")
+    tick = house.tick(cursor)
+    assert (tick.days, len(tick.warnings)) == (["2024-03-03"], 1)
+
+
+@pytest.mark.parametrize("broken", ["date=2024-03-03/broken.csv", "broken.csv"])
+def test_days_that_an_unreadable_file_stopped_are_requested_again_when_it_is_made_readable(
+    settled: tuple[House, str | None], broken: str
+) -> None:
+    """The run of 2024-03-04 fails over the broken file; without another request its late line would be lost."""
+    house, cursor = settled
+    house.land(LOG, broken, "no,such,header\n1,2,3\n")
+    house.land_lines("date=2024-03-04/late.csv", "2024-03-04 18:00:00")
+    stopped = house.tick(cursor)
+    house.land_lines(broken, "2024-03-03 18:00:00")
+    assert {"2024-03-03", "2024-03-04"} <= set(house.tick(stopped.cursor).days)
+
+
+@pytest.mark.parametrize("folder", ["date=2024-02-30", "date=2024-13-01"])
+def test_a_snapshot_under_a_date_that_is_no_day_does_not_stop_the_tick(house: House, folder: str) -> None:
+    house.land(ARTISTS, f"{folder}/artists.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n")
+    house.land_lines("a.csv", "2024-03-02 12:00:00")
+    tick = house.tick()
+    assert tick.days == ["2024-03-02"]
+    assert [folder in text for text in tick.warnings] == [True]
+
+
+def test_a_line_of_the_last_millisecond_of_the_contract_does_not_stop_the_tick(house: House) -> None:
+    """9999-12-31T23:59:59.999Z is a day of the year 10000 in Seoul."""
+    far = house.line("2024-03-02 12:00:00") | {"unix_log_timestamp": 253_402_300_799_999}
+    house.land(LOG, "a.csv", [house.line("2024-03-02 12:00:00"), far])
+    assert house.tick().days == ["2024-03-02"]
+
+
+# Tables of someone else:
+
+
+def _external_log(house: House, *lines: dict[str, Any], mode: str = "append") -> None:
+    """Add lines to the Delta table `theirs`, partitioned by `day`, that `sources.yaml` says the log is."""
+    numbers = ("unix_log_timestamp", "user_info_id")
+    fields = [pa.field(name, pa.int64() if name in numbers else pa.string()) for name in lines[0]]
+    write_deltalake(
+        house.root / "theirs",
+        pa.Table.from_pylist(list(lines), schema=pa.schema(fields)),
+        partition_by=["day"],
+        mode=mode,  # type: ignore[arg-type]
+    )
+
+
+def _external_line(house: House, day: str, hour: int = 12) -> dict[str, Any]:
+    return house.line(f"{day} {hour:02d}:00:00") | {"day": day}
+
+
+@pytest.fixture
+def external(house: House) -> House:
+    house.map(f"{LOG}:\n  table: theirs\n  day: day\n")
+    _external_log(house, *(_external_line(house, day) for day in ("2024-03-02", "2024-03-03")))
+    return house
+
+
+def test_a_table_of_someone_else_is_observed_and_what_follows_from_it_requested(external: House) -> None:
+    tick = external.tick()
+    assert tick.observed == {(LOG, "2024-03-02"), (LOG, "2024-03-03")}
+    (request,) = tick.requests
+    assert request.days == ("2024-03-02", "2024-03-03")
+    assert request.tables >= AFTER_LOG - {LOG}
+
+
+def test_a_table_of_someone_else_is_not_run_here(external: House) -> None:
+    (request,) = external.tick().requests
+    assert LOG not in request.tables
+
+
+def test_a_table_of_someone_else_that_did_not_change_is_not_observed_again(external: House) -> None:
+    again = external.tick(external.tick().cursor)
+    assert (again.requests, again.observed) == ([], set())
+
+
+def test_a_changed_day_of_someone_elses_table_is_observed_and_requested(external: House) -> None:
+    cursor = external.tick().cursor
+    _external_log(external, _external_line(external, "2024-03-03", hour=13))
+    tick = external.tick(cursor)
+    assert (tick.days, tick.observed) == (["2024-03-03"], {(LOG, "2024-03-03")})
+
+
+def test_a_table_of_someone_else_that_was_compacted_only_is_read_as_changed_at_most_once(external: House) -> None:
+    cursor = external.tick().cursor
+    _external_log(external, *(_external_line(external, day) for day in ("2024-03-02", "2024-03-03")), mode="overwrite")
+    tick = external.tick(cursor)
+    assert external.tick(tick.cursor).requests == []
+
+
+def test_a_day_that_is_no_partition_yet_of_someone_elses_table_waits(external: House) -> None:
+    tick = external.tick(at="2024-03-03 12:00:00")
+    assert (tick.days, tick.observed) == (["2024-03-02"], {(LOG, "2024-03-02")})
+
+
+def test_a_table_of_someone_else_that_is_not_there_yet_does_not_stop_the_tick(house: House) -> None:
+    house.map(f"{ARTISTS}:\n  table: nowhere\n  day: day\n")
+    house.land_lines("a.csv", "2024-03-02 12:00:00")
+    assert house.tick().days == ["2024-03-02"]
+
+
+def test_a_table_of_someone_else_that_is_not_partitioned_by_its_day_is_not_watched(house: House) -> None:
+    house.map(f"{ARTISTS}:\n  table: theirs\n")
+    write_deltalake(house.root / "theirs", pa.table({"we_art_id": [1], "we_art_name": ["x"], "comm_id": [10]}))
+    tick = house.tick()
+    assert (tick.requests, tick.observed) == ([], set())
+
+
+# Requests, run for real:
+
+
+@pytest.mark.slow
+def test_late_and_corrected_deliveries_end_as_on_time_ones_would(
+    settled: tuple[House, str | None], make_house: MakeHouse
+) -> None:
+    late, cursor = settled
+    on_time = make_house()
+    for house in (late, on_time):
+        house.land_lines("late.csv", "2024-03-02 12:10:00", "2024-03-03 23:50:00", "2024-03-04 00:05:00", url="/late")
+        house.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:30:00", url="/corrected")
+        house.land_lines("date=2024-03-02/a.csv", "2024-03-02 12:00:00")
+        if house is on_time:
+            house.land_lines("date=2024-03-04/a.csv", "2024-03-04 12:00:00")
+        _artists(house, "2024-03-03")
+    on_time.run("2024-03-02", "2024-03-04")
+    for tick in late.ticks(cursor, at="2024-03-05 01:00:00"):
+        for request in tick.requests:
+            late.execute(request)
+    assert {table: late.read(table) for table in sorted(AFTER_LOG)} == {
+        table: on_time.read(table) for table in sorted(AFTER_LOG)
+    }
+    assert [row["url"] for row in late.read(BASE)].count("/late") == 3
+
+
+@pytest.mark.slow
+def test_the_first_request_of_an_empty_lake_runs(house: House) -> None:
+    house.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-03 12:00:00")
+    (request,) = house.tick().requests
+    house.execute(request)
+    assert [row["part_date"] for row in house.read(SESSIONS)] == ["2024-03-02", "2024-03-03"]
+
+
+@pytest.mark.slow
+def test_a_request_over_a_table_of_someone_else_runs(external: House) -> None:
+    (request,) = external.tick().requests
+    external.execute(request)
+    assert [row["part_date"] for row in external.read(SESSIONS)] == ["2024-03-02", "2024-03-03"]

@@ -1,0 +1,298 @@
+"""A house for one test: a lake, a landing folder, and the asset graph over them.
+
+What was published is read with delta-rs alone, so that no test believes the engine's own reader.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import gzip
+import io
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+
+from wemart_assets import catalog
+from wemart_assets.definitions import build_defs
+from wemart_assets.lake.duckdb_engine import DuckDBEngine
+from wemart_assets.settings import Settings, load_settings
+from wemart_assets.sources.landing import landings
+from wemart_assets.sources.source_asset import publish_source
+
+LOG = "service_log.weverse_server_log"
+LOG_COLUMNS = (
+    "unix_log_timestamp",
+    "user_info_user_key",
+    "user_info_id",
+    "user_info_device_id",
+    "user_info_status",
+    "user_info_ip_address",
+    "user_info_locale",
+    "user_info_country",
+    "user_info_user_agent",
+    "topic",
+    "url",
+    "params",
+)
+NOW = dt.datetime(2024, 4, 1, tzinfo=dt.UTC)
+Row = dict[str, Any]
+
+
+def millis(local: str, timezone: str = "Asia/Seoul") -> int:
+    """Milliseconds since the epoch of a local time."""
+    at = dt.datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(timezone))
+    return (at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)
+
+
+def days_between(first: str, last: str) -> list[str]:
+    start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
+    return [(start + dt.timedelta(days=n)).isoformat() for n in range((end - start).days + 1)]
+
+
+def as_csv(rows: Sequence[Row], delimiter: str = ",") -> str:
+    """Rows as CSV, the columns those of the first row; NULL is nothing between two delimiters."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def as_jsonl(rows: Sequence[Row]) -> str:
+    """Rows as JSON lines; what is NULL is left out."""
+    return "".join(json.dumps({k: v for k, v in row.items() if v is not None}) + "\n" for row in rows)
+
+
+def as_parquet(rows: Sequence[Row] | pa.Table, types: Mapping[str, pa.DataType] | None = None) -> bytes:
+    """Rows as Parquet; a column is of `types`, else of what its values are: bigint, instant or text."""
+    if not isinstance(rows, pa.Table):
+        kinds = {name: _arrow_type([row[name] for row in rows]) for name in rows[0]} | dict(types or {})
+        rows = pa.table({name: pa.array([row[name] for row in rows], type=kind) for name, kind in kinds.items()})
+    target = io.BytesIO()
+    pq.write_table(rows, target)
+    return target.getvalue()
+
+
+def _arrow_type(values: Sequence[Any]) -> pa.DataType:
+    kinds = {int: pa.int64(), dt.datetime: pa.timestamp("us", tz="UTC"), str: pa.string()}
+    return next((kinds[type(value)] for value in values if value is not None), pa.string())
+
+
+def encoded(name: str, rows: Sequence[Row]) -> bytes:
+    """Rows in the format that a file's name says."""
+    plain = name.lower().removesuffix(".gz")
+    if plain.endswith(".parquet"):
+        return as_parquet(rows)
+    if plain.endswith((".jsonl", ".ndjson")):
+        content = as_jsonl(rows).encode()
+    else:
+        content = as_csv(rows, "\t" if plain.endswith(".tsv") else ",").encode()
+    return gzip.compress(content) if name.lower().endswith(".gz") else content
+
+
+@dataclass
+class Run:
+    """What a run did.
+
+    Attributes:
+        failed: what the tables that failed with words for a person said, by table.
+        crashed: what was raised in those that failed without.
+        metadata: of what was published, by table and day.
+        checks: results by table and check name.
+    """
+
+    success: bool
+    failed: dict[str, str] = field(default_factory=dict)
+    crashed: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, dict[str, Row]] = field(default_factory=dict)
+    checks: dict[str, dict[str, dg.AssetCheckEvaluation]] = field(default_factory=dict)
+
+
+class House:
+    """Settings, files and the graph of one test. Days are business days in Seoul unless set otherwise."""
+
+    csv = staticmethod(as_csv)
+    jsonl = staticmethod(as_jsonl)
+    parquet = staticmethod(as_parquet)
+    millis = staticmethod(millis)
+
+    def __init__(self, root: Path, instance: dg.DagsterInstance, **settings: Any) -> None:
+        self.root = root
+        self.instance = instance
+        self.overrides: Row = {
+            "lake": root / "lake",
+            "landing": root / "landing",
+            "spill": root / "spill",
+            "first_day": dt.date(2024, 3, 1),
+            "threads": 2,
+            "memory_limit": "1GB",
+            **settings,
+        }
+        self._defs: dg.Definitions | None = None
+        self._settings: tuple[Row, Settings] | None = None
+
+    @staticmethod
+    def line(local: str = "2024-03-02 12:00:00", **other: Any) -> Row:
+        """A line of the server log at a local time in Seoul; `other` says more of it."""
+        defaults = {"unix_log_timestamp": millis(local), "user_info_id": 0, "user_info_device_id": "d", "url": "/home"}
+        return dict.fromkeys(LOG_COLUMNS) | defaults | other
+
+    @staticmethod
+    def artist(we_art_id: Any, we_art_name: str | None = "name", comm_id: Any = None) -> Row:
+        """A row of we_artist."""
+        return {"we_art_id": we_art_id, "we_art_name": we_art_name, "comm_id": comm_id}
+
+    @staticmethod
+    def user(we_member_id: Any, **other: Any) -> Row:
+        """A row of we_user; what `other` does not say is NULL."""
+        columns = ("wv_user_id", "wv_status", "wv_leave_dt", "wv_first_join_dt", "ctry_code", "vlive_id")
+        return {"we_member_id": we_member_id, **dict.fromkeys(columns), **other}
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None or self._settings[0] != self.overrides:
+            self._settings = dict(self.overrides), load_settings(**self.overrides)
+        return self._settings[1]
+
+    @property
+    def defs(self) -> dg.Definitions:
+        if self._defs is None:
+            self._defs = build_defs(self.settings)
+        return self._defs
+
+    @property
+    def lake(self) -> Path:
+        return Path(self.overrides["lake"])
+
+    @property
+    def landing(self) -> Path:
+        return Path(self.overrides["landing"])
+
+    def map(self, yaml_text: str) -> Path:
+        """Write `sources.yaml` and load the graph again with it."""
+        path = self.root / "sources.yaml"
+        path.write_text(yaml_text)
+        self.overrides["sources"] = path
+        self._defs = None
+        return path
+
+    def land(self, source: str, path: str, content: str | bytes | Sequence[Row]) -> Path:
+        """Put a file into the source's landing folder; rows are written as its name says."""
+        target = self.landing / source / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            target.write_text(content, newline="")
+        else:
+            target.write_bytes(content if isinstance(content, bytes) else encoded(path, content))
+        return target
+
+    def copy_of(self, template: House) -> House:
+        """Take over the template's lake and landing files."""
+        shutil.copytree(template.lake, self.lake)
+        shutil.copytree(template.landing, self.landing)
+        return self
+
+    def publish(self, source: str, first: str, last: str | None = None) -> Row:
+        """Publish a source as its asset does, without Dagster around it; the metadata.
+
+        Raises whatever stops the publication.
+        """
+        settings = self.settings
+        landing = landings(settings, catalog.contracts())[source]
+        engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill)
+        days = days_between(first, last or first)
+        log = logging.getLogger(__name__)
+        with engine.connect() as session:
+            _, metadata = publish_source(session, landing, days, settings.for_tables(), lambda: NOW, log)
+        return {name: v.value if isinstance(v, dg.MetadataValue) else v for name, v in metadata.items()}
+
+    def run(self, first: str, last: str | None = None, tables: Sequence[str] = (LOG,)) -> Run:
+        """Materialize the tables for a day, or for the days from first to last as one run."""
+        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": str(last)}
+        result = self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=self.instance,
+            partition_key=first if last is None else None,
+            asset_selection=[dg.AssetKey(name.split(".")) for name in tables],
+            tags={} if last is None else tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+        return _run(result)
+
+    def read(self, table: str, day: str | None = None) -> list[Row]:
+        """Published rows without the run's clock, in an order of their own; of all days if none is given."""
+        location = self.lake / table.replace(".", "/")
+        if not DeltaTable.is_deltatable(str(location)):
+            return []
+        log = DeltaTable(location)
+        day_column = log.metadata().partition_columns[-1]
+        rows = [{k: v for k, v in r.items() if k != "run_timestamp"} for r in log.to_pyarrow_table().to_pylist()]
+        return sorted((r for r in rows if day in (None, r[day_column])), key=lambda row: repr(list(row.items())))
+
+    def column(self, table: str, column: str, day: str | None = None) -> list[Any]:
+        """Published values of one column, in their order; NULL is last."""
+        return sorted((row[column] for row in self.read(table, day)), key=lambda v: (v is None, v))
+
+    def quarantine(self, source: str, day: str | None = None) -> list[Row]:
+        """Published quarantined rows, `raw_row` as what its JSON says."""
+        return [row | {"raw_row": json.loads(row["raw_row"])} for row in self.read(f"{source}__quarantine", day)]
+
+    def published(self, table: str, *days: str) -> set[str]:
+        """Those of the days that were published, empty ones included."""
+        declared = catalog.marts().get(table) or catalog.contracts()[table]
+        with DuckDBEngine(self.lake, "1GB", 2, self.root / "spill").connect() as session:
+            return set(session.published(declared.table, days))
+
+
+def _run(result: dg.ExecuteInProcessResult) -> Run:
+    run = Run(result.success)
+    for event in result.all_events:
+        if event.is_step_failure:
+            table = str(event.step_key).replace("__", ".", 1)
+            data = event.step_failure_data
+            if data.user_failure_data is not None:
+                run.failed[table] = str(data.user_failure_data.description)
+            else:
+                run.crashed[table] = str(data.error)
+        elif event.event_type_value == "ASSET_MATERIALIZATION":
+            materialized = event.step_materialization_data.materialization
+            values = {name: v.value for name, v in materialized.metadata.items()}
+            table = ".".join(materialized.asset_key.path)
+            run.metadata.setdefault(table, {})[str(materialized.partition)] = values
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+            found = event.event_specific_data
+            assert isinstance(found, dg.AssetCheckEvaluation)
+            run.checks.setdefault(".".join(found.asset_key.path), {})[found.check_name] = found
+    return run
+
+
+@pytest.fixture(scope="session")
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+MakeHouse = Callable[..., House]
+
+
+@pytest.fixture(scope="module")
+def make_house(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeHouse:
+    """A new house, under settings of its own."""
+    return lambda **settings: House(tmp_path_factory.mktemp("house"), instance, **settings)
+
+
+@pytest.fixture
+def house(make_house: MakeHouse) -> House:
+    return make_house()

@@ -1,0 +1,437 @@
+"""What cannot be read stops what depends on it, says why, and leaves what was published as it was."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from wemart_assets.definitions import build_defs
+from wemart_assets.lake.errors import LandingError, WemartError
+from wemart_assets.lake.publication import RejectedByAudit
+from wemart_assets.settings import SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.sources.conftest import House, MakeHouse
+
+LOG = "service_log.weverse_server_log"
+ARTISTS = "we_mart.we_artist"
+BASE = "we_mart.wv_server_log_base"
+DAY = "2024-03-05"
+DAYS = [f"2024-03-{number:02d}" for number in range(1, 10)]
+
+
+@pytest.fixture(scope="module")
+def template(make_house: MakeHouse) -> House:
+    """A house in which a line a day and two deliveries of artists were published for DAYS."""
+    house = make_house()
+    for day in DAYS:
+        house.land(LOG, f"date={day}/lines.csv", [house.line(f"{day} 12:00:00", url="first")])
+    house.land(ARTISTS, f"date={DAYS[0]}/artists.csv", [house.artist(1, "first")])
+    house.land(ARTISTS, f"date={DAY}/artists.csv", [house.artist(1, "second")])
+    for source in (LOG, ARTISTS):
+        house.publish(source, DAYS[0], DAYS[-1])
+    return house
+
+
+@pytest.fixture
+def lived_in(make_house: MakeHouse, template: House) -> House:
+    return make_house().copy_of(template)
+
+
+def _noise(rows: int) -> list[dict[str, Any]]:
+    """Artists whose names do not compress, so that a file of them can be cut anywhere."""
+    random_names = random.Random(7)
+    return [
+        {"we_art_id": n, "we_art_name": f"{random_names.getrandbits(160):040x}", "comm_id": n} for n in range(1, rows)
+    ]
+
+
+def _cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+UNREADABLE = {
+    "parquet": "cut.parquet",
+    "csv.gz": "cut.csv.gz",
+    "jsonl.gz": "cut.jsonl.gz",
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE.values())
+def test_a_cut_off_snapshot_file_is_named_and_nothing_changes(lived_in: House, name: str) -> None:
+    before = lived_in.read(ARTISTS)
+    whole = lived_in.land(ARTISTS, f"date={DAY}/{name}", _noise(5000))
+    whole.write_bytes(_cut(whole.read_bytes()))
+    run = lived_in.run(DAY, tables=[ARTISTS])
+    assert name in run.failed.get(ARTISTS, "no clear failure")
+    assert lived_in.read(ARTISTS) == before
+
+
+@pytest.mark.parametrize("name", UNREADABLE.values())
+def test_a_cut_off_log_file_is_named_and_nothing_changes(lived_in: House, name: str) -> None:
+    before = lived_in.read(LOG)
+    noise = [lived_in.line(f"{DAY} 12:00:00", url=row["we_art_name"], params=row["we_art_name"]) for row in _noise(500)]
+    whole = lived_in.land(LOG, f"date={DAY}/{name}", noise)
+    whole.write_bytes(_cut(whole.read_bytes()))
+    run = lived_in.run(DAY)
+    assert name in run.failed.get(LOG, "no clear failure")
+    assert lived_in.read(LOG) == before
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_gz_file_that_is_cut_off_at_the_end_of_a_line_is_not_published(lived_in: House, ending: str) -> None:
+    """The rows that are there read well; only the compressed stream shows that it is not over."""
+    before = lived_in.read(ARTISTS)
+    file = lived_in.land(ARTISTS, f"date={DAY}/half.{ending}", _noise(100))
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    content = packer.compress(file.read_bytes()) + packer.flush(zlib.Z_SYNC_FLUSH)
+    file.unlink()
+    lived_in.land(ARTISTS, f"date={DAY}/half.{ending}.gz", content)
+    run = lived_in.run(DAY, tables=[ARTISTS])
+    assert f"half.{ending}.gz" in run.failed.get(ARTISTS, "no clear failure")
+    assert lived_in.read(ARTISTS) == before
+
+
+def test_a_parquet_file_with_damaged_pages_is_named_and_nothing_changes(lived_in: House) -> None:
+    before = lived_in.read(ARTISTS)
+    content = bytearray(lived_in.parquet(_noise(5000)))
+    content[2000:6000] = bytes(4000)
+    lived_in.land(ARTISTS, f"date={DAY}/damaged.parquet", bytes(content))
+    run = lived_in.run(DAY, tables=[ARTISTS])
+    assert "damaged.parquet" in run.failed.get(ARTISTS, "no clear failure")
+    assert lived_in.read(ARTISTS) == before
+
+
+BROKEN_FILES: dict[str, tuple[str, str | bytes]] = {
+    "a file that is no parquet": ("broken.parquet", b"PAR1 is how it begins"),
+    "a parquet file of no bytes": ("broken.parquet", b""),
+    "a file that is no gz": ("broken.csv.gz", "we_art_id,we_art_name,comm_id\n1,x,1\n"),
+    "a line that is no json": ("broken.jsonl", '{"we_art_id": 5}\n{"we_art_id": 6,\n{"we_art_id": 7}\n'),
+    "a last line of json that is cut off": ("broken.jsonl", '{"we_art_id": 5}\n{"we_art_id": 6, "we_art'),
+    "a row with too many values": ("broken.csv", "we_art_id,we_art_name,comm_id\n5,x,1\n6,y,2,3\n"),
+    "a row with too few values": ("broken.csv", "we_art_id,we_art_name,comm_id\n5,x,1\n6,y\n"),
+    "a quote that is never closed": ("broken.csv", 'we_art_id,we_art_name,comm_id\n5,"x,1\n6,y,2\n'),
+    "text that is no UTF-8": ("broken.csv", "we_art_id,we_art_name,comm_id\n5,café,1\n".encode("latin-1")),
+    "an ending that is not known": ("broken.xlsx", b"PK"),
+    "no ending": ("broken", b"1,x,1"),
+    "a csv that is called json lines": ("broken.jsonl", "we_art_id,we_art_name,comm_id\n5,x,1\n"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_FILES)
+def test_the_error_names_source_and_file_and_nothing_changes(lived_in: House, case: str) -> None:
+    name, content = BROKEN_FILES[case]
+    before = lived_in.read(ARTISTS)
+    lived_in.land(ARTISTS, f"date={DAY}/{name}", content)
+    with pytest.raises(LandingError, match=f"(?s){ARTISTS}.*{name}"):
+        lived_in.publish(ARTISTS, DAY)
+    assert lived_in.read(ARTISTS) == before
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_missing_column_is_named_with_its_type(lived_in: House, ending: str) -> None:
+    row = lived_in.artist(5, "x", 5)
+    del row["we_art_id"]
+    lived_in.land(ARTISTS, f"date={DAY}/lacking.{ending}", [row])
+    with pytest.raises(LandingError) as error:
+        lived_in.publish(ARTISTS, DAY)
+    for word in (ARTISTS, f"lacking.{ending}", "we_art_id (int)", "we_art_name", "comm_id"):
+        assert word in str(error.value)
+
+
+def test_a_missing_column_that_may_be_null_is_still_missing_in_csv(lived_in: House) -> None:
+    lived_in.land(ARTISTS, f"date={DAY}/lacking.csv", "we_art_id,we_art_name\n5,x\n")
+    with pytest.raises(LandingError, match=r"lacking\.csv lacks the column comm_id \(bigint\)"):
+        lived_in.publish(ARTISTS, DAY)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "found", "expected"),
+    [
+        ("we_art_id", pa.array(["5"]), "string", "int"),
+        ("we_art_id", pa.array([5.0]), "float64", "int"),
+        ("comm_id", pa.array([True]), "boolean", "bigint"),
+        ("we_art_name", pa.array([5]), "int64", "string"),
+        ("we_art_name", pa.array([["x"]]), "array<string>", "string"),
+    ],
+)
+def test_a_mistyped_parquet_column_is_named_with_both_types(
+    lived_in: House, column: str, values: pa.Array, found: str, expected: str
+) -> None:
+    columns = {"we_art_id": pa.array([5]), "we_art_name": pa.array(["x"]), "comm_id": pa.array([5])}
+    lived_in.land(ARTISTS, f"date={DAY}/mistyped.parquet", lived_in.parquet(pa.table(columns | {column: values})))
+    with pytest.raises(LandingError) as error:
+        lived_in.publish(ARTISTS, DAY)
+    for word in (ARTISTS, "mistyped.parquet", f"column {column} is {found}, expected {expected}"):
+        assert word in str(error.value)
+
+
+def test_a_run_over_an_unreadable_file_fails_with_the_error_in_words(lived_in: House) -> None:
+    lived_in.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
+    run = lived_in.run(DAY)
+    assert "broken.parquet" in run.failed[LOG]
+    assert (run.crashed, run.metadata) == ({}, {})
+
+
+def test_nothing_downstream_starts_over_an_unreadable_file(lived_in: House) -> None:
+    lived_in.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
+    lived_in.run(DAY, tables=[LOG, BASE])
+    assert lived_in.published(BASE, DAY) == set()
+
+
+@pytest.mark.parametrize("day", ["2024-03-04", "2024-03-05", "2024-03-06"])
+def test_an_unreadable_file_of_facts_stops_its_day_and_those_beside_it(lived_in: House, day: str) -> None:
+    before = lived_in.read(LOG)
+    lived_in.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
+    with pytest.raises(LandingError, match=r"broken\.parquet"):
+        lived_in.publish(LOG, day)
+    assert lived_in.read(LOG) == before
+
+
+@pytest.mark.parametrize("day", ["2024-03-03", "2024-03-07"])
+def test_an_unreadable_file_of_facts_leaves_other_days_alone(lived_in: House, day: str) -> None:
+    lived_in.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
+    lived_in.land(LOG, "late.csv", [lived_in.line(f"{day} 13:00:00", url="late")])
+    metadata = lived_in.publish(LOG, day)
+    assert lived_in.column(LOG, "url", day) == ["first", "late"]
+    assert metadata["files that cannot be read"] == 1
+
+
+def test_a_day_keeps_the_rows_of_a_file_that_became_unreadable_far_from_its_folder(house: House) -> None:
+    """The sensor requests each day that the file had rows of; one far from its folder must not lose them."""
+    lines = [house.line(f"{day} 12:00:00") for day in ("2024-03-02", "2024-03-08")]
+    file = house.land(LOG, "date=2024-03-02/export.parquet", lines)
+    house.publish(LOG, "2024-03-08")
+    file.write_bytes(_cut(file.read_bytes()))
+    with pytest.raises(LandingError, match=r"export\.parquet"):
+        house.publish(LOG, "2024-03-08")
+    assert len(house.read(LOG, "2024-03-08")) == 1
+
+
+@pytest.mark.parametrize("day", [DAYS[0], DAYS[-1]])
+def test_an_unreadable_file_of_no_day_stops_all_days(lived_in: House, day: str) -> None:
+    before = lived_in.read(LOG)
+    lived_in.land(LOG, "broken.parquet", b"no parquet")
+    with pytest.raises(LandingError, match=r"broken\.parquet"):
+        lived_in.publish(LOG, day)
+    assert lived_in.read(LOG) == before
+
+
+def test_a_range_with_one_stopped_day_publishes_none_of_its_days(lived_in: House) -> None:
+    before = lived_in.read(LOG)
+    lived_in.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
+    lived_in.land(LOG, "late.csv", [lived_in.line("2024-03-02 13:00:00", url="late")])
+    with pytest.raises(LandingError, match=r"broken\.parquet"):
+        lived_in.publish(LOG, "2024-03-02", "2024-03-09")
+    assert lived_in.read(LOG) == before
+
+
+@pytest.mark.parametrize("day", [DAYS[0], DAYS[-1]])
+def test_a_snapshot_outside_of_a_date_folder_stops_all_days(lived_in: House, day: str) -> None:
+    before = lived_in.read(ARTISTS)
+    lived_in.land(ARTISTS, "artists.csv", [lived_in.artist(2)])
+    with pytest.raises(LandingError, match=r"artists\.csv lies in no date=YYYY-MM-DD/ folder"):
+        lived_in.publish(ARTISTS, day)
+    assert lived_in.read(ARTISTS) == before
+
+
+@pytest.mark.parametrize("folder", ["date=2024-02-30", "date=2024-13-01"])
+def test_a_snapshot_under_a_date_that_is_no_day_is_an_error(lived_in: House, folder: str) -> None:
+    before = lived_in.read(ARTISTS)
+    lived_in.land(ARTISTS, f"{folder}/artists.csv", [lived_in.artist(2)])
+    with pytest.raises(LandingError, match=folder):
+        lived_in.publish(ARTISTS, DAYS[-1])
+    assert lived_in.read(ARTISTS) == before
+
+
+def test_half_of_a_delivery_is_not_carried_forward(lived_in: House) -> None:
+    """The other half is a file that cannot be read: each day that shows the delivery would show half of it."""
+    lived_in.land(ARTISTS, "date=2024-03-07/half.csv", [lived_in.artist(5, "half")])
+    lived_in.land(ARTISTS, "date=2024-03-07/other.parquet", b"no parquet")
+    with pytest.raises(LandingError, match=r"other\.parquet"):
+        lived_in.publish(ARTISTS, "2024-03-09")
+    assert lived_in.column(ARTISTS, "we_art_name", "2024-03-09") == ["second"]
+
+
+def test_a_file_that_is_corrected_publishes_its_day(lived_in: House) -> None:
+    lived_in.land(LOG, f"date={DAY}/lines.csv", "no,such,header\n")
+    with pytest.raises(LandingError):
+        lived_in.publish(LOG, DAY)
+    lived_in.land(LOG, f"date={DAY}/lines.csv", [lived_in.line(f"{DAY} 12:00:00", url="corrected")])
+    lived_in.publish(LOG, DAY)
+    assert lived_in.column(LOG, "url", DAY) == ["corrected"]
+
+
+def test_a_file_that_is_removed_takes_its_rows_with_it(lived_in: House) -> None:
+    extra = lived_in.land(LOG, f"date={DAY}/extra.csv", [lived_in.line(f"{DAY} 13:00:00", url="extra")])
+    lived_in.publish(LOG, DAY)
+    extra.unlink()
+    lived_in.publish(LOG, DAY)
+    assert lived_in.column(LOG, "url", DAY) == ["first"]
+
+
+def test_rows_before_the_first_partition_are_counted_and_not_published(house: House) -> None:
+    before = [house.line("2024-02-29 23:59:59.999"), house.line("2024-01-01 00:00:00")]
+    house.land(LOG, "export.csv", [*before, house.line("2024-03-01 00:00:00", url="first")])
+    metadata = house.publish(LOG, "2024-03-01")
+    assert house.column(LOG, "url") == ["first"]
+    assert metadata["rows before the first partition"] == 2
+
+
+@pytest.mark.parametrize("file", ["date=2024-02-20/a.csv", "a.csv"])
+def test_rows_without_an_instant_of_a_file_before_the_first_partition_are_counted(house: House, file: str) -> None:
+    """There is no partition to quarantine them under; they must not be lost without a word."""
+    house.land(LOG, file, [house.line("2024-02-20 12:00:00"), house.line(unix_log_timestamp="never")])
+    metadata = house.publish(LOG, "2024-03-01")
+    assert metadata["rows before the first partition"] == 2
+
+
+def test_the_last_millisecond_of_the_contract_is_not_before_the_first_partition(house: House) -> None:
+    """9999-12-31T23:59:59.999Z is in the year 10000 in Seoul, and text sorts that before 2024."""
+    house.land(LOG, "a.csv", [house.line(unix_log_timestamp=253_402_300_799_999)])
+    assert house.publish(LOG, "2024-03-01")["rows before the first partition"] == 0
+
+
+def test_files_with_the_same_bytes_are_told_and_read(house: House) -> None:
+    for name in (f"date={DAY}/a.csv", f"date={DAY}/copy of a.csv", f"date={DAY}/other.csv"):
+        house.land(LOG, name, [house.line(f"{DAY} 12:00:00", url="b" if "other" in name else "a")])
+    metadata = house.publish(LOG, DAY)
+    assert metadata["files delivered twice"] == [[f"date={DAY}/a.csv", f"date={DAY}/copy of a.csv"]]
+    assert house.column(LOG, "url") == ["a", "a", "b"]
+
+
+def test_a_snapshot_that_did_not_change_from_one_day_to_the_next_is_not_delivered_twice(house: House) -> None:
+    for day in ("2024-03-01", "2024-03-02"):
+        house.land(ARTISTS, f"date={day}/a.csv", [house.artist(1)])
+    assert house.publish(ARTISTS, "2024-03-02")["files delivered twice"] == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("WEMART_ENGINE", "oracle", "'duckdb'"),
+        ("WEMART_TIMEZONE", "Asia/Soul", "Asia/Seoul"),
+        ("WEMART_TIMEZONE", "", "Asia/Seoul"),
+        ("WEMART_FIRST_DAY", "yesterday", "date"),
+        ("WEMART_SESSION_GAP_SECONDS", "0", "greater than or equal to 1"),
+        ("WEMART_QUARANTINE_SHARE", "2", "less than or equal to 1"),
+        ("WEMART_MEMORY_LIMIT", "plenty", "pattern"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_with_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, allowed: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    for word in (f"{variable}={value!r}", allowed):
+        assert word in str(error.value)
+
+
+def test_every_setting_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEMART_ENGINE", "oracle")
+    monkeypatch.setenv("WEMART_TIMEZONE", "Mars")
+    with pytest.raises(SettingsError, match=r"(?s)WEMART_ENGINE.*WEMART_TIMEZONE"):
+        load_settings()
+
+
+def test_a_day_without_deliveries_is_published_empty(house: House) -> None:
+    run = house.run(DAY)
+    assert run.success
+    assert (house.published(LOG, DAY), house.read(LOG)) == ({DAY}, [])
+
+
+def test_a_day_without_rows_warns(house: House) -> None:
+    check = house.run(DAY).checks[LOG]["has_rows"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+
+
+def test_a_day_with_rows_does_not_warn(lived_in: House) -> None:
+    assert lived_in.run(DAY).checks[LOG]["has_rows"].passed
+
+
+@pytest.mark.slow
+def test_an_empty_day_runs_through_the_whole_graph(house: House) -> None:
+    tables = [".".join(key.path) for key in house.defs.resolve_asset_graph().materializable_asset_keys]
+    run = house.run(DAY, tables=tables)
+    assert run.success
+    assert {table: house.published(table, DAY) for table in tables} == {table: {DAY} for table in tables}
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_lake_that_cannot_be_written_is_an_error_in_words(house: House, landed: bool) -> None:
+    house.lake.write_text("a file where the folder should be")
+    if landed:
+        house.land(LOG, f"date={DAY}/a.csv", [house.line(f"{DAY} 12:00:00")])
+    run = house.run(DAY)
+    assert "WEMART_LAKE" in run.failed.get(LOG, f"no clear failure: {run.crashed}")
+
+
+def test_a_lake_path_that_is_a_file_stays_that_file(house: House) -> None:
+    house.lake.write_text("mine")
+    with pytest.raises(WemartError):
+        house.publish(LOG, DAY)
+    assert house.lake.read_text() == "mine"
+
+
+def _lines(house: House, good: int, bad: int) -> list[dict[str, Any]]:
+    rows = [house.line(f"{DAY} 12:00:00", url=str(n)) for n in range(good)]
+    return rows + [house.line(f"{DAY} 12:00:00", user_info_id="nobody", url=str(n)) for n in range(bad)]
+
+
+@pytest.mark.parametrize(("share", "good", "bad"), [(0.01, 99, 1), (0.25, 3, 1), (0.0, 1, 0)])
+def test_a_day_with_no_more_quarantined_than_allowed_is_published(
+    lived_in: House, share: float, good: int, bad: int
+) -> None:
+    lived_in.overrides["quarantine_share"] = share
+    lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, good, bad))
+    metadata = lived_in.publish(LOG, DAY)
+    assert (len(lived_in.read(LOG, DAY)), metadata["quarantined rows"]) == (good, bad)
+
+
+@pytest.mark.parametrize(("share", "good", "bad"), [(0.01, 98, 1), (0.25, 2, 1), (0.0, 1000, 1)])
+def test_a_day_with_more_quarantined_than_allowed_stays_as_it_was(
+    lived_in: House, share: float, good: int, bad: int
+) -> None:
+    before = lived_in.read(LOG)
+    lived_in.overrides["quarantine_share"] = share
+    lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, good, bad))
+    with pytest.raises(RejectedByAudit, match=rf"(?s){DAY}.*quarantine_share.*user_info_id.*lines\.csv"):
+        lived_in.publish(LOG, DAY)
+    assert (lived_in.read(LOG), lived_in.quarantine(LOG)) == (before, [])
+
+
+def test_the_share_is_that_of_each_day_of_a_range(lived_in: House) -> None:
+    before = lived_in.read(LOG)
+    lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 50, 1))
+    lived_in.land(LOG, "many.csv", [lived_in.line("2024-03-06 12:00:00", url=str(n)) for n in range(1000)])
+    with pytest.raises(RejectedByAudit, match=f"quarantine_share.*{DAY}"):
+        lived_in.publish(LOG, DAY, "2024-03-06")
+    assert lived_in.read(LOG) == before
+
+
+def test_the_failed_check_of_a_day_with_too_many_quarantined_is_shown(lived_in: House) -> None:
+    lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 1, 1))
+    run = lived_in.run(DAY)
+    check = run.checks[LOG]["quarantine_share"]
+    assert (check.passed, check.severity, run.metadata) == (False, dg.AssetCheckSeverity.ERROR, {})
+
+
+def test_files_of_a_rejected_day_are_not_left_in_the_lake(lived_in: House) -> None:
+    before = sorted(lived_in.lake.rglob("*.parquet"))
+    lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 1, 1))
+    with pytest.raises(RejectedByAudit):
+        lived_in.publish(LOG, DAY)
+    assert sorted(lived_in.lake.rglob("*.parquet")) == before
+
+
+def test_a_mapping_file_that_is_not_there_is_an_error_in_words(house: House) -> None:
+    missing = Path("no such folder/sources.yaml")
+    with pytest.raises(LandingError, match=r"WEMART_SOURCES=no such folder/sources.yaml"):
+        build_defs(load_settings(**house.overrides, sources=missing))

@@ -1,0 +1,258 @@
+"""The same rows make the same partitions, however they were delivered and in whatever order the days are run."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.sources.conftest import House, MakeHouse
+
+LOG = "service_log.weverse_server_log"
+ARTISTS = "we_mart.we_artist"
+BASE = "we_mart.wv_server_log_base"
+SESSIONS = "we_mart.wv_sess_daily"
+DAYS = ("2024-03-02", "2024-03-03", "2024-03-04")
+GRAPH = (
+    LOG,
+    BASE,
+    SESSIONS,
+    ARTISTS,
+    "we_mart.we_user",
+    "we_mart.ws_fc_user_history",
+    "we_mart.wv_comm_user",
+    "weverse2.community_content_post",
+    "weverse2.community_content_common_notice",
+)
+
+# Local times in Seoul: both sides of each midnight, of UTC midnight (09:00 in Seoul), and of the first and last day.
+INSTANTS = (
+    "2024-03-01 23:59:59.999",
+    "2024-03-02 00:00:00.000",
+    "2024-03-02 08:59:59.999",
+    "2024-03-02 09:00:00.000",
+    "2024-03-02 23:59:59.999",
+    "2024-03-03 00:00:00.000",
+    "2024-03-03 00:10:00.000",
+    "2024-03-03 00:10:00.000",
+    "2024-03-04 12:00:00.000",
+    "2024-03-04 23:59:59.999",
+    "2024-03-05 00:00:00.000",
+)
+FOLDERS = ("", "date=2024-03-02/", "date=2024-03-03/", "date=2024-03-09/hour=07/", "export/")
+ENDINGS = ("csv", "parquet", "jsonl.gz", "tsv")
+
+# Where each row lies: the name of its file.
+Places = list[str]
+
+
+@st.composite
+def places(draw: st.DrawFn) -> Places:
+    files = st.builds(lambda folder, ending: f"{folder}x.{ending}", st.sampled_from(FOLDERS), st.sampled_from(ENDINGS))
+    chosen = draw(st.lists(files, min_size=1, max_size=4, unique=True))
+    return draw(st.lists(st.sampled_from(chosen), min_size=len(INSTANTS), max_size=len(INSTANTS)))
+
+
+few = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+
+
+def _lines(house: House) -> list[dict[str, Any]]:
+    return [
+        house.line(
+            local, user_info_device_id=f"d{number % 2}", user_info_id=number % 3, url=f"/community-{number}/join"
+        )
+        for number, local in enumerate(INSTANTS)
+    ]
+
+
+def _deliver(house: House, where: Places) -> None:
+    files: dict[str, list[dict[str, Any]]] = {}
+    for row, name in zip(_lines(house), where, strict=True):
+        files.setdefault(name, []).append(row)
+    for name, rows in files.items():
+        house.land(LOG, name, rows)
+
+
+def _by_plain_calendar(house: House) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each day, by Python's own calendar."""
+    found: dict[str, list[dict[str, Any]]] = {day: [] for day in DAYS}
+    for row in _lines(house):
+        at = dt.datetime.fromtimestamp(row["unix_log_timestamp"] // 1000, tz=dt.UTC).astimezone(ZoneInfo("Asia/Seoul"))
+        if at.date().isoformat() in found:
+            found[at.date().isoformat()].append(row | {"date_id": at.date().isoformat()})
+    return {day: sorted(rows, key=lambda row: repr(list(row.items()))) for day, rows in found.items()}
+
+
+@settings(few, max_examples=5)
+@given(where=places())
+def test_any_split_over_files_folders_and_formats_makes_the_same_days(make_house: MakeHouse, where: Places) -> None:
+    house = make_house()
+    _deliver(house, where)
+    house.publish(LOG, DAYS[0], DAYS[-1])
+    assert {day: house.read(LOG, day) for day in DAYS} == _by_plain_calendar(house)
+
+
+@pytest.mark.slow
+@settings(few, max_examples=5)
+@given(where=places(), order=st.permutations(DAYS))
+def test_any_order_of_days_makes_the_same_days(make_house: MakeHouse, where: Places, order: list[str]) -> None:
+    house = make_house()
+    _deliver(house, where)
+    for day in order:
+        house.publish(LOG, day)
+    assert {day: house.read(LOG, day) for day in DAYS} == _by_plain_calendar(house)
+
+
+def test_a_day_that_is_run_twice_is_the_same_day(house: House) -> None:
+    _deliver(house, ["a.csv"] * len(INSTANTS))
+    for _ in range(2):
+        house.publish(LOG, DAYS[0], DAYS[-1])
+    assert {day: house.read(LOG, day) for day in DAYS} == _by_plain_calendar(house)
+
+
+def test_a_day_that_is_run_again_leaves_the_others_alone(house: House) -> None:
+    _deliver(house, ["a.csv"] * len(INSTANTS))
+    house.publish(LOG, DAYS[0], DAYS[-1])
+    house.land(LOG, "late.csv", [house.line(f"{day} 18:00:00", url="late") for day in DAYS])
+    house.publish(LOG, DAYS[1])
+    expected = _by_plain_calendar(house)
+    assert {day: len(house.read(LOG, day)) - len(expected[day]) for day in DAYS} == {
+        DAYS[0]: 0,
+        DAYS[1]: 1,
+        DAYS[2]: 0,
+    }
+
+
+def test_a_file_of_a_utc_day_loses_nothing_to_the_two_business_days_that_it_spans(house: House) -> None:
+    """The file of the UTC day 2024-03-02: 09:00 of that day to 08:59 of the next in Seoul."""
+    lines = [house.line(f"2024-03-02 {hour:02d}:30:00", url=str(hour)) for hour in range(9, 24)]
+    lines += [house.line(f"2024-03-03 {hour:02d}:30:00", url=str(24 + hour)) for hour in range(9)]
+    house.land(LOG, "date=2024-03-02/lines.csv", lines)
+    house.publish(LOG, "2024-03-02")
+    house.publish(LOG, "2024-03-03")
+    assert {day: len(house.read(LOG, day)) for day in DAYS[:2]} == {"2024-03-02": 15, "2024-03-03": 9}
+    assert sorted(house.column(LOG, "url"), key=int) == [str(hour) for hour in range(9, 33)]
+
+
+def test_a_day_reads_only_the_files_that_have_rows_of_it(house: House) -> None:
+    for day in DAYS:
+        house.land(LOG, f"{day}.csv", [house.line(f"{day} 12:00:00")])
+    house.land(LOG, "all.csv", [house.line(f"{day} 13:00:00") for day in DAYS])
+    assert house.publish(LOG, DAYS[1])["files read"] == 2
+
+
+@pytest.mark.parametrize(
+    ("timezone", "instant", "day"),
+    [
+        ("UTC", "2024-03-02T23:59:59.999+00:00", "2024-03-02"),
+        # The clocks of New York go forward on 2024-03-10: that day ends at 04:00 UTC.
+        ("America/New_York", "2024-03-11T03:59:59.999+00:00", "2024-03-10"),
+        ("America/New_York", "2024-03-11T04:00:00.000+00:00", "2024-03-11"),
+        ("Asia/Kathmandu", "2024-03-02T18:14:59.999+00:00", "2024-03-02"),
+    ],
+)
+def test_the_business_day_is_that_of_the_timezone_that_is_set(
+    make_house: MakeHouse, timezone: str, instant: str, day: str
+) -> None:
+    house = make_house(timezone=timezone)
+    at = (dt.datetime.fromisoformat(instant) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)
+    house.land(LOG, "a.csv", [house.line(unix_log_timestamp=at)])
+    house.publish(LOG, "2024-03-01", "2024-03-12")
+    assert house.column(LOG, "date_id") == [day]
+
+
+def test_another_timezone_looks_at_known_files_anew(house: House) -> None:
+    house.land(LOG, "a.csv", [house.line("2024-03-03 08:00:00")])
+    house.publish(LOG, "2024-03-03")
+    house.overrides["timezone"] = "UTC"
+    house.publish(LOG, "2024-03-02", "2024-03-03")
+    assert house.column(LOG, "date_id") == ["2024-03-02"]
+
+
+@pytest.fixture(scope="module")
+def carried(make_house: MakeHouse) -> dict[str, House]:
+    """Deliveries on the 2nd and the 5th; published as one range and day by day, last day first."""
+    houses = {"as one range": make_house(), "last day first": make_house()}
+    for house in houses.values():
+        house.land(ARTISTS, "date=2024-03-02/a.csv", [house.artist(1, "first", 10)])
+        house.land(ARTISTS, "date=2024-03-05/a.csv", [house.artist(1, "second", 10)])
+        house.land(ARTISTS, "date=2024-03-05/b.jsonl", [house.artist(2, "second", 20)])
+    houses["as one range"].publish(ARTISTS, "2024-03-01", "2024-03-06")
+    for day in range(6, 0, -1):
+        houses["last day first"].publish(ARTISTS, f"2024-03-{day:02d}")
+    return houses
+
+
+SHOWN = {
+    "2024-03-01": [],
+    "2024-03-02": ["first"],
+    "2024-03-03": ["first"],
+    "2024-03-04": ["first"],
+    "2024-03-05": ["second", "second"],
+    "2024-03-06": ["second", "second"],
+}
+
+
+@pytest.mark.parametrize("how", ["as one range", "last day first"])
+@pytest.mark.parametrize("day", SHOWN)
+def test_a_snapshot_is_shown_until_the_next_is_delivered(carried: dict[str, House], how: str, day: str) -> None:
+    assert carried[how].column(ARTISTS, "we_art_name", day) == SHOWN[day]
+
+
+@pytest.mark.parametrize("how", ["as one range", "last day first"])
+def test_a_day_before_the_first_delivery_is_published_empty(carried: dict[str, House], how: str) -> None:
+    assert carried[how].published(ARTISTS, "2024-03-01") == {"2024-03-01"}
+
+
+def test_days_carried_forward_are_counted(house: House) -> None:
+    house.land(ARTISTS, "date=2024-03-02/a.csv", [house.artist(1)])
+    house.land(ARTISTS, "date=2024-03-05/a.csv", [house.artist(1)])
+    assert house.publish(ARTISTS, "2024-03-01", "2024-03-06")["days carried forward"] == 3
+
+
+def test_a_snapshot_from_before_the_first_partition_is_carried_into_it(house: House) -> None:
+    house.land(ARTISTS, "date=2023-12-01/a.csv", [house.artist(1)])
+    house.publish(ARTISTS, "2024-03-01")
+    assert house.column(ARTISTS, "we_art_id") == [1]
+
+
+def test_a_snapshot_that_was_delivered_without_rows_is_empty_and_not_the_one_before(house: House) -> None:
+    house.land(ARTISTS, "date=2024-03-02/a.csv", [house.artist(1)])
+    house.land(ARTISTS, "date=2024-03-03/a.csv", "we_art_id,we_art_name,comm_id\n")
+    house.publish(ARTISTS, "2024-03-03", "2024-03-04")
+    assert house.read(ARTISTS) == []
+
+
+def test_a_snapshot_that_is_removed_shows_the_one_before_again(house: House) -> None:
+    house.land(ARTISTS, "date=2024-03-02/a.csv", [house.artist(1, "first")])
+    removed = house.land(ARTISTS, "date=2024-03-03/a.csv", [house.artist(1, "removed")])
+    house.publish(ARTISTS, "2024-03-03")
+    removed.unlink()
+    house.publish(ARTISTS, "2024-03-03")
+    assert house.column(ARTISTS, "we_art_name") == ["first"]
+
+
+@pytest.mark.slow
+def test_the_days_of_a_mart_are_the_same_in_any_order_and_from_any_files(make_house: MakeHouse) -> None:
+    """One file and one run, against a file a row and a run a day, last day first."""
+    houses = [make_house(), make_house()]
+    _deliver(houses[0], ["a.csv"] * len(INSTANTS))
+    _deliver(houses[1], [f"{FOLDERS[n % 5]}{n}.{ENDINGS[n % 4]}" for n in range(len(INSTANTS))])
+    for house in houses:
+        house.land(ARTISTS, "date=2024-03-02/a.csv", [house.artist(n, f"artist {n}", n) for n in range(1, 6)])
+        house.land(ARTISTS, "date=2024-03-04/a.csv", [house.artist(n, f"another {n}", n) for n in range(1, 6)])
+        house.land("we_mart.wv_comm_user", "date=2024-03-01/a.jsonl", '{"comm_id": 7, "wv_user_id": 1}\n')
+        house.land("we_mart.we_user", "date=2024-03-01/a.csv", [house.user(50 + n, wv_user_id=n) for n in (1, 2)])
+    assert houses[0].run(DAYS[0], DAYS[-1], tables=GRAPH).success
+    for day in reversed(DAYS):
+        assert houses[1].run(day, tables=GRAPH).success
+    for table in (LOG, BASE, SESSIONS):
+        assert houses[0].read(table) == houses[1].read(table)
+    assert {day: len(houses[0].read(BASE, day)) for day in DAYS} == dict(zip(DAYS, (4, 3, 2), strict=True))
+    # The community that is visited is that of the join, and its visitor a member: /community-7/join by user 1.
+    assert [r["we_member_id"] for r in houses[0].read(SESSIONS, DAYS[1]) if r["comm_id"] == "7"] == [51]

@@ -1,0 +1,386 @@
+"""Whatever a file's format, name and place, the same rows come out of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.sources.conftest import House, MakeHouse
+
+LOG = "service_log.weverse_server_log"
+ARTISTS = "we_mart.we_artist"
+USERS = "we_mart.we_user"
+DAY = "2024-03-02"
+ENDINGS = ("parquet", "csv", "csv.gz", "tsv", "jsonl", "jsonl.gz", "ndjson")
+
+# What a careless reader splits, trims, unquotes or takes for something else.
+TEXTS = [
+    "plain",
+    "a,b",
+    "a\tb",
+    'say "hi"',
+    '"',
+    "two\nlines",
+    "crlf\r\ninside",
+    "  spaces around  ",
+    "커뮤니티 🎤",
+    "it's",
+    "#no comment",
+    "back\\slash",
+    "NULL",
+    "0012",
+    '{"request": {"communityId": "7", "text": "a, \\"b\\""}}',
+    None,
+]
+
+
+def _expected(rows: list[dict[str, Any]], day: str = DAY) -> list[dict[str, Any]]:
+    return sorted(({**row, "date_id": day} for row in rows), key=lambda row: repr(list(row.items())))
+
+
+def _lines(house: House, day: str) -> list[dict[str, Any]]:
+    return [
+        house.line(f"{day} 12:00:{second:02d}.123", url=text, params=text, user_info_id=2**40 + second)
+        for second, text in enumerate(TEXTS)
+    ]
+
+
+@pytest.fixture(scope="module")
+def delivered(make_house: MakeHouse) -> tuple[House, dict[str, str]]:
+    """A house in which each format has a day of its own; the days by format."""
+    house = make_house()
+    days = {ending: f"2024-03-{number:02d}" for number, ending in enumerate(ENDINGS, start=1)}
+    for ending, day in days.items():
+        house.land(LOG, f"date={day}/lines.{ending}", _lines(house, day))
+    house.publish(LOG, min(days.values()), max(days.values()))
+    return house, days
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_each_format_delivers_the_same_rows(delivered: tuple[House, dict[str, str]], ending: str) -> None:
+    house, days = delivered
+    assert house.read(LOG, days[ending]) == _expected(_lines(house, days[ending]), days[ending])
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_text_in_each_format_quarantines_nothing(delivered: tuple[House, dict[str, str]], ending: str) -> None:
+    house, days = delivered
+    assert house.quarantine(LOG, days[ending]) == []
+
+
+def test_files_of_several_formats_make_one_partition(house: House) -> None:
+    rows = [house.line(f"2024-03-02 12:00:{n:02d}", url=ending) for n, ending in enumerate(ENDINGS)]
+    for row, ending in zip(rows, ENDINGS, strict=True):
+        house.land(LOG, f"date={DAY}/lines.{ending}", [row])
+    house.publish(LOG, DAY)
+    assert house.read(LOG) == _expected(rows)
+
+
+ONE_TWO = "we_art_id,we_art_name,comm_id\n1,x,10\n2,y,20\n"
+ROW_1 = {"we_art_id": 1, "we_art_name": "x", "comm_id": 10}
+ROW_2 = {"we_art_id": 2, "we_art_name": "y", "comm_id": 20}
+
+# Deliveries that all say the same two artists: file names with what is in them.
+SAME_DELIVERIES: dict[str, dict[str, Any]] = {
+    "plain csv": {"a.csv": ONE_TWO},
+    "csv with the line ends of Windows": {"a.csv": ONE_TWO.replace("\n", "\r\n")},
+    "csv with a byte order mark": {"a.csv": b"\xef\xbb\xbf" + ONE_TWO.encode()},
+    "csv whose last line has no end": {"a.csv": ONE_TWO.rstrip("\n")},
+    "csv with spaces around numbers": {"a.csv": ONE_TWO.replace("1,x,10", " 1 ,x, 10 ")},
+    "csv with every value quoted": {
+        "a.csv": '"we_art_id","we_art_name","comm_id"\n"1","x","10"\n"2","y","20"\n',
+    },
+    "gz of several members": {
+        "a.csv.gz": gzip.compress(ONE_TWO[:-7].encode()) + gzip.compress(ONE_TWO[-7:].encode()),
+    },
+    "endings in upper case": {"A.CSV": [ROW_1], "B.Parquet": [ROW_2]},
+    "extra columns in csv": {"a.csv": [{"extra": "a", **row, "hour": "03"} for row in (ROW_1, ROW_2)]},
+    "extra columns in json": {"a.jsonl": [{"extra": "a", **row, "hour": "03"} for row in (ROW_1, ROW_2)]},
+    "extra columns in parquet": {"a.parquet": [{"extra": "a", **row, "hour": "03"} for row in (ROW_1, ROW_2)]},
+    "extra columns that differ among files": {"a.csv": [{"extra": "a", **ROW_1}], "b.csv": [{**ROW_2, "more": "z"}]},
+    "extra columns of any name in csv": {
+        "a.csv": [row | dict.fromkeys(("_raw", "_reason", "json", "part_date"), "9") for row in (ROW_1, ROW_2)],
+    },
+    "extra columns of any name in json": {
+        "a.jsonl": [row | dict.fromkeys(("_file", "_raw", "landed", "part_date"), "9") for row in (ROW_1, ROW_2)],
+    },
+    "csv with its columns in another order": {"a.csv": [ROW_1], "b.csv": [dict(reversed(ROW_2.items()))]},
+    "json with its columns in another order": {"a.jsonl": [ROW_1], "b.jsonl": [dict(reversed(ROW_2.items()))]},
+    "parquet with its columns in another order": {"a.parquet": [ROW_1], "b.parquet": [dict(reversed(ROW_2.items()))]},
+    "parquet text as a dictionary": {
+        "a.parquet": pa.table(
+            {"we_art_id": [1, 2], "we_art_name": pa.array(["x", "y"]).dictionary_encode(), "comm_id": [10, 20]}
+        ),
+    },
+    "parquet with extra columns of odd types": {
+        "a.parquet": pa.table(
+            {
+                "we_art_id": [1, 2],
+                "we_art_name": ["x", "y"],
+                "comm_id": [10, 20],
+                "ratio": [float("nan"), float("inf")],
+                "blob": [b"\xff\x00", None],
+                "nested": [{"a": [1]}, None],
+                "length": [dt.timedelta(1), None],
+            }
+        ),
+    },
+    "a csv of no bytes beside it": {"a.csv": ONE_TWO, "nothing.csv": b""},
+    "a tsv of no bytes beside it": {"a.csv": ONE_TWO, "nothing.tsv": b""},
+    "json lines of no bytes beside it": {"a.csv": ONE_TWO, "nothing.jsonl": b""},
+    "a header without rows beside it": {"a.csv": ONE_TWO, "b.csv": ONE_TWO[:30]},
+    "parquet without rows beside it": {
+        "a.csv": ONE_TWO,
+        "b.parquet": pa.table({"we_art_id": [1], "we_art_name": ["x"], "comm_id": [10]}).slice(1),
+    },
+    "folders below the day": {"region=kr/hour=03/a.csv": [ROW_1], "region=us/a.csv": [ROW_2]},
+    "files that are no deliveries": {"a.csv": ONE_TWO}
+    | dict.fromkeys(
+        (
+            ".hidden.csv",
+            "_SUCCESS",
+            "_half.csv",
+            "a.csv.tmp",
+            ".a.csv.crc",
+            "b.csv.crc",
+            "c.csv.part",
+            "_temporary/0/part.csv",
+            ".staging/part.csv",
+        ),
+        "we_art_id,we_art_name,comm_id\n3,z,30\n",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def same(make_house: MakeHouse) -> tuple[House, dict[str, str]]:
+    """A house in which each of SAME_DELIVERIES was delivered on a day of its own; the days."""
+    house = make_house()
+    days = {case: f"2024-03-{number:02d}" for number, case in enumerate(SAME_DELIVERIES, start=1)}
+    for case, files in SAME_DELIVERIES.items():
+        for name, content in files.items():
+            encoded = house.parquet(content) if isinstance(content, pa.Table) else content
+            house.land(ARTISTS, f"date={days[case]}/{name}", encoded)
+    house.publish(ARTISTS, min(days.values()), max(days.values()))
+    return house, days
+
+
+@pytest.mark.parametrize("case", SAME_DELIVERIES)
+def test_the_same_rows_come_out_of(same: tuple[House, dict[str, str]], case: str) -> None:
+    house, days = same
+    assert house.read(ARTISTS, days[case]) == [row | {"part_date": days[case]} for row in (ROW_1, ROW_2)]
+
+
+@pytest.mark.parametrize("name", ["_file", "landed"])
+def test_an_extra_csv_column_may_be_called(house: House, name: str) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    house.land(ARTISTS, f"date={DAY}/a.csv", [{**house.artist(None, "x"), name: "mine"}])
+    house.publish(ARTISTS, DAY)
+    assert [row["raw_row"] for row in house.quarantine(ARTISTS)] == [
+        {"we_art_id": None, "we_art_name": "x", "comm_id": None, name: "mine"}
+    ]
+
+
+def test_a_gz_ending_is_known_in_upper_case(house: House) -> None:
+    house.land(ARTISTS, f"date={DAY}/A.CSV.GZ", [house.artist(1)])
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, "we_art_id") == [1]
+
+
+@pytest.mark.parametrize("name", ["nothing.csv.gz", "nothing.jsonl.gz"])
+def test_a_compressed_file_of_no_bytes_has_no_rows(house: House, name: str) -> None:
+    house.land(ARTISTS, f"date={DAY}/{name}", gzip.compress(b""))
+    house.land(ARTISTS, f"date={DAY}/some.csv", [house.artist(1)])
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, "we_art_id") == [1]
+
+
+def test_a_log_file_with_nothing_but_its_header_has_no_rows(house: House) -> None:
+    house.land(LOG, f"date={DAY}/a.csv", house.csv([house.line()]).splitlines()[0] + "\n")
+    house.publish(LOG, DAY)
+    assert (house.read(LOG), house.published(LOG, DAY)) == ([], {DAY})
+
+
+def test_a_csv_row_that_begins_with_a_hash_is_a_row(house: House) -> None:
+    house.land(ARTISTS, f"date={DAY}/a.csv", "we_art_name,we_art_id,comm_id\n#a,1,1\n#b,2,2\nc,3,3\n")
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, "we_art_name") == ["#a", "#b", "c"]
+
+
+def test_an_object_in_json_lines_is_its_json_text(house: House) -> None:
+    at = house.millis("2024-03-02 12:00:00")
+    row = f'{{"unix_log_timestamp": {at}, "params": {{"gcc": "KR", "n": [1, 2]}}}}\n'
+    house.land(LOG, f"date={DAY}/a.jsonl", row)
+    house.publish(LOG, DAY)
+    assert house.column(LOG, "params") == ['{"gcc":"KR","n":[1,2]}']
+
+
+def test_json_lines_may_leave_out_what_is_unknown(house: House) -> None:
+    house.land(ARTISTS, f"date={DAY}/a.jsonl", '{"we_art_id": 1}\n{"we_art_id": 2, "comm_id": 20}\n')
+    house.publish(ARTISTS, DAY)
+    assert [(r["we_art_id"], r["comm_id"]) for r in house.read(ARTISTS)] == [(1, None), (2, 20)]
+
+
+def test_the_day_and_hour_in_the_data_are_ignored(house: House) -> None:
+    rows = [house.line(f"{DAY} 12:00:00", url=ending) for ending in ("csv", "jsonl", "parquet")]
+    for row in rows:
+        house.land(LOG, f"a.{row['url']}", [{"date_id": "2024-03-07", "hour": "23", **row}])
+    house.publish(LOG, DAY, "2024-03-07")
+    assert house.read(LOG) == _expected(rows)
+
+
+def test_parquet_integers_may_be_of_any_width(house: House) -> None:
+    kinds = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint64()]
+    for number, kind in enumerate(kinds, start=1):
+        types = {"we_art_id": kind, "comm_id": kind}
+        house.land(ARTISTS, f"date={DAY}/{number}.parquet", house.parquet([house.artist(number, "x", number)], types))
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, "comm_id") == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("column", ["we_art_name", "comm_id"])
+def test_a_parquet_column_that_is_all_null_may_have_no_type(house: House, column: str) -> None:
+    """pandas writes a column of nothing but None so."""
+    rows = [house.artist(1, "x", 10), house.artist(2, "y", 20)]
+    house.land(ARTISTS, f"date={DAY}/a.parquet", house.parquet([rows[0] | {column: None}], {column: pa.null()}))
+    house.land(ARTISTS, f"date={DAY}/b.parquet", house.parquet([rows[1]]))
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, column) == [rows[1][column], None]
+
+
+def test_a_parquet_instant_that_is_all_null_may_have_no_type(house: House) -> None:
+    joined = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
+    row = house.user(1, wv_user_id=1, wv_status="x", wv_first_join_dt=joined, ctry_code="KR", vlive_id=1)
+    house.land(USERS, f"date={DAY}/a.parquet", house.parquet([row], {"wv_leave_dt": pa.null()}))
+    house.publish(USERS, DAY)
+    assert house.column(USERS, "wv_leave_dt") == [None]
+
+
+INSTANT_TYPES = (
+    pa.timestamp("s"),
+    pa.timestamp("ms"),
+    pa.timestamp("us"),
+    pa.timestamp("ns"),
+    pa.timestamp("us", tz="UTC"),
+    pa.timestamp("ms", tz="Asia/Seoul"),
+    pa.timestamp("ns", tz="America/New_York"),
+)
+
+
+@pytest.fixture(scope="module")
+def instants(make_house: MakeHouse) -> House:
+    """A house in which a file of each type of INSTANT_TYPES holds one user who left at 15:00 UTC."""
+    house = make_house()
+    left = dt.datetime(2024, 3, 1, 15, tzinfo=dt.UTC)
+    for number, kind in enumerate(INSTANT_TYPES):
+        row = house.user(number, wv_status="x", ctry_code="KR", vlive_id=1, wv_leave_dt=left, wv_first_join_dt=left)
+        if kind.tz is None:
+            row |= dict.fromkeys(("wv_leave_dt", "wv_first_join_dt"), left.replace(tzinfo=None))
+        types = {"wv_leave_dt": kind, "wv_first_join_dt": kind, "wv_user_id": pa.int32()}
+        house.land(USERS, f"date={DAY}/{number}.parquet", house.parquet([row], types))
+    house.publish(USERS, DAY)
+    return house
+
+
+@pytest.mark.parametrize("number", range(len(INSTANT_TYPES)), ids=[str(kind) for kind in INSTANT_TYPES])
+def test_parquet_instants_are_utc_with_or_without_a_zone(instants: House, number: int) -> None:
+    left = [row["wv_leave_dt"] for row in instants.read(USERS) if row["we_member_id"] == number]
+    assert left == [dt.datetime(2024, 3, 1, 15, tzinfo=dt.UTC)]
+
+
+TEXT_INSTANTS = {
+    "2024-03-01 15:00:00": dt.datetime(2024, 3, 1, 15),
+    "2024-03-01T15:00:00Z": dt.datetime(2024, 3, 1, 15),
+    "2024-03-02 00:00:00+09": dt.datetime(2024, 3, 1, 15),
+    "2024-03-02T00:00:00+09:00": dt.datetime(2024, 3, 1, 15),
+    "2024-03-01 15:00:00.123456": dt.datetime(2024, 3, 1, 15, 0, 0, 123456),
+    "2024-03-01": dt.datetime(2024, 3, 1),
+    " 2024-03-01 15:00:00 ": dt.datetime(2024, 3, 1, 15),
+    "0001-01-01 00:00:00.0": dt.datetime(1, 1, 1),
+    "": None,
+}
+
+
+@pytest.fixture(scope="module")
+def text_instants(make_house: MakeHouse) -> House:
+    """A house in which each of TEXT_INSTANTS is when one user left."""
+    house = make_house()
+    rows = [house.user(number, wv_leave_dt=text) for number, text in enumerate(TEXT_INSTANTS)]
+    house.land(USERS, f"date={DAY}/a.csv", rows)
+    house.publish(USERS, DAY)
+    return house
+
+
+@pytest.mark.parametrize("text", TEXT_INSTANTS)
+def test_text_instants_are_utc_unless_they_say_otherwise(text_instants: House, text: str) -> None:
+    left = [r["wv_leave_dt"] for r in text_instants.read(USERS) if r["we_member_id"] == list(TEXT_INSTANTS).index(text)]
+    instant = TEXT_INSTANTS[text]
+    assert left == [instant and instant.replace(tzinfo=dt.UTC)]
+
+
+def test_a_zone_in_one_row_says_nothing_of_the_rows_after_it(house: House) -> None:
+    texts = ["2024-03-01 09:00:00", "2024-03-01 09:00:00 Asia/Seoul", "2024-03-01 09:00:00"]
+    house.overrides["quarantine_share"] = 1.0
+    house.land(USERS, f"date={DAY}/a.csv", [house.user(n, wv_leave_dt=text) for n, text in enumerate(texts)])
+    house.publish(USERS, DAY)
+    naive = [row["wv_leave_dt"] for row in house.read(USERS) if row["we_member_id"] != 1]
+    assert naive == [dt.datetime(2024, 3, 1, 9, tzinfo=dt.UTC)] * 2
+
+
+ODD_NAMES = (
+    "with space.csv",
+    "it's.csv",
+    'say "hi".csv',
+    "한국어 é.csv",
+    "per%20cent.csv",
+    "semi;colon,comma&and.csv",
+    "back\\slash.csv",
+    "a=b.csv",
+    "dollar$ {brace}.csv",
+    "-dash.csv",
+    "two..dots.csv",
+    "s3:.csv",
+)
+
+
+@pytest.fixture(scope="module")
+def named(make_house: MakeHouse) -> House:
+    """A house in which each file of ODD_NAMES holds a good and a bad row, both named after the file."""
+    house = make_house(quarantine_share=1.0)
+    for number, name in enumerate(ODD_NAMES):
+        rows = [house.artist(number, name, number), house.artist(None, name, number)]
+        house.land(ARTISTS, f"date={DAY}/{name}", rows)
+    house.publish(ARTISTS, DAY)
+    return house
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_file_of_any_name_is_read(named: House, name: str) -> None:
+    assert named.column(ARTISTS, "we_art_name").count(name) == 1
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_the_quarantine_names_a_file_of_any_name(named: House, name: str) -> None:
+    of_file = [row for row in named.quarantine(ARTISTS) if row["file"] == f"date={DAY}/{name}"]
+    assert [row["raw_row"]["we_art_name"] for row in of_file] == [name]
+
+
+@pytest.mark.parametrize(("name", "other"), [("a*.csv", "ab.csv"), ("a?.csv", "ab.csv"), ("a[1].csv", "a1.csv")])
+def test_a_file_name_is_no_pattern(house: House, name: str, other: str) -> None:
+    house.land(LOG, f"date={DAY}/{name}", [house.line(url="pattern")])
+    house.land(LOG, f"date={DAY}/{other}", [house.line(url="other")])
+    house.publish(LOG, DAY)
+    assert house.column(LOG, "url") == ["other", "pattern"]
+
+
+def test_the_landing_folder_may_have_an_odd_name(make_house: MakeHouse) -> None:
+    house = make_house()
+    house.overrides["landing"] = house.root / "it's a [landing] *"
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1)])
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, "we_art_id") == [1]

@@ -1,0 +1,473 @@
+"""`sources.yaml`: files of other names and units, and tables of someone else, become contracts without any Python."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from wemart_assets import catalog
+from wemart_assets.lake.errors import LandingError, UnreadableTable, WemartError
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.sources.conftest import House
+
+LOG = "service_log.weverse_server_log"
+ARTISTS = "we_mart.we_artist"
+USERS = "we_mart.we_user"
+BASE = "we_mart.wv_server_log_base"
+DAY = "2024-03-02"
+
+
+def _map(house: House, *lines: str, source: str = ARTISTS) -> None:
+    """Write `sources.yaml` with one entry."""
+    house.map("\n  ".join([f"{source}:", *lines]) + "\n")
+
+
+def _published(house: House, file: str, content: Any, source: str = ARTISTS) -> list[dict[str, Any]]:
+    house.land(source, f"date={DAY}/{file}", content)
+    house.publish(source, DAY)
+    return house.read(source)
+
+
+# Files:
+
+
+def test_a_column_is_read_under_another_name(house: House) -> None:
+    _map(house, "columns: {we_art_id: id, we_art_name: label}")
+    rows = _published(house, "a.csv", "id,label,comm_id\n1,x,10\n")
+    assert rows == [house.artist(1, "x", 10) | {"part_date": DAY}]
+
+
+def test_a_column_may_be_an_expression_over_several(house: House) -> None:
+    _map(house, "columns:", "  we_art_name: upper(first) || ' ' || \"last name\"", "  comm_id: cast(n as bigint) * 10")
+    rows = _published(house, "a.csv", "we_art_id,first,last name,n\n1,ada,Lee,7\n")
+    assert rows == [house.artist(1, "ADA Lee", 70) | {"part_date": DAY}]
+
+
+def test_seconds_become_the_milliseconds_of_the_contract(house: House) -> None:
+    _map(house, "columns: {unix_log_timestamp: cast(time as bigint) * 1000}", source=LOG)
+    house.land(LOG, "a.csv", f"time,url\n{house.millis('2024-03-02 12:00:00') // 1000},/a\n")
+    house.publish(LOG, DAY)
+    assert house.column(LOG, "unix_log_timestamp") == [house.millis("2024-03-02 12:00:00")]
+
+
+def test_a_column_may_be_a_constant(house: House) -> None:
+    _map(house, "columns: {we_art_name: \"'constant'\", comm_id: 5}")
+    rows = _published(house, "a.csv", "we_art_id\n1\n")
+    assert rows == [house.artist(1, "constant", 5) | {"part_date": DAY}]
+
+
+def test_a_column_may_be_the_expression_null(house: House) -> None:
+    _map(house, 'columns: {we_art_name: "null"}')
+    rows = _published(house, "a.csv", "we_art_id,comm_id\n1,10\n")
+    assert rows == [house.artist(1, None, 10) | {"part_date": DAY}]
+
+
+def test_a_column_mapped_to_null_is_null_where_the_file_has_none(house: House) -> None:
+    _map(house, "columns: {we_art_name: null}")
+    assert _published(house, "a.csv", "we_art_id,comm_id\n1,10\n")[0]["we_art_name"] is None
+
+
+def test_a_column_mapped_to_null_is_null_where_the_file_has_one(house: House) -> None:
+    _map(house, "columns: {we_art_name: null}")
+    assert _published(house, "a.csv", "we_art_id,we_art_name,comm_id\n1,secret,10\n")[0]["we_art_name"] is None
+
+
+def test_a_column_that_is_not_mapped_is_read_under_its_own_name(house: House) -> None:
+    _map(house, "columns: {comm_id: community}")
+    assert _published(house, "a.csv", "we_art_id,we_art_name,community\n1,x,10\n")[0]["we_art_name"] == "x"
+
+
+def test_a_column_that_a_mapped_file_lacks_is_null(house: House) -> None:
+    _map(house, "columns: {we_art_id: id}")
+    assert _published(house, "a.csv", "id\n1\n") == [house.artist(1, None) | {"part_date": DAY}]
+
+
+def test_a_needed_column_that_a_mapped_file_lacks_is_an_error(house: House) -> None:
+    _map(house, "columns: {comm_id: community}")
+    house.land(ARTISTS, f"date={DAY}/a.csv", "community\n10\n")
+    with pytest.raises(LandingError, match=r"a\.csv lacks the column we_art_id \(int\)"):
+        house.publish(ARTISTS, DAY)
+
+
+def test_a_column_that_an_expression_reads_and_the_file_lacks_is_an_error(house: House) -> None:
+    _map(house, "columns: {comm_id: cast(community as bigint)}")
+    house.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name\n1,x\n")
+    with pytest.raises(LandingError, match=r"a\.csv lacks the column community; it has we_art_id, we_art_name"):
+        house.publish(ARTISTS, DAY)
+
+
+def test_a_csv_without_a_header_is_read_by_the_names_that_are_given(house: House) -> None:
+    _map(house, "names: [we_art_name, community, we_art_id]", "columns: {comm_id: community}")
+    rows = _published(house, "a.csv", "x,10,1\ny,20,2\n")
+    assert rows == [house.artist(1, "x", 10) | {"part_date": DAY}, house.artist(2, "y", 20) | {"part_date": DAY}]
+
+
+@pytest.mark.parametrize("delimiter", ["|", "\\t"])
+def test_the_delimiter_is_the_one_that_is_given(house: House, delimiter: str) -> None:
+    _map(house, f'delimiter: "{delimiter}"')
+    there = "\t" if delimiter == "\\t" else delimiter
+    lines = [("we_art_id", "we_art_name", "comm_id"), ("1", f'"a{there}b"', "10")]
+    rows = _published(house, "a.csv", "".join(there.join(values) + "\n" for values in lines))
+    assert rows == [house.artist(1, f"a{there}b", 10) | {"part_date": DAY}]
+
+
+def test_the_literal_for_null_is_the_one_that_is_given(house: House) -> None:
+    """As the module's own words show it: `null: "-"`."""
+    _map(house, 'null: "-"')
+    rows = _published(house, "a.csv", "we_art_id,we_art_name,comm_id\n1,-,-\n2,a-b,20\n")
+    assert rows == [house.artist(1, None) | {"part_date": DAY}, house.artist(2, "a-b", 20) | {"part_date": DAY}]
+
+
+def test_the_literal_for_null_may_have_its_key_quoted(house: House) -> None:
+    _map(house, '"null": "-"')
+    rows = _published(house, "a.csv", "we_art_id,we_art_name,comm_id\n1,-,-\n2,a-b,20\n")
+    assert rows == [house.artist(1, None) | {"part_date": DAY}, house.artist(2, "a-b", 20) | {"part_date": DAY}]
+
+
+def test_the_format_that_is_given_is_that_of_files_of_any_ending(house: House) -> None:
+    _map(house, "format: csv")
+    rows = _published(house, "a.log", "we_art_id,we_art_name,comm_id\n1,x,10\n")
+    assert rows == [house.artist(1, "x", 10) | {"part_date": DAY}]
+
+
+def test_json_lines_are_mapped_by_expressions_too(house: House) -> None:
+    _map(house, 'columns: {we_art_id: cast(id as int) + 1, we_art_name: upper("the name"), comm_id: community}')
+    rows = _published(house, "a.jsonl", '{"id": 1, "the name": "x", "community": 10}\n{"id": 2}\n')
+    assert rows == [house.artist(2, "X", 10) | {"part_date": DAY}, house.artist(3, None) | {"part_date": DAY}]
+
+
+def test_a_field_inside_a_json_object_can_be_mapped(house: House) -> None:
+    _map(house, "columns: {we_art_name: \"json_extract_string(names, '$.en')\"}")
+    rows = _published(house, "a.jsonl", '{"we_art_id": 1, "names": {"en": "x", "ko": "y"}}\n')
+    assert rows[0]["we_art_name"] == "x"
+
+
+def test_parquet_is_mapped_by_expressions_with_its_own_types(house: House) -> None:
+    _map(house, "columns: {we_art_id: cast(ratio * 2 as int), comm_id: 'numbers[2]'}")
+    table = pa.table({"ratio": [0.5], "we_art_name": ["x"], "numbers": [[9, 10]]})
+    rows = _published(house, "a.parquet", house.parquet(table))
+    assert rows == [house.artist(1, "x", 10) | {"part_date": DAY}]
+
+
+def test_a_field_of_a_parquet_structure_can_be_mapped(house: House) -> None:
+    _map(house, "columns: {comm_id: community.id}")
+    table = pa.table({"we_art_id": [1], "we_art_name": ["x"], "community": [{"id": 10}]})
+    rows = _published(house, "a.parquet", house.parquet(table))
+    assert rows == [house.artist(1, "x", 10) | {"part_date": DAY}]
+
+
+def test_an_expression_of_another_type_names_the_column_and_both_types(house: House) -> None:
+    _map(house, "columns: {we_art_id: cast(we_art_id as double)}")
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1)])
+    with pytest.raises(LandingError, match=r"a\.csv: column we_art_id is float64, expected int"):
+        house.publish(ARTISTS, DAY)
+
+
+def test_an_expression_with_an_unknown_function_is_an_error_in_words(house: House) -> None:
+    _map(house, "columns: {we_art_name: frobnicate(we_art_name)}")
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1)])
+    with pytest.raises(LandingError, match="frobnicate"):
+        house.publish(ARTISTS, DAY)
+
+
+def test_a_value_that_an_expression_cannot_cast_is_an_error_in_words(house: House) -> None:
+    _map(house, "columns: {comm_id: cast(comm_id as bigint)}")
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1, "x", "ten")])
+    run = house.run(DAY, tables=[ARTISTS])
+    assert "'ten'" in run.failed.get(ARTISTS, f"no clear failure: {run.crashed}")
+
+
+@pytest.mark.parametrize("source", [ARTISTS, LOG])
+def test_a_changed_mapping_reads_known_files_anew(house: House, source: str) -> None:
+    text, needed = ("we_art_name", "we_art_id") if source == ARTISTS else ("url", "unix_log_timestamp")
+    value = 1 if source == ARTISTS else house.millis("2024-03-02 12:00:00")
+    house.land(source, f"date={DAY}/a.csv", f"{needed},one,two\n{value},first,second\n")
+    for column in ("one", "two"):
+        _map(house, f"columns: {{{text}: {column}}}", source=source)
+        house.publish(source, DAY)
+    assert house.column(source, text) == ["second"]
+
+
+def test_a_mapping_that_makes_a_file_readable_publishes_it(house: House) -> None:
+    house.land(ARTISTS, f"date={DAY}/a.csv", "id\n1\n")
+    with pytest.raises(LandingError, match="we_art_id"):
+        house.publish(ARTISTS, DAY)
+    _map(house, "columns: {we_art_id: id}")
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, "we_art_id") == [1]
+
+
+def test_a_changed_mapping_moves_rows_to_their_other_day(house: House) -> None:
+    rows = [house.line("2024-03-02 12:00:00") | {"received": house.millis("2024-03-03 12:00:00")}]
+    house.land(LOG, "a.csv", rows)
+    house.publish(LOG, DAY, "2024-03-03")
+    _map(house, "columns: {unix_log_timestamp: received}", source=LOG)
+    house.publish(LOG, DAY, "2024-03-03")
+    assert house.column(LOG, "date_id") == ["2024-03-03"]
+
+
+UNUSABLE = {
+    "an unknown source": ("we_mart.we_artists: {}\n", "we_mart.we_artists"),
+    "unknown sources of several types": ("5: {}\nwe_mart.x: {}\n", "we_mart.x"),
+    "an unknown column": (f"{ARTISTS}: {{columns: {{we_artist_id: id}}}}\n", "we_artist_id"),
+    "an unknown key": (f"{ARTISTS}: {{colums: {{we_art_id: id}}}}\n", "colums"),
+    "an unknown format": (f"{ARTISTS}: {{format: xml}}\n", "'parquet', 'csv' or 'jsonl'"),
+    "a delimiter of two letters": (f'{ARTISTS}: {{delimiter: "||"}}\n', "delimiter"),
+    "an expression that does not end": (f'{ARTISTS}: {{columns: {{we_art_id: "cast(id as int"}}}}\n', "we_art_id"),
+    "an expression with an open quote": (f'{ARTISTS}: {{columns: {{we_art_name: "\'x"}}}}\n', "we_art_name"),
+    "an expression of two values": (f'{ARTISTS}: {{columns: {{we_art_id: "id, 5"}}}}\n', "we_art_id"),
+    "an empty expression": (f'{ARTISTS}: {{columns: {{we_art_id: ""}}}}\n', "we_art_id"),
+    "a list for an entry": (f"{ARTISTS}: [a, b]\n", ARTISTS),
+    "a list of sources": ("- we_mart.we_artist\n", "expected sources by their full name"),
+    "text": ("just text\n", "expected sources by their full name"),
+    "no YAML": ("a: b: c\n", "is not YAML"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_mapping_that_cannot_be_used_names_file_and_fault_when_it_is_loaded(house: House, case: str) -> None:
+    text, fault = UNUSABLE[case]
+    path = house.map(text)
+    with pytest.raises(LandingError) as error:
+        _ = house.defs
+    assert [word for word in (str(path), fault) if word not in str(error.value)] == []
+
+
+def test_the_error_of_an_unknown_source_says_which_there_are(house: House) -> None:
+    house.map("we_mart.we_artists: {}\n")
+    with pytest.raises(LandingError, match=ARTISTS):
+        _ = house.defs
+
+
+def test_the_error_of_an_unknown_column_says_which_there_are(house: House) -> None:
+    _map(house, "columns: {nope: id}")
+    with pytest.raises(LandingError, match="we_art_id, we_art_name, comm_id"):
+        _ = house.defs
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", f"{ARTISTS}:\n"])
+def test_an_empty_mapping_maps_nothing(house: House, text: str) -> None:
+    house.map(text)
+    rows = _published(house, "a.csv", [house.artist(1)])
+    assert rows == [house.artist(1) | {"part_date": DAY}]
+
+
+# Tables of someone else:
+
+LOG_SCHEMA = pa.schema(
+    [pa.field("unix_log_timestamp", pa.int64()), pa.field("user_info_id", pa.int64())]
+    + [
+        pa.field(name, pa.string())
+        for name in (
+            "user_info_user_key",
+            "user_info_device_id",
+            "user_info_status",
+            "user_info_ip_address",
+            "user_info_locale",
+            "user_info_country",
+            "user_info_user_agent",
+            "topic",
+            "url",
+            "params",
+        )
+    ]
+)
+
+
+def _log_table(house: House, *lines: dict[str, Any], **more: list[Any]) -> pa.Table:
+    table = pa.Table.from_pylist(list(lines), schema=LOG_SCHEMA)
+    for name, values in more.items():
+        table = table.append_column(name, pa.array(values))
+    return table
+
+
+def _external(house: House, table: pa.Table, *lines: str, source: str = LOG, by: list[str] | None = None) -> None:
+    """Write a Delta table `theirs` beside `sources.yaml`, which says that the source is it."""
+    write_deltalake(house.root / "theirs", table, partition_by=by)
+    _map(house, "table: theirs", *lines, source=source)
+
+
+def _two_days(house: House) -> pa.Table:
+    return _log_table(
+        house,
+        house.line("2024-03-02 12:00:00", url="/second"),
+        house.line("2024-03-03 12:00:00", url="/third"),
+        day=["2024-03-02", "2024-03-03"],
+    )
+
+
+def _read(house: House, *days: str, source: str = LOG) -> list[dict[str, Any]]:
+    """The source's rows of the days as a mart is given them."""
+    table = catalog.contracts()[source].table
+    with house.defs.resources["engine"].connect() as session:
+        return session.read(table, days).to_pyarrow().to_pylist()
+
+
+@pytest.mark.parametrize("by", [None, ["day"]], ids=["not partitioned", "partitioned"])
+@pytest.mark.parametrize("said", [[], ["day: day"]], ids=["by instant", "by day"])
+def test_a_day_of_facts_is_read_from_someone_elses_table(house: House, by: list[str] | None, said: list[str]) -> None:
+    _external(house, _two_days(house), *said, by=by)
+    assert [(row["url"], row["date_id"]) for row in _read(house, "2024-03-03")] == [("/third", "2024-03-03")]
+
+
+@pytest.mark.parametrize("said", [[], ["day: day"]], ids=["by instant", "by day"])
+def test_the_graph_runs_over_a_table_of_someone_else(house: House, said: list[str]) -> None:
+    _external(house, _two_days(house), *said, by=["day"])
+    run = house.run("2024-03-03", tables=[BASE])
+    assert (run.failed, run.crashed) == ({}, {})
+    assert house.column(BASE, "url") == ["/third"]
+
+
+def test_facts_without_a_day_column_belong_to_the_business_day_of_their_instant(house: House) -> None:
+    lines = [house.line("2024-03-02 23:59:59.999", url="before"), house.line("2024-03-03 00:00:00", url="after")]
+    _external(house, _log_table(house, *lines))
+    days = {row["url"]: row["date_id"] for row in _read(house, "2024-03-02", "2024-03-03")}
+    assert days == {"before": "2024-03-02", "after": "2024-03-03"}
+
+
+def test_a_day_column_that_is_a_date_is_read(house: House) -> None:
+    table = _two_days(house)
+    dates = pa.array([dt.date(2024, 3, 2), dt.date(2024, 3, 3)])
+    _external(house, table.set_column(table.column_names.index("day"), "day", dates), "day: day", by=["day"])
+    assert [row["url"] for row in _read(house, "2024-03-03")] == ["/third"]
+
+
+def test_a_day_column_may_have_the_contracts_own_name(house: House) -> None:
+    table = _two_days(house).rename_columns({"day": "date_id"})
+    _external(house, table, "day: date_id", by=["date_id"])
+    assert [row["url"] for row in _read(house, "2024-03-03")] == ["/third"]
+
+
+def test_columns_of_someone_elses_table_are_mapped_by_expressions(house: House) -> None:
+    table = _two_days(house).rename_columns({"url": "address"})
+    _external(house, table, "day: day", "columns: {url: upper(address), topic: \"'constant'\"}")
+    assert [(row["url"], row["topic"]) for row in _read(house, "2024-03-03")] == [("/THIRD", "constant")]
+
+
+def test_a_column_mapped_to_null_is_null_where_someone_elses_table_has_none(house: House) -> None:
+    _external(house, _two_days(house).drop_columns(["topic"]), "columns: {topic: null}")
+    assert [row["topic"] for row in _read(house, "2024-03-03")] == [None]
+
+
+@pytest.mark.parametrize("by", [None, ["day"]], ids=["not partitioned", "partitioned"])
+def test_a_snapshot_without_a_day_column_is_that_of_every_day(house: House, by: list[str] | None) -> None:
+    artists = pa.table({"we_art_id": [1], "we_art_name": ["x"], "comm_id": [10], "day": ["2020-01-01"]})
+    _external(house, artists, source=ARTISTS, by=by)
+    rows = _read(house, "2024-03-02", "2024-03-03", source=ARTISTS)
+    assert sorted((row["part_date"], row["comm_id"]) for row in rows) == [("2024-03-02", 10), ("2024-03-03", 10)]
+
+
+@pytest.mark.parametrize("by", [None, ["day"]], ids=["not partitioned", "partitioned"])
+def test_a_snapshot_with_a_day_column_is_that_of_the_day(house: House, by: list[str] | None) -> None:
+    days = ["2024-03-02", "2024-03-03"]
+    artists = pa.table({"we_art_id": [1, 1], "we_art_name": ["x", "y"], "comm_id": [10, 20], "day": days})
+    _external(house, artists, "day: day", source=ARTISTS, by=by)
+    assert [(row["part_date"], row["comm_id"]) for row in _read(house, days[1], source=ARTISTS)] == [(days[1], 20)]
+
+
+SESSION_TABLES = (
+    LOG,
+    BASE,
+    ARTISTS,
+    "we_mart.ws_fc_user_history",
+    "we_mart.wv_comm_user",
+    "weverse2.community_content_post",
+    "weverse2.community_content_common_notice",
+    "we_mart.wv_sess_daily",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("said", [[], ["day: day"]], ids=["the same every day", "by day"])
+def test_a_mart_joins_a_snapshot_of_someone_else_on_its_day(house: House, said: list[str]) -> None:
+    days = ["2024-03-02", "2024-03-03"] if said else ["2020-01-01"]
+    accounts = pa.table(
+        {
+            "we_member_id": [50, 60][: len(days)],
+            "wv_user_id": [5, 5][: len(days)],
+            "wv_status": ["x"] * len(days),
+            "wv_leave_dt": pa.array([None] * len(days), pa.timestamp("us", tz="UTC")),
+            "wv_first_join_dt": pa.array([None] * len(days), pa.timestamp("us")),
+            "ctry_code": ["KR"] * len(days),
+            "vlive_id": pa.array([None] * len(days), pa.int64()),
+            "day": days,
+        }
+    )
+    _external(house, accounts, *said, source=USERS)
+    house.land(LOG, "a.csv", [house.line(f"2024-03-0{n} 12:00:00", user_info_id=5) for n in (2, 3)])
+    run = house.run("2024-03-02", "2024-03-03", tables=SESSION_TABLES)
+    assert (run.failed, run.crashed) == ({}, {})
+    members = {row["part_date"]: row["we_member_id"] for row in house.read("we_mart.wv_sess_daily")}
+    assert members == {"2024-03-02": 50, "2024-03-03": 60 if said else 50}
+
+
+def test_the_external_asset_stands_in_the_graph_and_is_not_run_here(house: House) -> None:
+    _external(house, _two_days(house))
+    node = house.defs.resolve_asset_graph().get(dg.AssetKey(LOG.split(".")))
+    assert (node.is_external, node.is_materializable, node.is_partitioned) == (True, False, True)
+
+
+def test_the_external_asset_is_what_its_marts_depend_on(house: House) -> None:
+    _external(house, _two_days(house))
+    graph = house.defs.resolve_asset_graph()
+    assert dg.AssetKey(BASE.split(".")) in graph.get(dg.AssetKey(LOG.split("."))).child_keys
+
+
+def test_a_source_that_is_not_said_to_be_a_table_is_made_from_files(house: House) -> None:
+    _external(house, _two_days(house))
+    assert house.defs.resolve_asset_graph().get(dg.AssetKey(ARTISTS.split("."))).is_materializable
+
+
+def test_a_column_that_someone_elses_table_lacks_is_named_with_its_type(house: House) -> None:
+    _external(house, _two_days(house).drop_columns(["url"]))
+    with pytest.raises(UnreadableTable) as error:
+        _read(house, "2024-03-03")
+    assert [word for word in (LOG, "theirs", "url (string)", "sources.yaml") if word not in str(error.value)] == []
+
+
+@pytest.mark.parametrize("said", [[], ["day: day"]], ids=["by instant", "by day"])
+def test_a_table_that_is_not_there_is_an_error_in_words(house: House, said: list[str]) -> None:
+    _map(house, "table: nowhere", *said, source=LOG)
+    run = house.run("2024-03-03", tables=[BASE])
+    failure = run.failed.get(BASE, f"no clear failure: {run.crashed}")
+    assert [word for word in (LOG, str(house.root / "nowhere"), "sources.yaml") if word not in failure] == []
+
+
+def test_a_day_that_someone_elses_table_does_not_have_is_missing(house: House) -> None:
+    _external(house, _two_days(house), "day: day", by=["day"])
+    run = house.run("2024-03-04", tables=[BASE])
+    assert f"{LOG}, which has no partition 2024-03-04" in run.failed.get(BASE, f"no clear failure: {run.crashed}")
+
+
+def test_a_day_column_that_someone_elses_table_lacks_is_an_error_in_words(house: House) -> None:
+    _external(house, _two_days(house), "day: snapshot_date")
+    with pytest.raises(WemartError, match="snapshot_date"):
+        _read(house, "2024-03-03")
+
+
+def test_an_expression_that_someone_elses_table_cannot_compute_is_an_error_in_words(house: House) -> None:
+    _external(house, _two_days(house), "columns: {url: frobnicate(url)}")
+    with pytest.raises(WemartError, match="frobnicate"):
+        _read(house, "2024-03-03")
+
+
+def test_a_newer_version_of_someone_elses_table_is_read(house: House) -> None:
+    _external(house, _two_days(house), by=["day"])
+    assert len(_read(house, "2024-03-03")) == 1
+    more = _log_table(house, house.line("2024-03-03 12:00:01", url="/more"), day=["2024-03-03"])
+    write_deltalake(house.root / "theirs", more, mode="append")
+    assert sorted(row["url"] for row in _read(house, "2024-03-03")) == ["/more", "/third"]
+
+
+@pytest.mark.slow
+def test_nothing_is_written_beside_someone_elses_table(house: House) -> None:
+    _external(house, _two_days(house))
+    before = sorted((house.root / "theirs").rglob("*"))
+    assert house.run("2024-03-03", tables=[BASE]).success
+    assert sorted((house.root / "theirs").rglob("*")) == before

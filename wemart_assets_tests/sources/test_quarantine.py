@@ -1,0 +1,352 @@
+"""Rows that break a contract are set aside with the reason, the file and the row; no row is dropped without a word."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.sources.conftest import House, MakeHouse
+
+LOG = "service_log.weverse_server_log"
+ARTISTS = "we_mart.we_artist"
+USERS = "we_mart.we_user"
+MEMBERSHIPS = "we_mart.ws_fc_user_history"
+DAY = "2024-03-05"
+LAST_MILLISECOND = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+
+# Values of one column that break the contract, with what the reason says beside the column.
+BROKEN: dict[str, list[tuple[str, Any, list[str]]]] = {
+    USERS: [
+        ("we_member_id", None, ["NULL"]),
+        ("we_member_id", "", ["NULL"]),
+        ("we_member_id", "abc", ["'abc'", "bigint"]),
+        ("we_member_id", "true", ["'true'", "bigint"]),
+        ("we_member_id", "12x", ["'12x'", "bigint"]),
+        ("we_member_id", "1,000", ["'1,000'", "bigint"]),
+        ("we_member_id", "99999999999999999999", ["'99999999999999999999'", "bigint"]),
+        ("we_member_id", 2**31, ["2147483648", "32 bits"]),
+        ("we_member_id", -(2**31) - 1, ["-2147483649", "32 bits"]),
+        ("wv_user_id", 2**31, ["2147483648", "32 bits"]),
+        ("wv_leave_dt", "yesterday", ["'yesterday'", "timestamp"]),
+        ("wv_leave_dt", "2024-13-01 00:00:00", ["'2024-13-01 00:00:00'", "timestamp"]),
+        ("wv_leave_dt", "1709337600000", ["'1709337600000'", "timestamp"]),
+        ("vlive_id", "unknown", ["'unknown'", "bigint"]),
+    ],
+    MEMBERSHIPS: [
+        ("create_dt", None, ["NULL"]),
+        ("start_dt", "soon", ["'soon'", "timestamp"]),
+        ("is_cx_by_restore", 2, ["2", "0, 1"]),
+        ("is_cx_by_restore", "yes", ["'yes'", "int"]),
+        ("we_art_id", 2**31, ["'2147483648'", "int"]),
+    ],
+    LOG: [
+        ("unix_log_timestamp", None, ["NULL"]),
+        ("unix_log_timestamp", "noon", ["'noon'", "bigint"]),
+        ("unix_log_timestamp", "2024-03-05 12:00:00", ["'2024-03-05 12:00:00'", "bigint"]),
+        ("unix_log_timestamp", -1, ["-1", "milliseconds"]),
+        ("unix_log_timestamp", LAST_MILLISECOND + 1, [str(LAST_MILLISECOND + 1), "milliseconds"]),
+        ("unix_log_timestamp", 2**63, ["'9223372036854775808'", "bigint"]),
+        ("user_info_id", "nobody", ["'nobody'", "bigint"]),
+    ],
+}
+# Text that DuckDB takes for a number or an instant, and that means another or none.
+MISREAD: list[tuple[str, Any]] = [
+    ("wv_user_id", "12.5"),
+    ("wv_user_id", "1_000"),
+    ("wv_user_id", "0x1F"),
+    ("wv_leave_dt", "epoch"),
+    ("wv_leave_dt", "infinity"),
+]
+BROKEN_CASES = [(source, n) for source, cases in BROKEN.items() for n in range(len(cases))]
+BROKEN_IDS = [f"{s.split('.')[1]}-{BROKEN[s][n][0]}-{BROKEN[s][n][1]}" for s, n in BROKEN_CASES]
+
+
+def _row(house: House, source: str, number: int) -> dict[str, Any]:
+    if source == USERS:
+        return house.user(number, wv_user_id=number)
+    if source == LOG:
+        return house.line(f"{DAY} 12:00:00")
+    instant = "2024-01-01 00:00:00"
+    return {
+        "we_member_id": number,
+        "we_art_id": 1,
+        "comm_id": 1,
+        "fc_id": 1,
+        "create_dt": instant,
+        "start_dt": instant,
+        "end_dt": None,
+        "ord_status": "PAID",
+        "is_cx_by_restore": 0,
+    }
+
+
+@pytest.fixture(scope="module")
+def broken(make_house: MakeHouse) -> House:
+    """A house in which each of BROKEN is a row, its number in an extra column `case`."""
+    house = make_house(quarantine_share=1.0)
+    for source, cases in BROKEN.items():
+        rows = [
+            _row(house, source, number) | {column: value, "case": number}
+            for number, (column, value, _) in enumerate(cases)
+        ]
+        house.land(source, f"date={DAY}/broken.csv", [*rows, _row(house, source, 1000) | {"case": 1000}])
+        house.publish(source, DAY)
+    return house
+
+
+@pytest.mark.parametrize(("source", "number"), BROKEN_CASES, ids=BROKEN_IDS)
+def test_the_reason_says_the_column_and_what_is_wrong_with_it(broken: House, source: str, number: int) -> None:
+    column, _, words = BROKEN[source][number]
+    reasons = [row["reason"] for row in broken.quarantine(source) if row["raw_row"]["case"] == str(number)]
+    assert len(reasons) == 1
+    assert [word for word in (column, *words) if word not in reasons[0]] == []
+
+
+@pytest.mark.parametrize("source", BROKEN)
+def test_only_the_rows_that_keep_the_contract_are_published(broken: House, source: str) -> None:
+    assert len(broken.read(source)) == 1
+
+
+@pytest.mark.parametrize("source", BROKEN)
+def test_the_quarantine_names_the_file_below_the_landing_folder(broken: House, source: str) -> None:
+    assert {row["file"] for row in broken.quarantine(source)} == {f"date={DAY}/broken.csv"}
+
+
+@pytest.mark.parametrize(("column", "text"), MISREAD)
+def test_text_that_is_no_number_or_instant_of_its_own_is_quarantined(house: House, column: str, text: str) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    house.land(USERS, f"date={DAY}/a.csv", [house.user(1, **{column: text})])
+    house.publish(USERS, DAY)
+    assert house.read(USERS) == []
+
+
+def test_an_id_that_just_fits_in_32_bits_is_published(house: House) -> None:
+    house.land(USERS, f"date={DAY}/a.csv", [house.user(member) for member in (2**31 - 1, 0, -(2**31))])
+    house.publish(USERS, DAY)
+    assert house.column(USERS, "we_member_id") == [-(2**31), 0, 2**31 - 1]
+
+
+def test_a_row_with_several_faults_is_quarantined_once(house: House) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    house.land(USERS, f"date={DAY}/a.csv", [house.user(None, wv_user_id="x", wv_leave_dt="y")])
+    assert house.publish(USERS, DAY)["quarantined rows"] == 1
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_the_raw_row_is_the_row_as_it_came(house: House, ending: str) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    text = 'a "quoted",\nname'
+    row = {"we_art_id": 2**40, "we_art_name": text, "comm_id": 7, "extra": "more"}
+    house.land(ARTISTS, f"date={DAY}/a.{ending}", [row])
+    house.publish(ARTISTS, DAY)
+    numbers = {"we_art_id": str(2**40), "comm_id": "7"} if ending == "csv" else {}
+    assert [found["raw_row"] for found in house.quarantine(ARTISTS)] == [row | numbers]
+
+
+def test_the_raw_row_of_a_mapped_file_has_the_files_columns(house: House) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    house.map(f"{ARTISTS}: {{columns: {{we_art_id: try_cast(id as int)}}}}\n")
+    house.land(ARTISTS, f"date={DAY}/a.csv", "id,label\nx,y\n")
+    house.publish(ARTISTS, DAY)
+    assert [row["raw_row"] for row in house.quarantine(ARTISTS)] == [{"id": "x", "label": "y"}]
+
+
+def test_an_equal_row_collapses_wherever_it_lies(house: House) -> None:
+    for name in ("a.csv", "b.csv", "c.jsonl", "d.parquet", "below/a.csv"):
+        house.land(ARTISTS, f"date={DAY}/{name}", [house.artist(1, "x", 10), house.artist(1, "x", 10)])
+    metadata = house.publish(ARTISTS, DAY)
+    assert house.read(ARTISTS) == [house.artist(1, "x", 10) | {"part_date": DAY}]
+    assert metadata["quarantined rows"] == 0
+
+
+def test_equal_rows_collapse_where_both_are_null_in_a_column(house: House) -> None:
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1, None, None), house.artist(1, None, None)])
+    assert house.publish(ARTISTS, DAY)["quarantined rows"] == 0
+    assert len(house.read(ARTISTS)) == 1
+
+
+def test_equal_lines_of_the_log_are_all_kept(house: House) -> None:
+    for name in ("a.csv", "b.csv"):
+        house.land(LOG, f"date={DAY}/{name}", [house.line(f"{DAY} 12:00:00")] * 2)
+    house.publish(LOG, DAY)
+    assert len(house.read(LOG)) == 4
+
+
+def test_the_row_that_does_not_stay_says_which_key_is_shared(house: House) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1, "x"), house.artist(1, "y")])
+    house.publish(ARTISTS, DAY)
+    assert [(r["raw_row"]["we_art_name"], "we_art_id" in r["reason"]) for r in house.quarantine(ARTISTS)] == [
+        ("y", True)
+    ]
+
+
+# Of rows that share a key, the first is named first.
+FIRST_OF_TWO = {
+    "numbers as numbers": [{"comm_id": 9}, {"comm_id": 10}],
+    "negative numbers first": [{"comm_id": -1}, {"comm_id": 0}],
+    "nulls last": [{"comm_id": 10}, {"comm_id": None}],
+    "null text last": [{"we_art_name": "zz"}, {"we_art_name": None}],
+    "upper case before lower case": [{"we_art_name": "B"}, {"we_art_name": "a"}],
+    "accents after all plain letters": [{"we_art_name": "z"}, {"we_art_name": "é"}],
+    "an earlier column before a later one": [{"we_art_name": "a", "comm_id": 2}, {"we_art_name": "b", "comm_id": 1}],
+}
+
+
+@pytest.fixture(scope="module")
+def contested(make_house: MakeHouse) -> House:
+    """A house in which each case of FIRST_OF_TWO is an artist, the row that is to stay delivered after the other.
+
+    The file that is read first and the file's own order of columns say the opposite of the order.
+    """
+    house = make_house(quarantine_share=1.0)
+    for number, (first, second) in enumerate(FIRST_OF_TWO.values()):
+        rows = [{"comm_id": None, "we_art_name": "n", "we_art_id": number} | said for said in (second, first)]
+        house.land(ARTISTS, f"date={DAY}/{number}-a.csv", [rows[0]])
+        house.land(ARTISTS, f"date={DAY}/{number}-b.csv", [rows[1]])
+    house.publish(ARTISTS, DAY)
+    return house
+
+
+@pytest.mark.parametrize("case", FIRST_OF_TWO)
+def test_the_row_that_stays_is_the_first(contested: House, case: str) -> None:
+    number = list(FIRST_OF_TWO).index(case)
+    stayed = [row for row in contested.read(ARTISTS) if row["we_art_id"] == number]
+    assert stayed == [contested.artist(number, "n") | FIRST_OF_TWO[case][0] | {"part_date": DAY}]
+
+
+def test_keys_are_settled_as_by_a_plain_sort(house: House) -> None:
+    """Rows of few values, so that nearly all share a key with another, over several files."""
+    house.overrides["quarantine_share"] = 1.0
+    chosen = random.Random(11)
+    rows = [
+        house.user(
+            chosen.randint(1, 12),
+            wv_user_id=chosen.choice([None, *range(1, 8)]),
+            wv_status=chosen.choice([None, "A", "a"]),
+            vlive_id=chosen.choice([None, 9, 10]),
+        )
+        for _ in range(120)
+    ]
+    for number in range(4):
+        house.land(USERS, f"date={DAY}/{number}.{'csv' if number % 2 else 'jsonl'}", rows[number::4])
+    house.publish(USERS, DAY)
+
+    def place(row: dict[str, Any]) -> list[tuple[bool, Any]]:
+        return [(value is None, "" if value is None else value) for value in row.values()]
+
+    kept: list[dict[str, Any]] = []
+    for row in sorted(rows, key=place):
+        if all(row["we_member_id"] != other["we_member_id"] for other in kept):
+            kept.append(row)
+    by_member, kept = kept, []
+    for row in by_member:
+        shared = [other for other in kept if row["wv_user_id"] is not None and other["wv_user_id"] == row["wv_user_id"]]
+        if not shared:
+            kept.append(row)
+    expected = sorted((row | {"part_date": DAY} for row in kept), key=lambda row: repr(list(row.items())))
+    assert house.read(USERS) == expected
+
+
+def test_of_rows_that_share_what_is_unique_where_known_the_first_stays(house: House) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(2, "a", 10), house.artist(1, "b", 10)])
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, "we_art_id") == [1]
+    assert [(r["raw_row"]["we_art_id"], "comm_id" in r["reason"]) for r in house.quarantine(ARTISTS)] == [("2", True)]
+
+
+def test_what_is_unique_where_known_may_be_unknown_any_number_of_times(house: House) -> None:
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(n, comm_id=None) for n in (1, 2, 3)])
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, "we_art_id") == [1, 2, 3]
+
+
+def test_a_row_that_lost_its_key_takes_no_community_from_another(house: House) -> None:
+    """(1, b, 20) is set aside for (1, a, 10), so nothing shares community 20 with artist 2."""
+    house.overrides["quarantine_share"] = 1.0
+    house.land(
+        ARTISTS, f"date={DAY}/a.csv", [house.artist(1, "a", 10), house.artist(1, "b", 20), house.artist(2, "c", 20)]
+    )
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, "we_art_id") == [1, 2]
+
+
+def test_a_row_that_breaks_the_contract_takes_no_key_from_another(house: House) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1, "a", "x"), house.artist(1, "b", 10)])
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, "we_art_name") == ["b"]
+
+
+def test_the_same_key_on_two_days_of_a_range_is_not_shared(house: House) -> None:
+    house.land(ARTISTS, "date=2024-03-05/a.csv", [house.artist(1, "before", 10)])
+    house.land(ARTISTS, "date=2024-03-06/a.csv", [house.artist(1, "after", 10)])
+    assert house.publish(ARTISTS, "2024-03-05", "2024-03-07")["quarantined rows"] == 0
+    assert [(r["part_date"], r["we_art_name"]) for r in house.read(ARTISTS)] == [
+        ("2024-03-06", "after"),
+        ("2024-03-07", "after"),
+        ("2024-03-05", "before"),
+    ]
+
+
+def _undated(house: House) -> dict[str, Any]:
+    return house.line(unix_log_timestamp="never", url="undated")
+
+
+@pytest.mark.parametrize(
+    ("file", "dated", "day"),
+    [
+        ("date=2024-03-04/a.csv", ["2024-03-02 12:00:00"], "2024-03-04"),
+        ("date=2024-03-04/a.csv", [], "2024-03-04"),
+        ("export.csv", ["2024-03-06 12:00:00", "2024-03-03 12:00:00"], "2024-03-03"),
+        ("export.csv", [], "2024-03-01"),
+    ],
+    ids=["delivery day", "delivery day without other rows", "first day of the file", "first day of all"],
+)
+def test_rows_without_a_readable_instant_are_quarantined_under(
+    house: House, file: str, dated: list[str], day: str
+) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    house.land(LOG, file, [_undated(house), *(house.line(at) for at in dated)])
+    house.publish(LOG, "2024-03-01", "2024-03-08")
+    assert [(row["date_id"], row["raw_row"]["url"]) for row in house.quarantine(LOG)] == [(day, "undated")]
+
+
+def test_rows_without_a_readable_instant_are_quarantined_once_day_by_day(house: House) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    house.land(
+        LOG, "export.csv", [_undated(house), house.line("2024-03-03 12:00:00"), house.line("2024-03-02 12:00:00")]
+    )
+    for day in ("2024-03-03", "2024-03-02", "2024-03-01"):
+        house.publish(LOG, day)
+    assert [row["date_id"] for row in house.quarantine(LOG)] == ["2024-03-02"]
+
+
+def test_a_quarantined_row_that_is_corrected_leaves_the_quarantine(house: House) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist("x", "a")])
+    house.publish(ARTISTS, DAY)
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(12345, "a")])
+    house.publish(ARTISTS, DAY)
+    assert (house.column(ARTISTS, "we_art_id"), house.quarantine(ARTISTS)) == ([12345], [])
+
+
+def test_the_quarantine_of_other_days_stays(house: House) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    for day in ("2024-03-05", "2024-03-06"):
+        house.land(ARTISTS, f"date={day}/a.csv", [house.artist("x")])
+        house.publish(ARTISTS, day)
+    house.land(ARTISTS, "date=2024-03-06/a.csv", [house.artist(12345)])
+    house.publish(ARTISTS, "2024-03-06")
+    assert [row["part_date"] for row in house.quarantine(ARTISTS)] == ["2024-03-05"]
+
+
+def test_quarantined_rows_are_counted_in_the_runs_metadata(house: House) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist("x"), house.artist("y"), house.artist(1)])
+    run = house.run(DAY, tables=[ARTISTS])
+    assert run.metadata[ARTISTS][DAY]["quarantined rows"] == 2
