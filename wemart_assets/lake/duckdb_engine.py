@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ DELTA_TYPES = {
     "timestamp": "TIMESTAMPTZ",
     "timestamp_ntz": "TIMESTAMP",
 }
+# Names inside the query of a landing file, where its columns have theirs.
+ROW, RAW, PATH = "__wemart_row", "__wemart_raw", "__wemart_path"
 # Longer strings cost more in the log than skipping files by them can save.
 LONGEST_STRING_STATISTIC = 64
 
@@ -110,14 +113,18 @@ class DuckDBSession:
             return self._external(table, external, days)
         return self._view(table, self.lake.files(table, days))
 
-    def file_columns(self, path: str, form: FileFormat) -> list[str]:
+    def file_columns(self, path: str, form: FileFormat) -> dict[str, bool]:
         reader = _reader([path], form)
         with _landing_errors(path):
             if form.kind is FileKind.JSONL:
                 keys = f"select distinct unnest(json_keys(json)) from {reader}"
-                return sorted(name for (name,) in self.raw.execute(keys).fetchall())
+                return {name: True for (name,) in sorted(self.raw.execute(keys).fetchall())}
             described = self.raw.execute(f"describe select * from {reader}").fetchall()
-        return [name for name, *_ in described if name != "_file"]
+            untyped: set[str] = set()
+            if form.kind is FileKind.PARQUET:
+                schema = f"select name from parquet_schema({_text(_exactly(path))}) where logical_type = 'NullType()'"
+                untyped = {name for (name,) in self.raw.execute(schema).fetchall()}
+        return {name: name not in untyped for name, *_ in described if name != PATH}
 
     def scan(
         self, paths: Sequence[str], form: FileFormat, columns: Sequence[str], expressions: Mapping[str, str]
@@ -126,13 +133,15 @@ class DuckDBSession:
             fields = [f"json_extract_string(json, {_text(_json_path(c))}) as {_name(c)}" for c in columns]
             raw = "json::varchar"
         else:
-            fields = [f"landed.{_name(c)}" for c in columns]
+            fields = [f"{ROW}.{_name(c)}" for c in columns]
             # The path is no part of the row: a row reads the same wherever its file lies.
-            raw = """json_merge_patch(to_json(landed), '{"_file": null}')::varchar"""
-        rows = f"select {', '.join([*fields, f'{raw} as _raw', '_file'])} from {_reader(paths, form)} as landed"
+            raw = f"""json_merge_patch(to_json({ROW}), '{{"{PATH}": null}}')::varchar"""
+        rows = f"select {', '.join([*fields, f'{raw} as {RAW}', PATH])} from {_reader(paths, form)} as {ROW}"
         values = [f"{sql} as {_name(c)}" for c, sql in expressions.items()]
         with _landing_errors(", ".join(paths[:3])):
-            return self._named_view(f"select {', '.join([*values, '_raw', '_file'])} from ({rows})")
+            return self._named_view(
+                f"select {', '.join([*values, f'{RAW} as _raw', f'{PATH} as _file'])} from ({rows})"
+            )
 
     def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
         location = self.lake.location(table)
@@ -239,9 +248,14 @@ class DuckDBSession:
             values.append(f"cast({sql} as {duckdb_type(c.type)}) as {_name(c.name)}")
         if external.day is not None:
             values.append(f"cast({_name(external.day)} as varchar) as {_name(table.day_column)}")
-        rows = self._named_view(
-            f"select {', '.join(values)} from ({select_files(columns, partitions, files, table.full_name)})"
-        )
+        query = f"select {', '.join(values)} from ({select_files(columns, partitions, files, table.full_name)})"
+        try:
+            rows = self._named_view(query)
+        except duckdb.Error as error:
+            raise UnreadableTable(
+                f"{table.full_name}: the Delta table at {external.location} does not fit its entry in sources.yaml: "
+                f"{str(error).splitlines()[0]}. It has {', '.join(columns)}."
+            ) from error
         if external.day is None and external.derived_day is not None:
             rows = rows.mutate(**{table.day_column: external.derived_day(rows)})
         elif external.day is None:
@@ -317,7 +331,7 @@ def select_files(
     if not files:
         return empty
     hive = ", ".join(f"{_name(c)}: {kind}" for c, kind in partitions.items())
-    paths = ", ".join(_text(path) for path, _ in files)
+    paths = ", ".join(_text(_exactly(path)) for path, _ in files)
     options = f"union_by_name = true, hive_partitioning = {bool(partitions)}"
     if partitions:
         options += f", hive_types = {{{hive}}}, hive_types_autocast = false"
@@ -326,13 +340,14 @@ def select_files(
 
 
 def _reader(paths: Sequence[str], form: FileFormat) -> str:
-    files = f"[{', '.join(map(_text, paths))}]"
+    files = f"[{', '.join(_text(_exactly(path)) for path in paths)}]"
     if form.kind is FileKind.PARQUET:
-        return f"read_parquet({files}, filename = '_file', hive_partitioning = false, union_by_name = true)"
+        return f"read_parquet({files}, filename = '{PATH}', hive_partitioning = false, union_by_name = true)"
+    options = f"filename = '{PATH}', hive_partitioning = false, compression = '{'gzip' if form.gzipped else 'uncompressed'}'"
     if form.kind is FileKind.JSONL:
-        return f"read_ndjson_objects({files}, filename = '_file', hive_partitioning = false)"
-    options = f"delim = {_text(form.delimiter)}, all_varchar = true, filename = '_file', hive_partitioning = false"
-    options += f", header = {not form.names}, quote = '\"', escape = '\"', union_by_name = true"
+        return f"read_ndjson_objects({files}, {options})"
+    options += f", delim = {_text(form.delimiter)}, all_varchar = true, header = {not form.names}"
+    options += ", quote = '\"', escape = '\"', union_by_name = true"
     if form.names:
         names = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in form.names)
         options += f", columns = {{{names}}}"
@@ -341,12 +356,18 @@ def _reader(paths: Sequence[str], form: FileFormat) -> str:
     return f"read_csv({files}, {options})"
 
 
+def _exactly(path: str) -> str:
+    """The path as a pattern that only itself matches."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
 @contextmanager
 def _landing_errors(paths: str) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise LandingError(f"landing file {paths} cannot be read: {str(error).strip().splitlines()[0]}") from error
+        reason = " ".join(str(error).split("\n\n")[0].split())
+        raise LandingError(f"landing file {paths} cannot be read: {reason}") from error
 
 
 def _statistics(table: Table, rows: int, by_column: dict[str, dict[str, str]]) -> str:
@@ -371,10 +392,14 @@ def _statistic(kind: str, text: str, up: bool) -> str | int | None:
     if kind in ("tinyint", "int", "bigint"):
         return int(text)
     if kind == "date":
-        return date.fromisoformat(text).isoformat()
+        return text if len(text) == 10 and text[:4].isdigit() else None
     if kind == "timestamp":
         # Delta keeps milliseconds: round outwards, so that no row lies outside of what is said.
-        instant = datetime.fromisoformat(text)
+        try:
+            instant = datetime.fromisoformat(text)
+        except ValueError:
+            # Beyond the years that this calendar writes: such a file is never skipped by it.
+            return None
         rest = instant.microsecond % 1000
         instant += timedelta(microseconds=(1000 - rest) if up and rest else -rest)
         return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"

@@ -34,6 +34,7 @@ class FileFormat:
     delimiter: str = ","
     null: str | None = None
     names: tuple[str, ...] = ()
+    gzipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ class Session(Protocol):
     def read(self, table: Table, days: Sequence[str] | None = None) -> ir.Table:
         """The published rows of `days` (of all days if not given), with the table's columns."""
 
-    def file_columns(self, path: str, form: FileFormat) -> list[str]:
-        """Names of a landing file's columns.
+    def file_columns(self, path: str, form: FileFormat) -> dict[str, bool]:
+        """Names of a landing file's columns, and whether the file gives them a type (not, where all is NULL).
 
         Raises:
             LandingError: the file cannot be read.

@@ -12,8 +12,8 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import business_day, timestamp_millis
 from wemart_assets.lake.table import RUN_TIMESTAMP, Column, Law, Table, ValueRule, column
 
-# 9999-12-31T23:59:59.999Z. A number beyond is a mistake of units, and no engine can make an instant of it.
-LAST_MILLISECOND = 253_402_300_799_999
+# The last one of 9999-12-30 UTC, which is in the year 9999 everywhere. A number beyond is a mistake of units.
+LAST_MILLISECOND = 253_402_214_399_999
 
 
 class Kind(Enum):
@@ -24,10 +24,10 @@ class Kind(Enum):
 
 
 INT32 = ValueRule(
-    "fits_32_bits", "fits in 32 bits", lambda value: value.between(ibis.literal(-(2**31)), ibis.literal(2**31 - 1))
+    "fits_32_bits", "a number of 32 bits", lambda value: value.between(ibis.literal(-(2**31)), ibis.literal(2**31 - 1))
 )
 MILLISECONDS = ValueRule(
-    "milliseconds", "milliseconds since 1970, before the year 10000", lambda value: value.between(0, LAST_MILLISECOND)
+    "milliseconds", "milliseconds between 1970 and the year 9999", lambda value: value.between(0, LAST_MILLISECOND)
 )
 
 

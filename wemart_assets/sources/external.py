@@ -25,6 +25,7 @@ def external_tables(settings: Settings, contracts: Mapping[str, Contract]) -> di
         # A relative path is one from the file that says it.
         base = settings.sources.absolute().parent if settings.sources else Path()
         expressions = {c.name: sql for c in contract.columns if (sql := mapping.expression(c.name)) is not None}
+        expressions |= {c.name: "null" for c in contract.columns if mapping.is_null(c.name)}
         derived = partial(contract.day_of, timezone=settings.timezone) if contract.kind is Kind.FACTS else None
         found[name] = ExternalTable(base / mapping.table, mapping.day, expressions, derived)
     return found

@@ -7,21 +7,24 @@ fingerprint; a file that changes has another fingerprint and is looked at again.
 
 from __future__ import annotations
 
+import datetime as dt
+import gzip
 import hashlib
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import ibis
-import ibis.expr.datatypes as dt
+import ibis.expr.datatypes as types
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import shift
 from wemart_assets.lake.engine import FileFormat, FileKind, Session
-from wemart_assets.lake.errors import LandingError
+from wemart_assets.lake.errors import LandingError, WemartError
 from wemart_assets.lake.table import Column, data_type
 from wemart_assets.settings import Settings
 from wemart_assets.sources.contract import Contract, Kind
@@ -41,9 +44,12 @@ class LandingFile:
 
     @property
     def delivery(self) -> str | None:
-        """The day of the `date=` folder that it lies in."""
+        """The day of the `date=` folder that it lies in, None where there is none that is a day."""
         found = DELIVERY.search(self.path)
-        return found.group(1) if found else None
+        try:
+            return dt.date.fromisoformat(found.group(1)).isoformat() if found else None
+        except ValueError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class FileIndex:
     Attributes:
         columns: the file's columns that the contract reads.
         types: the contract's columns, with the types that the file gives them.
-        days: rows of each business day (facts).
+        days: rows of each business day (facts); as they last were where the file cannot be read any more.
         undated: rows whose instant is unknown, counted for `undated_day`.
         error: why it cannot be read, None where it can.
     """
@@ -70,8 +76,18 @@ class FileIndex:
         return any(day in self.days or (self.undated and day == self.undated_day) for day in days)
 
     def all_days(self) -> set[str]:
-        """The days that it has rows of, and those that it may have rows of where it cannot be read."""
+        """The days that it has rows of, and the one that its rows without an instant count for."""
         return set(self.days) | ({self.undated_day} if self.undated and self.undated_day else set())
+
+    def may_have_rows_of(self, days: Iterable[str]) -> bool:
+        """Whether a file that cannot be read may have rows of `days`.
+
+        It may have rows of the days that it had before, and a file under `date=D` of D and, as days begin at other
+        instants elsewhere, of the days beside it; one that lies in no such folder may have rows of any day.
+        """
+        delivery = LandingFile(self.path, 0, 0).delivery
+        near = {shift(delivery, offset) for offset in (-1, 0, 1)} if delivery else set()
+        return delivery is None or any(day in near or day in self.days for day in days)
 
 
 class Landing:
@@ -109,10 +125,7 @@ class Landing:
 
     def known(self, file: LandingFile) -> FileIndex | None:
         """What is kept of a file, None where it was never looked at as it is now."""
-        try:
-            return FileIndex(**json.loads(self._entry(file).read_text()))
-        except FileNotFoundError:
-            return None
+        return self._kept(self._entry(file))
 
     def rows(self, session: Session, found: Sequence[FileIndex], only: Sequence[str] | None = None) -> list[ir.Table]:
         """The files' rows as the contract's columns (of `only`, if given), one table a kind of file.
@@ -133,14 +146,27 @@ class Landing:
         try:
             entry = self._read(session, file)
         except LandingError as error:
-            return FileIndex(file.path, [], {}, {}, error=str(error))
-        self._index.mkdir(parents=True, exist_ok=True)
-        target = self._entry(file)
-        # Several runs may look at one file at once; each writes the same, and a reader never sees half of it.
-        draft = target.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(json.dumps(asdict(entry)))
-        draft.replace(target)
+            before = self._kept(self._last(file))
+            return FileIndex(file.path, [], {}, before.days if before else {}, error=str(error))
+        try:
+            self._index.mkdir(parents=True, exist_ok=True)
+            for target in (self._entry(file), self._last(file)):
+                # Several runs may look at one file at once; each writes the same, and a reader never sees half of it.
+                draft = target.with_suffix(f".{os.getpid()}.tmp")
+                draft.write_text(json.dumps(asdict(entry)))
+                draft.replace(target)
+        except OSError as error:
+            raise WemartError(
+                f"{self.contract.full_name}: the index of landing files cannot be written to {self._index} "
+                f"({error.strerror}). Point WEMART_LAKE at a folder that this user can write."
+            ) from error
         return entry
+
+    def _kept(self, entry: Path) -> FileIndex | None:
+        try:
+            return FileIndex(**json.loads(entry.read_text()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def _read(self, session: Session, file: LandingFile) -> FileIndex:
         form = self.mapping.format_of(file.path)
@@ -149,9 +175,9 @@ class Landing:
                 f"{self.contract.full_name}: landing file {file.path} lies in no date=YYYY-MM-DD/ folder, so the day "
                 "of the snapshot is not known; move it into one"
             )
-        if form.kind is not FileKind.PARQUET and file.size == 0:
-            return FileIndex(file.path, [], {}, {})
         path = str(self.folder / file.path)
+        if form.kind is not FileKind.PARQUET and (_unzipped(path) if form.gzipped else file.size) == 0:
+            return FileIndex(file.path, [], {}, {})
         columns = self._columns(file.path, form, session.file_columns(path, form))
         sample = session.scan([path], form, columns, self._expressions(columns))
         self._check_types(file.path, form, sample)
@@ -178,7 +204,7 @@ class Landing:
             (file.delivery or (dated[0] if dated else self.first_day)) if undated else None,
         )
 
-    def _columns(self, path: str, form: FileFormat, there: Sequence[str]) -> list[str]:
+    def _columns(self, path: str, form: FileFormat, there: Mapping[str, bool]) -> list[str]:
         """The file's columns that the contract reads.
 
         Raises:
@@ -187,6 +213,8 @@ class Landing:
         needed: list[str] = []
         for column in self.contract.columns:
             expression = self.mapping.expression(column.name)
+            if self.mapping.is_null(column.name) or not there.get(column.name, True):
+                continue
             if expression is not None:
                 needed += sorted(referenced(expression))
             elif column.name in there:
@@ -246,14 +274,18 @@ class Landing:
                 values[column.name] = ibis.null(wanted)
                 continue
             found = rows[column.name]
-            if found.type().is_string() and not wanted.is_string():
-                found = found.strip().nullif("")
             if found.type().is_null() or found.type() == wanted or found.type().is_temporal():
                 values[column.name] = found.cast(wanted)
                 continue
-            values[column.name] = value = found.try_cast(wanted)
+            plain = found
+            if found.type().is_string() and not wanted.is_string():
+                found = found.strip().nullif("")
+                # Engines read more than one would write: 0x1F, 1_000, 12.5 as 13, `epoch`, names of zones.
+                plain = found.re_search(_written(wanted)).ifelse(found, ibis.null("string"))
+            values[column.name] = value = plain.try_cast(wanted)
             unread = found.notnull() & value.isnull()
-            reasons.append((unread, f"{column.name}: '" + found.cast("string") + f"' is not a {column.type}"))
+            article = "an" if column.type.startswith("int") else "a"
+            reasons.append((unread, f"{column.name}: '" + found.cast("string") + f"' is not {article} {column.type}"))
         below = rows._file.substr(len(str(self.folder)) + 1)
         reason = ibis.cases(*reasons, else_=ibis.null("string")) if reasons else ibis.null("string")
         return rows.select(**values, _file=below, _raw=rows._raw, _reason=reason)
@@ -261,8 +293,11 @@ class Landing:
     def _entry(self, file: LandingFile) -> Path:
         said = [*asdict(file).values(), self.mapping.signature(), self.timezone, self.first_day]
         said += [f"{c.name} {c.type} {c.nullable}" for c in self.contract.columns]
-        digest = hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
-        return self._index / f"{digest}.json"
+        return self._index / f"{_digest(said)}.json"
+
+    def _last(self, file: LandingFile) -> Path:
+        """Where the file's entry is kept under its path alone, as it was when it could last be read."""
+        return self._index / f"{_digest([file.path])}.last.json"
 
 
 def landings(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, Landing]:
@@ -281,18 +316,42 @@ def landings(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str,
     }
 
 
-def unreadable(found: Iterable[FileIndex], days: Sequence[str]) -> list[FileIndex]:
-    """Files that cannot be read and may have rows of `days`.
+def _digest(said: Sequence[object]) -> str:
+    return hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
 
-    A file under `date=D` may have rows of D and, as days begin at other instants elsewhere, of the days beside it; a
-    file that lies in no such folder may have rows of any day.
+
+def _unzipped(path: str) -> int:
+    """Bytes of a gzipped file's content.
+
+    Raises:
+        LandingError: the file is cut off or damaged, which engines may read over without a word.
     """
-    near = {shift(day, offset) for day in days for offset in (-1, 0, 1)}
-    broken = [entry for entry in found if entry.error is not None]
-    return [e for e in broken if (delivery := LandingFile(e.path, 0, 0).delivery) is None or delivery in near]
+    size = 0
+    try:
+        with gzip.open(path) as content:
+            while chunk := content.read(1 << 20):
+                size += len(chunk)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise LandingError(
+            f"landing file {path} cannot be read: {error}. If it is still being written, it is read again when it has "
+            "changed; else deliver it anew or remove it."
+        ) from error
+    return size
 
 
-def _readable_as(found: dt.DataType, column: Column, is_text: bool) -> bool:
+def _written(wanted: types.DataType) -> str:
+    """How a value of a type is written in text, as a pattern."""
+    if wanted.is_integer():
+        return r"^[+-]?[0-9]+$"
+    if wanted.is_date():
+        return r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+    if wanted.is_timestamp():
+        clock = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
+        return rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T]{clock})?( ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?))?$"
+    return r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?$"
+
+
+def _readable_as(found: types.DataType, column: Column, is_text: bool) -> bool:
     """Whether a file's type reads as the column's, single values aside: those that do not fit are quarantined."""
     wanted = data_type(column.type)
     if found.is_null() or (found.is_string() and is_text):

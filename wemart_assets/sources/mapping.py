@@ -30,6 +30,7 @@ import sqlglot
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from wemart_assets.lake.engine import FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
@@ -73,12 +74,17 @@ class SourceMapping(BaseModel):
             )
         base = FileFormat(self.format) if self.format is not None else by_ending
         assert base is not None
-        return FileFormat(base.kind, self.delimiter or base.delimiter, self.null, self.names)
+        gzipped = path.lower().endswith(".gz")
+        return FileFormat(base.kind, self.delimiter or base.delimiter, self.null, self.names, gzipped)
 
     def expression(self, column: str) -> str | None:
         """SQL of a contract column, None where the file's column of that name is read, if it has one."""
-        value = self.columns.get(column)
-        return None if value is None else str(value)
+        return None if column not in self.columns or self.is_null(column) else str(self.columns[column])
+
+    def is_null(self, column: str) -> bool:
+        """Whether a contract column is said to be NULL, whatever the file has."""
+        value = self.columns.get(column, "")
+        return value is None or str(value).strip().lower() == "null"
 
     def signature(self) -> str:
         """Changes whenever the mapping reads files differently."""
@@ -87,7 +93,8 @@ class SourceMapping(BaseModel):
 
 def referenced(expression: str) -> set[str]:
     """Names of the file's columns that an expression reads."""
-    return {found.name for found in sqlglot.parse_one(expression, read=DIALECT).find_all(exp.Column)}
+    # Of `community.id`, a field of a struct, the column is the first part.
+    return {found.parts[0].name for found in sqlglot.parse_one(expression, read=DIALECT).find_all(exp.Column)}
 
 
 def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str, SourceMapping]:
@@ -106,13 +113,16 @@ def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str,
         raise LandingError(f"WEMART_SOURCES={path} cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise LandingError(f"{path} is not YAML: {error}") from error
-    if not isinstance(entries, dict) or (unknown := sorted(set(entries) - set(by_name))):
+    if not isinstance(entries, dict) or (unknown := sorted(set(entries) - set(by_name), key=str)):
         named = "" if not isinstance(entries, dict) else f"; {', '.join(map(str, unknown))} is none"
         raise LandingError(f"{path}: expected sources by their full name ({', '.join(sorted(by_name))}){named}")
     return {name: _mapping(path, contract, entries.get(name) or {}) for name, contract in by_name.items()}
 
 
 def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:
+    if isinstance(entry, dict):
+        # YAML reads the plain key `null` as the absence of one.
+        entry = {"null" if key is None else key: value for key, value in entry.items()}
     try:
         mapping = SourceMapping.model_validate(entry)
     except ValidationError as error:
@@ -124,8 +134,11 @@ def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:
             f"{path}: {contract.full_name} has no column {', '.join(unknown)}; its columns are {', '.join(names)}"
         )
     for name in mapping.columns:
+        sql = mapping.expression(name)
+        if sql is None:
+            continue
         try:
-            sqlglot.parse_one(mapping.expression(name) or "null", read=DIALECT)
-        except sqlglot.ParseError as error:
+            sqlglot.parse_one(sql, read=DIALECT)
+        except SqlglotError as error:
             raise LandingError(f"{path}: {contract.full_name}.{name} is not an SQL expression: {error}") from None
     return mapping

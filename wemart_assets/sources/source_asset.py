@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from wemart_assets.lake.errors import LandingError
 from wemart_assets.lake.mart_asset import Clock, table_asset
 from wemart_assets.lake.publication import Publication, publish, stage
 from wemart_assets.sources.contract import Contract, Kind
-from wemart_assets.sources.landing import FileIndex, Landing, LandingFile, unreadable
+from wemart_assets.sources.landing import FileIndex, Landing, LandingFile
 
 INSIDE = ("_file", "_raw", "_reason")
 
@@ -57,7 +57,13 @@ def publish_source(
     def compute() -> tuple[ir.Table, Mapping[str, ir.Table]]:
         files = landing.files()
         index = landing.index(session, files)
-        broken = unreadable(index.values(), days)
+        broken = [entry for entry in index.values() if entry.error is not None and entry.may_have_rows_of(days)]
+        if contract.kind is Kind.SNAPSHOT:
+            # A delivery is whole or it is not shown: the days that carry it forward wait for it as well.
+            shown_days = {_shown(index, day) for day in days}
+            broken = [
+                e for f, e in index.items() if e.error is not None and (f.delivery or days[0]) in {*shown_days, *days}
+            ]
         if broken:
             raise LandingError(
                 f"{contract.full_name}: {days[0]} to {days[-1]} is not published: "
@@ -110,6 +116,7 @@ def _facts(
         rows = rows.mutate(**{contract.day_column: day.fill_null(undated)})
         tables.append(rows.filter(rows[contract.day_column].isin(list(days))))
     early = sum(n for e in index.values() for day, n in e.days.items() if day < landing.first_day)
+    early += sum(e.undated for e in index.values() if e.undated and str(e.undated_day) < landing.first_day)
     numbers = {"files read": len(read), "rows before the first partition": early}
     return _union(session, tables, contract), numbers
 
@@ -120,11 +127,11 @@ def _snapshots(
     contract = landing.contract
     by_delivery: dict[str, list[FileIndex]] = {}
     for file, entry in index.items():
-        if file.delivery is not None and entry.error is None:
+        if file.delivery is not None:
             by_delivery.setdefault(file.delivery, []).append(entry)
     of_delivery: dict[str, list[str]] = {}
     for day in days:
-        delivered = max((d for d in by_delivery if d <= day), default=None)
+        delivered = _shown(index, day)
         if delivered is not None:
             of_delivery.setdefault(delivered, []).append(day)
     tables = []
@@ -137,6 +144,11 @@ def _snapshots(
                 tables.append(rows.mutate(**{contract.day_column: carried}))
     carried_days = sum(1 for delivered, its_days in of_delivery.items() for day in its_days if day != delivered)
     return _union(session, tables, contract), {"days carried forward": carried_days}
+
+
+def _shown(index: Iterable[LandingFile], day: str) -> str | None:
+    """The delivery that a day shows: the last up to it."""
+    return max((f.delivery for f in index if f.delivery is not None and f.delivery <= day), default=None)
 
 
 def _union(session: Session, tables: Sequence[ir.Table], contract: Contract) -> ir.Table:

@@ -15,7 +15,7 @@ ARTISTS = "we_mart.we_artist"
 USERS = "we_mart.we_user"
 MEMBERSHIPS = "we_mart.ws_fc_user_history"
 DAY = "2024-03-05"
-LAST_MILLISECOND = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+LAST_MILLISECOND = 253_402_214_399_999  # 9999-12-30T23:59:59.999Z, the year 9999 everywhere
 
 # Values of one column that break the contract, with what the reason says beside the column.
 BROKEN: dict[str, list[tuple[str, Any, list[str]]]] = {
