@@ -98,8 +98,8 @@ class Analyst:
             return ""
         columns = delta_columns(log)
         partitions = {c: columns[c] for c in log.metadata().partition_columns}
-        files = [(str(location / path), values) for path, values, *_ in partition_values(log)]
-        return select_files(columns, partitions, files, name)
+        files = [(path, values) for path, values, *_ in partition_values(log)]
+        return select_files(columns, partitions, location, files)
 
     def _define(self, location: Path, query: str, known: Mapping[str, Table]) -> None:
         if not query:

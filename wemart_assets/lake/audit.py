@@ -20,12 +20,8 @@ from pandera.errors import SchemaErrorReason, SchemaErrors
 from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.inject import call
-from wemart_assets.lake.table import Rule, Severity, Table, data_type
+from wemart_assets.lake.table import GRAIN, KNOWN, ROWS, SCHEMA, Rule, Severity, Table, data_type
 
-SCHEMA = "schema"
-KNOWN = "not_null"
-GRAIN = "grain_is_unique"
-ROWS = "has_rows"
 EXAMPLES = 5
 
 

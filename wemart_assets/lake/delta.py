@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,9 @@ class DeltaLake:
     """The tables under one folder, `<lake>/<database>/<table>`."""
 
     def __init__(self, lake: Path) -> None:
+        if re.search("%[0-9A-Fa-f]{2}", str(lake)):
+            # delta-rs decodes a path more than once, and would look elsewhere.
+            raise UnreadableTable(f"the lake {lake} has a % and two digits in its path; give it another name")
         self.lake = lake
 
     def location(self, table: Table) -> Path:
@@ -98,7 +102,12 @@ class DeltaLake:
                     f"{table.full_name}: another run published one of {_span(days)} while this run was computing it; "
                     "nothing of this run was published. Run the partition again if its inputs are newer."
                 )
-            evolve(log, table)
+            try:
+                evolve(log, table)
+            except DeltaError:
+                # Another writer brings the same column; the next look at the log finds it.
+                time.sleep(random.uniform(0.01, 0.1))
+                continue
             transactions = [
                 Transaction(transaction_id(day), (version or 0) + 1)
                 for day, version in zip(days, baseline.transactions, strict=True)
@@ -163,6 +172,8 @@ def open_delta(location: Path, name: str) -> DeltaTable | None:
         log = DeltaTable(location)
     except TableNotFoundError:
         return None
+    except DeltaError as error:
+        raise UnreadableTable(f"{name}: the Delta table at {location} cannot be opened: {error}") from error
     protocol = log.protocol()
     features = UNREADABLE_FEATURES & set(protocol.reader_features or ())
     if "deletionVectors" in features and pa.table(log.deletion_vectors()).num_rows == 0:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import ibis
@@ -44,6 +45,8 @@ DELTA_TYPES = {
 }
 # Names inside the query of a landing file, where its columns have theirs.
 ROW, RAW, PATH = "__wemart_row", "__wemart_raw", "__wemart_path"
+# What Hive-style folders say for NULL.
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 # Longer strings cost more in the log than skipping files by them can save.
 LONGEST_STRING_STATISTIC = 64
 
@@ -164,12 +167,17 @@ class DuckDBSession:
             )
             for path, count, size, _footer, statistics, keys in written
         )
-        staged = Staged(table, tuple(days), self._view(table, files), files, baseline)
+        unplaced = [c for c in table.partition_by if any(f.partition[c] in (None, NO_VALUE) for f in files)]
         foreign = sorted({str(f.partition[table.day_column]) for f in files} - set(days))
-        if foreign:
-            self.discard(staged)
-            raise _foreign_days(table, days, ", ".join(foreign))
-        return staged
+        if foreign or unplaced:
+            _remove(location, files)
+            if foreign:
+                raise _foreign_days(table, days, ", ".join(foreign).replace(NO_VALUE, "NULL"))
+            raise WemartError(
+                f"{table.full_name}: the function returned rows whose {', '.join(unplaced)} is NULL; what a table is "
+                "partitioned by has to be known. Filter them out, or give them a value."
+            )
+        return Staged(table, tuple(days), self._view(table, files), files, baseline)
 
     def _write(self, table: Table, query: str, days: Sequence[str], location: Path) -> list[Any]:
         """Parquet files of the query's rows, as (path, rows, bytes, footer bytes, statistics, partition values)."""
@@ -177,10 +185,15 @@ class DuckDBSession:
         options = "format parquet, compression zstd, return_stats"
         if list(table.partition_by) != [table.day_column] or len(days) > 1:
             partitions = ", ".join(map(_name, table.partition_by))
-            return self.raw.execute(
-                f"copy ({query}) to {_text(str(location))} ({options}, partition_by ({partitions}),"
-                f" filename_pattern '{run}-{{i}}', overwrite_or_ignore)"
-            ).fetchall()
+            try:
+                return self.raw.execute(
+                    f"copy ({query}) to {_text(str(location))} ({options}, partition_by ({partitions}),"
+                    f" filename_pattern '{run}-{{i}}', overwrite_or_ignore)"
+                ).fetchall()
+            except BaseException:
+                for half in location.rglob(f"{run}-*.parquet"):
+                    half.unlink()
+                raise
         # One partition: a plain file takes two thirds of the time of a partitioned write and is smaller.
         day, folder = _name(table.day_column), location / f"{table.day_column}={days[0]}"
         path = folder / f"{run}-0.parquet"
@@ -190,7 +203,7 @@ class DuckDBSession:
             written = self.raw.execute(
                 f"copy (select * exclude ({day}) from ({query}) where {checked}) to {_text(str(path))} ({options})"
             ).fetchall()
-        except duckdb.InvalidInputException as error:
+        except BaseException as error:
             path.unlink(missing_ok=True)
             _, is_foreign, foreign = str(error).partition(f"{run} ")
             if not is_foreign:
@@ -204,21 +217,19 @@ class DuckDBSession:
     def publish(self, staged: Staged) -> int:
         try:
             return self.lake.commit(staged.table, staged.days, staged.files, staged.baseline)
-        except PublishConflict:
+        except (PublishConflict, UnreadableTable):
+            # Both say that nothing was committed.
             self.discard(staged)
             raise
 
     def discard(self, staged: Staged) -> None:
-        for file in staged.files:
-            (self.lake.location(staged.table) / file.path).unlink(missing_ok=True)
+        _remove(self.lake.location(staged.table), staged.files)
 
     def _view(self, table: Table, files: Sequence[DataFile]) -> ir.Table:
         columns = {c.name: duckdb_type(c.type) for c in table.columns}
         partitions = {name: columns[name] for name in table.partition_by}
-        location = self.lake.location(table)
-        return self._named_view(
-            select_files(columns, partitions, [(str(location / f.path), f.partition) for f in files], table.full_name)
-        )
+        named = [(f.path, f.partition) for f in files]
+        return self._named_view(select_files(columns, partitions, self.lake.location(table), named))
 
     def _external(self, table: Table, external: ExternalTable, days: Sequence[str] | None) -> ir.Table:
         log = open_delta(external.location, table.full_name)
@@ -231,7 +242,7 @@ class DuckDBSession:
         partitions = {name: columns[name] for name in log.metadata().partition_columns}
         wanted = None if days is None or external.day not in partitions else set(days)
         files = [
-            (str(external.location / path), values)
+            (path, values)
             for path, values, _rows, _size in partition_values(log)
             if wanted is None or values[str(external.day)] in wanted
         ]
@@ -248,7 +259,7 @@ class DuckDBSession:
             values.append(f"cast({sql} as {duckdb_type(c.type)}) as {_name(c.name)}")
         if external.day is not None:
             values.append(f"cast({_name(external.day)} as varchar) as {_name(table.day_column)}")
-        query = f"select {', '.join(values)} from ({select_files(columns, partitions, files, table.full_name)})"
+        query = f"select {', '.join(values)} from ({select_files(columns, partitions, external.location, files)})"
         try:
             rows = self._named_view(query)
         except duckdb.Error as error:
@@ -268,6 +279,11 @@ class DuckDBSession:
         name = f"rows_{uuid.uuid4().hex}"
         self.raw.execute(f"create temp view {name} as {query}")
         return self.ibis.table(name, database=("temp", "main"))
+
+
+def _remove(location: Path, files: Sequence[DataFile]) -> None:
+    for file in files:
+        (location / file.path).unlink(missing_ok=True)
 
 
 def _streamed(query: str) -> str:
@@ -306,44 +322,68 @@ def delta_columns(log: DeltaTable) -> dict[str, str]:
 
 
 def select_files(
-    columns: dict[str, str],
-    partitions: dict[str, str],
-    files: Sequence[tuple[str, Any]],
-    name: str,
+    columns: Mapping[str, str],
+    partitions: Mapping[str, str],
+    location: Path,
+    files: Sequence[tuple[str, Mapping[str, str | None]]],
 ) -> str:
     """SQL that reads the data files of a Delta table natively, columns typed as given.
 
-    Partition values are the log's: DuckDB takes them from the paths, so each path has to say the same. A file that
-    lacks a column was written before the column was added and has NULL there.
-
-    Raises:
-        UnreadableTable: a path does not carry its partition values.
+    `files` are paths below `location` with the log's partition values. DuckDB takes such values from Hive-style paths,
+    and skips files by them; where a path says anything else than the log, each partition is read by itself with the
+    log's values. A file that lacks a column was written before the column was added and has NULL there.
     """
-    for path, values in files:
-        stated = "/".join(f"{c}={values[c]}" for c in partitions)
-        if partitions and f"/{stated}/" not in path:
-            raise UnreadableTable(
-                f"{name}: the data file {path} does not lie under {stated}/, so its partition values cannot be "
-                "taken from its path. Rewrite the table with Hive-style folders and run again."
-            )
     typed = ", ".join(f"null::{kind} as {_name(c)}" for c, kind in columns.items())
-    empty = f"select {typed} where false"
-    if not files:
-        return empty
-    hive = ", ".join(f"{_name(c)}: {kind}" for c, kind in partitions.items())
-    paths = ", ".join(_text(_exactly(path)) for path, _ in files)
-    options = f"union_by_name = true, hive_partitioning = {bool(partitions)}"
-    if partitions:
-        options += f", hive_types = {{{hive}}}, hive_types_autocast = false"
+    parts = [f"select {typed} where false"]
+    if files and _paths_say_the_same(columns, partitions, location, files):
+        options = f"hive_partitioning = {bool(partitions)}"
+        if partitions:
+            hive = ", ".join(f"{_name(c)}: {kind}" for c, kind in partitions.items())
+            options += f", hive_types = {{{hive}}}, hive_types_autocast = false"
+        parts.append(f"select * from {_parquet(location, [path for path, _ in files], options)}")
+    else:
+        by_values: dict[tuple[str | None, ...], list[str]] = {}
+        for path, values in files:
+            by_values.setdefault(tuple(values[c] for c in partitions), []).append(path)
+        for known, paths in by_values.items():
+            stated = zip(partitions.items(), known, strict=True)
+            literals = [f"cast({'null' if v is None else _text(v)} as {kind}) as {_name(c)}" for (c, kind), v in stated]
+            source = _parquet(location, paths, "hive_partitioning = false")
+            parts.append(f"select {', '.join(['*', *literals])} from {source}")
     selected = ", ".join(f"cast({_name(c)} as {kind}) as {_name(c)}" for c, kind in columns.items())
-    return f"select {selected} from ({empty} union all by name select * from read_parquet([{paths}], {options}))"
+    return f"select {selected} from ({' union all by name '.join(parts)})"
+
+
+def _paths_say_the_same(
+    columns: Mapping[str, str],
+    partitions: Mapping[str, str],
+    location: Path,
+    files: Sequence[tuple[str, Mapping[str, str | None]]],
+) -> bool:
+    """Whether the Hive-style folders of all files are exactly the log's partition values."""
+    if partitions and any("=" in part and unquote(part.split("=")[0]) in columns for part in location.parts):
+        return False
+    for path, values in files:
+        folders = [unquote(part) for part in path.split("/")[:-1]]
+        if folders != [f"{c}={values[c]}" for c in partitions] or "%" in path:
+            return False
+        if any(v is None or not v or v.lower() == "null" or "=" in v for v in values.values()):
+            return False
+    return True
+
+
+def _parquet(location: Path, paths: Sequence[str], options: str) -> str:
+    files = ", ".join(_text(_exactly(str(location / path))) for path in paths)
+    return f"read_parquet([{files}], union_by_name = true, {options})"
 
 
 def _reader(paths: Sequence[str], form: FileFormat) -> str:
     files = f"[{', '.join(_text(_exactly(path)) for path in paths)}]"
     if form.kind is FileKind.PARQUET:
         return f"read_parquet({files}, filename = '{PATH}', hive_partitioning = false, union_by_name = true)"
-    options = f"filename = '{PATH}', hive_partitioning = false, compression = '{'gzip' if form.gzipped else 'uncompressed'}'"
+    options = (
+        f"filename = '{PATH}', hive_partitioning = false, compression = '{'gzip' if form.gzipped else 'uncompressed'}'"
+    )
     if form.kind is FileKind.JSONL:
         return f"read_ndjson_objects({files}, {options})"
     options += f", delim = {_text(form.delimiter)}, all_varchar = true, header = {not form.names}"
@@ -385,7 +425,9 @@ def _statistics(table: Table, rows: int, by_column: dict[str, dict[str, str]]) -
         low, high = _statistic(kinds[name], found["min"], up=False), _statistic(kinds[name], found["max"], up=True)
         if low is not None and high is not None:
             least[name], greatest[name] = low, high
-    return json.dumps({"numRecords": rows, "minValues": least, "maxValues": greatest, "nullCount": nulls})
+    said = {"numRecords": rows, "minValues": least, "maxValues": greatest, "nullCount": nulls}
+    # delta-rs reads the escapes of characters beyond U+FFFF wrongly.
+    return json.dumps(said, ensure_ascii=False)
 
 
 def _statistic(kind: str, text: str, up: bool) -> str | int | None:
@@ -397,11 +439,13 @@ def _statistic(kind: str, text: str, up: bool) -> str | int | None:
         # Delta keeps milliseconds: round outwards, so that no row lies outside of what is said.
         try:
             instant = datetime.fromisoformat(text)
-        except ValueError:
+            rest = instant.microsecond % 1000
+            instant += timedelta(microseconds=(1000 - rest) if up and rest else -rest)
+        except (ValueError, OverflowError):
             # Beyond the years that this calendar writes: such a file is never skipped by it.
             return None
-        rest = instant.microsecond % 1000
-        instant += timedelta(microseconds=(1000 - rest) if up and rest else -rest)
+        if instant.year < 1000:
+            return None
         return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"
     if kind == "string" and len(text) <= LONGEST_STRING_STATISTIC:
         return text

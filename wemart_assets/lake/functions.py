@@ -22,10 +22,6 @@ LOCAL_TIME = types.Timestamp(scale=6)
 
 DUCKDB_MACROS = (
     "create or replace temp macro timestamp_millis(ms) as make_timestamptz(ms * 1000)",
-    "create or replace temp macro unix_millis(ts) as epoch_ms(ts)",
-    # Floor, also before 1970: an integer division alone would truncate towards zero.
-    "create or replace temp macro unix_seconds(ts) as"
-    " (epoch_us(ts) - ((epoch_us(ts) % 1000000) + 1000000) % 1000000) // 1000000",
     "create or replace temp macro from_utc_timestamp(ts, zone) as timezone(zone, ts)",
     "create or replace temp macro get_json_object(doc, path) as"
     " case when json_valid(doc) then json_extract_string(doc, path) end",
@@ -42,18 +38,31 @@ def timestamp_millis(ms):  # type: ignore[no-untyped-def]
 
 
 @ibis.udf.scalar.builtin(signature=((INSTANT,), types.int64))
-def unix_millis(ts):  # type: ignore[no-untyped-def]
-    """Whole milliseconds since the epoch."""
-
-
-@ibis.udf.scalar.builtin(signature=((INSTANT,), types.int64))
-def unix_seconds(ts):  # type: ignore[no-untyped-def]
-    """Whole seconds since the epoch, rounded down."""
+def unix_micros(ts):  # type: ignore[no-untyped-def]
+    """Microseconds since the epoch."""
 
 
 @ibis.udf.scalar.builtin(signature=((INSTANT, types.string), LOCAL_TIME))
 def from_utc_timestamp(ts, zone):  # type: ignore[no-untyped-def]
     """What a clock on the wall shows in `zone` at the instant."""
+
+
+def unix_millis(instant: ir.TimestampValue) -> ir.IntegerValue:
+    """Whole milliseconds since the epoch, rounded down."""
+    return _floor_divided(unix_micros(instant), 1_000)
+
+
+def unix_seconds(instant: ir.TimestampValue) -> ir.IntegerValue:
+    """Whole seconds since the epoch, rounded down."""
+    # sqlglot takes Spark's own functions for DuckDB's EPOCH_MS, which truncates towards zero, and for a cast of EPOCH,
+    # which rounds.
+    return _floor_divided(unix_micros(instant), 1_000_000)
+
+
+def _floor_divided(number: ir.IntegerValue, by: int) -> ir.IntegerValue:
+    # The rest is never negative, so the division of what is left has none.
+    rest = (number % by + by) % by
+    return ((number - rest) / by).round().cast("int64")
 
 
 @ibis.udf.scalar.builtin(signature=((types.string, types.string), types.string))

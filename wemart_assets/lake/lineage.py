@@ -29,16 +29,24 @@ def column_lineage(rows: ir.Table, inputs: Mapping[ops.Node, str]) -> ColumnLine
             return frozenset({(inputs[relation], name)})
         if isinstance(relation, ops.Set):
             return trace(relation.left, name) | trace(relation.right, name)
-        if isinstance(relation, ops.JoinReference):
+        if isinstance(relation, (ops.JoinReference, ops.SelfReference)):
             return trace(relation.parent, name)
         values = getattr(relation, "values", None)
         if values is None or name not in values:
             return frozenset()
-        value = values[name]
-        fields = [value] if isinstance(value, ops.Field) else value.find(ops.Field, filter=ops.Value)
+        return _of_value(values[name])
+
+    def _of_value(value: ops.Node) -> frozenset[tuple[str, str]]:
+        if isinstance(value, ops.Field):
+            return trace(value.rel, value.name)
+        if isinstance(value, ops.ScalarSubquery):
+            return trace(value.rel, next(iter(value.rel.schema)))
+        # The keys and the order of a window only decide which rows it looks at.
+        parts = [value.func] if isinstance(value, ops.WindowFunction) else value.__children__
         found: frozenset[tuple[str, str]] = frozenset()
-        for field in fields:
-            found |= trace(field.rel, field.name)
+        for part in parts:
+            if isinstance(part, ops.Value):
+                found |= _of_value(part)
         return found
 
     return {name: trace(rows.op(), name) for name in rows.columns}

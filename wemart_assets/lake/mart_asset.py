@@ -7,7 +7,7 @@ reads no setting and a test calls its function with small tables.
 # No postponed annotations here: Dagster looks at the type of an asset's `context` as it is.
 import datetime as dt
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -122,9 +122,19 @@ def mart_asset(
 
         return publish(session, declared.table, days, compute, settings, clock()), {}
 
-    deps = [dg.AssetDep(i.table.key, partition_mapping=i.mapping()) for i in declared.inputs.values()]
+    deps = [dg.AssetDep(i.table.key, partition_mapping=i.mapping()) for i in _by_table(declared.inputs.values())]
     keys = {name: i.table.key for name, i in declared.inputs.items()}
     return table_asset(declared.table, group, partitions, run, deps=deps, inputs=keys)
+
+
+def _by_table(inputs: Iterable[Input]) -> list[Input]:
+    """One input a table, over all the days that are read of it: Dagster knows one dependency on each."""
+    found: dict[str, Input] = {}
+    for given in inputs:
+        known = found.get(given.table.full_name, given)
+        first, last = min(known.first, given.first), max(known.last, given.last)
+        found[given.table.full_name] = Input(given.table, first, last)
+    return list(found.values())
 
 
 def read_input(session: Session, reader: Table, given: Input, days: Sequence[str], first_day: str) -> ir.Table:

@@ -40,10 +40,15 @@ def data_type(name: str) -> dt.DataType:
     """
     if name.startswith("decimal(") and name.endswith(")"):
         precision, _, scale = name.removeprefix("decimal(").removesuffix(")").partition(",")
-        return dt.Decimal(int(precision), int(scale or 0))
+        if precision.isdigit() and (scale or "0").isdigit():
+            return dt.Decimal(int(precision), int(scale or 0))
     if name not in TYPES:
         raise DeclarationError(f"'{name}' is not a column type; use decimal(p,s) or one of {', '.join(TYPES)}")
     return TYPES[name]
+
+
+# The checks that every table has (`not_null` and `grain_is_unique` where it says so).
+SCHEMA, KNOWN, GRAIN, ROWS = BUILT_IN_CHECKS = ("schema", "not_null", "grain_is_unique", "has_rows")
 
 
 class Severity(Enum):
@@ -173,7 +178,10 @@ class Table:
                 raise DeclarationError(f"{self.full_name}: {what} names {unknown}, which are not columns")
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise DeclarationError(f"{self.full_name}: column {doubled} is declared twice")
-        checks = [rule.name for rule in self.rules] + [law.name for law in self.laws]
+        for declared in self.columns:
+            data_type(declared.type)
+        checks = [*BUILT_IN_CHECKS, *(rule.name for rule in self.value_rules())]
+        checks += [rule.name for rule in self.rules] + [law.name for law in self.laws]
         if doubled := sorted({name for name in checks if checks.count(name) > 1}):
             raise DeclarationError(f"{self.full_name}: rule {doubled} is declared twice")
 

@@ -1,0 +1,118 @@
+"""What the lake's tests share: engines to run on, small tables, and what lies in a table's folder."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ibis.expr.types as ir
+import pyarrow as pa
+import pytest
+
+from wemart_assets.lake.duckdb_engine import DuckDBEngine
+from wemart_assets.lake.engine import Engine, Session
+from wemart_assets.lake.publication import stage
+from wemart_assets.lake.table import Table
+
+NOW = dt.datetime(2024, 3, 10, 0, 30, tzinfo=dt.UTC)
+Row = Mapping[str, Any]
+
+
+@pytest.fixture(scope="session")
+def now() -> dt.datetime:
+    """The clock of every run in these tests."""
+    return NOW
+
+
+@pytest.fixture(scope="session", params=["duckdb"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """The engine to run on; every test that asks for an engine or a session runs once on each."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def engine(engine_name: str) -> Callable[[Path], Engine]:
+    """Opens the engine on a lake folder."""
+
+    def duckdb(lake: Path) -> Engine:
+        return DuckDBEngine(lake=lake, memory_limit="1GB", threads=2, spill=lake.parent / "spill")
+
+    engines: dict[str, Callable[[Path], Engine]] = {"duckdb": duckdb}
+    return engines[engine_name]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+@pytest.fixture
+def session(engine: Callable[[Path], Engine], lake: Path) -> Iterator[Session]:
+    with engine(lake).connect() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def given() -> Callable[[Session, Table, Sequence[Row]], ir.Table]:
+    """A table of these rows in the session; columns that a row does not name are NULL."""
+
+    def make(session: Any, table: Table, rows: Sequence[Row]) -> ir.Table:
+        if unknown := {name for row in rows for name in row} - {c.name for c in table.columns}:
+            raise AssertionError(f"{table.full_name} has no columns {sorted(unknown)}")
+        full = [{c.name: row.get(c.name) for c in table.columns} for row in rows]
+        arrow = pa.Table.from_pylist(full, schema=table.arrow_schema)
+        return session.ibis.create_table(f"given_{uuid.uuid4().hex}", arrow, temp=True)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write(given: Callable[[Session, Table, Sequence[Row]], ir.Table]) -> Callable[..., int]:
+    """Publishes rows through the session alone, without an audit; the new Delta version."""
+
+    def run(session: Session, table: Table, days: Sequence[str], rows: Sequence[Row]) -> int:
+        baseline = session.baseline(table, days)
+        return session.publish(stage(session, table, given(session, table, rows), days, baseline, NOW))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def read() -> Callable[..., list[dict[str, Any]]]:
+    """The published rows that a new reader sees, without the run's clock, in a fixed order."""
+
+    def run(session: Any, table: Table, days: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        rows = session.ibis.to_pyarrow(session.read(table, days).drop("run_timestamp")).to_pylist()
+        return sorted(rows, key=lambda row: str(list(row.values())))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def data_files() -> Callable[[Path, Table], dict[str, str]]:
+    """Hash by path of every data file in a table's folder, known to its log or not."""
+
+    def run(lake: Path, table: Table) -> dict[str, str]:
+        folder = lake / table.database / table.name
+        return {
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and "_delta_log" not in path.parts
+        }
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def log_files() -> Callable[[Path, Table], dict[str, bytes]]:
+    """Content by name of every file of a table's Delta log."""
+
+    def run(lake: Path, table: Table) -> dict[str, bytes]:
+        log = lake / table.database / table.name / "_delta_log"
+        return {path.name: path.read_bytes() for path in sorted(log.glob("*")) if path.is_file()}
+
+    return run

@@ -1,0 +1,546 @@
+"""The audit stands between what was staged and what readers see."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pytest
+
+from wemart_assets.lake.audit import EXAMPLES, Finding, audit, checks_of
+from wemart_assets.lake.engine import Session
+from wemart_assets.lake.errors import DeclarationError
+from wemart_assets.lake.publication import Publication, RejectedByAudit, publish, stage
+from wemart_assets.lake.table import (
+    RUN_TIMESTAMP,
+    Law,
+    Measure,
+    Rule,
+    Severity,
+    Table,
+    at_least,
+    column,
+    one_of,
+)
+from wemart_assets.lake.volume import volume_law
+
+Row = Mapping[str, Any]
+Given = Callable[[Session, Table, Sequence[Row]], ir.Table]
+Write = Callable[..., int]
+Read = Callable[..., list[dict[str, Any]]]
+Hashes = Callable[[Path, Table], dict[str, str]]
+Publish = Callable[..., Publication]
+
+D1, D2, D3 = "2024-03-01", "2024-03-02", "2024-03-03"
+
+ORDERS = Table(
+    database="db",
+    name="orders",
+    words="One row an order.",
+    grain=("id", "shop"),
+    columns=(
+        column("id", "bigint", "order", nullable=False),
+        column("shop", "string", "where", one_of("web", "app")),
+        column("amount", "bigint", "what it cost", at_least(0)),
+        column("part_date", "string", "business day", nullable=False),
+        RUN_TIMESTAMP,
+    ),
+)
+
+
+def orders(day: str, *ids: int, **values: Any) -> list[Row]:
+    return [{"id": n, "shop": "web", "amount": 10, "part_date": day, **values} for n in ids]
+
+
+def with_rule(holds: Callable[..., Any], severity: Severity = Severity.ERROR) -> Table:
+    return replace(ORDERS, rules=(Rule("the_rule", "what the rule demands", holds, severity),))
+
+
+def with_law(broken: Callable[..., Any], severity: Severity = Severity.ERROR) -> Table:
+    return replace(ORDERS, laws=(Law("the_law", "what the law demands", broken, severity),))
+
+
+def finding(found: Publication | RejectedByAudit, check: str) -> Finding:
+    [one] = [f for f in found.findings if f.check.name == check]
+    return one
+
+
+@pytest.fixture
+def run(session: Session, given: Given, now: dt.datetime) -> Publish:
+    """Publishes these rows through the public door."""
+
+    def run(
+        table: Table,
+        days: Sequence[str],
+        rows: Sequence[Row],
+        inputs: Mapping[str, ir.Table] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        before: Callable[[], object] = lambda: None,
+    ) -> Publication:
+        def compute() -> tuple[ir.Table, Mapping[str, ir.Table]]:
+            return given(session, table, rows), inputs or {}
+
+        return publish(session, table, days, compute, settings or {}, now, before)
+
+    return run
+
+
+# What an ERROR does
+
+
+def test_a_broken_rule_keeps_the_published_partition_and_leaves_nothing_staged(
+    session: Session, run: Publish, read: Read, lake: Path, data_files: Hashes
+) -> None:
+    run(ORDERS, [D1], orders(D1, 1, 2))
+    files = data_files(lake, ORDERS)
+    with pytest.raises(RejectedByAudit):
+        run(ORDERS, [D1], orders(D1, 3) + orders(D1, 4, amount=-1))
+    assert read(session, ORDERS) == orders(D1, 1, 2)
+    assert data_files(lake, ORDERS) == files
+
+
+def test_a_rejected_first_publication_leaves_no_table_behind(
+    session: Session, run: Publish, lake: Path, data_files: Hashes
+) -> None:
+    with pytest.raises(RejectedByAudit):
+        run(ORDERS, [D1], orders(D1, 1, amount=-1))
+    assert session.published(ORDERS, [D1]) == set()
+    assert data_files(lake, ORDERS) == {}
+
+
+def test_the_message_names_table_day_rule_and_rows_and_what_to_do(run: Publish) -> None:
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(ORDERS, [D1], orders(D1, 1) + orders(D1, 77, amount=-5))
+    message = str(rejected.value)
+    assert f"db.orders: {D1} was not published; readers keep what they had" in message
+    assert re.search(rf"domains \(shop: one of web, app; amount: at least 0\): 1 rows .*{D1} \(1\)", message)
+    assert "'id': 77" in message
+    assert "'amount': -5" in message
+    assert "run the partition again" in message
+
+
+def test_every_broken_rule_is_found_in_one_run(run: Publish) -> None:
+    table = replace(with_rule(lambda t: t.amount < 100), laws=with_law(lambda staged: staged.limit(1)).laws)
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(table, [D1], orders(D1, 1, 1, amount=200) + orders(D1, 2, shop="mail") + [{"id": None, "part_date": D1}])
+    broken = {f.check.name for f in rejected.value.findings if not f.passed}
+    assert broken == {"not_null", "grain_is_unique", "domains", "the_rule", "the_law"}
+    assert all(f"  {name} (" in str(rejected.value) for name in broken)
+
+
+def test_one_bad_day_stops_the_whole_range_and_is_named(
+    session: Session, run: Publish, read: Read, lake: Path, data_files: Hashes
+) -> None:
+    run(ORDERS, [D1, D2], orders(D1, 1) + orders(D2, 2))
+    files = data_files(lake, ORDERS)
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(ORDERS, [D1, D2, D3], orders(D1, 10) + orders(D2, 20, 21, amount=-1) + orders(D3, 30))
+    assert finding(rejected.value, "domains").bad_days == {D2: 2}
+    assert f"by day: {D2} (2)" in str(rejected.value)
+    assert read(session, ORDERS) == orders(D1, 1) + orders(D2, 2)
+    assert session.published(ORDERS, [D1, D2, D3]) == {D1, D2}
+    assert data_files(lake, ORDERS) == files
+
+
+def test_the_next_run_after_a_rejected_one_publishes(session: Session, run: Publish, read: Read) -> None:
+    with pytest.raises(RejectedByAudit):
+        run(ORDERS, [D1], orders(D1, 1, amount=-1))
+    run(ORDERS, [D1], orders(D1, 1))
+    assert read(session, ORDERS) == orders(D1, 1)
+
+
+# What a WARN does
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        with_rule(lambda t: t.amount < 5, Severity.WARN),
+        with_law(lambda staged: staged.filter(staged.amount >= 5), Severity.WARN),
+    ],
+    ids=["rule", "law"],
+)
+def test_a_broken_warning_is_found_and_published(session: Session, run: Publish, read: Read, table: Table) -> None:
+    published = run(table, [D1], orders(D1, 1, 2))
+    [broken] = [f for f in published.findings if not f.passed]
+    assert (broken.check.severity, broken.bad_rows, broken.bad_days) == (Severity.WARN, 2, {D1: 2})
+    assert read(session, table) == orders(D1, 1, 2)
+
+
+def test_a_warning_is_no_part_of_the_message_of_an_error(run: Publish) -> None:
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(with_rule(lambda t: t.amount > 100, Severity.WARN), [D1], orders(D1, 1, amount=-1))
+    assert "the_rule" not in str(rejected.value)
+    assert not finding(rejected.value, "the_rule").passed
+
+
+def test_a_day_without_rows_is_published_with_a_warning_that_names_it(session: Session, run: Publish) -> None:
+    published = run(ORDERS, [D1, D2, D3], orders(D2, 1))
+    found = finding(published, "has_rows")
+    assert not found.passed
+    assert set(found.bad_days or {}) == {D1, D3}
+    assert found.detail == f"no rows on {D1}, {D3}"
+    assert session.published(ORDERS, [D1, D2, D3]) == {D1, D2, D3}
+
+
+# NULL
+
+
+def test_an_unknown_value_meets_the_rules_of_its_column(run: Publish) -> None:
+    published = run(ORDERS, [D1], orders(D1, 1, amount=None, shop=None))
+    assert all(f.passed for f in published.findings)
+
+
+def test_an_unknown_value_hides_no_bad_value_of_another_column(run: Publish) -> None:
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(ORDERS, [D1], orders(D1, 1, shop=None, amount=-1) + orders(D1, 2, shop="mail", amount=None))
+    assert finding(rejected.value, "domains").bad_rows == 2
+
+
+def test_a_rule_of_a_row_that_gives_null_is_broken(run: Publish) -> None:
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(with_rule(lambda t: t.amount < 100), [D1], orders(D1, 1) + orders(D1, 2, amount=None))
+    found = finding(rejected.value, "the_rule")
+    assert found.bad_rows == 1
+    assert found.examples[0]["id"] == 2
+
+
+def test_a_rule_of_a_row_that_says_what_null_means_is_met(run: Publish) -> None:
+    published = run(with_rule(lambda t: t.amount.isnull() | (t.amount < 100)), [D1], orders(D1, 1, amount=None))
+    assert finding(published, "the_rule").passed
+
+
+def test_null_is_a_value_of_the_grain(run: Publish) -> None:
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(ORDERS, [D1], orders(D1, 1, 1, shop=None) + orders(D1, 1))
+    assert finding(rejected.value, "grain_is_unique").bad_days == {D1: 1}
+
+
+def test_the_grain_is_that_of_a_day(run: Publish) -> None:
+    published = run(ORDERS, [D1, D2], orders(D1, 1) + orders(D2, 1))
+    assert finding(published, "grain_is_unique").passed
+
+
+def test_equal_rows_are_allowed_where_there_is_no_grain(session: Session, run: Publish, read: Read) -> None:
+    run(replace(ORDERS, grain=()), [D1], orders(D1, 1, 1))
+    assert read(session, ORDERS) == orders(D1, 1, 1)
+
+
+# What is shown
+
+
+def test_the_number_of_examples_is_bounded_and_the_count_is_not(run: Publish) -> None:
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(ORDERS, [D1, D2], orders(D1, *range(300), amount=-1) + orders(D2, *range(200), amount=-1))
+    found = finding(rejected.value, "domains")
+    assert found.bad_rows == 500
+    assert found.bad_days == {D1: 300, D2: 200}
+    assert len(found.examples) == EXAMPLES
+    assert str(rejected.value).count("'amount': -1") == 2
+    assert len(str(rejected.value)) < 2000
+
+
+def test_the_examples_are_rows_that_break_the_rule(run: Publish) -> None:
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(ORDERS, [D1], orders(D1, *range(50)) + orders(D1, 99, shop="mail"))
+    assert [row["id"] for row in finding(rejected.value, "domains").examples] == [99]
+
+
+def test_the_example_of_a_repeated_key_says_how_often_it_is_there(run: Publish) -> None:
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(ORDERS, [D1], orders(D1, 1, 2, 2, 2))
+    assert finding(rejected.value, "grain_is_unique").examples == (
+        {"id": 2, "shop": "web", "part_date": D1, "rows": 3},
+    )
+
+
+def test_a_law_shows_the_columns_that_it_returns(run: Publish) -> None:
+    def days_over(staged: ir.Table) -> ir.Table:
+        return staged.group_by("part_date").aggregate(total=staged.amount.sum()).filter(ibis._.total > 15)
+
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(with_law(days_over), [D1, D2], orders(D1, 1) + orders(D2, 1, 2))
+    assert finding(rejected.value, "the_law").examples == ({"part_date": D2, "total": 20},)
+
+
+def test_there_is_a_finding_for_each_check_in_the_order_in_which_people_see_them(run: Publish) -> None:
+    table = replace(
+        with_rule(lambda t: t.amount < 100, Severity.WARN), laws=with_law(lambda staged: staged.limit(0)).laws
+    )
+    names = ["schema", "not_null", "grain_is_unique", "domains", "the_rule", "the_law", "has_rows"]
+    assert [spec.name for spec in checks_of(table)] == names
+    assert [f.check.name for f in run(table, [D1], orders(D1, 1)).findings] == names
+
+
+def test_a_publication_tells_what_was_published(run: Publish, lake: Path, now: dt.datetime) -> None:
+    first = run(ORDERS, [D1], orders(D1, 1))
+    second = run(ORDERS, [D1, D2], orders(D1, 1, 2))
+    assert second.version == first.version + 1
+    assert second.rows == {D1: 2, D2: 0}
+    assert second.bytes[D2] == 0
+    sizes = {file.stat().st_size for file in (lake / "db" / "orders" / f"part_date={D1}").iterdir()}
+    assert second.bytes[D1] in sizes
+    assert sorted(row["id"] for row in second.preview) == [1, 2]
+    assert {row["run_timestamp"] for row in second.preview} == {now}
+
+
+def test_the_preview_is_short(run: Publish) -> None:
+    assert len(run(ORDERS, [D1], orders(D1, *range(100))).preview) == 5
+
+
+# What rules and laws are given
+
+
+def test_a_rule_is_given_settings_and_the_days_of_the_run(run: Publish) -> None:
+    table = with_rule(lambda t, most, days: (t.amount <= most) & t.part_date.isin(list(days)))
+    assert finding(run(table, [D1], orders(D1, 1), settings={"most": 10}), "the_rule").passed
+    with pytest.raises(RejectedByAudit):
+        run(table, [D1], orders(D1, 1), settings={"most": 9})
+
+
+def test_a_law_is_given_the_inputs_by_name(session: Session, run: Publish, given: Given) -> None:
+    table = with_law(lambda staged, sold: staged.anti_join(sold, "id"))
+    sold = given(session, ORDERS, orders(D1, 1))
+    assert finding(run(table, [D1], orders(D1, 1), inputs={"sold": sold}), "the_law").passed
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(table, [D1], orders(D1, 1, 2), inputs={"sold": sold})
+    assert [row["id"] for row in finding(rejected.value, "the_law").examples] == [2]
+
+
+def test_a_law_sees_the_published_days_outside_the_run_only(run: Publish) -> None:
+    table = with_law(lambda staged, published: staged.semi_join(published, "id"))
+    run(table, [D1, D2], orders(D1, 1) + orders(D2, 2))
+    assert finding(run(table, [D1], orders(D1, 1)), "the_law").passed
+    with pytest.raises(RejectedByAudit) as rejected:
+        run(table, [D1], orders(D1, 2))
+    assert [row["id"] for row in finding(rejected.value, "the_law").examples] == [2]
+
+
+def test_a_law_of_the_first_publication_sees_no_published_rows(run: Publish) -> None:
+    table = with_law(lambda staged, published: staged.semi_join(published, "part_date"))
+    assert finding(run(table, [D1], orders(D1, 1)), "the_law").passed
+
+
+def test_published_rows_are_not_read_if_no_law_asks_for_them(run: Publish, lake: Path) -> None:
+    run(ORDERS, [D1], orders(D1, 1))
+    for file in (lake / "db" / "orders").rglob("*.parquet"):
+        file.write_bytes(b"no longer readable")
+    run(with_law(lambda staged: staged.limit(0)), [D2], orders(D2, 2))
+
+
+def test_a_law_that_needs_other_days_is_judged_on_what_was_staged(run: Publish) -> None:
+    """The law compares the staged day with the published day before it."""
+
+    def shrunk(staged: ir.Table, published: ir.Table) -> ir.Table:
+        today = staged.group_by("part_date").aggregate(rows=staged.count())
+        return today.filter(today.rows < published.count())
+
+    run(with_law(shrunk), [D1], orders(D1, 1, 2))
+    with pytest.raises(RejectedByAudit):
+        run(with_law(shrunk), [D2], orders(D2, 1))
+    run(with_law(shrunk), [D2], orders(D2, 1, 2))
+
+
+def test_measures_are_numbers_that_no_rule_judges(session: Session, run: Publish, given: Given) -> None:
+    table = replace(
+        ORDERS,
+        measures=(
+            Measure("sold", lambda sold: sold.count()),
+            Measure("largest", lambda staged: staged.amount.max()),
+        ),
+    )
+    sold = given(session, ORDERS, orders(D1, 1, 2, 3))
+    assert run(table, [D1], orders(D1, 1), inputs={"sold": sold}).measures == {"sold": 3, "largest": 10}
+
+
+# Mistakes in a declaration are not failures of the data
+
+
+def crash(*_: Any) -> Any:
+    raise ZeroDivisionError("a bug of the rule")
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        (with_rule(lambda t: crash(t)), "the_rule"),
+        (with_rule(lambda t: t.no_such_column > 1), "the_rule"),
+        (with_rule(lambda t: t.shop.cast("int64") > 1), "the_rule"),
+        (with_rule(lambda t, no_such_setting: t.amount > 1), "the_rule"),
+        (with_rule(lambda t: crash(t), Severity.WARN), "the_rule"),
+        (with_law(lambda staged: crash(staged)), "the_law"),
+        (with_law(lambda staged, no_such_input: staged), "the_law"),
+        (with_law(lambda staged: staged.filter(staged.shop.cast("int64") > 1)), "the_law"),
+        (with_law(lambda staged: staged.select("id")), "the_law"),
+        (with_law(lambda staged: staged.aggregate(rows=staged.count())), "the_law"),
+    ],
+    ids=[
+        "rule raises",
+        "rule reads no column",
+        "rule fails on a value",
+        "rule asks for no setting",
+        "warning raises",
+        "law raises",
+        "law asks for no input",
+        "law fails on a value",
+        "law returns no day",
+        "law returns a number only",
+    ],
+)
+def test_a_rule_that_cannot_run_is_an_error_of_its_declaration(
+    session: Session, run: Publish, read: Read, lake: Path, data_files: Hashes, table: Table, name: str
+) -> None:
+    run(ORDERS, [D1], orders(D1, 1))
+    files = data_files(lake, ORDERS)
+    with pytest.raises(DeclarationError, match=rf"db.orders: .*'{name}'"):
+        run(table, [D1], orders(D1, 2))
+    assert read(session, ORDERS) == orders(D1, 1)
+    assert data_files(lake, ORDERS) == files
+
+
+@pytest.mark.parametrize("name", ["schema", "not_null", "grain_is_unique", "has_rows", "domains"])
+def test_a_rule_cannot_take_the_name_of_a_check_that_is_there_already(name: str) -> None:
+    """One of the two would never be judged."""
+    with pytest.raises(DeclarationError, match=name):
+        replace(ORDERS, rules=(Rule(name, "a second one", lambda t: t.amount < 5),))
+
+
+def test_a_result_without_a_declared_column_is_an_error_that_names_it(
+    session: Session, given: Given, now: dt.datetime, lake: Path, data_files: Hashes
+) -> None:
+    rows = given(session, ORDERS, orders(D1, 1)).drop("shop", "amount")
+    with pytest.raises(DeclarationError, match=r"db.orders: the function's result lacks \['shop', 'amount'\]"):
+        publish(session, ORDERS, [D1], lambda: (rows, {}), {}, now)
+    assert data_files(lake, ORDERS) == {}
+
+
+def test_columns_that_are_not_declared_are_left_out_and_the_others_put_in_order(
+    session: Session, given: Given, now: dt.datetime, read: Read
+) -> None:
+    rows = given(session, ORDERS, orders(D1, 1)).mutate(more=ibis.literal(1), amount=ibis.literal("12"))
+    rows = rows.select("more", "part_date", "amount", "shop", "id")
+    publish(session, ORDERS, [D1], lambda: (rows, {}), {}, now)
+    assert read(session, ORDERS) == orders(D1, 1, amount=12)
+    assert session.read(ORDERS).columns == ("id", "shop", "amount", "part_date", "run_timestamp")
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (lambda rows: rows.rename(total="amount"), "total"),
+        (lambda rows: rows.mutate(more=ibis.literal(1)), "more"),
+        (lambda rows: rows.select("shop", "id", "amount", "part_date", "run_timestamp"), "shop"),
+        (lambda rows: rows.mutate(amount=rows.amount.cast("string")), "amount"),
+    ],
+    ids=["another name", "one more", "another order", "another type"],
+)
+def test_staged_columns_that_differ_from_the_declared_ones_break_the_schema(
+    session: Session, given: Given, now: dt.datetime, other: Callable[[ir.Table], ir.Table], named: str
+) -> None:
+    plain = replace(ORDERS, columns=tuple(replace(c, rules=()) for c in ORDERS.columns))
+    staged = stage(session, plain, given(session, plain, orders(D1, 1)), [D1], session.baseline(plain, [D1]), now)
+    found = audit(replace(staged, rows=other(staged.rows)), lambda: session.read(plain), {}, {})
+    broken = [f for f in found if not f.passed]
+    assert [f.check.name for f in broken] == ["schema"]
+    assert named in broken[0].detail
+
+
+# Between the audit and the commit
+
+
+def test_what_comes_before_the_commit_is_called_once_when_the_audit_has_passed(session: Session, run: Publish) -> None:
+    called: list[set[str]] = []
+    run(ORDERS, [D1], orders(D1, 1), before=lambda: called.append(session.published(ORDERS, [D1])))
+    assert called == [set()]
+
+
+def test_what_comes_before_the_commit_is_not_called_if_the_audit_fails(run: Publish) -> None:
+    called: list[int] = []
+    with pytest.raises(RejectedByAudit):
+        run(ORDERS, [D1], orders(D1, 1, amount=-1), before=lambda: called.append(1))
+    assert called == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_before_the_commit_publishes_nothing_and_leaves_nothing(
+    session: Session, run: Publish, read: Read, lake: Path, data_files: Hashes, error: type[BaseException]
+) -> None:
+    run(ORDERS, [D1], orders(D1, 1))
+    files = data_files(lake, ORDERS)
+
+    def fail() -> None:
+        raise error("cut off")
+
+    with pytest.raises(error, match="cut off"):
+        run(ORDERS, [D1], orders(D1, 2), before=fail)
+    assert read(session, ORDERS) == orders(D1, 1)
+    assert data_files(lake, ORDERS) == files
+
+
+def test_a_failure_while_computing_publishes_nothing(
+    session: Session, run: Publish, now: dt.datetime, read: Read
+) -> None:
+    run(ORDERS, [D1], orders(D1, 1))
+
+    def compute() -> tuple[ir.Table, Mapping[str, ir.Table]]:
+        raise RuntimeError("no input")
+
+    with pytest.raises(RuntimeError, match="no input"):
+        publish(session, ORDERS, [D1], compute, {}, now)
+    assert read(session, ORDERS) == orders(D1, 1)
+
+
+# The volume law
+
+DAILY = replace(ORDERS, laws=(volume_law(),))
+
+
+def volume(published: Publication) -> Mapping[str, int] | None:
+    return finding(published, "volume").bad_days
+
+
+@pytest.mark.parametrize(
+    ("rows", "within"),
+    [(4, False), (5, True), (10, True), (20, True), (21, False)],
+    ids=["less than half", "half", "the same", "double", "more than double"],
+)
+def test_the_volume_of_a_day_is_between_half_and_double_of_the_mean_before(
+    session: Session, write: Write, run: Publish, rows: int, within: bool
+) -> None:
+    write(
+        session, DAILY, ["2024-02-28", "2024-02-29"], orders("2024-02-28", *range(8)) + orders("2024-02-29", *range(12))
+    )
+    published = run(DAILY, [D1], orders(D1, *range(rows)))
+    assert finding(published, "volume").passed is within
+    assert finding(published, "volume").check.severity is Severity.WARN
+
+
+def test_the_first_day_has_no_volume_to_be_compared_with(run: Publish) -> None:
+    assert finding(run(DAILY, [D1], orders(D1, 1)), "volume").passed
+
+
+def test_volume_is_compared_with_the_seven_days_before_and_no_others(
+    session: Session, write: Write, run: Publish
+) -> None:
+    # The eighth day before, the day itself as it was, and the day after do not count.
+    days = ["2024-02-22", "2024-03-01", "2024-03-02"]
+    write(session, DAILY, days, [row for day in days for row in orders(day, *range(50))])
+    assert finding(run(DAILY, ["2024-03-01"], orders("2024-03-01", 1)), "volume").passed
+    write(session, DAILY, ["2024-02-23"], orders("2024-02-23", *range(50)))
+    assert volume(run(DAILY, ["2024-03-01"], orders("2024-03-01", 1))) == {"2024-03-01": 1}
+
+
+def test_days_of_one_run_are_compared_with_each_other(run: Publish) -> None:
+    published = run(DAILY, [D1, D2, D3], orders(D1, *range(10)) + orders(D2, *range(10)) + orders(D3, *range(30)))
+    assert volume(published) == {D3: 1}
+
+
+def test_empty_days_do_not_count_as_volume_before(session: Session, write: Write, run: Publish) -> None:
+    write(session, DAILY, ["2024-02-28", "2024-02-29"], orders("2024-02-28", *range(10)))
+    assert finding(run(DAILY, [D1], orders(D1, *range(6))), "volume").passed

@@ -1,0 +1,846 @@
+"""Stage and publish: one commit replaces exactly the days of a run, and readers see exactly what was published."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+from hypothesis import HealthCheck, settings
+from hypothesis import given as property_of
+from hypothesis import strategies as st
+
+from wemart_assets.lake.engine import Engine, Session
+from wemart_assets.lake.errors import UnreadableTable, WemartError
+from wemart_assets.lake.functions import (
+    from_utc_timestamp,
+    get_json_object,
+    in_repeated_time,
+    json_fields,
+    timestamp_millis,
+    unix_millis,
+    unix_seconds,
+)
+from wemart_assets.lake.publication import stage
+from wemart_assets.lake.table import RUN_TIMESTAMP, Table, column
+
+Row = Mapping[str, Any]
+Write = Callable[..., int]
+Read = Callable[..., list[dict[str, Any]]]
+Hashes = Callable[[Path, Table], dict[str, str]]
+OpenEngine = Callable[[Path], Engine]
+Given = Callable[[Session, Table, Sequence[Row]], ir.Table]
+
+DAYS = [f"2024-03-{n:02d}" for n in range(1, 7)]
+PROPERTY = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+VISITS = Table(
+    database="db",
+    name="visits",
+    words="One row a visit.",
+    grain=("id",),
+    columns=(
+        column("id", "bigint", "number of the visit", nullable=False),
+        column("name", "string", "who came"),
+        column("part_date", "string", "business day", nullable=False),
+        RUN_TIMESTAMP,
+    ),
+)
+MEMBERS = Table(
+    database="db",
+    name="members",
+    words="One row a community and member.",
+    grain=("comm_id", "user_id"),
+    partition_by=("part_comm_id", "part_date"),
+    columns=(
+        column("comm_id", "bigint", "community", nullable=False),
+        column("user_id", "bigint", "member", nullable=False),
+        column("part_comm_id", "bigint", "community, as partitions are named", nullable=False),
+        column("part_date", "string", "business day", nullable=False),
+        RUN_TIMESTAMP,
+    ),
+)
+VALUES = Table(
+    database="db",
+    name="values",
+    words="One row a value of each type.",
+    columns=(
+        column("small", "tinyint", "8 bits"),
+        column("number", "int", "32 bits"),
+        column("big", "bigint", "64 bits"),
+        column("ratio", "double", "floating point"),
+        column("flag", "boolean", "yes or no"),
+        column("text", "string", "text"),
+        column("day", "date", "calendar day"),
+        column("at", "timestamp", "instant"),
+        column("price", "decimal(18,4)", "price"),
+        column("total", "decimal(38,4)", "sum of prices"),
+        column("part_date", "string", "business day", nullable=False),
+        RUN_TIMESTAMP,
+    ),
+)
+
+
+def visits(day: str, *ids: int) -> list[Row]:
+    return [{"id": n, "name": f"n{n}", "part_date": day} for n in ids]
+
+
+def log_of(lake: Path, table: Table) -> DeltaTable:
+    return DeltaTable(lake / table.database / table.name)
+
+
+def active(lake: Path, table: Table) -> list[dict[str, Any]]:
+    """The add actions of a table's present state, as any reader of the log sees them."""
+    actions: list[dict[str, Any]] = pa.table(log_of(lake, table).get_add_actions(flatten=True)).to_pylist()
+    return actions
+
+
+# What readers see
+
+
+def test_the_first_publication_is_what_readers_see(session: Session, write: Write, read: Read) -> None:
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 1, 2))
+    assert read(session, VISITS) == visits(DAYS[0], 1, 2)
+
+
+def test_another_reader_of_the_delta_table_sees_the_same_rows(session: Session, write: Write, lake: Path) -> None:
+    write(session, VISITS, DAYS[:2], visits(DAYS[0], 1) + visits(DAYS[1], 2))
+    rows = log_of(lake, VISITS).to_pyarrow_table(columns=["id", "name", "part_date"]).to_pylist()
+    assert sorted(rows, key=lambda row: row["id"]) == visits(DAYS[0], 1) + visits(DAYS[1], 2)
+
+
+def test_staged_rows_are_not_seen_before_they_are_published(
+    session: Session, given: Given, read: Read, now: dt.datetime
+) -> None:
+    baseline = session.baseline(VISITS, DAYS[:1])
+    staged = stage(session, VISITS, given(session, VISITS, visits(DAYS[0], 1)), DAYS[:1], baseline, now)
+    assert read(session, VISITS) == []
+    assert session.published(VISITS, DAYS[:1]) == set()
+    assert [row["id"] for row in staged.rows.to_pyarrow().to_pylist()] == [1]
+    assert (staged.count(DAYS[0]), staged.count(DAYS[1])) == (1, 0)
+
+
+def test_a_table_that_was_never_published_is_empty_and_has_its_columns(session: Session, read: Read) -> None:
+    assert read(session, VISITS) == []
+    assert session.read(VISITS).schema().names == ("id", "name", "part_date", "run_timestamp")
+
+
+def test_a_day_is_read_without_the_files_of_other_days(session: Session, write: Write, read: Read, lake: Path) -> None:
+    write(session, VISITS, DAYS[:3], [row for n, day in enumerate(DAYS[:3]) for row in visits(day, n)])
+    for action in active(lake, VISITS):
+        if action["partition.part_date"] != DAYS[1]:
+            (lake / "db" / "visits" / action["path"]).unlink()
+    assert read(session, VISITS, [DAYS[1]]) == visits(DAYS[1], 1)
+    with pytest.raises(session.failures):
+        read(session, VISITS)
+
+
+def test_no_days_are_no_rows(session: Session, write: Write, read: Read) -> None:
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    assert read(session, VISITS, []) == []
+
+
+# Replacing days
+
+
+@PROPERTY
+@property_of(
+    published=st.dictionaries(st.sampled_from(DAYS), st.sets(st.integers(1, 50)), min_size=1),
+    day=st.sampled_from(DAYS),
+    rows=st.sets(st.integers(100, 150)),
+)
+def test_replacing_a_day_leaves_every_other_day_as_it_is(
+    engine: OpenEngine,
+    write: Write,
+    read: Read,
+    data_files: Hashes,
+    published: dict[str, set[int]],
+    day: str,
+    rows: set[int],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, engine(Path(folder) / "lake").connect() as session:
+        lake = Path(folder) / "lake"
+        write(session, VISITS, sorted(published), [row for d, ids in published.items() for row in visits(d, *ids)])
+        files_before = {a["path"]: a for a in active(lake, VISITS) if a["partition.part_date"] != day}
+        hashes_before = data_files(lake, VISITS)
+        version = log_of(lake, VISITS).version()
+
+        write(session, VISITS, [day], visits(day, *rows))
+
+        expected = {d: ids for d, ids in published.items() if d != day} | {day: rows}
+        assert {(r["part_date"], r["id"]) for r in read(session, VISITS)} == {
+            (d, n) for d, ids in expected.items() for n in ids
+        }
+        assert {a["path"]: a for a in active(lake, VISITS) if a["partition.part_date"] != day} == files_before
+        hashes = data_files(lake, VISITS)
+        assert {path: hashes[path] for path in files_before} == {path: hashes_before[path] for path in files_before}
+        assert session.published(VISITS, DAYS) == set(expected)
+        assert log_of(lake, VISITS).version() == version + 1
+
+
+def test_a_range_is_one_commit(session: Session, write: Write, read: Read, lake: Path) -> None:
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    version = log_of(lake, VISITS).version()
+    assert write(session, VISITS, DAYS[:3], visits(DAYS[0], 10) + visits(DAYS[2], 30)) == version + 1
+    assert read(session, VISITS) == visits(DAYS[0], 10) + visits(DAYS[2], 30)
+    assert session.published(VISITS, DAYS) == set(DAYS[:3])
+
+
+def test_the_commit_says_which_days_it_published(session: Session, write: Write, lake: Path) -> None:
+    write(session, VISITS, DAYS[:2], visits(DAYS[0], 1))
+    assert json.loads(log_of(lake, VISITS).history(1)[0]["wemart.days"]) == DAYS[:2]
+
+
+def test_an_older_version_keeps_the_rows_that_it_had(session: Session, write: Write, lake: Path) -> None:
+    first = write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 2))
+    old = DeltaTable(lake / "db" / "visits", version=first).to_pyarrow_table(columns=["id"])
+    assert old.to_pylist() == [{"id": 1}]
+
+
+@pytest.mark.parametrize("first", [[], [1, 2]], ids=["the first time", "in place of rows"])
+def test_an_empty_day_is_published_and_no_missing_one(
+    session: Session, write: Write, read: Read, first: list[int]
+) -> None:
+    if first:
+        write(session, VISITS, DAYS[:1], visits(DAYS[0], *first))
+    write(session, VISITS, DAYS[:1], [])
+    assert read(session, VISITS) == []
+    assert session.published(VISITS, DAYS[:2]) == {DAYS[0]}
+
+
+def test_an_empty_day_is_still_known_after_a_checkpoint_and_a_cleaned_log(
+    session: Session, write: Write, read: Read, lake: Path
+) -> None:
+    write(session, VISITS, DAYS[:1], [])
+    for n in range(3):
+        write(session, VISITS, [DAYS[1]], visits(DAYS[1], n))
+    log = log_of(lake, VISITS)
+    log.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 seconds"})
+    log = log_of(lake, VISITS)
+    log.create_checkpoint()
+    log.cleanup_metadata()
+    left = list((lake / "db" / "visits" / "_delta_log").glob("0*.json"))
+    assert len(left) < log.version() + 1, "the log was cleaned of some commits"
+    assert session.published(VISITS, DAYS[:3]) == {DAYS[0], DAYS[1]}
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 7))
+    assert read(session, VISITS) == visits(DAYS[1], 2) + visits(DAYS[0], 7)
+
+
+def test_many_publications_stay_readable(session: Session, write: Write, read: Read) -> None:
+    for n in range(12):
+        write(session, VISITS, [DAYS[n % 3]], visits(DAYS[n % 3], n))
+    assert sorted(row["id"] for row in read(session, VISITS)) == [9, 10, 11]
+
+
+# Rows that do not belong
+
+
+ONE_DAY_OR_MORE = pytest.mark.parametrize("run", [DAYS[:1], DAYS[:2]], ids=["one day", "a range"])
+
+
+@ONE_DAY_OR_MORE
+def test_rows_of_a_foreign_day_are_refused_and_nothing_is_left(
+    session: Session, write: Write, read: Read, lake: Path, data_files: Hashes, run: list[str]
+) -> None:
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    files = data_files(lake, VISITS)
+    with pytest.raises(WemartError, match=rf"db.visits: .* rows of {DAYS[3]} in a run of {run[0]} to {run[-1]}"):
+        write(session, VISITS, run, visits(DAYS[0], 2) + visits(DAYS[3], 3))
+    assert read(session, VISITS) == visits(DAYS[0], 1)
+    assert data_files(lake, VISITS) == files
+
+
+@ONE_DAY_OR_MORE
+def test_a_row_without_a_day_is_refused_and_nothing_is_left(
+    session: Session, write: Write, lake: Path, data_files: Hashes, run: list[str]
+) -> None:
+    with pytest.raises(WemartError, match=r"db.visits: .*returned rows of .* in a run of"):
+        write(session, VISITS, run, [*visits(DAYS[0], 1), {"id": 2, "part_date": None}])
+    assert data_files(lake, VISITS) == {}
+    assert session.published(VISITS, run) == set()
+
+
+@ONE_DAY_OR_MORE
+@pytest.mark.parametrize("day", ["2024-03-01 00:00:00", "20240301", "'; --"])
+def test_a_day_in_another_form_is_a_foreign_day(
+    session: Session, write: Write, lake: Path, data_files: Hashes, run: list[str], day: str
+) -> None:
+    with pytest.raises(WemartError, match=r"db.visits: .*returned rows of .* in a run of"):
+        write(session, VISITS, run, visits(day, 1))
+    assert data_files(lake, VISITS) == {}
+
+
+@ONE_DAY_OR_MORE
+def test_a_query_that_fails_halfway_leaves_nothing(
+    session: Any, now: dt.datetime, lake: Path, data_files: Hashes, run: list[str]
+) -> None:
+    # The last row cannot be cast; by then thousands of others have been written.
+    numbers = ibis.range(0, 20_000).unnest().name("n").as_table()
+    text = (numbers.n == 19_999).ifelse("seven", numbers.n.cast("string"))
+    failing = numbers.mutate(id=text.cast("int64"), name=text, part_date=ibis.literal(run[0]))
+    session.raw.execute("set threads = 1")
+    session.raw.execute("set partitioned_write_flush_threshold = 10")
+    with pytest.raises(session.failures):
+        stage(session, VISITS, failing, run, session.baseline(VISITS, run), now)
+    assert data_files(lake, VISITS) == {}
+
+
+# What a query says is what is staged
+
+
+EXPRESSIONS: dict[str, Callable[[ir.Table], ir.Value]] = {
+    "seconds": lambda t: unix_seconds(t["at"]).cast("string"),
+    "milliseconds": lambda t: unix_millis(t["at"]).cast("string"),
+    "an instant": lambda t: unix_millis(timestamp_millis(unix_millis(t["at"]))).cast("string"),
+    "a local time": lambda t: from_utc_timestamp(t["at"], "Asia/Seoul").strftime("%Y%m%d%H%M%S"),
+    "a repeated time": lambda t: in_repeated_time(t["at"], "America/New_York").ifelse("F", ""),
+    "a json field": lambda t: json_fields(t.text, ["a"], {"b": ["c"]})["b"]["c"],
+    "a json path": lambda t: get_json_object(t.text, "$.b.c"),
+    "a pattern": lambda t: t.text.re_extract(r'"c": *"([^"]+)', 1).nullif(""),
+    "a bad cast": lambda t: t.text.try_cast("int64").cast("string"),
+    "text with quotes": lambda t: t.text + "'\"\\\n$1%_",
+    "a quotient": lambda t: (t.big // 7).cast("int64").cast("string"),
+    "a remainder": lambda t: (t.big % 7).cast("string"),
+    "an interval": lambda t: unix_millis(t["at"] + ibis.interval(hours=25)).cast("string"),
+    "a window": lambda t: t.big.lag().over(ibis.window(order_by=[t.big])).cast("string"),
+}
+
+
+@pytest.mark.parametrize("of", EXPRESSIONS)
+def test_what_is_staged_is_what_the_expression_says(session: Any, given: Given, now: dt.datetime, of: str) -> None:
+    """What is written goes another way to the engine than what is fetched."""
+    instants = [dt.datetime(2024, 11, 3, 5 + n, 30, 0, 600_000 + n, tzinfo=dt.UTC) for n in range(3)]
+    texts = ['{"a": 1, "b": {"c": "x"}}', "no json", None]
+    values = [
+        {"big": 10**15 + n, "at": at, "text": text, "part_date": DAYS[0]}
+        for n, (at, text) in enumerate(zip(instants, texts, strict=True))
+    ]
+    rows = given(session, VALUES, values)
+    # Used on both sides of a join, so that the query names it once and reads it twice.
+    shared = rows.mutate(text=EXPRESSIONS[of](rows)).filter(ibis._.big.notnull())
+    joined = shared.join(shared.view(), "big", rname="{name}_again").select(*(c.name for c in VALUES.columns))
+    expected = {row["big"]: row["text"] for row in session.ibis.to_pyarrow(joined).to_pylist()}
+    staged = stage(session, VALUES, joined, DAYS[:1], session.baseline(VALUES, DAYS[:1]), now)
+    found = {row["big"]: row["text"] for row in session.ibis.to_pyarrow(staged.rows).to_pylist()}
+    assert found == expected
+    assert len(found) == 3
+
+
+# Two storage partition columns
+
+
+def members(day: str, *pairs: tuple[int, int]) -> list[Row]:
+    return [{"comm_id": c, "user_id": u, "part_comm_id": c, "part_date": day} for c, u in pairs]
+
+
+def test_a_day_is_replaced_in_all_communities(session: Session, write: Write, read: Read, lake: Path) -> None:
+    write(session, MEMBERS, DAYS[:2], members(DAYS[0], (1, 11), (2, 12)) + members(DAYS[1], (1, 11)))
+    write(session, MEMBERS, DAYS[:1], members(DAYS[0], (3, 13)))
+    assert read(session, MEMBERS) == members(DAYS[1], (1, 11)) + members(DAYS[0], (3, 13))
+    found = {(a["partition.part_comm_id"], a["partition.part_date"]) for a in active(lake, MEMBERS)}
+    assert found == {(1, DAYS[1]), (3, DAYS[0])}
+
+
+@PROPERTY
+@property_of(
+    before=st.sets(st.tuples(st.sampled_from(DAYS[:3]), st.integers(-3, 9), st.integers(1, 4)), min_size=1),
+    day=st.sampled_from(DAYS[:3]),
+    after=st.sets(st.tuples(st.integers(-3, 9), st.integers(1, 4))),
+)
+def test_communities_of_other_days_are_left_as_they_are(
+    engine: OpenEngine,
+    write: Write,
+    read: Read,
+    data_files: Hashes,
+    before: set[tuple[str, int, int]],
+    day: str,
+    after: set[tuple[int, int]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, engine(Path(folder) / "lake").connect() as session:
+        lake = Path(folder) / "lake"
+        write(session, MEMBERS, DAYS[:3], [row for d, c, u in before for row in members(d, (c, u))])
+        others = {a["path"] for a in active(lake, MEMBERS) if a["partition.part_date"] != day}
+        hashes = data_files(lake, MEMBERS)
+
+        write(session, MEMBERS, [day], members(day, *after))
+
+        rows = {(r["part_date"], r["comm_id"], r["user_id"]) for r in read(session, MEMBERS)}
+        assert rows == {row for row in before if row[0] != day} | {(day, c, u) for c, u in after}
+        assert {a["path"] for a in active(lake, MEMBERS) if a["partition.part_date"] != day} == others
+        assert {p: h for p, h in data_files(lake, MEMBERS).items() if p in others} == {p: hashes[p] for p in others}
+
+
+def test_a_row_without_a_community_is_refused_and_nothing_is_left(
+    session: Session, write: Write, lake: Path, data_files: Hashes
+) -> None:
+    with pytest.raises(WemartError, match="part_comm_id") as refused:
+        write(session, MEMBERS, DAYS[:1], [{"comm_id": 1, "user_id": 2, "part_date": DAYS[0]}])
+    assert "Rewrite the table" not in str(refused.value), "the table is in order, the run's rows are not"
+    assert data_files(lake, MEMBERS) == {}
+
+
+BY_NAME = replace(VISITS, name="by_name", partition_by=("name", "part_date"))
+ODD_NAMES = ["a b", "a/b", "a=b", "서울", "a'b", "#", "[x]*?", "a\\b", "a+b", "%20"]
+
+
+@pytest.mark.parametrize("name", ["plain", "with-dash_and.dot", "-5", "null", *ODD_NAMES])
+def test_partition_values_keep_their_characters(session: Session, write: Write, read: Read, name: str) -> None:
+    rows = [{"id": 1, "name": name, "part_date": DAYS[0]}]
+    write(session, BY_NAME, DAYS[:1], rows)
+    write(session, BY_NAME, DAYS[1:2], [{"id": 2, "name": "other", "part_date": DAYS[1]}])
+    assert read(session, BY_NAME, DAYS[:1]) == rows
+
+
+# Many partitions in one run
+
+
+def test_a_range_of_many_days_in_any_order_loses_no_row(session: Any, lake: Path) -> None:
+    days = [(dt.date(2023, 1, 1) + dt.timedelta(days=n)).isoformat() for n in range(140)]
+    # Far more partitions than the writer keeps open, and far more rows than it keeps in memory.
+    session.raw.execute("set partitioned_write_max_open_files = 10")
+    session.raw.execute("set partitioned_write_flush_threshold = 5000")
+    numbers = ibis.range(0, 100_000).unnest().name("id").as_table()
+    scattered = (numbers.id * 7919) % len(days)
+    day = (ibis.date("2023-01-01") + scattered.as_interval("D")).strftime("%Y-%m-%d")
+    rows = numbers.mutate(name=ibis.literal("n"), part_date=day)
+    baseline = session.baseline(VISITS, days)
+    staged = stage(session, VISITS, rows, days, baseline, dt.datetime(2024, 1, 1, tzinfo=dt.UTC))
+    session.publish(staged)
+    found = session.read(VISITS)
+    counted = found.aggregate(rows=found.count(), ids=found.id.nunique(), days=found.part_date.nunique())
+    assert session.ibis.to_pyarrow(counted).to_pylist() == [{"rows": 100_000, "ids": 100_000, "days": 140}]
+    assert sum(action["num_records"] for action in active(lake, VISITS)) == 100_000
+
+
+# Values
+
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+VALUE_ROWS: list[Row] = [
+    {
+        "small": -128,
+        "number": -(2**31),
+        "big": -(2**63),
+        "ratio": -0.0,
+        "flag": False,
+        "text": "",
+        "day": dt.date(1, 1, 1),
+        "at": EPOCH - dt.timedelta(microseconds=1),
+        "price": Decimal("-99999999999999.9999"),
+        "total": Decimal("-9999999999999999999999999999999999.9999"),
+    },
+    {
+        "small": 127,
+        "number": 2**31 - 1,
+        "big": 2**63 - 1,
+        "ratio": float("inf"),
+        "flag": True,
+        "text": "서울 😀 | \n 'quoted' \"twice\" \\ \x01",
+        "day": dt.date(9999, 12, 31),
+        "at": dt.datetime(2024, 3, 1, 12, 34, 56, 123457, tzinfo=dt.UTC),
+        "price": Decimal("0.0001"),
+        "total": Decimal("9999999999999999999999999999999999.9999"),
+    },
+    dict.fromkeys(["small", "number", "big", "ratio", "flag", "text", "day", "at", "price", "total"]),
+]
+
+
+@pytest.mark.parametrize("row", VALUE_ROWS, ids=["least", "greatest", "unknown"])
+def test_values_of_each_type_are_read_as_they_were_written(
+    session: Session, write: Write, read: Read, row: Row
+) -> None:
+    expected = {**row, "part_date": DAYS[0]}
+    write(session, VALUES, DAYS[:1], [expected])
+    assert read(session, VALUES) == [expected]
+
+
+@pytest.mark.parametrize("column_name", ["at", "price", "total", "day", "small"])
+def test_the_stored_type_is_the_declared_one(session: Session, write: Write, lake: Path, column_name: str) -> None:
+    declared = {
+        "at": "timestamp",
+        "price": "decimal(18,4)",
+        "total": "decimal(38,4)",
+        "day": "date",
+        "small": "byte",
+    }
+    write(session, VALUES, DAYS[:1], [{**VALUE_ROWS[1], "part_date": DAYS[0]}])
+    stored = {f.name: f.type.type for f in log_of(lake, VALUES).schema().fields}
+    assert stored[column_name] == declared[column_name]
+
+
+INSTANTS = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2200, 1, 1), timezones=st.just(dt.UTC))
+
+
+@PROPERTY
+@property_of(st.lists(INSTANTS, min_size=1, max_size=20))
+def test_instants_keep_their_microseconds(engine: OpenEngine, write: Write, read: Read, at: list[dt.datetime]) -> None:
+    with tempfile.TemporaryDirectory() as folder, engine(Path(folder) / "lake").connect() as session:
+        write(session, VALUES, DAYS[:1], [{"at": instant, "part_date": DAYS[0]} for instant in at])
+        assert sorted(row["at"] for row in read(session, VALUES)) == sorted(at)
+
+
+# Statistics in the log
+
+
+@PROPERTY
+@property_of(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "big": st.none() | st.integers(-(2**63), 2**63 - 1),
+                "number": st.none() | st.integers(-(2**31), 2**31 - 1),
+                "day": st.none() | st.dates(),
+                "at": st.none() | INSTANTS,
+                "text": st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=80),
+            }
+        ),
+        min_size=1,
+        max_size=15,
+    )
+)
+def test_statistics_tell_the_truth(engine: OpenEngine, write: Write, rows: list[dict[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as folder, engine(Path(folder) / "lake").connect() as session:
+        write(session, VALUES, DAYS[:1], [row | {"part_date": DAYS[0]} for row in rows])
+        actions = active(Path(folder) / "lake", VALUES)
+    assert sum(action["num_records"] for action in actions) == len(rows)
+    for name in ("big", "number", "day", "at", "text"):
+        known = [row[name] for row in rows if row[name] is not None]
+        assert sum(action[f"null_count.{name}"] for action in actions) == len(rows) - len(known)
+        if len(actions) > 1 or not known:
+            continue
+        least, greatest = actions[0].get(f"min.{name}"), actions[0].get(f"max.{name}")
+        if name in ("big", "number", "day"):
+            assert (least, greatest) == (min(known), max(known))
+        elif name == "at":
+            # Milliseconds, rounded outwards.
+            assert least <= min(known) < least + dt.timedelta(milliseconds=1)
+            assert greatest - dt.timedelta(milliseconds=1) < max(known) <= greatest
+        elif least is not None and greatest is not None:
+            texts = [text.encode() for text in known]
+            assert least.encode() <= min(texts)
+            assert max(texts) <= greatest.encode()
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        dt.datetime(1, 1, 1, tzinfo=dt.UTC),
+        dt.datetime(999, 12, 31, 23, 59, 59, tzinfo=dt.UTC),
+        dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC),
+        dt.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC),
+    ],
+    ids=["year 1", "year 999", "last second", "last microsecond"],
+)
+def test_the_first_and_the_last_instants_have_true_statistics_or_none(
+    session: Session, write: Write, read: Read, lake: Path, at: dt.datetime
+) -> None:
+    write(session, VALUES, DAYS[:1], [{"at": at, "part_date": DAYS[0]}])
+    assert read(session, VALUES)[0]["at"] == at
+    commit = sorted((lake / "db" / "values" / "_delta_log").glob("*.json"))[-1]
+    [stats] = [
+        json.loads(line["add"]["stats"]) for line in map(json.loads, commit.read_text().splitlines()) if "add" in line
+    ]
+    if "at" in stats["minValues"]:
+        assert (
+            dt.datetime.fromisoformat(stats["minValues"]["at"])
+            <= at
+            <= dt.datetime.fromisoformat(stats["maxValues"]["at"])
+        )
+        assert len(stats["minValues"]["at"]) == len("2024-03-01T00:00:00.000Z")
+
+
+@pytest.mark.parametrize("at", ["infinity", "-infinity", "12000-01-01 00:00:00+00", "0044-03-15 (BC) 00:00:00+00"])
+def test_an_instant_that_python_cannot_hold_does_not_stop_a_publication(session: Any, lake: Path, at: str) -> None:
+    """A source's timestamps are whatever a file holds: units mistaken, open ends."""
+    rows = session.ibis.sql(f"select 1::bigint as id, 'n' as name, timestamptz '{at}' as at, '{DAYS[0]}' as part_date")
+    table = replace(VISITS, name="far", columns=(*VISITS.columns, column("at", "timestamp", "instant")))
+    baseline = session.baseline(table, DAYS[:1])
+    session.publish(stage(session, table, rows, DAYS[:1], baseline, EPOCH))
+    assert active(lake, table)[0]["num_records"] == 1
+
+
+# A declaration that changed
+
+
+WIDER = replace(VISITS, columns=(*VISITS.columns[:2], column("ctry", "string", "country"), *VISITS.columns[2:]))
+
+
+def test_a_column_that_was_added_is_null_in_rows_that_are_older(session: Session, write: Write, read: Read) -> None:
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    assert read(session, WIDER) == [{"id": 1, "name": "n1", "ctry": None, "part_date": DAYS[0]}]
+
+
+def test_a_column_that_was_added_is_published_beside_older_rows(
+    session: Session, write: Write, read: Read, lake: Path, data_files: Hashes
+) -> None:
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    old_files = data_files(lake, VISITS)
+    write(session, WIDER, DAYS[1:2], [{"id": 2, "name": "n2", "ctry": "KR", "part_date": DAYS[1]}])
+    assert read(session, WIDER) == [
+        {"id": 1, "name": "n1", "ctry": None, "part_date": DAYS[0]},
+        {"id": 2, "name": "n2", "ctry": "KR", "part_date": DAYS[1]},
+    ]
+    assert old_files.items() <= data_files(lake, VISITS).items()
+    others = log_of(lake, WIDER).to_pyarrow_table(columns=["id", "ctry"]).to_pylist()
+    assert sorted(others, key=lambda row: row["id"]) == [{"id": 1, "ctry": None}, {"id": 2, "ctry": "KR"}]
+
+
+def test_a_day_is_replaced_with_a_column_that_was_added(session: Session, write: Write, read: Read) -> None:
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    write(session, WIDER, DAYS[:1], [{"id": 1, "name": "n1", "ctry": "KR", "part_date": DAYS[0]}])
+    assert read(session, WIDER) == [{"id": 1, "name": "n1", "ctry": "KR", "part_date": DAYS[0]}]
+
+
+def test_a_column_that_is_declared_no_more_is_left_out(session: Session, write: Write, read: Read) -> None:
+    write(session, WIDER, DAYS[:1], [{"id": 1, "name": "n1", "ctry": "KR", "part_date": DAYS[0]}])
+    write(session, VISITS, DAYS[1:2], visits(DAYS[1], 2))
+    assert read(session, VISITS) == visits(DAYS[0], 1) + visits(DAYS[1], 2)
+
+
+CHANGED_TYPE = replace(VISITS, columns=(VISITS.columns[0], column("name", "bigint", "who came"), *VISITS.columns[2:]))
+OTHER_PARTITIONS = replace(VISITS, partition_by=("name", "part_date"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "row", "message"),
+    [
+        (CHANGED_TYPE, {"id": 2, "name": 7}, "name is .*string.* and is declared .*long"),
+        (OTHER_PARTITIONS, {"id": 2, "name": "n"}, "other partition columns"),
+    ],
+    ids=["type", "partition columns"],
+)
+def test_a_declaration_that_no_longer_fits_the_table_is_refused(
+    session: Session,
+    write: Write,
+    read: Read,
+    lake: Path,
+    data_files: Hashes,
+    log_files: Callable[[Path, Table], dict[str, bytes]],
+    changed: Table,
+    row: Row,
+    message: str,
+) -> None:
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    files, log = data_files(lake, VISITS), log_files(lake, VISITS)
+    with pytest.raises(UnreadableTable, match=message) as refused:
+        write(session, changed, DAYS[1:2], [{**row, "part_date": DAYS[1]}])
+    assert "db.visits" in str(refused.value)
+    assert read(session, VISITS) == visits(DAYS[0], 1)
+    assert log_files(lake, VISITS) == log
+    assert data_files(lake, VISITS) == files, "what was staged for a refused commit is removed"
+
+
+# Tables that others wrote
+
+
+NAMES = [c.name for c in VISITS.columns]
+
+
+def handmade_log(
+    lake: Path, protocol: Row, configuration: Row, adds: Sequence[Row] = (), partitions: Sequence[str] = ("part_date",)
+) -> None:
+    """The Delta log of `db.visits` as another writer would have left it."""
+    log = lake / "db" / "visits" / "_delta_log"
+    log.mkdir(parents=True)
+    kinds = ("long", "string", "string", "timestamp")
+    fields = [
+        {"name": name, "type": kind, "nullable": True, "metadata": {}} for name, kind in zip(NAMES, kinds, strict=True)
+    ]
+    if configuration.get("delta.columnMapping.mode"):
+        for n, field in enumerate(fields, 1):
+            field["metadata"] = {"delta.columnMapping.id": n, "delta.columnMapping.physicalName": f"col-{n}"}
+    metadata = {
+        "id": "0b9ae6c2-8d0c-4b55-9d21-6f1f2d8c4b8e",
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": json.dumps({"type": "struct", "fields": fields}),
+        "partitionColumns": list(partitions),
+        "configuration": configuration,
+        "createdTime": 0,
+    }
+    actions = [{"protocol": protocol}, {"metaData": metadata}, *({"add": add} for add in adds)]
+    (log / "00000000000000000000.json").write_text("\n".join(map(json.dumps, actions)))
+
+
+DELETION_VECTORS = {
+    "minReaderVersion": 3,
+    "minWriterVersion": 7,
+    "readerFeatures": ["deletionVectors"],
+    "writerFeatures": ["deletionVectors"],
+}
+# A serialized bitmap that says that rows 3 and 4 of the file are deleted.
+TWO_DELETED_ROWS = {
+    "storageType": "i",
+    "pathOrInlineDv": "^Bg9^0rr910000000000iXQKl0rr91000315c8Xg0@@D7",
+    "sizeInBytes": 36,
+    "cardinality": 2,
+}
+
+
+def an_add(deletion_vector: Row | None = None) -> Row:
+    return {
+        "path": f"part_date={DAYS[0]}/some.parquet",
+        "partitionValues": {"part_date": DAYS[0]},
+        "size": 1000,
+        "modificationTime": 0,
+        "dataChange": True,
+        "stats": json.dumps({"numRecords": 30}),
+        **({"deletionVector": deletion_vector} if deletion_vector else {}),
+    }
+
+
+@pytest.mark.parametrize("partitions", [(), ("part_date",)], ids=["in one folder", "in partitions"])
+@pytest.mark.parametrize(
+    ("protocol", "configuration"),
+    [
+        ({"minReaderVersion": 2, "minWriterVersion": 5}, {"delta.columnMapping.mode": "name"}),
+        (
+            {
+                "minReaderVersion": 3,
+                "minWriterVersion": 7,
+                "readerFeatures": ["columnMapping"],
+                "writerFeatures": ["columnMapping"],
+            },
+            {"delta.columnMapping.mode": "id"},
+        ),
+    ],
+    ids=["by version", "by feature"],
+)
+def test_a_table_with_mapped_columns_is_refused(
+    session: Session, lake: Path, protocol: Row, configuration: Row, partitions: Sequence[str]
+) -> None:
+    # Partition values stand under the physical names.
+    add = {**an_add(), "partitionValues": {f"col-{1 + NAMES.index(name)}": DAYS[0] for name in partitions}}
+    handmade_log(lake, protocol, configuration, [add], partitions)
+    with pytest.raises(UnreadableTable, match=r"db.visits.*columnMapping"):
+        session.read(VISITS, DAYS[:1])
+    with pytest.raises(UnreadableTable, match=r"db.visits.*columnMapping"):
+        session.published(VISITS, DAYS[:1])
+
+
+def test_a_table_with_deleted_rows_is_refused(session: Session, lake: Path) -> None:
+    handmade_log(lake, DELETION_VECTORS, {"delta.enableDeletionVectors": "true"}, [an_add(TWO_DELETED_ROWS)])
+    with pytest.raises(UnreadableTable, match=r"db.visits.*deletionVectors"):
+        session.read(VISITS, DAYS[:1])
+
+
+def test_a_table_with_deleted_rows_is_not_published_to(session: Session, write: Write, lake: Path) -> None:
+    handmade_log(lake, DELETION_VECTORS, {"delta.enableDeletionVectors": "true"}, [an_add(TWO_DELETED_ROWS)])
+    with pytest.raises(UnreadableTable, match=r"db.visits.*deletionVectors"):
+        write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+
+
+def test_a_table_that_may_have_deleted_rows_but_has_none_is_read(session: Session, lake: Path) -> None:
+    handmade_log(lake, DELETION_VECTORS, {"delta.enableDeletionVectors": "true"})
+    assert session.published(VISITS, DAYS[:1]) == set()
+    assert session.read(VISITS).count().to_pyarrow().as_py() == 0
+
+
+def test_a_file_outside_its_partition_folder_is_never_read_wrongly(session: Session, lake: Path, read: Read) -> None:
+    """Only the log says which day its rows are of: it is asked, or the table is refused."""
+    handmade_log(lake, {"minReaderVersion": 1, "minWriterVersion": 2}, {}, [{**an_add(), "path": "some.parquet"}])
+    stored = pa.Table.from_pylist([{"id": 1, "name": "n1"}], schema=VISITS.arrow_schema).drop(["part_date"])
+    pq.write_table(stored, lake / "db" / "visits" / "some.parquet")
+    try:
+        rows = read(session, VISITS)
+    except UnreadableTable as refused:
+        assert "some.parquet does not lie under part_date=" in str(refused)  # noqa: PT017
+    else:
+        assert rows == visits(DAYS[0], 1)
+
+
+def test_a_folder_that_holds_no_delta_table_is_an_empty_table(session: Session, lake: Path, read: Read) -> None:
+    (lake / "db" / "visits" / f"part_date={DAYS[0]}").mkdir(parents=True)
+    (lake / "db" / "visits" / f"part_date={DAYS[0]}" / "orphan.parquet").write_bytes(b"cut off")
+    assert read(session, VISITS) == []
+    assert session.published(VISITS, DAYS[:1]) == set()
+
+
+# Files that nobody needs any more
+
+
+def test_a_vacuum_removes_what_was_staged_and_never_published(
+    session: Any, write: Write, read: Read, lake: Path, data_files: Hashes
+) -> None:
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    orphan = lake / "db" / "visits" / f"part_date={DAYS[0]}" / "orphan.parquet"
+    orphan.write_bytes(b"of a run that died")
+    name = str(orphan.relative_to(lake / "db" / "visits"))
+    assert session.lake.vacuum(VISITS, 0, dry_run=True) == [name]
+    assert name in data_files(lake, VISITS)
+    session.lake.vacuum(VISITS, 0, dry_run=False)
+    assert name not in data_files(lake, VISITS)
+    assert read(session, VISITS) == visits(DAYS[0], 1)
+
+
+def test_a_vacuum_keeps_the_files_of_recent_versions(
+    session: Any, write: Write, lake: Path, data_files: Hashes
+) -> None:
+    first = write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 2))
+    files = data_files(lake, VISITS)
+    session.lake.vacuum(VISITS, 168, dry_run=False)
+    assert data_files(lake, VISITS) == files
+    old = DeltaTable(lake / "db" / "visits", version=first).to_pyarrow_table(columns=["id"])
+    assert old.to_pylist() == [{"id": 1}]
+
+
+def test_a_vacuum_of_a_table_that_there_is_not_removes_nothing(session: Any) -> None:
+    assert session.lake.vacuum(VISITS, 168, dry_run=False) == []
+
+
+# Where the lake lies
+
+
+@pytest.mark.parametrize(
+    "folder", ["plain", "with space", "br[x]", "star*", "q?mark", "quote'", "h#sh", "é", "env=prod", "10%"]
+)
+def test_a_lake_may_lie_in_any_folder(
+    engine: OpenEngine, tmp_path: Path, write: Write, read: Read, folder: str
+) -> None:
+    with engine(tmp_path / folder / "lake").connect() as session:
+        write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+        write(session, VISITS, DAYS[1:2], visits(DAYS[1], 2))
+        assert read(session, VISITS) == visits(DAYS[0], 1) + visits(DAYS[1], 2)
+
+
+def test_a_lake_in_a_folder_that_cannot_be_opened_is_a_clear_error(
+    engine: OpenEngine, tmp_path: Path, write: Write, read: Read
+) -> None:
+    """deltalake takes `%20` in a path for a space: the lake is written and read there all the same, or refused."""
+    with engine(tmp_path / "per%20cent" / "lake").connect() as session:
+        try:
+            write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+        except WemartError as refused:
+            assert "per%20cent" in str(refused)  # noqa: PT017
+        else:
+            assert read(session, VISITS) == visits(DAYS[0], 1)
+
+
+@pytest.mark.parametrize("folder", ["name=prod", "part_date=2020-01-01", "id=7"])
+def test_a_folder_above_the_lake_never_overrides_a_column(
+    engine: OpenEngine, tmp_path: Path, write: Write, read: Read, folder: str
+) -> None:
+    with engine(tmp_path / folder / "lake").connect() as session:
+        write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+        assert read(session, VISITS) == visits(DAYS[0], 1)
+
+
+def test_a_lake_that_cannot_be_written_is_a_clear_error(engine: OpenEngine, tmp_path: Path, write: Write) -> None:
+    (tmp_path / "lake").write_text("a file, not a folder")
+    with (
+        engine(tmp_path / "lake").connect() as session,
+        pytest.raises(WemartError, match=r"db.visits: the lake folder .*lake/db/visits cannot be written.*WEMART_LAKE"),
+    ):
+        write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))

@@ -1,0 +1,249 @@
+"""A run that dies at any instant leaves the table as it was, and the next run succeeds.
+
+Each run is a process of its own that says through a pipe how far it is and waits there; then it is killed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import ibis.expr.types as ir
+import pyarrow as pa
+import pytest
+
+from wemart_assets.lake.duckdb_engine import DuckDBEngine
+from wemart_assets.lake.engine import Engine
+from wemart_assets.lake.publication import publish
+from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, column
+
+D1, D2 = "2024-03-01", "2024-03-02"
+NOW = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)
+PATIENCE = 120  # seconds after which a hanging process fails a test instead of blocking it
+STEPS = ("staging", "audit", "commit")
+ENDLESS_BATCHES = 10_000
+
+VISITS = Table(
+    database="db",
+    name="visits",
+    words="One row a visit.",
+    columns=(
+        column("id", "bigint", "number of the visit", nullable=False),
+        column("part_date", "string", "business day", nullable=False),
+        RUN_TIMESTAMP,
+    ),
+)
+
+
+def visits(day: str, *ids: int) -> list[dict[str, Any]]:
+    return [{"id": n, "part_date": day} for n in ids]
+
+
+def open_engine(name: str, lake: Path) -> Engine:
+    """The engine in a process of its own, to which an open one cannot be handed over."""
+    engines = {"duckdb": lambda: DuckDBEngine(lake, memory_limit="1GB", threads=2, spill=lake.parent / "spill")}
+    return engines[name]()
+
+
+def run_until_killed(engine_name: str, lake: Path, step: str, parent: Connection) -> None:
+    """Publishes D1 and D2 anew and waits for ever in one of the three steps, once it has told so."""
+
+    def wait_here() -> None:
+        parent.send(step)
+        parent.recv()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        # Rows come until the engine has written some of them, and then no more.
+        for n in range(ENDLESS_BATCHES):
+            day = (D1, D2)[n % 2]
+            yield pa.RecordBatch.from_pydict({"id": list(range(1000)), "part_date": [day] * 1000})
+            if any(file.stat().st_size for file in folder.rglob("*.parquet") if file.name not in published):
+                wait_here()
+
+    def compute() -> tuple[ir.Table, Mapping[str, ir.Table]]:
+        if step == "staging":
+            schema = pa.schema([("id", pa.int64()), ("part_date", pa.string())])
+            session.raw.execute("set partitioned_write_flush_threshold = 5000")
+            session.raw.register("endless", pa.RecordBatchReader.from_batches(schema, batches()))
+            return session.ibis.table("endless"), {}
+        rows = pa.Table.from_pylist(visits(D1, 100) + visits(D2, 200))
+        return session.ibis.create_table("computed", rows, temp=True), {}
+
+    def holds(t: ir.Table) -> ir.BooleanValue:
+        if step == "audit":
+            wait_here()
+        return t.id.notnull()
+
+    folder = lake / VISITS.database / VISITS.name
+    published = {file.name for file in folder.rglob("*.parquet")}
+    table = replace(VISITS, rules=(Rule("waits", "an id", holds),))
+    opened: Any = open_engine(engine_name, lake).connect()
+    with opened as session:
+        publish(session, table, [D1, D2], compute, {}, NOW, wait_here if step == "commit" else lambda: None)
+
+
+def publish_on_and_on(engine_name: str, lake: Path, parent: Connection) -> None:
+    """Publishes D1 and D2 as often as it can, and tells each time."""
+    with open_engine(engine_name, lake).connect() as session:
+        opened: Any = session
+        for n in range(ENDLESS_BATCHES):
+            rows = pa.Table.from_pylist(visits(D1, n) + visits(D2, n))
+            computed = opened.ibis.create_table("computed", rows, temp=True, overwrite=True)
+            publish(session, VISITS, [D1, D2], lambda computed=computed: (computed, {}), {}, NOW)
+            parent.send(n)
+
+
+@dataclass
+class Run:
+    """A run in another process."""
+
+    lake: Path
+    process: BaseProcess
+    pipe: Connection
+
+    def wait(self) -> Any:
+        assert self.pipe.poll(PATIENCE), "the run hangs"
+        return self.pipe.recv()
+
+    def kill(self) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.join(PATIENCE)
+        assert self.process.exitcode == -signal.SIGKILL
+
+
+Start = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def start(pytestconfig: pytest.Config) -> Iterator[Start]:
+    # The runs import this module by its name, wherever the tests were started from.
+    root = str(pytestconfig.rootpath)
+    if root not in sys.path:
+        sys.path.append(root)
+    # A clean process imports the engine once and never uses it; the runs are forked from there, not from here.
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["pytest", "wemart_assets.lake.duckdb_engine", "wemart_assets.lake.publication"])
+    runs: list[Run] = []
+
+    def start(target: Callable[..., None], lake: Path, *arguments: Any) -> Run:
+        ours, theirs = server.Pipe()
+        process = server.Process(target=target, args=(*arguments, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        runs.append(Run(lake, process, ours))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.process.kill()
+        run.process.join(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def waiting(
+    engine_name: str,
+    engine: Callable[[Path], Engine],
+    tmp_path_factory: pytest.TempPathFactory,
+    write: Callable[..., int],
+    start: Start,
+) -> dict[tuple[str, str], Run]:
+    """Runs that wait in each step, by step and by what was there before; starting a process is the costly part."""
+    runs = {}
+    for before, steps in {"published": STEPS, "nothing": ("staging", "commit")}.items():
+        for step in steps:
+            lake = tmp_path_factory.mktemp(f"{before}_{step}") / "lake"
+            if before == "published":
+                with engine(lake).connect() as session:
+                    write(session, VISITS, [D1, D2], visits(D1, 1, 2) + visits(D2, 3))
+            runs[step, before] = start(run_until_killed, lake, engine_name, lake, step)
+    return runs
+
+
+Read = Callable[..., list[dict[str, Any]]]
+LogFiles = Callable[[Path, Table], dict[str, bytes]]
+DataFiles = Callable[[Path, Table], dict[str, str]]
+
+
+def next_run(session: Any) -> None:
+    rows = session.ibis.create_table("next", pa.Table.from_pylist(visits(D1, 7) + visits(D2, 8)), temp=True)
+    publish(session, VISITS, [D1, D2], lambda: (rows, {}), {}, NOW)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_run_that_is_killed_leaves_the_published_days_as_they_are(
+    engine: Callable[[Path], Engine],
+    waiting: Mapping[tuple[str, str], Run],
+    read: Read,
+    log_files: LogFiles,
+    data_files: DataFiles,
+    step: str,
+) -> None:
+    run = waiting[step, "published"]
+    log = log_files(run.lake, VISITS)
+    assert run.wait() == step
+    run.kill()
+    with engine(run.lake).connect() as session:
+        active = {Path(file).name for file in active_files(session)}
+        orphans = [path for path in data_files(run.lake, VISITS) if Path(path).name not in active]
+        assert orphans, "the run was killed after it had written something"
+        assert read(session, VISITS) == visits(D1, 1, 2) + visits(D2, 3)
+        assert session.published(VISITS, [D1, D2]) == {D1, D2}
+        assert log_files(run.lake, VISITS) == log
+        next_run(session)
+        assert read(session, VISITS) == visits(D1, 7) + visits(D2, 8)
+
+
+@pytest.mark.parametrize("step", ["staging", "commit"])
+def test_a_first_run_that_is_killed_leaves_nothing_published(
+    engine: Callable[[Path], Engine],
+    waiting: Mapping[tuple[str, str], Run],
+    read: Read,
+    data_files: DataFiles,
+    step: str,
+) -> None:
+    run = waiting[step, "nothing"]
+    assert run.wait() == step
+    run.kill()
+    assert data_files(run.lake, VISITS), "the run was killed after it had written something"
+    with engine(run.lake).connect() as session:
+        assert read(session, VISITS) == []
+        assert session.published(VISITS, [D1, D2]) == set()
+        next_run(session)
+        assert read(session, VISITS) == visits(D1, 7) + visits(D2, 8)
+        assert session.published(VISITS, [D1, D2]) == {D1, D2}
+
+
+def active_files(session: Any) -> Sequence[str]:
+    return [file.path for file in session.lake.files(VISITS)]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_any_instant_leaves_one_whole_publication(
+    engine_name: str, engine: Callable[[Path], Engine], tmp_path: Path, start: Start, read: Read
+) -> None:
+    """The kill comes somewhere in the publication after the one that was told, wherever that is."""
+    lakes = [tmp_path / f"{n}" / "lake" for n in range(4)]
+    runs = [start(publish_on_and_on, lake, engine_name, lake) for lake in lakes]
+    for n, run in enumerate(runs):
+        while (told := run.wait()) < n:
+            pass
+        run.kill()
+        with suppress(EOFError):  # the end of what it had told before it died
+            while True:
+                told = run.wait()
+        with engine(run.lake).connect() as session:
+            seen = read(session, VISITS)
+            assert seen in [visits(D1, m) + visits(D2, m) for m in (told, told + 1)]
+            next_run(session)
+            assert read(session, VISITS) == visits(D1, 7) + visits(D2, 8)
