@@ -40,12 +40,12 @@ class DeltaLake:
     """The tables under one folder, `<lake>/<database>/<table>`."""
 
     def __init__(self, lake: Path) -> None:
-        if re.search("%[0-9A-Fa-f]{2}", str(lake)):
-            # delta-rs decodes a path more than once, and would look elsewhere.
-            raise UnreadableTable(f"the lake {lake} has a % and two digits in its path; give it another name")
         self.lake = lake
 
     def location(self, table: Table) -> Path:
+        if re.search("%[0-9A-Fa-f]{2}", str(self.lake)):
+            # delta-rs decodes a path more than once, and would look elsewhere.
+            raise UnreadableTable(f"the lake {self.lake} has a % and two digits in its path; give it another name")
         return self.lake / table.database / table.name
 
     def open(self, table: Table) -> DeltaTable | None:

@@ -155,7 +155,9 @@ class DuckDBSession:
                 f"{table.full_name}: the lake folder {location} cannot be written ({error.strerror}). "
                 "Point WEMART_LAKE at a folder that this user can write."
             ) from error
-        query = _streamed(self.ibis.compile(table.conform(rows)))
+        # ibis takes a sum of integers for an integer, which is a HUGEINT here, and a double in Parquet.
+        typed = ", ".join(f"cast({_name(c.name)} as {duckdb_type(c.type)}) as {_name(c.name)}" for c in table.columns)
+        query = f"select {typed} from ({_streamed(self.ibis.compile(table.conform(rows)))})"
         written = self._write(table, query, days, location)
         files = tuple(
             DataFile(

@@ -23,12 +23,18 @@ LOCAL_TIME = types.Timestamp(scale=6)
 DUCKDB_MACROS = (
     "create or replace temp macro timestamp_millis(ms) as make_timestamptz(ms * 1000)",
     "create or replace temp macro from_utc_timestamp(ts, zone) as timezone(zone, ts)",
+    # DuckDB also takes a comma before a closing bracket, NaN and Infinity for JSON. Where a document may have one of
+    # them, it is looked at again without its strings.
+    "create or replace temp macro has_lenient_json(text) as"
+    r" regexp_matches(text, ',[ \t\r\n]*[}\]]|(?i:nan|inf)')",
+    "create or replace temp macro is_json(doc) as json_valid(doc) and not (has_lenient_json(doc) and"
+    r""" has_lenient_json(regexp_replace(doc, '"([^"\\]|\\.)*"', '""', 'g')))""",
     "create or replace temp macro get_json_object(doc, path) as"
-    " case when json_valid(doc) then json_extract_string(doc, path) end",
+    " case when is_json(doc) then json_extract_string(doc, path) end",
     # Spark infers a struct from an example document; DuckDB takes the same document as the structure.
     "create or replace temp macro schema_of_json(example) as example",
     "create or replace temp macro from_json(doc, structure) as"
-    " case when json_valid(doc) then json_transform(doc, structure) end",
+    " case when is_json(doc) then json_transform(doc, structure) end",
 )
 
 

@@ -225,14 +225,14 @@ def _with_community(lines: ir.Table, posts: ir.Table, notices: ir.Table) -> ir.T
 
 def _visits(lines: ir.Table, members: ir.Table) -> ir.Table:
     """One row a (session, user, community visited), community NULL where there is none."""
+    lines = lines.mutate(names_subject=lines.post_id.notnull() | lines.notice_id.notnull())
     of_user_session = ["date_id", "sess_id", "user_sess_id", "user_id_fill"]
-    passed = lines.group_by(*of_user_session, "comm_id").aggregate(
+    passed = lines.group_by(*of_user_session, "comm_id", "names_subject").aggregate(
         device_id=lines.user_info_device_id.min(),
         sess_start_dt=lines.sess_start_dt.min(),
         sess_end_dt=lines.sess_end_dt.max(),
         user_sess_start_dt=lines.user_sess_start_dt.min(),
         user_sess_end_dt=lines.user_sess_end_dt.max(),
-        names_subject=(lines.post_id.notnull() | lines.notice_id.notnull()).cast("int32").max(),
     )
     members = members.select(
         "part_date",
@@ -248,7 +248,7 @@ def _visits(lines: ir.Table, members: ir.Table) -> ir.Table:
         passed.user_id_fill == members.of_user,
     ]
     passed = passed.left_join(members, at).drop("part_date", "of_comm", "of_user")
-    is_visit = passed.is_member.notnull() | (passed.names_subject == 1)
+    is_visit = passed.is_member.notnull() | passed.names_subject
     visited = is_visit & passed.comm_id.notnull()
     visits = passed.mutate(
         comm_id=visited.ifelse(passed.comm_id, ibis.null("string")),

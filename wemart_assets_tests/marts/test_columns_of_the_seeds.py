@@ -1,0 +1,81 @@
+"""The columns of the session marts are those of the documents that they come from: names, order, types."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from wemart_assets.lake.table import Table
+from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
+from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
+from wemart_assets.marts.sessions.wv_user_daily import wv_user_daily
+
+Columns = list[tuple[str, str]]
+
+# tables.md 2.1, word by word.
+SERVER_LOG_BASE = """
+date_id, hour string; log_dt timestamp; user_info_user_key string; sess_id string; sess_seq bigint;
+sess_start_dt, sess_end_dt timestamp; user_sess_id string; user_sess_start_dt, user_sess_end_dt timestamp;
+user_info_id, user_info_device_id, platform, os, app_ver, user_id_fill, user_info_status, user_info_ip_address,
+user_info_locale, user_info_country, topic, method, gcc, language, consumer_id, provider_id, platform_id, wpf string;
+is_join, is_leave int; post_id, comm_id, notice_id, body, media_type, media_time, video_id, video_session_id,
+section_type, is_product, is_hide_from_artist, is_fc_only, chat_id string; chat_msg_count int;
+chat_msg_list, url, params, user_info_user_agent string; run_timestamp timestamp
+"""
+
+
+def declared(table: Table) -> Columns:
+    return [(column.name, column.type) for column in table.columns]
+
+
+def seed(shared: Path) -> str:
+    file = shared / "seeds" / "wv_sess_daily.md"
+    if not file.is_file():
+        pytest.skip(f"{file} is not there: the seeds are kept beside the repository, not in it")
+    return file.read_text()
+
+
+def test_columns_of_wv_sess_daily_are_the_seeds(shared: Path) -> None:
+    table = seed(shared).partition("# COLUMN INFO")[2].partition("\n---")[0]
+    columns = re.findall(r"^\|(\d+)\|(\w+)\|(\w+)\|", table, re.MULTILINE)
+    assert [int(number) for number, _, _ in columns] == list(range(28))
+    assert declared(wv_sess_daily.table) == [(name, kind) for _, name, kind in columns]
+
+
+def test_columns_of_wv_user_daily_are_the_seeds(shared: Path) -> None:
+    statement = (
+        seed(shared).partition("create or replace table we_mart.wv_user_daily")[2].partition("partitioned by")[0]
+    )
+    columns = re.findall(r"^\s*,?\s*(\w+)\t(\w+)\tcomment", statement, re.MULTILINE)
+    assert len(columns) == 25
+    assert declared(wv_user_daily.table) == columns
+
+
+def test_columns_of_wv_server_log_base_are_those_of_its_page() -> None:
+    columns = []
+    for group in SERVER_LOG_BASE.split(";"):
+        names, _, kind = group.strip().rpartition(" ")
+        columns += [(name.strip(), kind) for name in names.split(",")]
+    assert declared(wv_server_log_base.table) == columns
+
+
+@pytest.mark.parametrize(
+    ("table", "grain"),
+    [
+        (wv_server_log_base.table, ()),
+        (wv_sess_daily.table, ("sess_id", "user_sess_id", "comm_id")),
+        (wv_user_daily.table, ("sess_id", "user_sess_id", "comm_id")),
+    ],
+)
+def test_grain(table: Table, grain: tuple[str, ...]) -> None:
+    assert table.grain == grain
+
+
+@pytest.mark.parametrize(
+    ("table", "day"),
+    [(wv_server_log_base.table, "date_id"), (wv_sess_daily.table, "part_date"), (wv_user_daily.table, "part_date")],
+)
+def test_partition_column(table: Table, day: str) -> None:
+    assert table.partition_by == (day,)
