@@ -27,8 +27,8 @@ DUCKDB_MACROS = (
     # them, it is looked at again without its strings.
     "create or replace temp macro has_lenient_json(text) as"
     r" regexp_matches(text, ',[ \t\r\n]*[}\]]|(?i:nan|inf)')",
-    "create or replace temp macro is_json(doc) as json_valid(doc) and not (has_lenient_json(doc) and"
-    r""" has_lenient_json(regexp_replace(doc, '"([^"\\]|\\.)*"', '""', 'g')))""",
+    "create or replace temp macro is_json(doc) as json_valid(doc) and case when has_lenient_json(doc) then"
+    r""" not has_lenient_json(regexp_replace(doc, '"([^"\\]|\\.)*"', '""', 'g')) else true end""",
     "create or replace temp macro get_json_object(doc, path) as"
     " case when is_json(doc) then json_extract_string(doc, path) end",
     # Spark infers a struct from an example document; DuckDB takes the same document as the structure.

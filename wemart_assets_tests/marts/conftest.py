@@ -448,6 +448,8 @@ MIDNIGHTS = (
     ("America/New_York", "2024-11-03T04:00:00+00:00", ("2024-11-02", "2024-11-03")),
     ("America/New_York", "2024-11-04T05:00:00+00:00", ("2024-11-03", "2024-11-04")),
 )
+# Who uses a device: nobody, one user or several; user 77 has no account.
+USERS: tuple[tuple[int | None, ...], ...] = ((None,), (77,), (9,), (None, 10), (None, 0, 9, 10, 77))
 STEPS = (0, 0, 1, 400, 999, 1000, 1001, 600_000, 1_799_999, 1_800_000, 1_800_001, 3_600_000)
 
 
@@ -463,12 +465,13 @@ def random_worlds(draw: st.DrawFn) -> World:
     lines = []
     for device in draw(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3)):
         ms = milliseconds(midnight) - draw(st.sampled_from([0, 1, 1000, 1_800_000, 5_400_000]))
-        for step in draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=8)):
+        users = draw(st.sampled_from(USERS))
+        for step in draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=10)):
             ms += step
             lines.append(
                 visit_line(
                     ms,
-                    maybe(0, 9, 10, 77),
+                    draw(st.sampled_from(users)),
                     device,
                     comm_id=maybe("11", "11", "12", "13"),
                     post_id=maybe(None, None, "1-1", "1-2", "1-3"),
