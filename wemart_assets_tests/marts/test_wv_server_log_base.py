@@ -573,6 +573,11 @@ def test_params_that_only_a_lenient_parser_reads_are_no_json(params: str, line: 
     assert only(base(line("10:00:00", params=params)))["gcc"] is None
 
 
+@pytest.mark.parametrize("text", [",}", ",]", "NaN", "Infinity", "a, ]", '",}', "\\", '\\",]', "null,}"])
+def test_strings_that_look_like_bad_json_inside_are_read(text: str, line: Line, base: Base) -> None:
+    assert only(base(line("10:00:00", params={"gcc": text, "x": [1, {"y": text}]})))["gcc"] == text
+
+
 @pytest.mark.parametrize("request_text", ["null", '"x"', "5", '[{"videoId":"v"}]', '"{\\"videoId\\":\\"v\\"}"', "{}"])
 def test_request_that_is_no_object_has_nothing_to_read(request_text: str, line: Line, base: Base) -> None:
     row = only(base(line("10:00:00", params=f'{{"gcc":"KR","request":{request_text}}}')))
