@@ -62,10 +62,11 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
       wemart sql "show all tables"
       wemart sql "select * from wev_prod.we_mart.stats_wv_d_platform" --format csv --output platforms.csv
     """
+    from wemart_assets import catalog
     from wemart_assets.sql import analyst
 
     text = sys.stdin.read() if query == "-" else query
-    with analyst(load_settings().lake, _known_tables()) as session:
+    with analyst(load_settings().lake, catalog.tables() | catalog.quarantines(), catalog.views().values()) as session:
         for problem in session.unreadable.values():
             click.echo(f"warning: {problem}", err=True)
         try:
@@ -87,11 +88,12 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
 @main.command()
 def tables() -> None:
     """List the lake's tables: days, rows and bytes published."""
+    from wemart_assets import catalog
     from wemart_assets.lake.delta import DeltaLake
 
     lake = DeltaLake(load_settings().lake)
     lines = [("table", "days", "first", "last", "rows", "bytes")]
-    for name, table in sorted(_known_tables().items()):
+    for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
         files = lake.files(table)
         if not files and name.endswith("__quarantine"):
             continue
@@ -171,10 +173,11 @@ def ui(arguments: tuple[str, ...]) -> None:
 @click.option("--dry-run", is_flag=True, help="only say what would go")
 def vacuum(older_than: int, dry_run: bool) -> None:
     """Remove data files that no published version needs: replaced ones, and those of runs that died."""
+    from wemart_assets import catalog
     from wemart_assets.lake.delta import DeltaLake
 
     lake = DeltaLake(load_settings().lake)
-    for name, table in sorted(_known_tables().items()):
+    for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
         removed = lake.vacuum(table, older_than, dry_run)
         if removed:
             click.echo(f"{name}: {len(removed)} files {'would go' if dry_run else 'removed'}")
@@ -196,12 +199,6 @@ def pages(check: bool) -> None:
         target.parent.mkdir(exist_ok=True)
         target.write_text(text)
         click.echo(f"wrote {path}")
-
-
-def _known_tables() -> dict[str, Any]:
-    from wemart_assets import catalog
-
-    return catalog.tables() | catalog.quarantines()
 
 
 def _whole_periods(first: str, last: str) -> list[tuple[Period, list[str]]]:
