@@ -27,6 +27,14 @@ class Stream(IntEnum):
     VISITS = 8
     LOOSE_LINES = 9
     REQUESTS = 10
+    STAYS = 11
+    COUNTRIES = 12
+    FORMER_PRODUCTS = 13
+    SWITCHES = 14
+    PURCHASES = 15
+    REPORTS = 16
+    PROFILES = 17
+    ACTS = 18
 
 
 def random_stream(seed: int, purpose: Stream, day: int = 0, chunk: int = 0) -> np.random.Generator:

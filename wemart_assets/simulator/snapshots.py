@@ -101,7 +101,7 @@ def ws_fc_user_history(platform: Platform, day: int) -> pa.Table:
 def wv_comm_user(platform: Platform, day: int) -> pa.Table:
     """One row a member of a community: comm_id, wv_user_id, and for artists art_indi_id and art_indi_type."""
     members = platform.members
-    rows = np.flatnonzero((members.joined_day <= day) & (members.left_day >= day))
+    rows = np.flatnonzero(members.present(day))
     comm_id = platform.communities.comm_id[members.community[rows]]
     wv_user_id = platform.users.wv_user_id[members.user[rows]]
     kind = members.kind[rows]
