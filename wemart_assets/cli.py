@@ -114,18 +114,29 @@ def tables() -> None:
 @click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first business day; WEMART_FIRST_DAY if none")
 @click.option("--days", default=7, show_default=True, help="business days")
 @click.option("--lines", default=20_000, show_default=True, help="log lines a day")
+@click.option("--users", type=int, help="users at the end of the last day; a tenth of the lines if none")
+@click.option("--artists", type=int, help="artists, each with a community; by the lines if none")
 @click.option("--seed", default=7, show_default=True, help="another number makes another platform")
 def simulate(
-    landing: Path | None, truth: Path, first_day: dt.datetime | None, days: int, lines: int, seed: int
+    landing: Path | None,
+    truth: Path,
+    first_day: dt.datetime | None,
+    days: int,
+    lines: int,
+    users: int | None,
+    artists: int | None,
+    seed: int,
 ) -> None:
     """Make up a fan platform: landing files of every source, and the truth beside them.
 
     \b
     Example:
       wemart simulate --days 3 --lines 1000000 --landing /tmp/landing
+      wemart simulate --days 2 --users 1000000 --artists 200 --landing /tmp/landing
     """
     settings = load_settings()
-    _simulate(settings, landing or settings.landing, truth, first_day.date() if first_day else None, days, lines, seed)
+    first = first_day.date() if first_day else None
+    _simulate(settings, landing or settings.landing, truth, days, lines, seed, first, users, artists)
 
 
 @main.command()
@@ -138,7 +149,7 @@ def demo(days: int, lines: int) -> None:
     if settings.landing.exists() and any(settings.landing.iterdir()):
         click.echo(f"Files have landed in {settings.landing} before; they are used as they are (`make clean` removes).")
     else:
-        _simulate(settings, settings.landing, Path(".wemart/truth"), None, days, lines, 7)
+        _simulate(settings, settings.landing, Path(".wemart/truth"), days, lines, 7)
     last = settings.first_day + dt.timedelta(days=days - 1)
     click.echo(f"\nRunning every table over {settings.first_day} to {last}:")
     command = [_dagster(), "asset", "materialize", "-m", "wemart_assets.definitions", "--select", "*"]
@@ -203,20 +214,30 @@ def _known_tables() -> dict[str, Any]:
 
 
 def _simulate(
-    settings: Settings, landing: Path, truth: Path, first_day: dt.date | None, days: int, lines: int, seed: int
+    settings: Settings,
+    landing: Path,
+    truth: Path,
+    days: int,
+    lines: int,
+    seed: int,
+    first_day: dt.date | None = None,
+    users: int | None = None,
+    artists: int | None = None,
 ) -> None:
     from wemart_assets.simulator import SimulatorConfig
     from wemart_assets.simulator import simulate as run
 
-    config = SimulatorConfig(
-        seed=seed,
-        first_day=first_day or settings.first_day,
-        days=days,
-        timezone=settings.timezone,
-        lines_per_day=lines,
-    )
-    click.echo(f"Simulating {days} days of {lines:,} log lines into {landing}:")
     try:
+        config = SimulatorConfig(
+            first_day=first_day or settings.first_day,
+            days=days,
+            timezone=settings.timezone,
+            lines_per_day=lines,
+            seed=seed,
+            users=users,
+            artists=artists,
+        )
+        click.echo(f"Simulating {days} days of {lines:,} log lines into {landing}:")
         summary = run(config, landing, truth, progress=lambda text: click.echo(f"  {text}"))
     except FileExistsError as error:
         raise click.ClickException(f"{error}. Remove the folder, or name another with --landing.") from error
