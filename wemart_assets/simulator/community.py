@@ -9,8 +9,7 @@ import pyarrow.compute as pc
 from wemart_assets.simulator.business_days import EPOCH
 from wemart_assets.simulator.columns import Bools, Ints, from_pool, instants, nullable, prefixed, take
 from wemart_assets.simulator.histories import SWITCH_KEYS, Histories
-from wemart_assets.simulator.platform import COUNTRIES, Platform
-from wemart_assets.simulator.snapshots import MEMBER_KINDS
+from wemart_assets.simulator.platform import COUNTRIES, MEMBER_KINDS, Platform
 
 PROFILE = "we_mart.ods_wv_member_profile"
 STATUS = "weverse2.community_log_member_status_log"

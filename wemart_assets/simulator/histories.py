@@ -139,13 +139,13 @@ class Histories:
         count, people = len(members), len(platform.users)
         first_ms = members.first_joined_ms
         was_there = members.joined_day[:, FIRST] == BEFORE
-        days_start = platform.days.start(0)
+        until = platform.days.start(0)
 
         followed = was_there & (platform.users.vlive_id[members.user] >= 0) & self.has_channel[members.community]
         followed &= random.random(count) < 0.8
         # Some were taken over before they first came to the community, some only afterwards.
         earlier = first_ms - (random.random(count) * 2 * YEAR_MS).astype(np.int64)
-        later = first_ms + (random.random(count) * (days_start - first_ms)).astype(np.int64)
+        later = first_ms + (random.random(count) * (until - first_ms)).astype(np.int64)
         migrated_ms = np.where(random.random(count) < 0.6, earlier, later)
 
         in_wv1 = was_there & (random.random(count) < 0.15)

@@ -49,6 +49,9 @@ SECOND_WORDS = (
 # The community of the example queries that analysts know; the other numbers follow a rule that never meets it.
 KNOWN_COMMUNITY, KNOWN_COMM_ID = 1, 1_234
 
+# What members are who are more than fans.
+MEMBER_KINDS = pa.array([None, "ARTIST", "OTHER_COMMUNITY_ARTIST"], pa.string())
+
 # The stays of a member: one that was over before the first day, the one that counts first, one after coming back.
 EARLIER, FIRST, AGAIN = range(3)
 STAYS = 3
@@ -159,7 +162,7 @@ class Members:
 
     user: Ints
     community: Ints
-    kind: Ints  # 0 a fan, 1 an artist, 2 an artist of another community
+    kind: Ints  # of `MEMBER_KINDS`
     joined_day: Ints
     left_day: Ints
     joined_ms: Ints
@@ -356,11 +359,14 @@ def _members(config: SimulatorConfig, days: BusinessDays, users: Users, communit
     random = random_stream(config.seed, Stream.STAYS)
     joined_day, left_day = _stays(random, config, joined, left)
     joined_ms, left_ms, possible = _instants_of_stays(random, days, users, user, joined_day, left_day)
-    with_account = (left_day == users.left_day[user][:, None]) & (left_day != NEVER) & users.has_account[user][:, None]
-    with_account[:, FIRST] &= joined_day[:, AGAIN] == NEVER
-    silent = with_account & (random.random((len(user), 1)) < 0.5)
+    ends = left_day != NEVER
+    # Some leave at the very instant of joining.
     at_once = random.random(left_day.shape) < np.where(joined_day == BEFORE, 0.02, 0.2)
-    left_ms = np.where((joined_day == left_day) & (left_day != NEVER) & at_once, joined_ms, left_ms)
+    left_ms = np.where(ends & (joined_day == left_day) & at_once, joined_ms, left_ms)
+    # Who leaves the service leaves every community: some without a word about them, which only an account can tell.
+    with_service = ends & (left_day == users.left_day[user][:, None]) & users.has_account[user][:, None]
+    with_service[:, FIRST] &= joined_day[:, AGAIN] == NEVER
+    silent = with_service & (random.random((len(user), 1)) < 0.5)
     left_ms = np.where(silent, users.left_ms[user][:, None], left_ms)
 
     of_user = np.bincount(user[possible], minlength=len(users))
@@ -372,7 +378,7 @@ def _members(config: SimulatorConfig, days: BusinessDays, users: Users, communit
         left_day=left_day[possible],
         joined_ms=joined_ms[possible],
         left_ms=left_ms[possible],
-        unsubscribes=((left_day != NEVER) & ~silent)[possible],
+        unsubscribes=(ends & ~silent)[possible],
         first_of_user=np.cumsum(of_user) - of_user,
         of_user=of_user,
     )

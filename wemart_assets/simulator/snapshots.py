@@ -7,9 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wemart_assets.simulator.columns import instants, nullable, prefixed, take
-from wemart_assets.simulator.platform import COUNTRIES, UNKNOWN, Platform, notice_ids, post_public_ids
-
-MEMBER_KINDS = pa.array([None, "ARTIST", "OTHER_COMMUNITY_ARTIST"], pa.string())
+from wemart_assets.simulator.platform import COUNTRIES, MEMBER_KINDS, UNKNOWN, Platform, notice_ids, post_public_ids
 
 
 def community_content_post(platform: Platform, day: int) -> pa.Table:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from wemart_assets.simulator.columns import Bools, Ints, from_pool, starts_of_runs, take
 from wemart_assets.simulator.histories import Histories
-from wemart_assets.simulator.platform import COUNTRIES, NOBODY, Platform
+from wemart_assets.simulator.platform import COUNTRIES, MEMBER_KINDS, NOBODY, Platform
 from wemart_assets.simulator.visits import MOST_RUNS, NO_VISIT, SESSION_GAP_MS, Visits
 
 SESSIONS = pa.schema(
@@ -56,7 +56,7 @@ MEMBERS = pa.schema(
     ]
 )
 STATUSES = pa.array(["NORMAL", "DEACTIVATED", "WV_DEACTIVATED"])
-GRADES = pa.array(["FAN", "ARTIST", "OTHER_COMMUNITY_ARTIST"])
+GRADES = MEMBER_KINDS.fill_null("FAN")
 NO_INSTANT = np.iinfo(np.int64).max
 NO_FAN_CLUB = -1
 
