@@ -136,7 +136,7 @@ def simulate(
     """
     settings = load_settings()
     first = first_day.date() if first_day else None
-    _simulate(settings, landing or settings.landing, truth, days, lines, seed, first, users, artists)
+    _simulate(settings, landing or settings.landing, truth, first, days, lines, seed, users, artists)
 
 
 @main.command()
@@ -149,7 +149,7 @@ def demo(days: int, lines: int) -> None:
     if settings.landing.exists() and any(settings.landing.iterdir()):
         click.echo(f"Files have landed in {settings.landing} before; they are used as they are (`make clean` removes).")
     else:
-        _simulate(settings, settings.landing, Path(".wemart/truth"), days, lines, 7)
+        _simulate(settings, settings.landing, Path(".wemart/truth"), None, days, lines, 7)
     last = settings.first_day + dt.timedelta(days=days - 1)
     click.echo(f"\nRunning every table over {settings.first_day} to {last}:")
     command = [_dagster(), "asset", "materialize", "-m", "wemart_assets.definitions", "--select", "*"]
@@ -217,10 +217,10 @@ def _simulate(
     settings: Settings,
     landing: Path,
     truth: Path,
+    first_day: dt.date | None,
     days: int,
     lines: int,
     seed: int,
-    first_day: dt.date | None = None,
     users: int | None = None,
     artists: int | None = None,
 ) -> None:
