@@ -117,18 +117,29 @@ def tables() -> None:
 @click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first business day; WEMART_FIRST_DAY if none")
 @click.option("--days", default=7, show_default=True, help="business days")
 @click.option("--lines", default=20_000, show_default=True, help="log lines a day")
+@click.option("--users", type=int, help="users at the end of the last day; a tenth of the lines if none")
+@click.option("--artists", type=int, help="artists, each with a community; by the lines if none")
 @click.option("--seed", default=7, show_default=True, help="another number makes another platform")
 def simulate(
-    landing: Path | None, truth: Path, first_day: dt.datetime | None, days: int, lines: int, seed: int
+    landing: Path | None,
+    truth: Path,
+    first_day: dt.datetime | None,
+    days: int,
+    lines: int,
+    users: int | None,
+    artists: int | None,
+    seed: int,
 ) -> None:
     """Make up a fan platform: landing files of every source, and the truth beside them.
 
     \b
     Example:
       wemart simulate --days 3 --lines 1000000 --landing /tmp/landing
+      wemart simulate --days 2 --users 1000000 --artists 200 --landing /tmp/landing
     """
     settings = load_settings()
-    _simulate(settings, landing or settings.landing, truth, first_day.date() if first_day else None, days, lines, seed)
+    first = first_day.date() if first_day else None
+    _simulate(settings, landing or settings.landing, truth, first, days, lines, seed, users, artists)
 
 
 @main.command()
@@ -216,20 +227,30 @@ def _whole_periods(first: str, last: str) -> list[tuple[Period, list[str]]]:
 
 
 def _simulate(
-    settings: Settings, landing: Path, truth: Path, first_day: dt.date | None, days: int, lines: int, seed: int
+    settings: Settings,
+    landing: Path,
+    truth: Path,
+    first_day: dt.date | None,
+    days: int,
+    lines: int,
+    seed: int,
+    users: int | None = None,
+    artists: int | None = None,
 ) -> None:
     from wemart_assets.simulator import SimulatorConfig
     from wemart_assets.simulator import simulate as run
 
-    config = SimulatorConfig(
-        seed=seed,
-        first_day=first_day or settings.first_day,
-        days=days,
-        timezone=settings.timezone,
-        lines_per_day=lines,
-    )
-    click.echo(f"Simulating {days} days of {lines:,} log lines into {landing}:")
     try:
+        config = SimulatorConfig(
+            first_day=first_day or settings.first_day,
+            days=days,
+            timezone=settings.timezone,
+            lines_per_day=lines,
+            seed=seed,
+            users=users,
+            artists=artists,
+        )
+        click.echo(f"Simulating {days} days of {lines:,} log lines into {landing}:")
         summary = run(config, landing, truth, progress=lambda text: click.echo(f"  {text}"))
     except FileExistsError as error:
         raise click.ClickException(f"{error}. Remove the folder, or name another with --landing.") from error
