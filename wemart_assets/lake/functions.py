@@ -17,6 +17,8 @@ import ibis
 import ibis.expr.datatypes as types
 import ibis.expr.types as ir
 
+from wemart_assets.lake.days import Period
+
 INSTANT = types.Timestamp(timezone="UTC", scale=6)
 LOCAL_TIME = types.Timestamp(scale=6)
 
@@ -115,6 +117,15 @@ def business_date(instant: ir.TimestampValue, timezone: str) -> ir.DateValue:
 def business_day(instant: ir.TimestampValue, timezone: str) -> ir.StringValue:
     """`business_date` as `YYYY-MM-DD`, as partitions are named."""
     return business_date(instant, timezone).cast("string")
+
+
+def first_day_of(day: ir.DateValue, period: Period) -> ir.DateValue:
+    """First day of the period that the day lies in; weeks begin on Monday."""
+    if period is Period.DAY:
+        return day
+    # A truncated date is a date for ibis and an instant for DuckDB.
+    start = day.truncate({Period.WEEK: "W", Period.MONTH: "M"}[period])
+    return start.strftime("%Y-%m-%d").cast("date")
 
 
 def day_after(day: ir.StringValue) -> ir.StringValue:
