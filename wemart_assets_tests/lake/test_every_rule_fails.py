@@ -6,7 +6,8 @@ tables of one domain. `test_every_check_has_a_case_that_breaks_it` fails for a c
 brings its case with it.
 
 An audit costs seconds in all and next to nothing a day, so the cases of a table are audited in one run, each on a day
-of its own that is far from the others; what each case breaks is read off the days of the findings.
+of its own that is far from the others; what each case breaks is read off the days of the findings. Laws that speak of
+a run as a whole are left out there: their cases have a run each.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ NULL_BREAKS_TOO = {name: too for d in domains() for name, too in d.null_breaks_t
 LONELY_ROW = {name: n for d in domains() for name, n in d.lonely_row.items()}
 GOOD_VALUES = {of: value for d in domains() for of, value in d.good_values.items()}
 BAD_VALUES = {of: values for d in domains() for of, values in d.bad_values.items()}
+OF_THE_RUN = {law for d in domains() for law in d.of_the_run}
 
 # Contracts: rows are made from the columns' types.
 VALUE_OF_TYPE: dict[str, Callable[[int], Any]] = {
@@ -115,8 +117,8 @@ def contract_cases(name: str) -> Iterator[Case]:
 
 
 def must_be_known(table: Table) -> list[str]:
-    """Columns whose NULL reaches the audit: the run sets its own clock, and a row without a day is refused earlier."""
-    return [c.name for c in table.columns if not c.nullable and c.name not in (table.day_column, "run_timestamp")]
+    """Columns whose NULL reaches the audit: the run sets its own clock, a row of no partition is refused earlier."""
+    return [c.name for c in table.columns if not c.nullable and c.name not in (*table.partition_by, "run_timestamp")]
 
 
 @cache
@@ -144,6 +146,11 @@ def cases() -> list[Case]:
 def stops(of: Case) -> bool:
     severities = {spec.name: spec.severity for spec in checks_of(tables()[of.table])}
     return any(severities[name] is Severity.ERROR for name in (of.check, *of.also))
+
+
+def without_laws_of_the_run(name: str) -> Table:
+    table = tables()[name]
+    return replace(table, laws=tuple(law for law in table.laws if (name, law.name) not in OF_THE_RUN))
 
 
 def inputs_of(name: str) -> dict[str, Table]:
@@ -189,9 +196,9 @@ class Bench:
     log_files: Callable[[Path, Table], dict[str, bytes]]
     now: dt.datetime
 
-    def outcome(self, name: str, worlds: Sequence[World], present: World | None = None) -> Outcome:
+    def outcome(self, table: Table, worlds: Sequence[World], present: World | None = None) -> Outcome:
         """The n-th world is published on the n-th day, on which the rows of `present` are there already."""
-        table = tables()[name]
+        name = table.full_name
         days = [place(n) for n in range(len(worlds))]
         there = (
             [] if present is None else [row for n in range(len(worlds)) for row in moved(present, n * DAYS_APART).rows]
@@ -254,22 +261,43 @@ def benches(
 def stopped(benches: Callable[[], Bench]) -> Callable[[str], Outcome]:
     """The run of all cases of a table that stop a publication, over days that have good rows already."""
     bench = benches()
-    return cache(lambda name: bench.outcome(name, [of.change(good(name)) for of in stopping(name)], good(name)))
+
+    def run(name: str) -> Outcome:
+        worlds = [of.change(good(name)) for of in stopping(name)]
+        return bench.outcome(without_laws_of_the_run(name), worlds, good(name))
+
+    return cache(run)
 
 
 @pytest.fixture(scope="module")
 def went_through(benches: Callable[[], Bench]) -> Callable[[str], Outcome]:
     """The run of a table's good world, on the first day, and of all cases that only warn."""
     bench = benches()
-    return cache(lambda name: bench.outcome(name, [good(name), *(of.change(good(name)) for of in warning(name))]))
+
+    def run(name: str) -> Outcome:
+        worlds = [good(name), *(of.change(good(name)) for of in warning(name))]
+        return bench.outcome(without_laws_of_the_run(name), worlds)
+
+    return cache(run)
+
+
+@pytest.fixture(scope="module")
+def alone(benches: Callable[[], Bench]) -> Callable[[str, World], Outcome]:
+    """The run of one world of a table, with all laws, over a day that has good rows already."""
+    bench = benches()
+    return lambda name, world: bench.outcome(tables()[name], [world], good(name))
 
 
 def stopping(name: str) -> list[Case]:
-    return [of for of in cases() if of.table == name and stops(of)]
+    return [of for of in cases() if of.table == name and not is_of_the_run(of) and stops(of)]
 
 
 def warning(name: str) -> list[Case]:
-    return [of for of in cases() if of.table == name and not stops(of)]
+    return [of for of in cases() if of.table == name and not is_of_the_run(of) and not stops(of)]
+
+
+def is_of_the_run(of: Case) -> bool:
+    return (of.table, of.check) in OF_THE_RUN
 
 
 TABLES = [name for name in sorted(tables()) if name in GOOD or name in contracts()]
@@ -312,9 +340,16 @@ def test_cases_are_told_apart_by_their_names() -> None:
 def test_good_rows_pass_every_check(went_through: Callable[[str], Outcome], name: str) -> None:
     found = went_through(name)
     assert found.message == ""
-    assert list(found.findings) == [spec.name for spec in checks_of(tables()[name])]
+    assert list(found.findings) == [spec.name for spec in checks_of(without_laws_of_the_run(name))]
     assert found.broken_on(DAY) == set()
     assert sum(1 for row in found.seen_after if row[tables()[name].day_column] == DAY) == len(good(name).rows)
+
+
+@pytest.mark.parametrize("name", sorted({table for table, _ in OF_THE_RUN}))
+def test_good_rows_pass_the_laws_of_a_run(alone: Callable[[str, World], Outcome], name: str) -> None:
+    found = alone(name, good(name))
+    assert list(found.findings) == [spec.name for spec in checks_of(tables()[name])]
+    assert [check for check, finding in found.findings.items() if not finding.passed] == []
 
 
 # Bad rows fail
@@ -323,6 +358,14 @@ def test_good_rows_pass_every_check(went_through: Callable[[str], Outcome], name
 @pytest.mark.parametrize("of", [of for name in TABLES for of in stopping(name)], ids=str)
 def test_a_broken_rule_is_found(stopped: Callable[[str], Outcome], of: Case) -> None:
     assert stopped(of.table).broken_on(place(stopping(of.table).index(of))) == {of.check, *of.also}
+
+
+@pytest.mark.parametrize("of", [of for of in cases() if is_of_the_run(of)], ids=str)
+def test_a_broken_law_of_a_run_is_found(alone: Callable[[str, World], Outcome], of: Case) -> None:
+    found = alone(of.table, of.change(good(of.table)))
+    assert found.broken_on(DAY) == {of.check, *of.also}
+    assert (found.message != "") == stops(of)
+    assert found.log_is_the_same == stops(of)
 
 
 @pytest.mark.parametrize("name", TABLES)
