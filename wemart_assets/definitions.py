@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -10,10 +11,10 @@ import dagster as dg
 from wemart_assets import catalog
 from wemart_assets.automation.jobs import jobs_and_schedules
 from wemart_assets.automation.landing_sensor import landing_sensor
-from wemart_assets.lake.duckdb_engine import DuckDBEngine
+from wemart_assets.lake.engine import Engine, ExternalTable
 from wemart_assets.lake.mart_asset import Clock, mart_asset
 from wemart_assets.partitions import daily
-from wemart_assets.settings import Settings, load_settings
+from wemart_assets.settings import EngineName, Settings, load_settings
 from wemart_assets.sources.external import external_asset, external_tables
 from wemart_assets.sources.landing import landings
 from wemart_assets.sources.source_asset import source_asset
@@ -22,6 +23,19 @@ from wemart_assets.sources.source_asset import source_asset
 def utc_now() -> dt.datetime:
     """The clock of a run; the only one that a table sees, as `run_timestamp`."""
     return dt.datetime.now(dt.UTC)
+
+
+def open_engine(settings: Settings, externals: Mapping[str, ExternalTable]) -> Engine:
+    """The engine that the settings name. Only the one that is used is imported, and nothing is started."""
+    if settings.engine is EngineName.SPARK:
+        from wemart_assets.lake.spark_engine import SparkEngine, session_conf
+
+        spark = settings.spark
+        conf = session_conf(spark.master, spark.remote, spark.packages, spark.conf)
+        return SparkEngine(settings.lake, conf, spark.catalog, externals)
+    from wemart_assets.lake.duckdb_engine import DuckDBEngine
+
+    return DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill, externals)
 
 
 def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
@@ -34,7 +48,7 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     assets += [external_asset(catalog.contracts()[name], "sources", partitions) for name in externals]
     assets += [mart_asset(declared, groups[name], partitions, shared, clock) for name, declared in marts.items()]
     jobs, schedules = jobs_and_schedules()
-    engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill, externals)
+    engine = open_engine(settings, externals)
     return dg.Definitions(
         assets=assets,
         jobs=jobs,
