@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from wemart_assets.lake.days import Period, days_between, period_days, period_start
 from wemart_assets.lake.errors import WemartError
 from wemart_assets.settings import Settings, SettingsError, load_settings
 
@@ -61,10 +62,11 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
       wemart sql "show all tables"
       wemart sql "select * from wev_prod.we_mart.stats_wv_d_platform" --format csv --output platforms.csv
     """
+    from wemart_assets import catalog
     from wemart_assets.sql import analyst
 
     text = sys.stdin.read() if query == "-" else query
-    with analyst(load_settings().lake, _known_tables()) as session:
+    with analyst(load_settings().lake, catalog.tables() | catalog.quarantines(), catalog.views().values()) as session:
         for problem in session.unreadable.values():
             click.echo(f"warning: {problem}", err=True)
         try:
@@ -86,11 +88,12 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
 @main.command()
 def tables() -> None:
     """List the lake's tables: days, rows and bytes published."""
+    from wemart_assets import catalog
     from wemart_assets.lake.delta import DeltaLake
 
     lake = DeltaLake(load_settings().lake)
     lines = [("table", "days", "first", "last", "rows", "bytes")]
-    for name, table in sorted(_known_tables().items()):
+    for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
         files = lake.files(table)
         if not files and name.endswith("__quarantine"):
             continue
@@ -114,18 +117,29 @@ def tables() -> None:
 @click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first business day; WEMART_FIRST_DAY if none")
 @click.option("--days", default=7, show_default=True, help="business days")
 @click.option("--lines", default=20_000, show_default=True, help="log lines a day")
+@click.option("--users", type=int, help="users at the end of the last day; a tenth of the lines if none")
+@click.option("--artists", type=int, help="artists, each with a community; by the lines if none")
 @click.option("--seed", default=7, show_default=True, help="another number makes another platform")
 def simulate(
-    landing: Path | None, truth: Path, first_day: dt.datetime | None, days: int, lines: int, seed: int
+    landing: Path | None,
+    truth: Path,
+    first_day: dt.datetime | None,
+    days: int,
+    lines: int,
+    users: int | None,
+    artists: int | None,
+    seed: int,
 ) -> None:
     """Make up a fan platform: landing files of every source, and the truth beside them.
 
     \b
     Example:
       wemart simulate --days 3 --lines 1000000 --landing /tmp/landing
+      wemart simulate --days 2 --users 1000000 --artists 200 --landing /tmp/landing
     """
     settings = load_settings()
-    _simulate(settings, landing or settings.landing, truth, first_day.date() if first_day else None, days, lines, seed)
+    first = first_day.date() if first_day else None
+    _simulate(settings, landing or settings.landing, truth, first, days, lines, seed, users, artists)
 
 
 @main.command()
@@ -139,13 +153,14 @@ def demo(days: int, lines: int) -> None:
         click.echo(f"Files have landed in {settings.landing} before; they are used as they are (`make clean` removes).")
     else:
         _simulate(settings, settings.landing, Path(".wemart/truth"), None, days, lines, 7)
-    last = settings.first_day + dt.timedelta(days=days - 1)
-    click.echo(f"\nRunning every table over {settings.first_day} to {last}:")
-    command = [_dagster(), "asset", "materialize", "-m", "wemart_assets.definitions", "--select", "*"]
-    command += ["--partition-range", f"{settings.first_day}...{last}"]
+    first, last = settings.first_day.isoformat(), (settings.first_day + dt.timedelta(days=days - 1)).isoformat()
     began = time.monotonic()
-    _run_shown(command, Path(".wemart/demo.log"))
-    click.echo(f"  the graph took {time.monotonic() - began:.0f} s, of which some 10 s are Dagster's start\n")
+    for period, run in _whole_periods(first, last):
+        click.echo(f"\nRunning every table by {period} over {' to '.join(dict.fromkeys((run[0], run[-1])))}:")
+        command = [_dagster(), "asset", "materialize", "-m", "wemart_assets.definitions"]
+        command += ["--select", f'tag:"period"="{period}"', "--partition-range", f"{run[0]}...{run[-1]}"]
+        _run_shown(command, Path(f".wemart/demo_{period}.log"))
+    click.echo(f"  the graph took {time.monotonic() - began:.0f} s, of which some 10 s a run are Dagster's start\n")
     click.get_current_context().invoke(tables)
     click.echo(
         f"\nDone in {time.monotonic() - started:.0f} s. What next:\n"
@@ -169,10 +184,11 @@ def ui(arguments: tuple[str, ...]) -> None:
 @click.option("--dry-run", is_flag=True, help="only say what would go")
 def vacuum(older_than: int, dry_run: bool) -> None:
     """Remove data files that no published version needs: replaced ones, and those of runs that died."""
+    from wemart_assets import catalog
     from wemart_assets.lake.delta import DeltaLake
 
     lake = DeltaLake(load_settings().lake)
-    for name, table in sorted(_known_tables().items()):
+    for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
         removed = lake.vacuum(table, older_than, dry_run)
         if removed:
             click.echo(f"{name}: {len(removed)} files {'would go' if dry_run else 'removed'}")
@@ -196,29 +212,45 @@ def pages(check: bool) -> None:
         click.echo(f"wrote {path}")
 
 
-def _known_tables() -> dict[str, Any]:
+def _whole_periods(first: str, last: str) -> list[tuple[Period, list[str]]]:
+    """The days from `first` to `last`, and the weeks and months that lie in them, where there are tables by them."""
     from wemart_assets import catalog
 
-    contracts = catalog.contracts().values()
-    found = {c.full_name: c.table for c in contracts} | {c.quarantine.full_name: c.quarantine for c in contracts}
-    return found | {name: declared.table for name, declared in catalog.marts().items()}
+    found = []
+    periods = {Period.DAY} | {declared.table.period for declared in catalog.marts().values()}
+    for period in (p for p in Period if p in periods):
+        starts = dict.fromkeys(period_start(day, period) for day in days_between(first, last))
+        run = [s for s in starts if s >= first and period_days(s, period)[-1] <= last]
+        if run:
+            found.append((period, run))
+    return found
 
 
 def _simulate(
-    settings: Settings, landing: Path, truth: Path, first_day: dt.date | None, days: int, lines: int, seed: int
+    settings: Settings,
+    landing: Path,
+    truth: Path,
+    first_day: dt.date | None,
+    days: int,
+    lines: int,
+    seed: int,
+    users: int | None = None,
+    artists: int | None = None,
 ) -> None:
     from wemart_assets.simulator import SimulatorConfig
     from wemart_assets.simulator import simulate as run
 
-    config = SimulatorConfig(
-        seed=seed,
-        first_day=first_day or settings.first_day,
-        days=days,
-        timezone=settings.timezone,
-        lines_per_day=lines,
-    )
-    click.echo(f"Simulating {days} days of {lines:,} log lines into {landing}:")
     try:
+        config = SimulatorConfig(
+            first_day=first_day or settings.first_day,
+            days=days,
+            timezone=settings.timezone,
+            lines_per_day=lines,
+            seed=seed,
+            users=users,
+            artists=artists,
+        )
+        click.echo(f"Simulating {days} days of {lines:,} log lines into {landing}:")
         summary = run(config, landing, truth, progress=lambda text: click.echo(f"  {text}"))
     except FileExistsError as error:
         raise click.ClickException(f"{error}. Remove the folder, or name another with --landing.") from error

@@ -9,11 +9,13 @@ from typing import Any
 import dagster as dg
 
 from wemart_assets import catalog
-from wemart_assets.automation.jobs import jobs_and_schedules
+from wemart_assets.automation.jobs import jobs_and_schedules, requested_jobs
 from wemart_assets.automation.landing_sensor import landing_sensor
+from wemart_assets.lake.days import Period
 from wemart_assets.lake.engine import Engine, ExternalTable
 from wemart_assets.lake.mart_asset import Clock, mart_asset
-from wemart_assets.partitions import daily
+from wemart_assets.lake.view import view_asset
+from wemart_assets.partitions import partitions_from
 from wemart_assets.settings import EngineName, Settings, load_settings
 from wemart_assets.sources.external import external_asset, external_tables
 from wemart_assets.sources.landing import landings
@@ -40,20 +42,26 @@ def open_engine(settings: Settings, externals: Mapping[str, ExternalTable]) -> E
 
 def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     """All tables, jobs, schedules and sensors under these settings; tests call it with others."""
-    partitions = daily(settings.timezone, settings.first_day)
+    partitions = partitions_from(settings.first_day, settings.timezone)
+    daily = partitions[Period.DAY]
     shared = settings.for_tables()
     marts, groups = catalog.marts(), catalog.groups()
     sources, externals = landings(settings, catalog.contracts()), external_tables(settings, catalog.contracts())
-    assets: list[Any] = [source_asset(s, "sources", partitions, shared, clock) for s in sources.values()]
-    assets += [external_asset(catalog.contracts()[name], "sources", partitions) for name in externals]
-    assets += [mart_asset(declared, groups[name], partitions, shared, clock) for name, declared in marts.items()]
-    jobs, schedules = jobs_and_schedules()
+    assets: list[Any] = [source_asset(s, "sources", daily, shared, clock) for s in sources.values()]
+    assets += [external_asset(catalog.contracts()[name], "sources", daily) for name in externals]
+    assets += [
+        mart_asset(declared, groups[name], partitions[declared.table.period], shared, clock)
+        for name, declared in marts.items()
+    ]
+    assets += [view_asset(declared, groups[name]) for name, declared in catalog.views().items()]
+    jobs, schedules = jobs_and_schedules(marts)
+    requested = requested_jobs(marts)
     engine = open_engine(settings, externals)
     return dg.Definitions(
         assets=assets,
-        jobs=jobs,
+        jobs=[*jobs, *requested.values()],
         schedules=schedules,
-        sensors=[landing_sensor(sources, externals, marts, partitions)],
+        sensors=[landing_sensor(sources, externals, marts, partitions, requested)],
         resources={"engine": engine},
         # A step's own process would cost seconds of imports, and on Spark a session.
         executor=dg.in_process_executor,

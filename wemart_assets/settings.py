@@ -29,7 +29,9 @@ class SparkSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     master: str = Field("local[*]", description="Spark: where it runs: `local[*]`, `yarn`, `k8s://...`, `spark://...`")
-    remote: str | None = Field(None, description="Spark: address of a Spark Connect server (`sc://...`), in place of a master")
+    remote: str | None = Field(
+        None, description="Spark: address of a Spark Connect server (`sc://...`), in place of a master"
+    )
     packages: str = Field(
         "io.delta:delta-spark_2.13:4.0.1",
         description="Spark: Maven coordinates of its jars; empty where the cluster has Delta Lake",
@@ -62,7 +64,7 @@ class Settings(BaseSettings):
     memory_limit: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="DuckDB: memory of one step")
     threads: int | None = Field(None, ge=1, description="DuckDB: threads of one step; all cores if not set")
     spill: Path = Field(Path(".wemart/spill"), description="DuckDB: folder for what does not fit in memory")
-    spark: SparkSettings = Field(default_factory=SparkSettings)
+    spark: SparkSettings = SparkSettings()
 
     @field_validator("timezone")
     @classmethod

@@ -29,6 +29,7 @@ from wemart_assets.lake.table import Table
 COMMIT_ATTEMPTS = 20
 # An empty day is known by the commit that published it, so the log keeps its commits for longer than Delta's 30 days.
 PROPERTIES = {"delta.logRetentionDuration": "interval 36500 days"}
+COMMITS_LOOKED_AT = 1_000
 # Features that change how a reader has to read data files; others only concern writers or the log.
 UNREADABLE_FEATURES = {"columnMapping", "deletionVectors"}
 
@@ -130,6 +131,15 @@ class DeltaLake:
         found = dict.fromkeys(days, 0)
         for file in self.files(table, days):
             found[str(file.partition[table.day_column])] += file.bytes
+        return found
+
+    def versions(self, table: Table) -> dict[str, int]:
+        """For each day that one of the latest commits published, the version of the last that did."""
+        log = self.open(table)
+        found: dict[str, int] = {}
+        for commit in [] if log is None else log.history(COMMITS_LOOKED_AT):
+            for day in commit_said(commit.get("userMetadata"))[0]:
+                found.setdefault(day, commit["version"])
         return found
 
     def baseline(self, table: Table, days: Sequence[str]) -> Baseline:

@@ -96,7 +96,11 @@ class DuckDBEngine:
 class DuckDBSession:
     """One connection, with the lake's functions defined."""
 
-    failures: tuple[type[Exception], ...] = (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException)
+    failures: tuple[type[Exception], ...] = (
+        duckdb.IOException,
+        duckdb.InvalidInputException,
+        duckdb.ConversionException,
+    )
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, lake: DeltaLake, externals: Mapping[str, ExternalTable]
@@ -116,6 +120,9 @@ class DuckDBSession:
             return set(days)
         found = self._external(table, external, days).select(table.day_column).distinct()
         return {row[table.day_column] for row in found.to_pyarrow().to_pylist()}
+
+    def versions(self, table: Table) -> Mapping[str, int]:
+        return self.lake.versions(table)
 
     def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
         return self.lake.baseline(table, days)

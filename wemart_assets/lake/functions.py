@@ -134,6 +134,12 @@ def business_day(instant: ir.TimestampValue, timezone: str) -> ir.StringValue:
     return business_date(instant, timezone).cast("string")
 
 
+def day_after(day: ir.StringValue) -> ir.StringValue:
+    """The calendar day after a day that is named `YYYY-MM-DD`."""
+    # A date and an interval are a date for ibis and an instant for DuckDB.
+    return (day.cast("date") + ibis.interval(days=1)).strftime("%Y-%m-%d")
+
+
 @cache
 def repeats(timezone: str) -> tuple[int, ...]:
     """By how many seconds the zone's clocks have ever been set back (one hour for most that have summer time)."""

@@ -20,7 +20,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import reduce
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,8 +64,8 @@ RUNTIME = {
     "spark.sql.legacy.parquet.nanosAsLong": "true",
     # An empty day is published by a commit without files.
     "spark.databricks.delta.skipRecordingEmptyCommits": "false",
-    # Days are filtered already. Both would plan each input of a join once more for every join that it takes part in: 703
-    # scans instead of 16 for wv_sess_daily.
+    # Days are filtered already. Both would plan each input of a join once more for every join that it takes part in:
+    # 703 scans instead of 16 for wv_sess_daily.
     "spark.sql.optimizer.dynamicPartitionPruning.enabled": "false",
     "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
     # A join or window by device, day and more reuses the shuffle by device and day.
@@ -174,6 +173,9 @@ class SparkSession:
             return set(days)
         found = self._external(table, external, days).select(table.day_column).distinct()
         return {row[table.day_column] for row in found.to_pyarrow().to_pylist()}
+
+    def versions(self, table: Table) -> Mapping[str, int]:
+        return self.tables.versions(table)
 
     def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
         return self.tables.baseline(table, days)
@@ -321,6 +323,8 @@ class _Tables(Protocol):
 
     def published(self, table: Table, days: Sequence[str]) -> set[str]: ...
 
+    def versions(self, table: Table) -> Mapping[str, int]: ...
+
     def baseline(self, table: Table, days: Sequence[str]) -> Baseline: ...
 
     def transaction(self, table: Table, days: Sequence[str]) -> tuple[str, int]:
@@ -342,6 +346,7 @@ class _FolderTables:
         self.spark = spark
         self.lake = lake
         self.published = lake.published
+        self.versions = lake.versions
         self.baseline = lake.baseline
         self.sizes = lake.sizes
         self.prepare = lake.prepare
@@ -395,19 +400,26 @@ class _CatalogTables:
     def published(self, table: Table, days: Sequence[str]) -> set[str]:
         if not self._exists(table):
             return set()
-        found = set(self._last_versions(table)) & set(days)
+        found = set(self.versions(table)) & set(days)
         missing = sorted(set(days) - found)
         return found | {row["day"] for row in (self._files(table, missing) if missing else [])}
+
+    def versions(self, table: Table) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for commit in self._history(table) if self._exists(table) else []:
+            for day in commit_said(commit["userMetadata"])[0]:
+                found[day] = max(found.get(day, 0), int(commit["version"]))
+        return found
 
     def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
         if not self._exists(table):
             return Baseline(frozenset(), (None,) * len(days))
         files = frozenset(str(row["path"]) for row in self._files(table, days))
-        last = self._last_versions(table)
+        last = self.versions(table)
         return Baseline(files, tuple(last.get(day) for day in days))
 
     def transaction(self, table: Table, days: Sequence[str]) -> tuple[str, int]:
-        last = self._last_versions(table)
+        last = self.versions(table)
         return _transaction_name(days), max(last.get(day, 0) for day in days) + 1
 
     def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
@@ -457,14 +469,6 @@ class _CatalogTables:
             f"describe history {self.address(table)}{'' if limit is None else f' limit {limit}'}"
         ).select("version", "userMetadata")
         return [row.asDict() for row in history.collect()]
-
-    def _last_versions(self, table: Table) -> dict[str, int]:
-        """The last version that published each day."""
-        found: dict[str, int] = {}
-        for commit in self._history(table):
-            for day in commit_said(commit["userMetadata"])[0]:
-                found[day] = max(found.get(day, 0), int(commit["version"]))
-        return found
 
     def _files(self, table: Table, days: Sequence[str]) -> list[dict[str, Any]]:
         rows = self.spark.table(self.address(table)).where(f.col(_name(table.day_column)).isin(list(days)))
@@ -522,7 +526,10 @@ def _landing_errors(paths: Sequence[str]) -> Iterator[None]:
 
 
 def _struct(table: Table) -> st.StructType:
-    return st.StructType.fromDDL(", ".join(f"{_name(c.name)} {c.type}" for c in table.columns))
+    struct = st.StructType()
+    for c in table.columns:
+        struct.add(c.name, c.type)
+    return struct
 
 
 def _name(identifier: str) -> str:

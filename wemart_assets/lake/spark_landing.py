@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import TextIO, cast
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,7 +43,9 @@ def file_columns(spark: Spark, path: str, form: FileFormat) -> dict[str, bool]:
     if form.kind is FileKind.CSV:
         return dict.fromkeys(_header(path, form), True)
     documents = _documents(lines).withColumn("doc", f.expr(f"strict_json({TEXT})"))
-    found = documents.select(f.col("doc").isNull().alias("broken"), f.explode_outer(f.json_object_keys("doc")).alias("key"))
+    found = documents.select(
+        f.col("doc").isNull().alias("broken"), f.explode_outer(f.json_object_keys("doc")).alias("key")
+    )
     keys = found.distinct().collect()
     if any(row["broken"] for row in keys):
         [line] = documents.where("doc is null").limit(1).collect()
@@ -50,7 +53,7 @@ def file_columns(spark: Spark, path: str, form: FileFormat) -> dict[str, bool]:
             f"landing file {path} cannot be read: a line is no JSON: {line[TEXT][:100]!r}. If it is still being "
             "written, it is read again when it has changed; else deliver it anew or remove it."
         )
-    return {name: True for name in sorted(row["key"] for row in keys if row["key"] is not None)}
+    return dict.fromkeys(sorted(row["key"] for row in keys if row["key"] is not None), True)
 
 
 def landed(
@@ -138,8 +141,8 @@ def _documents(lines: DataFrame) -> DataFrame:
 def _header(path: str, form: FileFormat) -> tuple[str, ...]:
     if form.names:
         return form.names
-    opened = gzip.open(path, "rt", encoding="utf-8-sig", newline="") if form.gzipped else None
-    with cast(TextIO, opened) or open(path, encoding="utf-8-sig", newline="") as text:
+    with gzip.open(path) if form.gzipped else open(path, "rb") as content:
+        text = io.TextIOWrapper(cast(BinaryIO, content), encoding="utf-8-sig", newline="")
         return tuple(next(csv.reader(text, delimiter=form.delimiter), ()))
 
 

@@ -185,7 +185,9 @@ class Landing:
         if self.contract.kind is Kind.SNAPSHOT:
             return FileIndex(file.path, columns, types, {})
         instants = self._conformed(session, [file.path], form, columns, [str(self.contract.instant)])
-        by_day = instants.group_by(day=self.contract.day_of(instants, self.timezone)).aggregate(rows=ibis._.count())
+        by_day = instants.group_by(day=self.contract.day_of(instants, self.timezone, self.first_day)).aggregate(
+            rows=ibis._.count()
+        )
         try:
             counted = {row["day"]: row["rows"] for row in by_day.to_pyarrow().to_pylist()}
         except session.failures as error:
@@ -293,6 +295,7 @@ class Landing:
     def _entry(self, file: LandingFile) -> Path:
         said = [*asdict(file).values(), self.mapping.signature(), self.timezone, self.first_day]
         said += [f"{c.name} {c.type} {c.nullable}" for c in self.contract.columns]
+        said += ["history"] if self.contract.is_history else []
         return self._index / f"{_digest(said)}.json"
 
     def _last(self, file: LandingFile) -> Path:

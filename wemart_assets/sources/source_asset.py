@@ -22,7 +22,11 @@ INSIDE = ("_file", "_raw", "_reason")
 
 
 def source_asset(
-    landing: Landing, group: str, partitions: dg.DailyPartitionsDefinition, settings: Mapping[str, Any], clock: Clock
+    landing: Landing,
+    group: str,
+    partitions: dg.TimeWindowPartitionsDefinition,
+    settings: Mapping[str, Any],
+    clock: Clock,
 ) -> dg.AssetsDefinition:
     """The Dagster asset of a source table that is made from landing files. Needs a resource `engine`."""
 
@@ -107,7 +111,7 @@ def _facts(
             undated_days.setdefault(str(entry.undated_day), []).append(entry.path)
     tables = []
     for rows in landing.rows(session, read):
-        day = contract.day_of(rows, landing.timezone)
+        day = contract.day_of(rows, landing.timezone, landing.first_day)
         undated = ibis.null("string")
         if undated_days:
             undated = ibis.cases(
