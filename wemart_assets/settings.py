@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     memory_limit: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="DuckDB: memory of one step")
     threads: int | None = Field(None, ge=1, description="DuckDB: threads of one step; all cores if not set")
     spill: Path = Field(Path(".wemart/spill"), description="DuckDB: folder for what does not fit in memory")
-    spark: SparkSettings = SparkSettings()
+    spark: SparkSettings = Field(default_factory=lambda: SparkSettings.model_validate({}))
 
     @field_validator("timezone")
     @classmethod

@@ -254,9 +254,9 @@ def _lineage(published: Publication, inputs: Mapping[str, Sequence[str]]) -> dg.
     return dg.TableColumnLineage(
         {
             name: [
-                dg.TableColumnDep(asset_key=dg.AssetKey(inputs[table]), column_name=column)
-                for table, column in sorted(origins)
-                if table in inputs
+                dg.TableColumnDep(asset_key=dg.AssetKey(key), column_name=column)
+                # Two inputs may be of one table, such as its days and the one before them.
+                for key, column in sorted({(tuple(inputs[of]), column) for of, column in origins if of in inputs})
             ]
             for name, origins in published.lineage.items()
         }
