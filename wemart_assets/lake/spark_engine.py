@@ -29,6 +29,7 @@ from dagster_pyspark import LazyPySparkResource
 from delta import exceptions as delta
 from deltalake import DeltaTable
 from ibis.backends.pyspark import Backend
+from ibis.backends.pyspark.datatypes import PySparkType
 from pyspark import StorageLevel
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame
@@ -526,10 +527,7 @@ def _landing_errors(paths: Sequence[str]) -> Iterator[None]:
 
 
 def _struct(table: Table) -> st.StructType:
-    struct = st.StructType()
-    for c in table.columns:
-        struct.add(c.name, c.type)
-    return struct
+    return st.StructType([st.StructField(c.name, PySparkType.from_ibis(data_type(c.type))) for c in table.columns])
 
 
 def _name(identifier: str) -> str:
