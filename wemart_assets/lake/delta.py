@@ -39,6 +39,11 @@ def transaction_id(day: str) -> str:
     return f"wemart/{day}"
 
 
+def run_transaction(days: Sequence[str]) -> str:
+    """Name of the application transaction of a commit of exactly these days; that of one day is the day's."""
+    return transaction_id(days[0] if len(days) == 1 else f"{days[0]}/{days[-1]}")
+
+
 def commit_words(days: Sequence[str], run: str) -> str:
     """What a commit says of itself, as Delta's user metadata: the days that it published, and which run it was."""
     return json.dumps({"wemart.days": list(days), "wemart.run": run})
@@ -174,6 +179,10 @@ class DeltaLake:
                 Transaction(transaction_id(day), (version or 0) + 1)
                 for day, version in zip(days, baseline.transactions, strict=True)
             ]
+            if len(days) > 1:
+                # The only one that a commit of the same days by Spark carries.
+                name = run_transaction(days)
+                transactions.append(Transaction(name, (log.transaction_version(name) or 0) + 1))
             try:
                 log.create_write_transaction(
                     adds,

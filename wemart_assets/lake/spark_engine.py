@@ -6,8 +6,10 @@ one `replaceWhere`. What two runs that publish at the same time can do to each o
 
 - Of two that publish the same day, or the same range, one is refused: by its baseline, by Delta's conflict detection,
   or because Delta skips a write whose application transaction is not newer (after a write the log is searched for it).
-- Of ranges that share only some days, one is refused unless the other commits in the instant between the comparison
-  with the baseline and the snapshot that Delta takes for the write, some tens of milliseconds; the later one stays.
+- Of ranges that share only some days, one is refused, or where the other commits in the instant (some tens of
+  milliseconds) between the comparison with the baseline and the snapshot that Delta takes for the write, the later one
+  replaces the days and fails with words that say so. If the other engine is delta-rs and comes second, by as little, it
+  does not see what Spark has just added; its own run of those days again mends that.
 - An empty day of a range that was empty before leaves no trace but its commit's words: a run that began earlier, by
   either engine, may publish rows over it.
 """
@@ -15,6 +17,7 @@ one `replaceWhere`. What two runs that publish at the same time can do to each o
 from __future__ import annotations
 
 import random
+import re
 import time
 import uuid
 from collections import Counter
@@ -26,10 +29,10 @@ from typing import Any, Protocol
 import ibis
 import ibis.expr.types as ir
 from dagster_pyspark import LazyPySparkResource
-from delta import exceptions as delta
 from deltalake import DeltaTable
 from ibis.backends.pyspark import Backend
 from ibis.backends.pyspark.datatypes import PySparkType
+from py4j.protocol import Py4JError
 from pyspark import StorageLevel
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame
@@ -45,10 +48,10 @@ from wemart_assets.lake.delta import (
     commit_words,
     conflict,
     lost_races,
-    transaction_id,
+    run_transaction,
 )
 from wemart_assets.lake.engine import Baseline, ExternalTable, FileFormat, Staged, foreign_days, unknown_partition
-from wemart_assets.lake.errors import LandingError, UnreadableTable
+from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableTable
 from wemart_assets.lake.functions import SPARK_FUNCTIONS
 from wemart_assets.lake.spark_landing import FAILURES, file_columns, landed, spark_expression
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table, data_type
@@ -85,15 +88,8 @@ LOCAL = {
     "spark.ui.showConsoleProgress": "false",
 }
 RECENT_COMMITS = 100
-CONFLICTS = (
-    delta.DeltaConcurrentModificationException,
-    delta.ConcurrentWriteException,
-    delta.MetadataChangedException,
-    delta.ConcurrentAppendException,
-    delta.ConcurrentDeleteReadException,
-    delta.ConcurrentDeleteDeleteException,
-    delta.ConcurrentTransactionException,
-)
+# Delta's own conflicts, by the names of their conditions: as exceptions they have another class on each kind of Spark.
+CONFLICT = re.compile(r"\[DELTA_(CONCURRENT_\w+|METADATA_CHANGED|PROTOCOL_CHANGED)\]")
 
 
 def session_conf(master: str, remote: str | None, packages: str, further: Mapping[str, str]) -> dict[str, str]:
@@ -231,19 +227,27 @@ class SparkSession:
             self.tables.prepare(table)
             for _ in range(COMMIT_ATTEMPTS):
                 # Asked for before the comparison: what is published after it makes the number an old one.
+                before = self.tables.version(table)
                 transaction = self.tables.transaction(table, days)
                 if self.tables.baseline(table, days) != staged.baseline:
                     raise conflict(table, days)
                 run = uuid.uuid4().hex
                 try:
                     self._replace(table, days, frame, transaction, run)
-                except CONFLICTS:
+                except (PySparkException, Py4JError) as error:
+                    if not CONFLICT.search(str(error)):
+                        raise
                     # If it was one of other days, nothing of ours has changed.
                     time.sleep(random.uniform(0.01, 0.1))
                     continue
-                version = self.tables.version_of(table, run)
+                version, meanwhile = self.tables.commits_since(table, before, run)
                 if version is None:
                     raise conflict(table, days)
+                if both := sorted(meanwhile & set(days)):
+                    raise PublishConflict(
+                        f"{table.full_name}: another run published {', '.join(both)} in the instant before this one "
+                        "did, and its rows were replaced. Run these days again if its inputs were newer."
+                    )
                 return version
             raise lost_races(table, days)
         finally:
@@ -336,8 +340,11 @@ class _Tables(Protocol):
     def prepare(self, table: Table) -> None:
         """Have the table there, with all declared columns."""
 
-    def version_of(self, table: Table, run: str) -> int | None:
-        """The version that the commit of this run made, None where it made none."""
+    def version(self, table: Table) -> int:
+        """The version that the table has now."""
+
+    def commits_since(self, table: Table, version: int, run: str) -> tuple[int | None, set[str]]:
+        """The version that the commit of this run made, None where it made none, and the days of those before it."""
 
 
 class _FolderTables:
@@ -366,16 +373,15 @@ class _FolderTables:
         return reader.load(str(self.lake.location(table)))
 
     def transaction(self, table: Table, days: Sequence[str]) -> tuple[str, int]:
-        name = _transaction_name(days)
+        name = run_transaction(days)
         log = self.lake.open(table)
         return name, ((log and log.transaction_version(name)) or 0) + 1
 
-    def version_of(self, table: Table, run: str) -> int | None:
-        log = self.lake.open(table)
-        for commit in log.history(RECENT_COMMITS) if log else []:
-            if commit_said(commit.get("userMetadata"))[1] == run:
-                return int(commit["version"])
-        return None
+    def version(self, table: Table) -> int:
+        return DeltaTable(self.lake.location(table)).version()
+
+    def commits_since(self, table: Table, version: int, run: str) -> tuple[int | None, set[str]]:
+        return _commits_since(DeltaTable(self.lake.location(table)).history(RECENT_COMMITS), version, run)
 
 
 class _CatalogTables:
@@ -421,7 +427,7 @@ class _CatalogTables:
 
     def transaction(self, table: Table, days: Sequence[str]) -> tuple[str, int]:
         last = self.versions(table)
-        return _transaction_name(days), max(last.get(day, 0) for day in days) + 1
+        return run_transaction(days), max(last.get(day, 0) for day in days) + 1
 
     def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
         found = dict.fromkeys(days, 0)
@@ -456,11 +462,11 @@ class _CatalogTables:
         if added := [f"{_name(name)} {kind.simpleString()}" for name, kind in declared.items() if name not in stored]:
             self.spark.sql(f"alter table {self.address(table)} add columns ({', '.join(added)})")
 
-    def version_of(self, table: Table, run: str) -> int | None:
-        for commit in self._history(table, RECENT_COMMITS):
-            if commit_said(commit["userMetadata"])[1] == run:
-                return int(commit["version"])
-        return None
+    def version(self, table: Table) -> int:
+        return int(self._history(table, 1)[0]["version"])
+
+    def commits_since(self, table: Table, version: int, run: str) -> tuple[int | None, set[str]]:
+        return _commits_since(self._history(table, RECENT_COMMITS), version, run)
 
     def _exists(self, table: Table) -> bool:
         return self.spark.catalog.tableExists(self.address(table))
@@ -500,9 +506,15 @@ class _Backend(Backend):  # type: ignore[misc]
         return expr.__pyarrow_result__(found.cast(table.schema().to_pyarrow()))
 
 
-def _transaction_name(days: Sequence[str]) -> str:
-    # A commit by Spark carries one application transaction; that of one day is the one that beside DuckDB guards it.
-    return transaction_id(days[0] if len(days) == 1 else f"{days[0]}/{days[-1]}")
+def _commits_since(latest_first: Sequence[Mapping[str, Any]], version: int, run: str) -> tuple[int | None, set[str]]:
+    own, days = None, set[str]()
+    for commit in latest_first:
+        published, by = commit_said(commit.get("userMetadata"))
+        if by == run:
+            own, days = int(commit["version"]), set()
+        elif int(commit["version"]) > version:
+            days |= published
+    return own, days
 
 
 def _checked_counts(table: Table, days: Sequence[str], counted: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:

@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession as Spark
 from pyspark.sql import functions as f
 from pyspark.sql import types as st
 from sqlglot import exp
+from sqlglot.optimizer.annotate_types import annotate_types
 
 from wemart_assets.lake.engine import FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
@@ -70,17 +71,50 @@ def landed(
 def spark_expression(sql: str) -> str:
     """An expression of `sources.yaml`, which is in DuckDB's dialect, in Spark's.
 
-    A cast to a whole number rounds in DuckDB and cuts in Spark, so it is spelt out.
+    What sqlglot takes for the same and is not, is spelt out.
+
+    Raises:
+        LandingError: what it means depends on a type that the expression does not say.
     """
-    parsed = sqlglot.parse_one(sql, read="duckdb").transform(_rounded)
-    return parsed.sql(dialect="spark")
+    parsed = annotate_types(sqlglot.parse_one(sql, read="duckdb"), dialect="duckdb")
+    found = list(parsed.find_all(exp.Cast, exp.UnixToTime, exp.TimeToUnix, exp.AtTimeZone, bfs=True))
+    kinds = {id(node): node.this.type.this for node in found}
+    # The innermost first: each is written out with those that it holds.
+    for node in reversed(found):
+        meant = _meant(node, kinds[id(node)])
+        parsed = meant if node is parsed else parsed
+        node.replace(meant)
+    return _spark(parsed)
 
 
-def _rounded(node: exp.Expression) -> exp.Expression:
-    if not isinstance(node, exp.Cast) or node.to.this.name not in INTEGERS:
-        return node
-    exact = type(node)(this=node.this, to=exp.DataType.build("decimal(38, 9)", dialect="spark"))
-    return type(node)(this=exp.Round(this=exact, decimals=exp.Literal.number(0)), to=node.to)
+def _meant(node: exp.Expression, kind: exp.DataType.Type) -> exp.Expression:
+    """The node as Spark has to read it, where `kind` is the type of what it is of."""
+    of = _spark(node.this)
+    if isinstance(node, exp.Cast) and node.to.this.name in INTEGERS:
+        # Spark cuts. DuckDB rounds halves away from zero, but to the even number where they are of binary fractions.
+        cast_ = _spark(node).partition("(")[0]
+        exact = f"{cast_}({of} as decimal(38, 9))"
+        whole = f"if(typeof({of}) in ('double', 'float'), bround({exact}), round({exact}))"
+        return sqlglot.parse_one(f"{cast_}({whole} as {_spark(node.to)})", read="spark")
+    is_instant = kind in (exp.DataType.Type.TIMESTAMPTZ, exp.DataType.Type.TIMESTAMPLTZ)
+    is_clock = kind in (exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPNTZ, exp.DataType.Type.DATE)
+    if isinstance(node, exp.UnixToTime) and str(node.args.get("scale")) == "3" and (is_instant or is_clock):
+        # DuckDB's epoch_ms goes both ways.
+        return sqlglot.parse_one(f"unix_millis(cast({of} as timestamp))", read="spark")
+    if isinstance(node, exp.TimeToUnix):
+        return sqlglot.parse_one(f"unix_micros(cast({of} as timestamp)) / 1e6D", read="spark")
+    if isinstance(node, exp.AtTimeZone):
+        if not is_instant and not is_clock:
+            raise LandingError(
+                f"sources.yaml: {of} AT TIME ZONE: what it is of has to be cast to TIMESTAMP or TIMESTAMPTZ for Spark"
+            )
+        way = "from_utc_timestamp" if is_instant else "to_utc_timestamp"
+        return sqlglot.parse_one(f"{way}({of}, {_spark(node.args['zone'])})", read="spark")
+    return node
+
+
+def _spark(node: exp.Expression) -> str:
+    return node.sql(dialect="spark", normalize_functions=False)
 
 
 def _parquet(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str]) -> list[DataFrame]:
