@@ -53,7 +53,7 @@ from wemart_assets.lake.delta import (
 from wemart_assets.lake.engine import Baseline, ExternalTable, FileFormat, Staged, foreign_days, unknown_partition
 from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableTable
 from wemart_assets.lake.functions import SPARK_FUNCTIONS
-from wemart_assets.lake.spark_landing import FAILURES, file_columns, landed, spark_expression
+from wemart_assets.lake.spark_landing import FAILURES, file_columns, in_words, landed, spark_expression
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table, data_type
 
 # What rows depend on, and what other readers of the lake need. Set on every session, whoever started it.
@@ -211,7 +211,8 @@ class SparkSession:
             frame = frame.hint("rebalance", *table.partition_by)
         frame = frame.persist(StorageLevel.DISK_ONLY)
         try:
-            counted = frame.groupBy(*map(_name, table.partition_by)).count().collect()
+            with in_words():
+                counted = frame.groupBy(*map(_name, table.partition_by)).count().collect()
             counts = _checked_counts(table, days, [row.asDict() for row in counted])
         except BaseException:
             frame.unpersist()
@@ -502,7 +503,8 @@ class _Backend(Backend):  # type: ignore[misc]
     def to_pyarrow(self, expr: ir.Expr, /, *, params: Any = None, limit: Any = None, **kwargs: Any) -> Any:
         self._run_pre_execute_hooks(expr)
         table = expr.as_table()
-        found = self._session.sql(self.compile(table, params=params, limit=limit)).toArrow()
+        with in_words():
+            found = self._session.sql(self.compile(table, params=params, limit=limit)).toArrow()
         return expr.__pyarrow_result__(found.cast(table.schema().to_pyarrow()))
 
 
@@ -532,8 +534,9 @@ def _checked_counts(table: Table, days: Sequence[str], counted: Sequence[Mapping
 @contextmanager
 def _landing_errors(paths: Sequence[str]) -> Iterator[None]:
     try:
-        yield
-    except PySparkException as error:
+        with in_words():
+            yield
+    except FAILURES as error:
         reason = " ".join(str(error).split("JVM stacktrace")[0].split())
         raise LandingError(f"landing file {', '.join(paths[:3])} cannot be read: {reason}") from error
 

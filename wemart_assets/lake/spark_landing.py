@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlglot
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import SparkSession as Spark
@@ -25,7 +27,28 @@ from wemart_assets.lake.errors import LandingError
 
 # Names inside the query of landing files, where their columns have theirs.
 RAW, PATH, TEXT = "__wemart_raw", "__wemart_path", "__wemart_text"
+
+
+class SparkFailed(Exception):
+    """A query failed in Spark's JVM; the message is what each of its causes says, without the stack."""
+
+
+# What Spark raises where the bytes of a file are not what they should be.
+FAILURES: tuple[type[Exception], ...] = (PySparkException, SparkFailed)
 INTEGERS = ("TINYINT", "SMALLINT", "INT", "BIGINT")
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turns what the JVM throws, and pyspark has no class for, into words."""
+    try:
+        yield
+    except Py4JJavaError as error:
+        said, cause = [], error.java_exception
+        while cause is not None:
+            said += [message for message in [cause.getMessage()] if message and message not in said]
+            cause = cause.getCause()
+        raise SparkFailed(": ".join(said)) from error
 
 
 def file_columns(spark: Spark, path: str, form: FileFormat) -> dict[str, bool]:
@@ -36,6 +59,8 @@ def file_columns(spark: Spark, path: str, form: FileFormat) -> dict[str, bool]:
     """
     if form.gzipped and not path.endswith(".gz"):
         raise LandingError(f"landing file {path}: Spark knows compressed files by .gz in lower case; rename it")
+    if ":" in path:
+        raise LandingError(f"landing file {path}: Spark reads no file with a colon in its path; rename it")
     if form.kind is FileKind.PARQUET:
         return {field.name: not pa.types.is_null(field.type) for field in _parquet_schema(path)}
     lines = _lines(spark, [path])
@@ -160,7 +185,7 @@ def _jsonl(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequen
     fields = st.StructType([st.StructField(name, st.StringType()) for name in columns])
     rows = _documents(_lines(spark, paths)).withColumn("__wemart_doc", f.from_json(TEXT, fields))
     values = [f.col(f"__wemart_doc.{_name(c)}").alias(c) for c in columns]
-    return [rows.select(*values, f.rtrim(f.col(TEXT)).alias(RAW), f.col(PATH))]
+    return [rows.select(*values, f.btrim(f.col(TEXT), f.lit(" \t\r\n")).alias(RAW), f.col(PATH))]
 
 
 def _lines(spark: Spark, paths: Sequence[str]) -> DataFrame:
@@ -222,7 +247,3 @@ def _exactly(path: str) -> str:
 
 def _name(identifier: str) -> str:
     return "`" + identifier.replace("`", "``") + "`"
-
-
-# What Spark raises where the bytes of a file are not what they should be.
-FAILURES: tuple[type[Exception], ...] = (PySparkException,)
