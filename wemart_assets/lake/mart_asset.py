@@ -253,10 +253,12 @@ def _check_result(key: dg.AssetKey, finding: Finding) -> dg.AssetCheckResult:
 def _lineage(published: Publication, inputs: Mapping[str, Sequence[str]]) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
+            # Two inputs may be days of one table.
             name: [
-                dg.TableColumnDep(asset_key=dg.AssetKey(key), column_name=column)
-                # Two inputs may be of one table, such as its days and the one before them.
-                for key, column in sorted({(tuple(inputs[of]), column) for of, column in origins if of in inputs})
+                dg.TableColumnDep(asset_key=dg.AssetKey(list(key)), column_name=column)
+                for key, column in sorted(
+                    {(tuple(inputs[table]), column) for table, column in origins if table in inputs}
+                )
             ]
             for name, origins in published.lineage.items()
         }
