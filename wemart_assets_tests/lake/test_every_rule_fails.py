@@ -17,6 +17,7 @@ import importlib
 import json
 import pkgutil
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -29,11 +30,12 @@ import pytest
 
 from wemart_assets.catalog import contracts, marts, tables
 from wemart_assets.lake.audit import EXAMPLES, GRAIN, KNOWN, ROWS, SCHEMA, Finding, audit, checks_of
-from wemart_assets.lake.engine import Engine, Session
+from wemart_assets.lake.engine import Engine, Session, Staged
 from wemart_assets.lake.publication import RejectedByAudit, publish, stage
 from wemart_assets.lake.table import Severity, Table
 from wemart_assets.settings import Settings
 from wemart_assets_tests import rule_cases
+from wemart_assets_tests.engines import spark_engine
 from wemart_assets_tests.rule_cases import sessions
 from wemart_assets_tests.rule_cases.worlds import (
     DAY,
@@ -159,6 +161,7 @@ def inputs_of(name: str) -> dict[str, Table]:
     return {"quarantined": contracts()[name].quarantine}
 
 
+SPARK_RUN = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)
 # The distance keeps a day out of the trailing week of every other.
 DAYS_APART = 10
 
@@ -401,6 +404,36 @@ def test_a_broken_warning_is_shown_and_stops_nothing(went_through: Callable[[str
     assert found.broken_on(place(n)) == {of.check, *of.also}
     day_column, world = tables()[of.table].day_column, of.change(good(of.table))
     assert sum(1 for row in found.seen_after if row[day_column] == place(n)) == len(world.rows)
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    with spark_engine(tmp_path_factory.mktemp("rules_on_spark") / "lake").connect() as opened:
+        yield opened
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("name", TABLES)
+def test_every_broken_rule_is_found_on_spark(spark: Session, given: Given, name: str) -> None:
+    """The audit alone, of all cases at once and of the good world, on what would have been staged."""
+    table, changed = tables()[name], [of for of in cases() if of.table == name]
+    worlds = [good(name), *(of.change(good(name)) for of in changed)]
+    days = [place(n) for n in range(len(worlds))]
+    worlds = [moved(world, n * DAYS_APART) for n, world in enumerate(worlds)]
+    rows = [{**row, "run_timestamp": SPARK_RUN} for world in worlds for row in world.rows]
+    counts = Counter(str(row[table.day_column]) for row in rows)
+    published = given(spark, table, [row for world in worlds for row in world.before])
+    inputs = {
+        n: given(spark, of, [row for world in worlds for row in world.inputs.get(n, ())])
+        for n, of in inputs_of(name).items()
+    }
+    staged = Staged(table, tuple(days), given(spark, table, rows), counts, spark.baseline(table, days))
+    found = Outcome(
+        {f.check.name: f for f in audit(staged, lambda: published, inputs, SETTINGS)}, "", [], [], True, True
+    )
+    assert found.broken_on(DAY) == set()
+    broken = {str(of): found.broken_on(place(n)) for n, of in enumerate(changed, 1)}
+    assert broken == {str(of): {of.check, *of.also} for of in changed}
 
 
 @pytest.mark.parametrize("name", TABLES)
