@@ -461,5 +461,5 @@ def test_a_duration_is_cut_to_whole_seconds_and_not_rounded(benches: Callable[[]
         for community in ("10", "11")
     )
     world = replace(sessions.SESSIONS, rows=visits, inputs={"lines": tuple(map(sessions.line_of, visits))})
-    found = benches().outcome(sessions.SESS, [world])
+    found = benches().outcome(tables()[sessions.SESS], [world])
     assert found.broken_on(DAY) == set()
