@@ -23,6 +23,7 @@ LOCAL_TIME = types.Timestamp(scale=6)
 DUCKDB_MACROS = (
     "create or replace temp macro timestamp_millis(ms) as make_timestamptz(ms * 1000)",
     "create or replace temp macro from_utc_timestamp(ts, zone) as timezone(zone, ts)",
+    "create or replace temp macro to_utc_timestamp(ts, zone) as timezone(zone, ts)",
     # DuckDB also takes a comma before a closing bracket, NaN and Infinity for JSON. Where a document may have one of
     # them, it is looked at again without its strings.
     "create or replace temp macro has_lenient_json(text) as"
@@ -51,6 +52,11 @@ def unix_micros(ts):  # type: ignore[no-untyped-def]
 @ibis.udf.scalar.builtin(signature=((INSTANT, types.string), LOCAL_TIME))
 def from_utc_timestamp(ts, zone):  # type: ignore[no-untyped-def]
     """What a clock on the wall shows in `zone` at the instant."""
+
+
+@ibis.udf.scalar.builtin(signature=((LOCAL_TIME, types.string), INSTANT))
+def to_utc_timestamp(ts, zone):  # type: ignore[no-untyped-def]
+    """An instant at which a clock on the wall shows `ts` in `zone`; engines differ in which, where there are two."""
 
 
 def unix_millis(instant: ir.TimestampValue) -> ir.IntegerValue:
@@ -129,6 +135,18 @@ def repeats(timezone: str) -> tuple[int, ...]:
             backs.add(int((before - offset).total_seconds()))
         before = offset
     return tuple(sorted(backs))
+
+
+def instant_of(local: ir.TimestampValue, timezone: str) -> ir.TimestampValue:
+    """The instant at which the clocks of `timezone` first showed a local time.
+
+    One that they skipped is taken as many minutes later as they were set forward, as both engines do.
+    """
+    instant = to_utc_timestamp(local, timezone)
+    for seconds in repeats(timezone):
+        earlier = instant - ibis.interval(seconds=seconds)
+        instant = (from_utc_timestamp(earlier, timezone) == local).ifelse(earlier, instant)
+    return instant
 
 
 def in_repeated_time(instant: ir.TimestampValue, timezone: str) -> ir.BooleanValue:
