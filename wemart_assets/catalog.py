@@ -13,6 +13,7 @@ from types import ModuleType
 import wemart_assets.marts
 import wemart_assets.sources.contracts
 from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.table import Table
 from wemart_assets.sources.contract import Contract
 
 
@@ -45,3 +46,14 @@ def contracts() -> dict[str, Contract]:
     for module in _modules(wemart_assets.sources.contracts):
         found |= {v.full_name: v for v in vars(module).values() if isinstance(v, Contract)}
     return found
+
+
+def tables() -> dict[str, Table]:
+    """All source and mart tables by full name."""
+    found = {name: contract.table for name, contract in contracts().items()}
+    return found | {name: declared.table for name, declared in marts().items()}
+
+
+def quarantines() -> dict[str, Table]:
+    """The tables of the rows that broke a contract, by full name."""
+    return {c.quarantine.full_name: c.quarantine for c in contracts().values()}

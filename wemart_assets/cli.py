@@ -199,9 +199,7 @@ def pages(check: bool) -> None:
 def _known_tables() -> dict[str, Any]:
     from wemart_assets import catalog
 
-    contracts = catalog.contracts().values()
-    found = {c.full_name: c.table for c in contracts} | {c.quarantine.full_name: c.quarantine for c in contracts}
-    return found | {name: declared.table for name, declared in catalog.marts().items()}
+    return catalog.tables() | catalog.quarantines()
 
 
 def _simulate(

@@ -20,14 +20,9 @@ FIRST = "2024-01-01"
 Row = dict[str, Any]
 
 
-def known_tables() -> dict[str, Any]:
-    tables = {c.full_name: c.table for c in catalog.contracts().values()}
-    return tables | {name: declared.table for name, declared in catalog.marts().items()}
-
-
 @pytest.fixture
 def door(world: Path) -> Iterator[Analyst]:
-    with analyst(world / "lake", known_tables()) as session:
+    with analyst(world / "lake", catalog.tables()) as session:
         yield session
 
 
@@ -135,7 +130,7 @@ def test_a_shadow_lasts_for_the_session_and_leaves_the_lake_alone(world: Path, d
     assert door.run("select count(*) as n from wev_prod.we_mart.wv_user_daily").to_pylist() == [{"n": 3}]
     door.run("create or replace view wev_prod.we_mart.of_two as select * from we_mart.wv_user_daily limit 2")
     assert door.run("select count(*) as n from we_mart.of_two").to_pylist() == [{"n": 2}]
-    with analyst(world / "lake", known_tables()) as another:
+    with analyst(world / "lake", catalog.tables()) as another:
         assert another.run("select count(*) as n from we_mart.wv_user_daily").to_pylist() == [{"n": all_rows}]
     assert sorted(str(p) for p in (world / "lake").rglob("*")) == before
 
@@ -193,7 +188,7 @@ def test_a_table_that_cannot_be_read_does_not_hide_the_others(world: Path, tmp_p
     log.write_text(
         re.sub(r'"configuration":\{[^}]*\}', '"configuration":{"delta.columnMapping.mode":"name"}', log.read_text())
     )
-    with analyst(lake, known_tables()) as session:
+    with analyst(lake, catalog.tables()) as session:
         assert "columnMapping" in session.unreadable["we_mart.we_user"]
         assert session.run("select count(*) as n from we_mart.wv_sess_daily").to_pylist()[0]["n"] > 0
 

@@ -1,9 +1,9 @@
-"""Contracts of the service's own database: posts and notices."""
+"""Contracts of the service's own database: posts, notices, and who is what in a community."""
 
 from __future__ import annotations
 
-from wemart_assets.lake.table import column
-from wemart_assets.sources.contract import Contract, Kind
+from wemart_assets.lake.table import FLAG, column, one_of
+from wemart_assets.sources.contract import INT32, Contract, Kind
 
 community_content_post = Contract(
     database="weverse2",
@@ -27,5 +27,93 @@ community_content_common_notice = Contract(
     columns=(
         column("id", "bigint", "notice", nullable=False),
         column("parent_id", "string", "`community-<n>`"),
+    ),
+)
+
+community_log_member_status_log = Contract(
+    database="weverse2",
+    name="community_log_member_status_log",
+    words="One row a time that a user joined (subscribed to) or left (unsubscribed from) a community.",
+    kind=Kind.FACTS,
+    instant="created_at",
+    key=("community_id", "user_id", "type", "created_at"),
+    columns=(
+        column("community_id", "bigint", "community", nullable=False),
+        column("user_id", "bigint", "Weverse user", INT32, nullable=False),
+        column("type", "string", "what the user did", one_of("subscribe", "unsubscribe"), nullable=False),
+        column("created_at", "timestamp", "instant at which the user did it (UTC)", nullable=False),
+    ),
+)
+
+community_log_v_member_migration = Contract(
+    database="weverse2",
+    name="community_log_v_member_migration",
+    words="One row a member of a community who was taken over from the former live service.",
+    kind=Kind.SNAPSHOT,
+    key=("community_id", "user_id"),
+    columns=(
+        column("community_id", "bigint", "community", nullable=False),
+        column("user_id", "bigint", "Weverse user", INT32, nullable=False),
+        column("created_at", "timestamp", "instant from which the user followed the channel (UTC)"),
+    ),
+)
+
+community_member_special_member = Contract(
+    database="weverse2",
+    name="community_member_special_member",
+    words="One row a member of a community who is more than a fan: an artist of it, or of another community.",
+    kind=Kind.SNAPSHOT,
+    key=("community_id", "user_id"),
+    columns=(
+        column("community_id", "bigint", "community", nullable=False),
+        column("user_id", "bigint", "Weverse user", INT32, nullable=False),
+        column("special_member_type", "string", "what the member is", one_of("ARTIST", "OTHER_COMMUNITY_ARTIST")),
+        column("official_name_ko", "string", "official name, Korean"),
+        column("official_name_en", "string", "official name, English"),
+        column("official_name_jp", "string", "official name, Japanese"),
+        column("is_official", "int", "1 for an official account", FLAG),
+    ),
+)
+
+community_common_report = Contract(
+    database="weverse2",
+    name="community_common_report",
+    words="One row a member of a community who was reported by others.",
+    kind=Kind.SNAPSHOT,
+    key=("community_id", "user_id"),
+    columns=(
+        column("community_id", "bigint", "community", nullable=False),
+        column("user_id", "bigint", "Weverse user", INT32, nullable=False),
+        column("report_count", "bigint", "times that the member was reported"),
+    ),
+)
+
+notification_push_config = Contract(
+    database="weverse2",
+    name="notification_push_config",
+    words="One row a push notification that a member of a community has switched on or off.",
+    kind=Kind.SNAPSHOT,
+    key=("community_id", "user_id", "config_key"),
+    columns=(
+        column("community_id", "bigint", "community", nullable=False),
+        column("user_id", "bigint", "Weverse user", INT32, nullable=False),
+        column("config_key", "string", "the notification, by the name of its column in wv_comm_user", nullable=False),
+        column("value", "string", "`true` where it is on"),
+    ),
+)
+
+community_member_purchase = Contract(
+    database="weverse2",
+    name="community_member_purchase",
+    words="One row a purchase of a subscription to an artist's direct messages.",
+    kind=Kind.SNAPSHOT,
+    key=("wv_user_id", "dm_id", "start_dt"),
+    columns=(
+        column("wv_user_id", "bigint", "Weverse user", INT32, nullable=False),
+        column("community_id", "bigint", "community", nullable=False),
+        column("dm_id", "bigint", "direct messages of whom", nullable=False),
+        column("product_type", "string", "what was bought"),
+        column("start_dt", "timestamp", "instant from which it runs (UTC)", nullable=False),
+        column("end_dt", "timestamp", "instant at which it ends (UTC), NULL while open"),
     ),
 )

@@ -1,0 +1,18 @@
+"""Contracts of reference data."""
+
+from __future__ import annotations
+
+from wemart_assets.lake.table import column
+from wemart_assets.sources.contract import Contract, Kind
+
+v_to_wv_comm_mapping = Contract(
+    database="we_meta",
+    name="v_to_wv_comm_mapping",
+    words="One row a channel of the former live service, with the community that took it over.",
+    kind=Kind.SNAPSHOT,
+    key=("v_channel_id",),
+    columns=(
+        column("v_channel_id", "bigint", "channel of the former live service", nullable=False),
+        column("comm_id", "bigint", "community"),
+    ),
+)
