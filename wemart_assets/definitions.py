@@ -16,7 +16,7 @@ from wemart_assets.partitions import daily
 from wemart_assets.settings import Settings, load_settings
 from wemart_assets.sources.external import external_asset, external_tables
 from wemart_assets.sources.landing import landings
-from wemart_assets.sources.source_asset import source_asset
+from wemart_assets.sources.source_asset import source_asset, undated_asset
 
 
 def utc_now() -> dt.datetime:
@@ -31,7 +31,11 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     marts, groups = catalog.marts(), catalog.groups()
     sources, externals = landings(settings, catalog.contracts()), external_tables(settings, catalog.contracts())
     assets: list[Any] = [source_asset(s, "sources", partitions, shared, clock) for s in sources.values()]
-    assets += [external_asset(catalog.contracts()[name], "sources", partitions) for name in externals]
+    assets += [undated_asset(s, "sources", shared, clock) for s in sources.values() if s.contract.undated is not None]
+    undated = catalog.undated()
+    assets += [
+        external_asset(catalog.tables()[name], "sources", None if name in undated else partitions) for name in externals
+    ]
     assets += [mart_asset(declared, groups[name], partitions, shared, clock) for name, declared in marts.items()]
     jobs, schedules = jobs_and_schedules()
     engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill, externals)

@@ -161,7 +161,7 @@ Run = Callable[[Session, Sequence[str], Any], tuple[Publication, dict[str, Any]]
 def table_asset(
     table: Table,
     group: str,
-    partitions: dg.DailyPartitionsDefinition,
+    partitions: dg.DailyPartitionsDefinition | None,
     run: Run,
     deps: Sequence[dg.AssetDep] = (),
     inputs: Mapping[str, Sequence[str]] | None = None,
@@ -169,7 +169,8 @@ def table_asset(
 ) -> dg.AssetsDefinition:
     """An asset whose partitions are published by `run`, with all that people see of a table in Dagster.
 
-    `run` publishes the days and returns what it published with further metadata; a range of days is one run.
+    `run` publishes the days and returns what it published with further metadata; a range of days is one run. Without
+    partitions it is given no days.
     """
     key = dg.AssetKey(table.key)
 
@@ -184,6 +185,7 @@ def table_asset(
             kinds=set(kinds),
             tags=table.tags,
             partitions_def=partitions,
+            # Without partitions too: else no range could be run of a selection that has it.
             backfill_policy=dg.BackfillPolicy.single_run(),
             deps=list(deps),
             check_specs=[
@@ -197,7 +199,9 @@ def table_asset(
                 "partitioned by": ", ".join(table.partition_by),
             },
             # A day is over at midnight of the business timezone and is expected by six in the morning.
-            freshness_policy=dg.FreshnessPolicy.cron(
+            freshness_policy=None
+            if partitions is None
+            else dg.FreshnessPolicy.cron(
                 deadline_cron="0 6 * * *", lower_bound_delta=dt.timedelta(hours=6), timezone=str(partitions.timezone)
             ),
             required_resource_keys={"engine"},
@@ -206,7 +210,7 @@ def table_asset(
     @declare
     def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         engine: Engine = context.resources.engine
-        days = sorted(context.partition_keys)
+        days = [] if partitions is None else sorted(context.partition_keys)
         try:
             with engine.connect() as session:
                 published, metadata = run(session, days, context.log)
@@ -216,7 +220,7 @@ def table_asset(
             raise dg.Failure(str(rejected), allow_retries=False) from rejected
         except WemartError as error:
             raise dg.Failure(
-                str(error), metadata={"table": table.full_name, "days": f"{days[0]} to {days[-1]}"}
+                str(error), metadata={"table": table.full_name, "days": f"{days[0]} to {days[-1]}" if days else "none"}
             ) from error
         for day in days:
             context.add_asset_metadata(
@@ -224,6 +228,9 @@ def table_asset(
                 asset_key=key,
                 partition_key=day,
             )
+        if not days:
+            metadata["dagster/row_count"] = sum(published.rows.values())
+            metadata["size_bytes"] = sum(published.bytes.values())
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={

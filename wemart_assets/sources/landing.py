@@ -7,6 +7,7 @@ fingerprint; a file that changes has another fingerprint and is looked at again.
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import gzip
 import hashlib
@@ -25,12 +26,15 @@ import ibis.expr.types as ir
 from wemart_assets.lake.days import shift
 from wemart_assets.lake.engine import FileFormat, FileKind, Session
 from wemart_assets.lake.errors import LandingError, WemartError
+from wemart_assets.lake.functions import INSTANT, LOCAL_TIME, instant_of
 from wemart_assets.lake.table import Column, data_type
 from wemart_assets.settings import Settings
-from wemart_assets.sources.contract import Contract, Kind
+from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.mapping import SourceMapping, load_mappings, referenced
 
 INDEX_FOLDER = "_landing"
+# A number as Java writes a double, with no decimal beyond the 24th.
+_SCIENTIFIC = r"[0-9]([.][0-9]{1,16})?[eE]([+]?[0-9]{1,2}|-[0-8])"
 DELIVERY = re.compile(r"(?:^|/)date=(\d{4}-\d{2}-\d{2})/")
 
 
@@ -59,8 +63,9 @@ class FileIndex:
     Attributes:
         columns: the file's columns that the contract reads.
         types: the contract's columns, with the types that the file gives them.
-        days: rows of each business day (facts); as they last were where the file cannot be read any more.
-        undated: rows whose instant is unknown, counted for `undated_day`.
+        days: rows of each business day (facts), and of `UNKNOWN_DAY` where the contract knows unknown times; as they
+            last were where the file cannot be read any more.
+        undated: rows whose instant cannot be read, counted for `undated_day`.
         error: why it cannot be read, None where it can.
     """
 
@@ -83,11 +88,12 @@ class FileIndex:
         """Whether a file that cannot be read may have rows of `days`.
 
         It may have rows of the days that it had before, and a file under `date=D` of D and, as days begin at other
-        instants elsewhere, of the days beside it; one that lies in no such folder may have rows of any day.
+        instants elsewhere, of the days beside it; one that lies in no such folder may have rows of any day. Rows of
+        an unknown time may lie in any file.
         """
         delivery = LandingFile(self.path, 0, 0).delivery
         near = {shift(delivery, offset) for offset in (-1, 0, 1)} if delivery else set()
-        return delivery is None or any(day in near or day in self.days for day in days)
+        return delivery is None or any(day in near or day in self.days or day == UNKNOWN_DAY for day in days)
 
 
 class Landing:
@@ -130,17 +136,20 @@ class Landing:
     def rows(self, session: Session, found: Sequence[FileIndex], only: Sequence[str] | None = None) -> list[ir.Table]:
         """The files' rows as the contract's columns (of `only`, if given), one table a kind of file.
 
-        Beside the contract's columns: `_file` (below the landing folder), `_raw`, and `_reason`, NULL where all known
-        values fit their types.
+        Beside the contract's columns: `_file` (below the landing folder), `_raw`, `_reason`, NULL where all known
+        values fit their types, and for facts `_day`, NULL where the instant cannot be read.
         """
         groups: dict[tuple[FileFormat, str], list[FileIndex]] = {}
         for entry in found:
             alike = json.dumps([entry.columns, entry.types])
-            groups.setdefault((self.mapping.format_of(entry.path), alike), []).append(entry)
+            groups.setdefault((self._format_of(entry.path), alike), []).append(entry)
         return [
             self._conformed(session, [e.path for e in entries], form, entries[0].columns, only)
             for (form, _), entries in groups.items()
         ]
+
+    def _format_of(self, path: str) -> FileFormat:
+        return self.mapping.format_of(path, self.contract.form)
 
     def _look(self, session: Session, file: LandingFile) -> FileIndex:
         try:
@@ -169,7 +178,7 @@ class Landing:
             return None
 
     def _read(self, session: Session, file: LandingFile) -> FileIndex:
-        form = self.mapping.format_of(file.path)
+        form = self._format_of(file.path)
         if self.contract.kind is Kind.SNAPSHOT and file.delivery is None:
             raise LandingError(
                 f"{self.contract.full_name}: landing file {file.path} lies in no date=YYYY-MM-DD/ folder, so the day "
@@ -178,6 +187,8 @@ class Landing:
         path = str(self.folder / file.path)
         if form.kind is not FileKind.PARQUET and (_unzipped(path) if form.gzipped else file.size) == 0:
             return FileIndex(file.path, [], {}, {})
+        if form.names:
+            self._check_width(file.path, form)
         columns = self._columns(file.path, form, session.file_columns(path, form))
         sample = session.scan([path], form, columns, self._expressions(columns))
         self._check_types(file.path, form, sample)
@@ -185,7 +196,7 @@ class Landing:
         if self.contract.kind is Kind.SNAPSHOT:
             return FileIndex(file.path, columns, types, {})
         instants = self._conformed(session, [file.path], form, columns, [str(self.contract.instant)])
-        by_day = instants.group_by(day=self.contract.day_of(instants, self.timezone)).aggregate(rows=ibis._.count())
+        by_day = instants.group_by(day=instants._day).aggregate(rows=ibis._.count())
         try:
             counted = {row["day"]: row["rows"] for row in by_day.to_pyarrow().to_pylist()}
         except session.failures as error:
@@ -193,16 +204,32 @@ class Landing:
                 f"{self.contract.full_name}: landing file {file.path} cannot be read: {error}"
             ) from error
         undated = counted.pop(None, 0)
-        dated = sorted(counted)
+        dated = sorted(set(counted) - {UNKNOWN_DAY})
         return FileIndex(
             file.path,
             columns,
             types,
             dict(sorted(counted.items())),
             undated,
-            # A row without a time is quarantined under the day that its file was delivered for.
+            # A row whose time cannot be read is quarantined under the day that its file was delivered for.
             (file.delivery or (dated[0] if dated else self.first_day)) if undated else None,
         )
+
+    def _check_width(self, path: str, form: FileFormat) -> None:
+        """Without a header only the number of columns tells a file of another source.
+
+        Raises:
+            LandingError: the file's first line has more or fewer than there are names.
+        """
+        target = self.folder / path
+        with gzip.open(target, "rt", errors="replace") if form.gzipped else target.open(errors="replace") as lines:
+            first = next(csv.reader(lines, delimiter=form.delimiter), None)
+        if first and len(first) != len(form.names):
+            raise LandingError(
+                f"{self.contract.full_name}: landing file {path} has {len(first)} columns, expected {len(form.names)} "
+                f"without a header: {', '.join(form.names)}. If it is of another source, move it there; else deliver "
+                "it with these columns, or say its names in sources.yaml."
+            )
 
     def _columns(self, path: str, form: FileFormat, there: Mapping[str, bool]) -> list[str]:
         """The file's columns that the contract reads.
@@ -266,6 +293,7 @@ class Landing:
         rows = session.scan(absolute, form, columns, self._expressions(columns, only))
         values: dict[str, ir.Value] = {}
         reasons = []
+        untimely: ir.BooleanValue = ibis.literal(False)
         for column in self.contract.columns:
             if only is not None and column.name not in only:
                 continue
@@ -274,24 +302,64 @@ class Landing:
                 values[column.name] = ibis.null(wanted)
                 continue
             found = rows[column.name]
-            if found.type().is_null() or found.type() == wanted or found.type().is_temporal():
-                values[column.name] = found.cast(wanted)
-                continue
-            plain = found
             if found.type().is_string() and not wanted.is_string():
                 found = found.strip().nullif("")
-                # Engines read more than one would write: 0x1F, 1_000, 12.5 as 13, `epoch`, names of zones.
-                plain = found.re_search(_written(wanted)).ifelse(found, ibis.null("string"))
-            values[column.name] = value = plain.try_cast(wanted)
-            unread = found.notnull() & value.isnull()
+            values[column.name], unread = self._value(found, wanted)
+            if unread is None:
+                continue
+            if column.name == self.contract.instant:
+                untimely = unread
             article = "an" if column.type.startswith("int") else "a"
             reasons.append((unread, f"{column.name}: '" + found.cast("string") + f"' is not {article} {column.type}"))
         below = rows._file.substr(len(str(self.folder)) + 1)
         reason = ibis.cases(*reasons, else_=ibis.null("string")) if reasons else ibis.null("string")
-        return rows.select(**values, _file=below, _raw=rows._raw, _reason=reason)
+        conformed = rows.select(**values, _file=below, _raw=rows._raw, _reason=reason, _untimely=untimely)
+        if self.contract.kind is Kind.FACTS:
+            day = self.contract.day_of(conformed, self.timezone)
+            if self.contract.undated is not None:
+                is_unknown = conformed[str(self.contract.instant)].isnull() & ~conformed._untimely
+                day = is_unknown.ifelse(UNKNOWN_DAY, day)
+            conformed = conformed.mutate(_day=day)
+        return conformed.drop("_untimely")
+
+    def _value(self, found: ir.Value, wanted: types.DataType) -> tuple[ir.Value, ir.BooleanValue | None]:
+        """A file's value as its column's type, NULL where it cannot be read; and whether it cannot (None: all can)."""
+        local = wanted.is_timestamp() and self.contract.local_times and getattr(found.type(), "timezone", None) is None
+        if found.type().is_null() or found.type() == wanted or (found.type().is_temporal() and not local):
+            return found.cast(wanted), None
+        plain = found
+        if found.type().is_string() and not wanted.is_string():
+            # Engines read more than one would write: 0x1F, 1_000, 12.5 as 13, `epoch`, names of zones.
+            plain = found.re_search(_written(wanted)).ifelse(found, ibis.null("string"))
+        if local:
+            return self._instant(found, plain)
+        value = plain.try_cast(wanted)
+        unread = found.notnull() & value.isnull()
+        if wanted.is_decimal() and not found.type().is_integer():
+            # A cast rounds. With these decimals nothing that is written (`_written`) is rounded.
+            unread = unread | (plain.try_cast(types.Decimal(38, 38 - wanted.precision + wanted.scale)) != value)
+        return value, unread.fill_null(False)
+
+    def _instant(self, found: ir.Value, plain: ir.Value) -> tuple[ir.Value, ir.BooleanValue]:
+        """The instant of a time that is one of the business timezone where it names no zone."""
+        stated = ibis.null(INSTANT)
+        local = plain
+        if found.type().is_string():
+            # Behind the date, none of these is part of anything but a zone.
+            has_zone = plain.substr(10).re_search("[Z+U-]")
+            stated = has_zone.ifelse(plain, ibis.null("string")).try_cast(INSTANT)
+            local = has_zone.ifelse(ibis.null("string"), plain)
+        local = local.try_cast(LOCAL_TIME)
+        is_unknown: ir.BooleanValue = ibis.literal(False)
+        if self.contract.unknown_time is not None:
+            is_unknown = (local == ibis.literal(self.contract.unknown_time, type=LOCAL_TIME)).fill_null(False)
+            local = is_unknown.ifelse(ibis.null(LOCAL_TIME), local)
+        value = stated.fill_null(instant_of(local, self.timezone))
+        return value, found.notnull() & value.isnull() & ~is_unknown
 
     def _entry(self, file: LandingFile) -> Path:
         said = [*asdict(file).values(), self.mapping.signature(), self.timezone, self.first_day]
+        said += [repr(self.contract.form), self.contract.local_times, str(self.contract.unknown_time)]
         said += [f"{c.name} {c.type} {c.nullable}" for c in self.contract.columns]
         return self._index / f"{_digest(said)}.json"
 
@@ -348,6 +416,10 @@ def _written(wanted: types.DataType) -> str:
     if wanted.is_timestamp():
         clock = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
         return rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T]{clock})?( ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?))?$"
+    if wanted.is_decimal():
+        # No more decimals than a wide decimal holds, so that none is lost before they are counted.
+        spare = 38 - wanted.precision + wanted.scale
+        return rf"^[+-]?([0-9]+([.][0-9]{{0,{spare}}})?|[.][0-9]{{1,{spare}}})$|^[+-]?{_SCIENTIFIC}$"
     return r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?$"
 
 
