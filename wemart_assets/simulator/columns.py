@@ -27,6 +27,10 @@ class Stream(IntEnum):
     VISITS = 8
     LOOSE_LINES = 9
     REQUESTS = 10
+    APP_USERS = 11
+    APP_TOUCHES = 12
+    APP_TOUCH_IDS = 13
+    APP_EVENTS = 14
 
 
 def random_stream(seed: int, purpose: Stream, day: int = 0, chunk: int = 0) -> np.random.Generator:
