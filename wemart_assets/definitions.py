@@ -10,9 +10,10 @@ import dagster as dg
 from wemart_assets import catalog
 from wemart_assets.automation.jobs import jobs_and_schedules
 from wemart_assets.automation.landing_sensor import landing_sensor
+from wemart_assets.lake.days import Period
 from wemart_assets.lake.duckdb_engine import DuckDBEngine
 from wemart_assets.lake.mart_asset import Clock, mart_asset
-from wemart_assets.partitions import daily
+from wemart_assets.partitions import partitions_from
 from wemart_assets.settings import Settings, load_settings
 from wemart_assets.sources.external import external_asset, external_tables
 from wemart_assets.sources.landing import landings
@@ -26,18 +27,22 @@ def utc_now() -> dt.datetime:
 
 def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     """All tables, jobs, schedules and sensors under these settings; tests call it with others."""
-    partitions = daily(settings.timezone, settings.first_day)
+    partitions = partitions_from(settings.first_day, settings.timezone)
+    daily = partitions[Period.DAY]
     shared = settings.for_tables()
     marts, groups = catalog.marts(), catalog.groups()
     sources, externals = landings(settings, catalog.contracts()), external_tables(settings, catalog.contracts())
-    assets: list[Any] = [source_asset(s, "sources", partitions, shared, clock) for s in sources.values()]
+    assets: list[Any] = [source_asset(s, "sources", daily, shared, clock) for s in sources.values()]
     assets += [undated_asset(s, "sources", shared, clock) for s in sources.values() if s.contract.undated is not None]
     undated = catalog.undated()
     assets += [
-        external_asset(catalog.tables()[name], "sources", None if name in undated else partitions) for name in externals
+        external_asset(catalog.tables()[name], "sources", None if name in undated else daily) for name in externals
     ]
-    assets += [mart_asset(declared, groups[name], partitions, shared, clock) for name, declared in marts.items()]
-    jobs, schedules = jobs_and_schedules()
+    assets += [
+        mart_asset(declared, groups[name], partitions[declared.table.period], shared, clock)
+        for name, declared in marts.items()
+    ]
+    jobs, schedules = jobs_and_schedules(marts)
     engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill, externals)
     return dg.Definitions(
         assets=assets,

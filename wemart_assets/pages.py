@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wemart_assets import catalog
 from wemart_assets.lake.audit import checks_of
-from wemart_assets.lake.mart_asset import Input
+from wemart_assets.lake.inputs import Input
 from wemart_assets.lake.table import Table
 from wemart_assets.settings import Settings
 from wemart_assets.sources.contract import Contract
@@ -63,7 +63,7 @@ def table_catalog() -> str:
         "## Marts",
     ]
     for name, declared in sorted(catalog.marts().items()):
-        text += _table(name, declared.table, [_input(i) for i in declared.inputs.values()])
+        text += _table(name, declared.table, [_input(i, declared.table) for i in declared.inputs.values()])
     text.append("## Sources")
     for name, contract in sorted(catalog.contracts().items()):
         text += _table(name, contract.table, [_landing(contract)])
@@ -95,11 +95,8 @@ def _table(name: str, table: Table, reads: list[str]) -> list[str]:
     ]
 
 
-def _input(given: Input) -> str:
-    name = f"[{given.table.full_name}](#{_anchor(given.table.full_name)})"
-    if (given.first, given.last) == (0, 0):
-        return f"{name} of the same day"
-    return f"{name} of the days {given.first:+d} to {given.last:+d}"
+def _input(given: Input, reader: Table) -> str:
+    return f"[{given.table.full_name}](#{_anchor(given.table.full_name)}) {given.words(reader)}"
 
 
 def _landing(contract: Contract) -> str:

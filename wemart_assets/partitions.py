@@ -1,12 +1,25 @@
-"""Dagster's partitions: the business days there are."""
+"""Dagster's partitions: the business days, weeks and months there are."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
 import dagster as dg
 
+from wemart_assets.lake.days import Period
 
-def daily(timezone: str, first_day: dt.date) -> dg.DailyPartitionsDefinition:
-    """Each business day that is over, from the first; a partition key is the day as `YYYY-MM-DD`."""
-    return dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), timezone=timezone)
+Partitions = Mapping[Period, dg.TimeWindowPartitionsDefinition]
+
+
+def partitions_from(first_day: dt.date, timezone: str) -> Partitions:
+    """Each business day, week (from Monday) and month that is over, from the first that lies after `first_day` whole.
+
+    A partition key is the (first) day as `YYYY-MM-DD`.
+    """
+    start = first_day.isoformat()
+    return {
+        Period.DAY: dg.DailyPartitionsDefinition(start_date=start, timezone=timezone),
+        Period.WEEK: dg.WeeklyPartitionsDefinition(start_date=start, timezone=timezone, day_offset=1),
+        Period.MONTH: dg.MonthlyPartitionsDefinition(start_date=start, timezone=timezone),
+    }

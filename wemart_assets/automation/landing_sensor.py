@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -17,17 +18,26 @@ from typing import Any
 
 import dagster as dg
 
-from wemart_assets.lake.days import days_between, ranges, shift
+from wemart_assets.lake.days import Period, days_between, ranges, shift
 from wemart_assets.lake.delta import open_delta, partition_values
 from wemart_assets.lake.engine import Engine, ExternalTable, Session
 from wemart_assets.lake.errors import UnreadableTable
 from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.partitions import Partitions
 from wemart_assets.sources.contract import Kind
 from wemart_assets.sources.landing import FileIndex, Landing
 
 DAYS_A_RUN = 31
 RUNS_A_TICK = 8
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 Fingerprints = dict[str, dict[str, str]]
 
@@ -38,18 +48,21 @@ class Cursor:
 
     Attributes:
         seen: for each source a fingerprint of each day's files (of snapshots: of each delivery).
-        due: for each source the days that changed and wait for a request.
+        due: for each table the days (weeks, months) that wait for a request.
         stopped: for each source the days that were requested while a file that cannot be read stopped them.
         ticks: how many ticks have requested something.
+        continued: for each table that carries its state on, the day (with the commit before it) from which on it was
+            last requested because an earlier day had been made anew.
     """
 
     seen: Fingerprints = field(default_factory=dict)
     due: Mapping[str, Sequence[str]] = field(default_factory=dict)
     stopped: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ticks: int = 0
+    continued: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def dump(self) -> str:
-        said = [self.seen, self.due, self.stopped, self.ticks]
+        said = [self.seen, self.due, self.stopped, self.ticks, self.continued]
         return base64.b64encode(zlib.compress(json.dumps(said).encode())).decode()
 
     @staticmethod
@@ -61,22 +74,23 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Request:
-    """A run: consecutive days, the tables (full names) that it makes anew, the source days that it is for."""
+    """A run: consecutive days (weeks, months) and the tables, by full name, that it makes anew."""
 
     days: Sequence[str]
     tables: frozenset[str]
-    causes: frozenset[tuple[str, str]]
 
 
 def landing_sensor(
     sources: Mapping[str, Landing],
     externals: Mapping[str, ExternalTable],
     marts: Mapping[str, Mart],
-    partitions: dg.DailyPartitionsDefinition,
+    partitions: Partitions,
 ) -> dg.SensorDefinition:
-    """The sensor over all landing folders, and over the tables that someone else writes.
+    """The sensor over all landing folders, over the tables that someone else writes, and over what they left behind.
 
-    Of the latter, those that are partitioned by their day are watched; each day that changed is reported as observed.
+    Of the tables of someone else, those that are partitioned by their day are watched; each day that changed is
+    reported as observed. A table that carries its state on from day to day is requested from the first day that is
+    older than the day before it, to the latest.
     """
     snapshots = {name for name, landing in sources.items() if landing.contract.kind is Kind.SNAPSHOT}
 
@@ -90,7 +104,8 @@ def landing_sensor(
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         engine: Engine = context.resources.engine
         cursor = Cursor.load(context.cursor)
-        days = partitions.get_partition_keys()
+        keys = {period: of.get_partition_keys() for period, of in partitions.items()}
+        days = keys[Period.DAY]
         with engine.connect() as session:
             landed, broken = fingerprints(session, sources)
             problems = [str(entry.error) for entries in broken.values() for entry in entries]
@@ -108,8 +123,21 @@ def landing_sensor(
                 due.setdefault(name, set()).update(
                     day for day in its_days if not _is_stopped(day, broken.get(name, ()))
                 )
-            requests, waiting = plan(due, set(sources), marts, days, session)
-        asked = {cause for request in requests for cause in request.causes}
+            continued = dict(cursor.continued)
+            # Between two runs of one request a table is left behind as well: that is the second run's to mend.
+            if not context.instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):
+                for name, (day, version) in stale(marts, days, session).items():
+                    if list(continued.get(name, ())) != [day, version]:
+                        due.setdefault(name, set()).add(day)
+                        continued[name] = [day, version]
+            requests, waiting = plan(due, set(sources), marts, keys, session)
+        asked = {
+            (name, day)
+            for request in requests
+            for name in request.tables & landed.keys()
+            for day in request.days
+            if day in due.get(name, ())
+        }
         stopped = {
             name: sorted(
                 day
@@ -118,7 +146,7 @@ def landing_sensor(
             )
             for name, entries in broken.items()
         }
-        after = Cursor(landed, waiting, stopped, cursor.ticks + bool(requests))
+        after = Cursor(landed, waiting, stopped, cursor.ticks + bool(requests), continued)
         if not requests:
             return dg.SensorResult(
                 skip_reason="nothing has landed, changed or gone since the last request", cursor=after.dump()
@@ -179,53 +207,126 @@ def plan(
     due: Mapping[str, Set[str]],
     sources: Set[str],
     marts: Mapping[str, Mart],
-    partitions: Sequence[str],
+    partitions: Mapping[Period, Sequence[str]],
     session: Session,
 ) -> tuple[list[Request], dict[str, list[str]]]:
-    """The runs of this tick, and the source days that wait for later ones.
+    """The runs of this tick, and what waits for later ones: partitions of tables, by full name.
 
-    Days that are no partition yet wait until they have become one.
+    `due` are partitions of sources (and of marts that waited) that are to be made, with all that follows from them.
+    Those that are no partition yet wait until they have become one; weeks and months also for days still to be made.
     """
-    there = set(partitions)
-    tables: dict[str, set[str]] = {}
-    causes: dict[str, set[tuple[str, str]]] = {}
-    for name, days in due.items():
-        for day in days & there:
-            for table, its_days in affected(name, day, marts).items():
-                for its_day in its_days & there:
-                    tables.setdefault(its_day, set()).add(table)
-                    causes.setdefault(its_day, set()).add((name, day))
+    there = {period: set(keys) for period, keys in partitions.items()}
+    periods = {name: declared.table.period for name, declared in marts.items()}
+    first_day = min(partitions[Period.DAY], default="")
+
+    def exists(name: str, key: str) -> bool:
+        return key in there[periods.get(name, Period.DAY)]
+
+    todo = affected(
+        {name: {key for key in keys if exists(name, key)} for name, keys in due.items()}, marts, partitions[Period.DAY]
+    )
+    _add_missing_state(todo, marts, partitions[Period.DAY], session)
+    # What lies before the first day never becomes a partition.
+    waiting = {name: {key for key in keys if not exists(name, key) and key >= first_day} for name, keys in due.items()}
+    tables: dict[Period, dict[str, set[str]]] = {period: {} for period in Period}
+    for name, keys in todo.items():
+        period = periods.get(name, Period.DAY)
+        for key in keys:
+            if key in there[period]:
+                tables[period].setdefault(key, set()).add(name)
+            elif key >= first_day:
+                waiting.setdefault(name, set()).add(key)
     # What is taken is bounded before the lake is asked for what else these days need.
-    soonest = sorted(tables)[: DAYS_A_RUN * RUNS_A_TICK]
-    _add_unpublished_inputs(tables, soonest, sources, marts, session)
-    requests = [
-        Request(alike, frozenset(tables[alike[0]]), frozenset().union(*(causes[day] for day in alike)))
-        for days in ranges(soonest, DAYS_A_RUN)
-        for alike in _alike(days, tables)
-    ]
-    taken = requests[:RUNS_A_TICK]
+    soonest = sorted(tables[Period.DAY])[: DAYS_A_RUN * RUNS_A_TICK]
+    _add_unpublished_inputs(tables[Period.DAY], soonest, sources, marts, session)
+    taken = _requests(tables[Period.DAY], soonest, Period.DAY)[:RUNS_A_TICK]
     done = {day for request in taken for day in request.days}
-    left = {cause for day, of_day in causes.items() if day not in done for cause in of_day}
-    covered = {cause for request in taken for cause in request.causes} - left
-    waiting = {name: sorted(day for day in days if (name, day) not in covered) for name, days in sorted(due.items())}
-    return taken, {name: days for name, days in waiting.items() if days}
+    if done >= set(tables[Period.DAY]):
+        for period in (Period.WEEK, Period.MONTH):
+            taken += _requests(tables[period], sorted(tables[period]), period)
+        taken = taken[:RUNS_A_TICK]
+    done_keys = {(name, key) for request in taken for name in request.tables for key in request.days}
+    for by_key in tables.values():
+        for key, names in by_key.items():
+            for name in names:
+                if (name, key) not in done_keys:
+                    waiting.setdefault(name, set()).add(key)
+    return taken, {name: sorted(keys) for name, keys in sorted(waiting.items()) if keys}
 
 
-def affected(source: str, day: str, marts: Mapping[str, Mart]) -> dict[str, set[str]]:
-    """The tables that follow from a source's day, itself included, with the days of theirs that do."""
-    found: dict[str, set[str]] = {source: {day}}
-    grown = True
+def affected(due: Mapping[str, Set[str]], marts: Mapping[str, Mart], days: Sequence[str]) -> dict[str, set[str]]:
+    """The tables that follow from partitions of others, these included, with the partitions of theirs that do.
+
+    `days` are the business days there are: a table that carries its state on is affected up to the latest of them.
+    """
+    found: dict[str, set[str]] = {name: set(keys) for name, keys in due.items() if keys}
+    latest = max(days, default="")
+    grown = bool(found)
     while grown:
         grown = False
         for name, declared in marts.items():
-            days = found.get(name, set())
+            keys = set(found.get(name, set()))
             for given in declared.inputs.values():
-                for upstream_day in found.get(given.table.full_name, set()):
-                    days = days | set(given.affected(upstream_day))
-            if days != found.get(name, set()):
-                found[name] = days
-                grown = True
+                if not given.is_own(declared.table):
+                    for key in found.get(given.table.full_name, set()):
+                        keys |= set(given.affected(key, declared.table, latest))
+            if keys and declared.is_stateful:
+                # Each partition is made from the one before.
+                keys |= set(_from(min(keys), latest, declared.table.period))
+            if keys != found.get(name, set()):
+                found[name] = keys
+                grown = bool(keys)
     return found
+
+
+def _from(first: str, latest: str, period: Period) -> list[str]:
+    """The partitions from `first` on, none beyond `latest`."""
+    found = [first]
+    while (following := shift(found[-1], 1, period)) <= latest:
+        found.append(following)
+    return found
+
+
+def _add_missing_state(
+    todo: dict[str, set[str]], marts: Mapping[str, Mart], days: Sequence[str], session: Session
+) -> None:
+    """Add the days before, down to the last published one, to what carries its state on from the day before."""
+    for name, declared in marts.items():
+        if not declared.is_stateful or not todo.get(name) or declared.table.period is not Period.DAY:
+            continue
+        earlier = [day for day in days if day < min(todo[name])]
+        published = session.published(declared.table, earlier)
+        missing = list(itertools.takewhile(lambda day, there=published: day not in there, reversed(earlier)))  # type: ignore[misc]
+        if missing:
+            for other, keys in affected({name: set(missing)}, marts, days).items():
+                todo.setdefault(other, set()).update(keys)
+
+
+def stale(marts: Mapping[str, Mart], days: Sequence[str], session: Session) -> dict[str, tuple[str, int]]:
+    """For each table that carries its state on, the first day that is older than the day that it was made from.
+
+    With the number of the commit that made it so. Such a day was left behind by a run of an earlier day.
+    """
+    found = {}
+    for name, declared in marts.items():
+        if not declared.is_stateful or declared.table.period is not Period.DAY:
+            continue
+        made = session.versions(declared.table)
+        published = session.published(declared.table, days)
+        for before, day in itertools.pairwise(days):
+            # What no commit of late has published is older than all that one has.
+            if {before, day} <= published and made.get(before, -1) > made.get(day, -1):
+                found[name] = (day, made[before])
+                break
+    return found
+
+
+def _requests(tables: Mapping[str, set[str]], keys: Sequence[str], period: Period) -> list[Request]:
+    return [
+        Request(alike, frozenset(tables[alike[0]]))
+        for consecutive in ranges(keys, DAYS_A_RUN, period)
+        for alike in _alike(consecutive, tables)
+    ]
 
 
 def _add_unpublished_inputs(
@@ -239,7 +340,7 @@ def _add_unpublished_inputs(
             declared = marts.get(waiting.pop())
             for given in declared.inputs.values() if declared else ():
                 name = given.table.full_name
-                if name in tables[day] or name not in {*sources, *marts} or day not in given.days([day]):
+                if name in tables[day] or name not in {*sources, *marts} or not given.reads_same_day:
                     continue
                 if name not in published:
                     published[name] = session.published(given.table, days)
@@ -280,7 +381,7 @@ def _run_request(request: Request, tick: int, landed: Fingerprints, externals: S
     selection = [dg.AssetKey(name.split(".")) for name in sorted(request.tables - externals)]
     # The tick is part of the key: files may come back to what they once were, and are due again then. So are the
     # files: they may have changed after a tick whose cursor was lost.
-    files = [f"{name} {day} {landed.get(name, {}).get(day)}" for name, day in sorted(request.causes)]
+    files = [f"{name} {day} {of_source.get(day)}" for name, of_source in landed.items() for day in request.days]
     key = _digest([str(tick), first, last, *sorted(request.tables), *files])
     if first == last:
         return dg.RunRequest(run_key=key, partition_key=first, asset_selection=selection)

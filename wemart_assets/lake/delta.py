@@ -27,6 +27,7 @@ from wemart_assets.lake.table import Table
 
 COMMIT_ATTEMPTS = 20
 COMMIT_METADATA = "wemart.days"
+COMMITS_LOOKED_AT = 1_000
 # Features that change how a reader has to read data files; others only concern writers or the log.
 UNREADABLE_FEATURES = {"columnMapping", "deletionVectors"}
 
@@ -76,6 +77,15 @@ class DeltaLake:
             for commit in log.history():
                 found |= set(json.loads(commit.get(COMMIT_METADATA, "[]"))) & set(days)
         return {day for day in found if day is not None}
+
+    def versions(self, table: Table) -> dict[str, int]:
+        """For each day that one of the latest commits published, the version of the last that did."""
+        log = self.open(table)
+        found: dict[str, int] = {}
+        for commit in [] if log is None else log.history(COMMITS_LOOKED_AT):
+            for day in json.loads(commit.get(COMMIT_METADATA, "[]")):
+                found.setdefault(day, commit["version"])
+        return found
 
     def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
         """What the partitions are now, for `commit` to notice another writer."""

@@ -108,6 +108,9 @@ class DuckDBSession:
         found = self._external(table, external, days).select(table.day_column).distinct()
         return {row[table.day_column] for row in found.to_pyarrow().to_pylist()}
 
+    def versions(self, table: Table) -> Mapping[str, int]:
+        return self.lake.versions(table)
+
     def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
         return self.lake.baseline(table, days)
 

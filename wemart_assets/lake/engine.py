@@ -102,6 +102,9 @@ class Session(Protocol):
     def published(self, table: Table, days: Sequence[str]) -> set[str]:
         """Those of `days` that have been published, empty ones included."""
 
+    def versions(self, table: Table) -> Mapping[str, int]:
+        """For each day that was published lately, the number of the last commit that did; later ones are greater."""
+
     def read(self, table: Table, days: Sequence[str] | None = None) -> ir.Table:
         """The published rows of `days` (of all days if not given), with the table's columns."""
 

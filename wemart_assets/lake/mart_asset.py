@@ -7,70 +7,25 @@ reads no setting and a test calls its function with small tables.
 # No postponed annotations here: Dagster looks at the type of an asset's `context` as it is.
 import datetime as dt
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import dagster as dg
 import ibis.expr.types as ir
 
 from wemart_assets.lake.audit import CheckSpec, Finding, checks_of
-from wemart_assets.lake.days import days_between, shift
+from wemart_assets.lake.days import Period
 from wemart_assets.lake.engine import Engine, Session
 from wemart_assets.lake.errors import DeclarationError, MissingPartition, WemartError
 from wemart_assets.lake.inject import call, parameters
+from wemart_assets.lake.inputs import Input, check_input, one_a_table
 from wemart_assets.lake.publication import Publication, RejectedByAudit, publish
 from wemart_assets.lake.table import Severity, Table
 
+EXPECTED = {Period.DAY: "0 6 * * *", Period.WEEK: "0 6 * * 1", Period.MONTH: "0 6 1 * *"}
+
 Clock = Callable[[], dt.datetime]
-
-
-class HasTable(Protocol):
-    """What an input can name: a mart, or a source contract."""
-
-    @property
-    def table(self) -> Table: ...
-
-
-@dataclass(frozen=True)
-class Input:
-    """A table that a mart reads, and which of its days: from `first` to `last` days after the mart's own day."""
-
-    table: Table
-    first: int = 0
-    last: int = 0
-
-    def days(self, run: Sequence[str]) -> list[str]:
-        """The days of the input that a run of these days reads."""
-        offsets = range(self.first, self.last + 1)
-        return sorted({shift(day, offset) for day in run for offset in offsets})
-
-    def affected(self, day: str) -> list[str]:
-        """The days of the mart that read the input's `day`."""
-        return days_between(shift(day, -self.last), shift(day, -self.first))
-
-    def mapping(self) -> dg.PartitionMapping:
-        with warnings.catch_warnings():
-            # Beta in Dagster, and said to be so at each use; the first days have no days before them.
-            warnings.simplefilter("ignore", dg.BetaWarning)
-            return dg.TimeWindowPartitionMapping(
-                start_offset=self.first, end_offset=self.last, allow_nonexistent_upstream_partitions=self.first < 0
-            )
-
-
-def same_day(of: HasTable) -> Input:
-    """The input's partition of the mart's own day."""
-    return Input(of.table)
-
-
-def day_before(of: HasTable) -> Input:
-    """The input's partition of the day before the mart's."""
-    return Input(of.table, -1, -1)
-
-
-def trailing(of: HasTable, days: int) -> Input:
-    """The input's partitions of the mart's day and the `days - 1` before it."""
-    return Input(of.table, 1 - days, 0)
 
 
 @dataclass(frozen=True)
@@ -84,15 +39,22 @@ class Mart:
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
         return self.function(*args, **kwargs)
 
+    @property
+    def is_stateful(self) -> bool:
+        """Whether each partition is made from the table's own partitions before it."""
+        return any(given.is_own(self.table) for given in self.inputs.values())
+
 
 def mart(table: Table, **inputs: Input) -> Callable[[Callable[..., ir.Table]], Mart]:
     """Declare a mart table: the function's parameters are the inputs by name, and settings by name.
 
     Raises:
-        DeclarationError: an input is no parameter of the function.
+        DeclarationError: an input is no parameter of the function, or cannot be read so.
     """
 
     def declare(function: Callable[..., ir.Table]) -> Mart:
+        for given in inputs.values():
+            check_input(given, table)
         if unread := sorted(set(inputs) - set(parameters(function))):
             raise DeclarationError(f"{table.full_name}: the inputs {unread} are no parameters of its function")
         return Mart(table, inputs, function)
@@ -101,7 +63,7 @@ def mart(table: Table, **inputs: Input) -> Callable[[Callable[..., ir.Table]], M
 
 
 def mart_asset(
-    declared: Mart, group: str, partitions: dg.DailyPartitionsDefinition, settings: Mapping[str, Any], clock: Clock
+    declared: Mart, group: str, partitions: dg.TimeWindowPartitionsDefinition, settings: Mapping[str, Any], clock: Clock
 ) -> dg.AssetsDefinition:
     """The Dagster asset of a mart table. Needs a resource `engine`."""
     if unknown := sorted(set(parameters(declared.function)) - {*declared.inputs, *settings, "days"}):
@@ -122,37 +84,34 @@ def mart_asset(
 
         return publish(session, declared.table, days, compute, settings, clock()), {}
 
-    deps = [dg.AssetDep(i.table.key, partition_mapping=i.mapping()) for i in _by_table(declared.inputs.values())]
+    deps = [
+        dg.AssetDep(i.table.key, partition_mapping=i.mapping(declared.table))
+        for i in one_a_table(declared.inputs.values())
+    ]
     keys = {name: i.table.key for name, i in declared.inputs.items()}
     return table_asset(declared.table, group, partitions, run, deps=deps, inputs=keys)
 
 
-def _by_table(inputs: Iterable[Input]) -> list[Input]:
-    """One input a table, over all the days that are read of it: Dagster knows one dependency on each."""
-    found: dict[str, Input] = {}
-    for given in inputs:
-        known = found.get(given.table.full_name, given)
-        first, last = min(known.first, given.first), max(known.last, given.last)
-        found[given.table.full_name] = Input(given.table, first, last)
-    return list(found.values())
-
-
 def read_input(session: Session, reader: Table, given: Input, days: Sequence[str], first_day: str) -> ir.Table:
-    """The input's rows of the days that a run of `days` reads.
+    """The input's rows of the partitions that a run of the reader's `days` reads.
 
     Raises:
         MissingPartition: one of them, not before the first day, was never published; says which to run.
     """
-    wanted = [day for day in given.days(days) if day >= first_day]
-    missing = sorted(set(wanted) - session.published(given.table, wanted))
+    wanted = given.days(days, reader, first_day)
+    published = session.published(given.table, wanted)
+    read_if_there = days[-1] if given.last > 0 else max(wanted, default="")
+    missing = [day for day in wanted if day not in published and day <= read_if_there]
     if missing:
+        what = "its own partition" if given.is_own(reader) else f"{given.table.full_name}, which has no partition"
+        never = ", which was never published" if given.is_own(reader) else ""
         raise MissingPartition(
-            f"{reader.full_name}: {days[0]} to {days[-1]} reads {given.table.full_name}, which has no partition "
-            f"{', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}. Run it first: dagster asset "
+            f"{reader.full_name}: {days[0]} to {days[-1]} reads {what} {', '.join(missing[:5])}"
+            f"{' and more' if len(missing) > 5 else ''}{never}. Run it first: dagster asset "
             f"materialize -m wemart_assets.definitions --select 'key:\"{'/'.join(given.table.key)}\"' "
             f"--partition {missing[0]}"
         )
-    return session.read(given.table, wanted)
+    return session.read(given.table, [day for day in wanted if day in published])
 
 
 Run = Callable[[Session, Sequence[str], Any], tuple[Publication, dict[str, Any]]]
@@ -161,7 +120,7 @@ Run = Callable[[Session, Sequence[str], Any], tuple[Publication, dict[str, Any]]
 def table_asset(
     table: Table,
     group: str,
-    partitions: dg.DailyPartitionsDefinition | None,
+    partitions: dg.TimeWindowPartitionsDefinition | None,
     run: Run,
     deps: Sequence[dg.AssetDep] = (),
     inputs: Mapping[str, Sequence[str]] | None = None,
@@ -183,7 +142,7 @@ def table_asset(
             group_name=group,
             owners=[table.owner],
             kinds=set(kinds),
-            tags=table.tags,
+            tags={**table.tags, "period": table.period},
             partitions_def=partitions,
             # Without partitions too: else no range could be run of a selection that has it.
             backfill_policy=dg.BackfillPolicy.single_run(),
@@ -198,11 +157,13 @@ def table_asset(
                 "grain": ", ".join(table.grain) or "none: equal rows are allowed",
                 "partitioned by": ", ".join(table.partition_by),
             },
-            # A day is over at midnight of the business timezone and is expected by six in the morning.
+            # A period is over at midnight of the business timezone and is expected by six in the morning.
             freshness_policy=None
             if partitions is None
             else dg.FreshnessPolicy.cron(
-                deadline_cron="0 6 * * *", lower_bound_delta=dt.timedelta(hours=6), timezone=str(partitions.timezone)
+                deadline_cron=EXPECTED[table.period],
+                lower_bound_delta=dt.timedelta(hours=6),
+                timezone=str(partitions.timezone),
             ),
             required_resource_keys={"engine"},
         )

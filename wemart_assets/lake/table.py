@@ -17,6 +17,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from wemart_assets.lake.days import Period
 from wemart_assets.lake.errors import DeclarationError
 
 # The names are Spark SQL's, as in the documents that the tables come from. An instant is UTC in microseconds.
@@ -152,6 +153,7 @@ class Table:
         columns: in the order in which they are stored and shown.
         grain: the columns that together name a row, empty where equal rows are allowed. NULL is a value here.
         partition_by: storage partitions; the last is the day column.
+        period: how much time a partition covers; the day column holds its first day.
         rules, laws: what the audit demands beside types, known values and the grain.
         measures: numbers that each run shows.
         newest_in_sql: analysts know the table as unpartitioned: in SQL its name shows the newest row of each key, and
@@ -164,6 +166,7 @@ class Table:
     columns: tuple[Column, ...]
     grain: tuple[str, ...] = ()
     partition_by: tuple[str, ...] = ("part_date",)
+    period: Period = Period.DAY
     rules: tuple[Rule, ...] = ()
     laws: tuple[Law, ...] = ()
     measures: tuple[Measure, ...] = ()
@@ -195,7 +198,7 @@ class Table:
 
     @property
     def day_column(self) -> str:
-        """The partition column that holds the business day, as a `YYYY-MM-DD` string."""
+        """The partition column that holds the business day (first day of the period), a `YYYY-MM-DD` string."""
         return self.partition_by[-1]
 
     @cached_property

@@ -44,6 +44,8 @@ class Contract:
             the first in the order of all columns stays and the others are quarantined. Empty: equal rows are kept.
         unique_where_known: further column sets that no two rows of a day share, unless one of them is NULL.
         instant: for facts, the column that says when: milliseconds (bigint), a timestamp, or a date.
+        is_history: facts from before the first business day there is belong to that day, which then knows
+            what was before. Of other contracts such rows are counted and left out.
         day_column: the name of the business day in the source table.
         form: how its files are read where neither their ending nor `sources.yaml` says so; of a CSV also its names and
             what stands for NULL.
@@ -61,6 +63,7 @@ class Contract:
     key: tuple[str, ...] = ()
     unique_where_known: tuple[tuple[str, ...], ...] = ()
     instant: str | None = None
+    is_history: bool = False
     day_column: str = "part_date"
     form: FileFormat | None = None
     local_times: bool = False
@@ -126,8 +129,12 @@ class Contract:
             partition_by=(self.day_column,),
         )
 
-    def day_of(self, rows: ir.Table, timezone: str) -> ir.StringValue:
+    def day_of(self, rows: ir.Table, timezone: str, first_day: str) -> ir.StringValue:
         """Business day of each fact; NULL where its instant is unknown or out of range."""
+        day = self._calendar_day(rows, timezone)
+        return (day < first_day).ifelse(first_day, day) if self.is_history else day
+
+    def _calendar_day(self, rows: ir.Table, timezone: str) -> ir.StringValue:
         instant = rows[str(self.instant)]
         if instant.type().is_integer():
             in_range = instant.between(0, LAST_MILLISECOND)

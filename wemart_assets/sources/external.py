@@ -29,8 +29,11 @@ def external_tables(settings: Settings, contracts: Mapping[str, Contract]) -> di
         base = settings.sources.absolute().parent if settings.sources else Path()
         expressions = {c.name: sql for c in contract.columns if (sql := mapping.expression(c.name)) is not None}
         expressions |= {c.name: "null" for c in contract.columns if mapping.is_null(c.name)}
-        derived = partial(contract.day_of, timezone=settings.timezone) if contract.kind is Kind.FACTS else None
-        found[name] = ExternalTable(base / mapping.table, mapping.day, expressions, derived)
+        first_day = settings.first_day.isoformat()
+        derived = partial(contract.day_of, timezone=settings.timezone, first_day=first_day)
+        found[name] = ExternalTable(
+            base / mapping.table, mapping.day, expressions, derived if contract.kind is Kind.FACTS else None
+        )
         if contract.undated is not None:
             found[contract.undated.full_name] = ExternalTable(
                 base / mapping.table, None, expressions, partial(_unknown_day, instant=str(contract.instant))
@@ -42,7 +45,7 @@ def _unknown_day(rows: ir.Table, instant: str) -> ir.StringValue:
     return rows[instant].isnull().ifelse(UNKNOWN_DAY, ibis.null("string"))
 
 
-def external_asset(table: Table, group: str, partitions: dg.DailyPartitionsDefinition | None) -> dg.AssetSpec:
+def external_asset(table: Table, group: str, partitions: dg.TimeWindowPartitionsDefinition | None) -> dg.AssetSpec:
     """The asset that stands for someone else's table; it is never run here."""
     return dg.AssetSpec(
         table.key,

@@ -315,7 +315,7 @@ class Landing:
         reason = ibis.cases(*reasons, else_=ibis.null("string")) if reasons else ibis.null("string")
         conformed = rows.select(**values, _file=below, _raw=rows._raw, _reason=reason, _untimely=untimely)
         if self.contract.kind is Kind.FACTS:
-            day = self.contract.day_of(conformed, self.timezone)
+            day = self.contract.day_of(conformed, self.timezone, self.first_day)
             if self.contract.undated is not None:
                 is_unknown = conformed[str(self.contract.instant)].isnull() & ~conformed._untimely
                 day = is_unknown.ifelse(UNKNOWN_DAY, day)
@@ -361,6 +361,7 @@ class Landing:
         said = [*asdict(file).values(), self.mapping.signature(), self.timezone, self.first_day]
         said += [repr(self.contract.form), self.contract.local_times, str(self.contract.unknown_time)]
         said += [f"{c.name} {c.type} {c.nullable}" for c in self.contract.columns]
+        said += ["history"] if self.contract.is_history else []
         return self._index / f"{_digest(said)}.json"
 
     def _last(self, file: LandingFile) -> Path:

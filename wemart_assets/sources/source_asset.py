@@ -23,7 +23,11 @@ INSIDE = ("_file", "_raw", "_reason")
 
 
 def source_asset(
-    landing: Landing, group: str, partitions: dg.DailyPartitionsDefinition, settings: Mapping[str, Any], clock: Clock
+    landing: Landing,
+    group: str,
+    partitions: dg.TimeWindowPartitionsDefinition,
+    settings: Mapping[str, Any],
+    clock: Clock,
 ) -> dg.AssetsDefinition:
     """The Dagster asset of a source table that is made from landing files. Needs a resource `engine`."""
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from wemart_assets.lake.engine import Engine, Session
 from wemart_assets.lake.errors import DeclarationError
-from wemart_assets.lake.mart_asset import Input, Mart, day_before, mart, mart_asset, preview, same_day, trailing
+from wemart_assets.lake.inputs import Input, day_before, own_day_before, same_day, trailing
+from wemart_assets.lake.mart_asset import Mart, mart, mart_asset, preview
 from wemart_assets.lake.table import (
     FLAG,
     RUN_TIMESTAMP,
@@ -217,7 +218,7 @@ def test_an_input_is_a_dependency_on_the_days_that_are_read(
 ) -> None:
     asset = asset_of(mart(USERS, came=given)(users.function), now)
     assert upstream_days(asset, VISITS, day) == upstream
-    assert set(given.days([day])) >= upstream
+    assert set(given.days([day], USERS, D1)) >= upstream
 
 
 def test_inputs_on_two_windows_of_one_table_are_one_dependency_on_both(now: dt.datetime) -> None:
@@ -231,7 +232,7 @@ def test_inputs_on_two_windows_of_one_table_are_one_dependency_on_both(now: dt.d
 def test_a_table_may_read_its_own_day_before(dagster: Dagster, session: Session, read: Read) -> None:
     """The first day starts from nothing, the second from the first."""
 
-    @mart(USERS, came=same_day(visits), before=Input(USERS, -1, -1))
+    @mart(USERS, came=same_day(visits), before=own_day_before(USERS))
     def so_far(came: ir.Table, before: ir.Table, days: Sequence[str]) -> ir.Table:
         both = ibis.union(
             users(came).select("user", "visits", "seconds"), before.select("user", "visits", "seconds"), distinct=False
@@ -259,7 +260,7 @@ def test_a_table_may_read_its_own_day_before(dagster: Dagster, session: Session,
     ids=["same day", "day before", "trailing two", "trailing week"],
 )
 def test_a_run_reads_the_days_of_its_window(given: Input, run: list[str], days: list[str]) -> None:
-    assert given.days(run) == days
+    assert given.days(run, USERS, "2024-01-01") == days
 
 
 @property_of(
@@ -269,8 +270,8 @@ def test_a_run_reads_the_days_of_its_window(given: Input, run: list[str], days: 
 )
 def test_a_day_affects_exactly_the_days_that_read_it(window: tuple[int, int], day: dt.date, upstream: dt.date) -> None:
     given = Input(VISITS, *window)
-    reads = upstream.isoformat() in given.days([day.isoformat()])
-    assert (day.isoformat() in given.affected(upstream.isoformat())) is reads
+    reads = upstream.isoformat() in given.days([day.isoformat()], USERS, "2023-01-01")
+    assert (day.isoformat() in given.affected(upstream.isoformat(), USERS, "2026-01-01")) is reads
 
 
 # What a run shows

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.mart_asset import mart, same_day
+from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import RUN_TIMESTAMP, Law, Table, at_least, column
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 

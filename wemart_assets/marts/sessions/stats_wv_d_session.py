@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.mart_asset import mart, same_day
+from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import RUN_TIMESTAMP, Law, Table, at_least, column
 from wemart_assets.lake.volume import volume_law
 from wemart_assets.marts.sessions.rules import days_with_other_seconds

@@ -12,7 +12,8 @@ from wemart_assets.lake.functions import (
     json_fields,
     timestamp_millis,
 )
-from wemart_assets.lake.mart_asset import mart, same_day
+from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Law, Measure, Rule, Table, column
 from wemart_assets.marts.sessions.rules import session_id
 from wemart_assets.sources.contracts.service_log import weverse_server_log

@@ -9,7 +9,8 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.days import day_start, shift
 from wemart_assets.lake.functions import business_date
-from wemart_assets.lake.mart_asset import mart, same_day
+from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Law, Rule, Severity, Table, at_least, column
 from wemart_assets.lake.volume import volume_law
 from wemart_assets.marts.memberships import membership_holders

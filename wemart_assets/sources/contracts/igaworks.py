@@ -58,6 +58,8 @@ attribution = Contract(
     name="attribution",
     words="One row a touch that an install or a return is attributed to. Equal rows are all kept.",
     kind=Kind.FACTS,
+    # Who came before the first day there is, came through a campaign all the same.
+    is_history=True,
     instant="server_datetime",
     local_times=True,
     unknown_time=UNKNOWN_TIME,

@@ -62,6 +62,7 @@ ods_wv_member_profile = Contract(
     name="ods_wv_member_profile",
     words="One row a state of a member's profile in a community: what it became at `updated_at`.",
     kind=Kind.FACTS,
+    is_history=True,
     instant="updated_at",
     key=("community_id", "user_id", "updated_at"),
     columns=(

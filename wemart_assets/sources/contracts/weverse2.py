@@ -35,6 +35,7 @@ community_log_member_status_log = Contract(
     name="community_log_member_status_log",
     words="One row a time that a user joined (subscribed to) or left (unsubscribed from) a community.",
     kind=Kind.FACTS,
+    is_history=True,
     instant="created_at",
     key=("community_id", "user_id", "type", "created_at"),
     columns=(

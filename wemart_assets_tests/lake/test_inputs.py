@@ -1,0 +1,152 @@
+"""Which partitions a mart reads, which of its partitions follow, and that both say the same."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wemart_assets.lake.days import Period, days_between, period_days, period_start, shift
+from wemart_assets.lake.errors import DeclarationError
+from wemart_assets.lake.inputs import (
+    Input,
+    day_before,
+    days_of,
+    following,
+    last_day_of,
+    own_day_before,
+    own_earlier_days,
+    same_day,
+    trailing,
+)
+from wemart_assets.lake.mart_asset import Mart, mart
+from wemart_assets.lake.table import Table, column
+
+FIRST = "2024-01-03"
+PARTITIONS = {
+    Period.DAY: dg.DailyPartitionsDefinition(FIRST, timezone="Asia/Seoul"),
+    Period.WEEK: dg.WeeklyPartitionsDefinition(FIRST, timezone="Asia/Seoul", day_offset=1),
+    Period.MONTH: dg.MonthlyPartitionsDefinition(FIRST, timezone="Asia/Seoul"),
+}
+
+
+def table(name: str, period: Period = Period.DAY) -> Table:
+    return Table("web", name, "words", (column("part_date", "string", "day"),), period=period)
+
+
+VISITS, OTHER = table("visits"), table("other")
+BY_WEEK, OTHER_WEEK = table("by_week", Period.WEEK), table("other_week", Period.WEEK)
+BY_MONTH = table("by_month", Period.MONTH)
+
+
+def of(declared: Table) -> Mart:
+    return Mart(declared, {}, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("read", "reader", "run", "days"),
+    [
+        (own_day_before(OTHER), OTHER, ["2024-01-05", "2024-01-06"], ["2024-01-04"]),
+        (own_day_before(OTHER), OTHER, [FIRST, "2024-01-04"], []),
+        (own_earlier_days(OTHER), OTHER, ["2024-01-06", "2024-01-07"], [FIRST, "2024-01-04", "2024-01-05"]),
+        (own_earlier_days(OTHER), OTHER, [FIRST], []),
+        (following(of(VISITS), 2), OTHER, ["2024-01-05"], ["2024-01-05", "2024-01-06", "2024-01-07"]),
+        (days_of(of(VISITS)), BY_WEEK, ["2024-01-08"], days_between("2024-01-08", "2024-01-14")),
+        (last_day_of(of(VISITS)), BY_WEEK, ["2024-01-08", "2024-01-15"], ["2024-01-14", "2024-01-21"]),
+        (last_day_of(of(VISITS)), BY_MONTH, ["2024-02-01"], ["2024-02-29"]),
+        (days_of(of(VISITS)), BY_MONTH, ["2024-02-01"], days_between("2024-02-01", "2024-02-29")),
+        (same_day(of(OTHER_WEEK)), BY_WEEK, ["2024-01-15"], ["2024-01-15"]),
+        (day_before(of(OTHER_WEEK)), BY_WEEK, ["2024-01-15"], ["2024-01-08"]),
+        (trailing(of(BY_MONTH), 2), table("x", Period.MONTH), ["2024-03-01"], ["2024-02-01", "2024-03-01"]),
+    ],
+)
+def test_a_run_reads(read: Input, reader: Table, run: list[str], days: list[str]) -> None:
+    assert read.days(run, reader, FIRST) == days
+
+
+KINDS: dict[str, tuple[Callable[[], Input], Table]] = {
+    "same day": (lambda: same_day(of(VISITS)), OTHER),
+    "day before": (lambda: day_before(of(VISITS)), OTHER),
+    "trailing": (lambda: trailing(of(VISITS), 5), OTHER),
+    "following": (lambda: following(of(VISITS), 3), OTHER),
+    "own day before": (lambda: own_day_before(OTHER), OTHER),
+    "own earlier": (lambda: own_earlier_days(OTHER), OTHER),
+    "days of week": (lambda: days_of(of(VISITS)), BY_WEEK),
+    "last day of week": (lambda: last_day_of(of(VISITS)), BY_WEEK),
+    "days of month": (lambda: days_of(of(VISITS)), BY_MONTH),
+    "last day of month": (lambda: last_day_of(of(VISITS)), BY_MONTH),
+    "week before": (lambda: day_before(of(OTHER_WEEK)), BY_WEEK),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60)
+@given(days=st.data())
+def test_a_partition_affects_exactly_those_that_read_it(kind: str, days: Any) -> None:
+    make, reader = KINDS[kind]
+    read = make()
+    day = st.dates(dt.date(2024, 1, 3), dt.date(2024, 3, 31)).map(dt.date.isoformat)
+    own, upstream = period_start(days.draw(day), reader.period), period_start(days.draw(day), read.table.period)
+    latest = "2024-04-30"
+    assert (own in read.affected(upstream, reader, latest)) is (upstream in read.days([own], reader, "2024-01-01"))
+
+
+@pytest.mark.parametrize(
+    "kind", [k for k in KINDS if k not in ("own earlier", "last day of week", "last day of month")]
+)
+def test_dagster_shows_the_partitions_that_are_read(kind: str) -> None:
+    make, reader = KINDS[kind]
+    read, own = make(), {Period.DAY: "2024-02-14", Period.WEEK: "2024-02-12", Period.MONTH: "2024-02-01"}[reader.period]
+    result = read.mapping(reader).get_upstream_mapped_partitions_result_for_partitions(
+        PARTITIONS[reader.period].subset_with_partition_keys([own]),
+        PARTITIONS[reader.period],
+        PARTITIONS[read.table.period],
+        current_time=dt.datetime(2024, 6, 1, tzinfo=dt.UTC),
+    )
+    assert sorted(result.partitions_subset.get_partition_keys()) == read.days([own], reader, FIRST)
+
+
+def test_nothing_after_the_latest_day_is_affected() -> None:
+    assert following(of(VISITS), 3).affected("2024-01-06", OTHER, "2024-01-04") == ["2024-01-03", "2024-01-04"]
+    assert own_earlier_days(OTHER).affected("2024-01-05", OTHER, "2024-01-07") == ["2024-01-06", "2024-01-07"]
+    assert day_before(of(VISITS)).affected("2024-01-05", OTHER, "2024-01-05") == []
+
+
+@pytest.mark.parametrize(
+    "read",
+    [same_day(of(BY_WEEK)), trailing(of(BY_WEEK), 2), own_earlier_days(BY_MONTH), day_before(of(VISITS))],
+    ids=["a week by month", "weeks by month", "all earlier months", "days before a month"],
+)
+def test_what_cannot_be_named_is_refused(read: Input) -> None:
+    with pytest.raises(DeclarationError, match=r"web\.by_month"):
+        mart(BY_MONTH, rows=read)(lambda rows: rows)
+
+
+def test_a_table_cannot_read_what_it_is_to_make() -> None:
+    with pytest.raises(DeclarationError, match="itself"):
+        mart(OTHER, rows=Input(OTHER))(lambda rows: rows)
+
+
+# Calendar
+
+
+@given(st.dates(dt.date(1990, 1, 1), dt.date(2090, 1, 1)), st.sampled_from(Period), st.integers(-30, 30))
+def test_periods_cover_the_calendar_once(date: dt.date, period: Period, count: int) -> None:
+    start = period_start(date.isoformat(), period)
+    days = period_days(start, period)
+    assert days[0] == start
+    assert date.isoformat() in days
+    assert {period_start(day, period) for day in days} == {start}
+    assert shift(days[-1], 1) == shift(start, 1, period)
+    assert shift(shift(start, count, period), -count, period) == start
+
+
+def test_weeks_begin_on_monday_and_months_on_the_first() -> None:
+    assert period_start("2024-03-03", Period.WEEK) == "2024-02-26"
+    assert period_start("2024-03-03", Period.MONTH) == "2024-03-01"
+    assert shift("2024-01-01", -1, Period.MONTH) == "2023-12-01"
