@@ -129,9 +129,16 @@ class Contract:
             partition_by=(self.day_column,),
         )
 
-    def day_of(self, rows: ir.Table, timezone: str, first_day: str) -> ir.StringValue:
-        """Business day of each fact; NULL where its instant is unknown or out of range."""
+    def day_of(
+        self, rows: ir.Table, timezone: str, first_day: str, local_day: ir.StringValue | None = None
+    ) -> ir.StringValue:
+        """Business day of each fact; NULL where its instant is unknown or out of range.
+
+        `local_day` is the day of those facts whose local time is known, where that is known already.
+        """
         day = self._calendar_day(rows, timezone)
+        if local_day is not None:
+            day = local_day.notnull().ifelse(local_day, day)
         return (day < first_day).ifelse(first_day, day) if self.is_history else day
 
     def _calendar_day(self, rows: ir.Table, timezone: str) -> ir.StringValue:

@@ -18,23 +18,21 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import ibis
-import ibis.expr.datatypes as types
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import shift
 from wemart_assets.lake.engine import FileFormat, FileKind, Session
 from wemart_assets.lake.errors import LandingError, WemartError
-from wemart_assets.lake.functions import INSTANT, LOCAL_TIME, instant_of
-from wemart_assets.lake.table import Column, data_type
+from wemart_assets.lake.table import Column
 from wemart_assets.settings import Settings
+from wemart_assets.sources.conform import conformed, readable_as, with_faults
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.mapping import SourceMapping, load_mappings, referenced
 
 INDEX_FOLDER = "_landing"
-# A number as Java writes a double, with no decimal beyond the 24th.
-_SCIENTIFIC = r"[0-9]([.][0-9]{1,16})?[eE]([+]?[0-9]{1,2}|-[0-8])"
 DELIVERY = re.compile(r"(?:^|/)date=(\d{4}-\d{2}-\d{2})/")
 
 
@@ -66,6 +64,8 @@ class FileIndex:
         days: rows of each business day (facts), and of `UNKNOWN_DAY` where the contract knows unknown times; as they
             last were where the file cannot be read any more.
         undated: rows whose instant cannot be read, counted for `undated_day`.
+        faulty: rows that break the contract by themselves; None where that was not counted, since rows of a key break
+            it together.
         error: why it cannot be read, None where it can.
     """
 
@@ -75,6 +75,7 @@ class FileIndex:
     days: Mapping[str, int]
     undated: int = 0
     undated_day: str | None = None
+    faulty: int | None = None
     error: str | None = None
 
     def has_rows_of(self, days: Iterable[str]) -> bool:
@@ -133,20 +134,46 @@ class Landing:
         """What is kept of a file, None where it was never looked at as it is now."""
         return self._kept(self._entry(file))
 
-    def rows(self, session: Session, found: Sequence[FileIndex], only: Sequence[str] | None = None) -> list[ir.Table]:
-        """The files' rows as the contract's columns (of `only`, if given), one table a kind of file.
+    def rows(self, session: Session, found: Sequence[FileIndex], days: Sequence[str] | None = None) -> list[ir.Table]:
+        """The files' rows (of `days`, if given) as the contract's columns, one table a kind of file.
 
-        Beside the contract's columns: `_file` (below the landing folder), `_raw`, `_reason`, NULL where all known
-        values fit their types, and for facts `_day`, NULL where the instant cannot be read.
+        Beside the contract's columns: `_file` (below the landing folder), `_raw`, `_reason`, NULL where the row does
+        not break the contract by itself, and for facts the business day, an instant that cannot be read counting for
+        the file's `undated_day`. Nothing is looked for that the index says is not there.
         """
-        groups: dict[tuple[FileFormat, str], list[FileIndex]] = {}
+        groups: dict[tuple[Any, ...], list[FileIndex]] = {}
         for entry in found:
             alike = json.dumps([entry.columns, entry.types])
-            groups.setdefault((self._format_of(entry.path), alike), []).append(entry)
-        return [
-            self._conformed(session, [e.path for e in entries], form, entries[0].columns, only)
-            for (form, _), entries in groups.items()
-        ]
+            others = frozenset() if days is None else frozenset(entry.all_days() - set(days))
+            which = "all" if not others else "known" if others == {UNKNOWN_DAY} else "some"
+            groups.setdefault((self._format_of(entry.path), alike, which, entry.faulty == 0), []).append(entry)
+        tables = []
+        for (form, _, which, is_clean), entries in groups.items():
+            paths, columns = [e.path for e in entries], entries[0].columns
+            rows = self._conformed(session, paths, form, columns, self.contract.columns)
+            if is_clean:
+                rows = rows.mutate(_reason=ibis.null("string"))
+            else:
+                rows = with_faults(rows, self.contract, self.contract.columns)
+            if which == "known":
+                rows = rows.filter(~rows._is_unknown)
+            if self.contract.kind is Kind.FACTS:
+                rows = self._placed(rows, entries)
+            if which == "some":
+                rows = rows.filter(rows[self.contract.day_column].isin(list(days or ())))
+            tables.append(rows)
+        return tables
+
+    def _placed(self, rows: ir.Table, entries: Sequence[FileIndex]) -> ir.Table:
+        by_day: dict[str, list[str]] = {}
+        for entry in entries:
+            if entry.undated:
+                by_day.setdefault(str(entry.undated_day), []).append(entry.path)
+        day = rows._day
+        if by_day:
+            undated = [(rows._file.isin(paths), ibis.literal(of)) for of, paths in sorted(by_day.items())]
+            day = day.fill_null(ibis.cases(*undated, else_=ibis.null("string")))
+        return rows.mutate(**{self.contract.day_column: day}).drop("_day", "_is_unknown")
 
     def _format_of(self, path: str) -> FileFormat:
         return self.mapping.format_of(path, self.contract.form)
@@ -195,14 +222,16 @@ class Landing:
         types = {c.name: str(sample[c.name].type()) for c in self.contract.columns if c.name in sample.columns}
         if self.contract.kind is Kind.SNAPSHOT:
             return FileIndex(file.path, columns, types, {})
-        instants = self._conformed(session, [file.path], form, columns, [str(self.contract.instant)])
-        by_day = instants.group_by(day=instants._day).aggregate(rows=ibis._.count())
+        of = [c for c in self.contract.columns if c.name == self.contract.instant or _may_be_faulty(c)]
+        rows = with_faults(self._conformed(session, [file.path], form, columns, of), self.contract, of)
+        by_day = rows.group_by(day=rows._day).aggregate(rows=ibis._.count(), faulty=rows._reason.count())
         try:
-            counted = {row["day"]: row["rows"] for row in by_day.to_pyarrow().to_pylist()}
+            found = by_day.to_pyarrow().to_pylist()
         except session.failures as error:
             raise LandingError(
                 f"{self.contract.full_name}: landing file {file.path} cannot be read: {error}"
             ) from error
+        counted = {row["day"]: row["rows"] for row in found}
         undated = counted.pop(None, 0)
         dated = sorted(set(counted) - {UNKNOWN_DAY})
         return FileIndex(
@@ -213,6 +242,7 @@ class Landing:
             undated,
             # A row whose time cannot be read is quarantined under the day that its file was delivered for.
             (file.delivery or (dated[0] if dated else self.first_day)) if undated else None,
+            faulty=None if self.contract.key else sum(row["faulty"] for row in found),
         )
 
     def _check_width(self, path: str, form: FileFormat) -> None:
@@ -275,87 +305,19 @@ class Landing:
             if column.name not in rows.columns:
                 continue
             found = rows[column.name].type()
-            if not _readable_as(found, column, is_text=form.kind is not FileKind.PARQUET):
+            if not readable_as(found, column, is_text=form.kind is not FileKind.PARQUET):
                 raise LandingError(
                     f"{self.contract.full_name}: landing file {path}: column {column.name} is {found}, expected "
                     f"{column.type}. Deliver it as {column.type}, or map it in sources.yaml (a cast, for example)."
                 )
 
     def _conformed(
-        self,
-        session: Session,
-        paths: Sequence[str],
-        form: FileFormat,
-        columns: Sequence[str],
-        only: Sequence[str] | None,
+        self, session: Session, paths: Sequence[str], form: FileFormat, columns: Sequence[str], of: Sequence[Column]
     ) -> ir.Table:
         absolute = [str(self.folder / path) for path in paths]
-        rows = session.scan(absolute, form, columns, self._expressions(columns, only))
-        values: dict[str, ir.Value] = {}
-        reasons = []
-        untimely: ir.BooleanValue = ibis.literal(False)
-        for column in self.contract.columns:
-            if only is not None and column.name not in only:
-                continue
-            wanted = data_type(column.type)
-            if column.name not in rows.columns:
-                values[column.name] = ibis.null(wanted)
-                continue
-            found = rows[column.name]
-            if found.type().is_string() and not wanted.is_string():
-                found = found.strip().nullif("")
-            values[column.name], unread = self._value(found, wanted)
-            if unread is None:
-                continue
-            if column.name == self.contract.instant:
-                untimely = unread
-            article = "an" if column.type.startswith("int") else "a"
-            reasons.append((unread, f"{column.name}: '" + found.cast("string") + f"' is not {article} {column.type}"))
-        below = rows._file.substr(len(str(self.folder)) + 1)
-        reason = ibis.cases(*reasons, else_=ibis.null("string")) if reasons else ibis.null("string")
-        conformed = rows.select(**values, _file=below, _raw=rows._raw, _reason=reason, _untimely=untimely)
-        if self.contract.kind is Kind.FACTS:
-            day = self.contract.day_of(conformed, self.timezone, self.first_day)
-            if self.contract.undated is not None:
-                is_unknown = conformed[str(self.contract.instant)].isnull() & ~conformed._untimely
-                day = is_unknown.ifelse(UNKNOWN_DAY, day)
-            conformed = conformed.mutate(_day=day)
-        return conformed.drop("_untimely")
-
-    def _value(self, found: ir.Value, wanted: types.DataType) -> tuple[ir.Value, ir.BooleanValue | None]:
-        """A file's value as its column's type, NULL where it cannot be read; and whether it cannot (None: all can)."""
-        local = wanted.is_timestamp() and self.contract.local_times and getattr(found.type(), "timezone", None) is None
-        if found.type().is_null() or found.type() == wanted or (found.type().is_temporal() and not local):
-            return found.cast(wanted), None
-        plain = found
-        if found.type().is_string() and not wanted.is_string():
-            # Engines read more than one would write: 0x1F, 1_000, 12.5 as 13, `epoch`, names of zones.
-            plain = found.re_search(_written(wanted)).ifelse(found, ibis.null("string"))
-        if local:
-            return self._instant(found, plain)
-        value = plain.try_cast(wanted)
-        unread = found.notnull() & value.isnull()
-        if wanted.is_decimal() and not found.type().is_integer():
-            # A cast rounds. With these decimals nothing that is written (`_written`) is rounded.
-            unread = unread | (plain.try_cast(types.Decimal(38, 38 - wanted.precision + wanted.scale)) != value)
-        return value, unread.fill_null(False)
-
-    def _instant(self, found: ir.Value, plain: ir.Value) -> tuple[ir.Value, ir.BooleanValue]:
-        """The instant of a time that is one of the business timezone where it names no zone."""
-        stated = ibis.null(INSTANT)
-        local = plain
-        if found.type().is_string():
-            # Behind the date, none of these is part of anything but a zone.
-            has_zone = plain.substr(10).re_search("[Z+U-]")
-            stated = has_zone.ifelse(plain, ibis.null("string")).try_cast(INSTANT)
-            local = has_zone.ifelse(ibis.null("string"), plain)
-        local = local.try_cast(LOCAL_TIME)
-        is_unknown: ir.BooleanValue = ibis.literal(False)
-        if self.contract.unknown_time is not None:
-            is_unknown = (local == ibis.literal(self.contract.unknown_time, type=LOCAL_TIME)).fill_null(False)
-            local = is_unknown.ifelse(ibis.null(LOCAL_TIME), local)
-        value = stated.fill_null(instant_of(local, self.timezone))
-        return value, found.notnull() & value.isnull() & ~is_unknown
+        rows = session.scan(absolute, form, columns, self._expressions(columns, [c.name for c in of]))
+        found = conformed(rows, self.contract, of, self.timezone, self.first_day)
+        return found.mutate(_file=found._file.substr(len(str(self.folder)) + 1))
 
     def _entry(self, file: LandingFile) -> Path:
         said = [*asdict(file).values(), self.mapping.signature(), self.timezone, self.first_day]
@@ -385,6 +347,10 @@ def landings(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str,
     }
 
 
+def _may_be_faulty(column: Column) -> bool:
+    return bool(column.rules) or not column.nullable or column.type != "string"
+
+
 def _digest(said: Sequence[object]) -> str:
     return hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
 
@@ -406,33 +372,3 @@ def _unzipped(path: str) -> int:
             "changed; else deliver it anew or remove it."
         ) from error
     return size
-
-
-def _written(wanted: types.DataType) -> str:
-    """How a value of a type is written in text, as a pattern."""
-    if wanted.is_integer():
-        return r"^[+-]?[0-9]+$"
-    if wanted.is_date():
-        return r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-    if wanted.is_timestamp():
-        clock = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
-        return rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T]{clock})?( ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?))?$"
-    if wanted.is_decimal():
-        # No more decimals than a wide decimal holds, so that none is lost before they are counted.
-        spare = 38 - wanted.precision + wanted.scale
-        return rf"^[+-]?([0-9]+([.][0-9]{{0,{spare}}})?|[.][0-9]{{1,{spare}}})$|^[+-]?{_SCIENTIFIC}$"
-    return r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?$"
-
-
-def _readable_as(found: types.DataType, column: Column, is_text: bool) -> bool:
-    """Whether a file's type reads as the column's, single values aside: those that do not fit are quarantined."""
-    wanted = data_type(column.type)
-    if found.is_null() or (found.is_string() and is_text):
-        return True
-    if wanted.is_integer():
-        return bool(found.is_integer())
-    if wanted.is_decimal():
-        return bool(found.is_integer() or found.is_decimal())
-    if wanted.is_floating():
-        return bool(found.is_numeric())
-    return type(found) is type(wanted)

@@ -100,7 +100,7 @@ def publish_source(
         shown.update(numbers)
         shown["files that cannot be read"] = sum(1 for e in index.values() if e.error is not None)
         shown["files delivered twice"] = dg.MetadataValue.json(delivered_twice(landing, files))
-        checked = _by_key(_checked(rows, contract), contract)
+        checked = _by_key(rows, contract)
         good = checked.filter(checked._reason.isnull()).drop(*INSIDE)
         bad = checked.filter(checked._reason.notnull())
         bad = bad.select(contract.day_column, reason="_reason", file="_file", raw_row="_raw")
@@ -124,19 +124,7 @@ def _facts(
 ) -> tuple[ir.Table, dict[str, Any]]:
     contract = landing.contract
     read = [entry for entry in index.values() if entry.has_rows_of(days)]
-    undated_days: dict[str, list[str]] = {}
-    for entry in read:
-        if entry.undated and entry.undated_day in days:
-            undated_days.setdefault(str(entry.undated_day), []).append(entry.path)
-    tables = []
-    for rows in landing.rows(session, read):
-        undated = ibis.null("string")
-        if undated_days:
-            undated = ibis.cases(
-                *((rows._file.isin(paths), of) for of, paths in sorted(undated_days.items())), else_=undated
-            )
-        rows = rows.mutate(**{contract.day_column: rows._day.fill_null(undated)})
-        tables.append(rows.filter(rows[contract.day_column].isin(list(days))))
+    tables = landing.rows(session, read, days)
     by_day = [(day, n) for e in index.values() for day, n in e.days.items()]
     early = sum(n for day, n in by_day if day != UNKNOWN_DAY and day < landing.first_day)
     early += sum(e.undated for e in index.values() if e.undated and str(e.undated_day) < landing.first_day)
@@ -183,19 +171,6 @@ def _union(session: Session, tables: Sequence[ir.Table], contract: Contract) -> 
         return session.read(contract.table, []).select(*names, **nothing)
     selected = [t.select(*names, *INSIDE) for t in tables]
     return selected[0] if len(selected) == 1 else ibis.union(*selected)
-
-
-def _checked(rows: ir.Table, contract: Contract) -> ir.Table:
-    """`rows` with `_reason` set where a value is unknown that has to be known, or breaks a rule of its column."""
-    broken = [(rows._reason.notnull(), rows._reason)]
-    for column in contract.columns:
-        value = rows[column.name]
-        if not column.nullable:
-            broken.append((value.isnull(), ibis.literal(f"{column.name} is NULL")))
-        for rule in column.rules:
-            breaks = value.notnull() & ~rule.holds(value).fill_null(False)
-            broken.append((breaks, f"{column.name}: " + value.cast("string") + f" is not {rule.words}"))
-    return rows.mutate(_reason=ibis.cases(*broken, else_=ibis.null("string")))
 
 
 def _by_key(rows: ir.Table, contract: Contract) -> ir.Table:
