@@ -36,7 +36,7 @@ PLAIN_WINDOW = """
 
 def run_tables(settings: Settings) -> None:
     """Run every table over the day and show what took time."""
-    job = build_defs(settings).resolve_implicit_global_asset_job_def()
+    job = build_defs(settings).resolve_job_def("requested_by_day")
     result = job.execute_in_process(instance=dg.DagsterInstance.ephemeral(), partition_key=DAY)
     print(f"{'table':<45}{'rows':>12}{'stage':>9}{'audit':>9}{'publish':>9}  (seconds)")
     for event in result.all_events:

@@ -9,12 +9,16 @@ import importlib
 import pkgutil
 from functools import cache
 from types import ModuleType
+from typing import TypeVar
 
 import wemart_assets.marts
 import wemart_assets.sources.contracts
 from wemart_assets.lake.mart_asset import Mart
 from wemart_assets.lake.table import Table
+from wemart_assets.lake.view import View
 from wemart_assets.sources.contract import Contract
+
+M = TypeVar("M", Mart, View)
 
 
 def _modules(package: ModuleType) -> list[ModuleType]:
@@ -25,18 +29,29 @@ def _modules(package: ModuleType) -> list[ModuleType]:
 @cache
 def marts() -> dict[str, Mart]:
     """All mart tables by full name."""
-    found = {}
+    return _declared(Mart)
+
+
+def _declared(kind: type[M]) -> dict[str, M]:
+    found: dict[str, M] = {}
     for module in _modules(wemart_assets.marts):
         for value in vars(module).values():
-            if isinstance(value, Mart) and value.function.__module__ == module.__name__:
+            if isinstance(value, kind) and value.function.__module__ == module.__name__:
                 found[value.table.full_name] = value
     return found
 
 
 @cache
+def views() -> dict[str, View]:
+    """All views by full name."""
+    return _declared(View)
+
+
+@cache
 def groups() -> dict[str, str]:
-    """The domain (the folder) of each mart table, by full name."""
-    return {name: declared.function.__module__.split(".")[-2] for name, declared in marts().items()}
+    """The domain (the folder) of each mart table and view, by full name."""
+    everything: dict[str, Mart | View] = {**marts(), **views()}
+    return {name: declared.function.__module__.split(".")[-2] for name, declared in everything.items()}
 
 
 @cache

@@ -62,10 +62,11 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
       wemart sql "show all tables"
       wemart sql "select * from wev_prod.we_mart.stats_wv_d_platform" --format csv --output platforms.csv
     """
+    from wemart_assets import catalog
     from wemart_assets.sql import analyst
 
     text = sys.stdin.read() if query == "-" else query
-    with analyst(load_settings().lake, _known_tables()) as session:
+    with analyst(load_settings().lake, catalog.tables() | catalog.quarantines(), catalog.views().values()) as session:
         for problem in session.unreadable.values():
             click.echo(f"warning: {problem}", err=True)
         try:
@@ -87,11 +88,12 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
 @main.command()
 def tables() -> None:
     """List the lake's tables: days, rows and bytes published."""
+    from wemart_assets import catalog
     from wemart_assets.lake.delta import DeltaLake
 
     lake = DeltaLake(load_settings().lake)
     lines = [("table", "days", "first", "last", "rows", "bytes")]
-    for name, table in sorted(_known_tables().items()):
+    for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
         files = lake.files(table)
         if not files and name.endswith("__quarantine"):
             continue
@@ -115,18 +117,29 @@ def tables() -> None:
 @click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first business day; WEMART_FIRST_DAY if none")
 @click.option("--days", default=7, show_default=True, help="business days")
 @click.option("--lines", default=20_000, show_default=True, help="log lines a day")
+@click.option("--users", type=int, help="users at the end of the last day; a tenth of the lines if none")
+@click.option("--artists", type=int, help="artists, each with a community; by the lines if none")
 @click.option("--seed", default=7, show_default=True, help="another number makes another platform")
 def simulate(
-    landing: Path | None, truth: Path, first_day: dt.datetime | None, days: int, lines: int, seed: int
+    landing: Path | None,
+    truth: Path,
+    first_day: dt.datetime | None,
+    days: int,
+    lines: int,
+    users: int | None,
+    artists: int | None,
+    seed: int,
 ) -> None:
     """Make up a fan platform: landing files of every source, and the truth beside them.
 
     \b
     Example:
       wemart simulate --days 3 --lines 1000000 --landing /tmp/landing
+      wemart simulate --days 2 --users 1000000 --artists 200 --landing /tmp/landing
     """
     settings = load_settings()
-    _simulate(settings, landing or settings.landing, truth, first_day.date() if first_day else None, days, lines, seed)
+    first = first_day.date() if first_day else None
+    _simulate(settings, landing or settings.landing, truth, first, days, lines, seed, users, artists)
 
 
 @main.command()
@@ -171,10 +184,11 @@ def ui(arguments: tuple[str, ...]) -> None:
 @click.option("--dry-run", is_flag=True, help="only say what would go")
 def vacuum(older_than: int, dry_run: bool) -> None:
     """Remove data files that no published version needs: replaced ones, and those of runs that died."""
+    from wemart_assets import catalog
     from wemart_assets.lake.delta import DeltaLake
 
     lake = DeltaLake(load_settings().lake)
-    for name, table in sorted(_known_tables().items()):
+    for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
         removed = lake.vacuum(table, older_than, dry_run)
         if removed:
             click.echo(f"{name}: {len(removed)} files {'would go' if dry_run else 'removed'}")
@@ -198,12 +212,6 @@ def pages(check: bool) -> None:
         click.echo(f"wrote {path}")
 
 
-def _known_tables() -> dict[str, Any]:
-    from wemart_assets import catalog
-
-    return catalog.tables() | catalog.quarantines()
-
-
 def _whole_periods(first: str, last: str) -> list[tuple[Period, list[str]]]:
     """The days from `first` to `last`, and the weeks and months that lie in them, where there are tables by them."""
     from wemart_assets import catalog
@@ -219,20 +227,30 @@ def _whole_periods(first: str, last: str) -> list[tuple[Period, list[str]]]:
 
 
 def _simulate(
-    settings: Settings, landing: Path, truth: Path, first_day: dt.date | None, days: int, lines: int, seed: int
+    settings: Settings,
+    landing: Path,
+    truth: Path,
+    first_day: dt.date | None,
+    days: int,
+    lines: int,
+    seed: int,
+    users: int | None = None,
+    artists: int | None = None,
 ) -> None:
     from wemart_assets.simulator import SimulatorConfig
     from wemart_assets.simulator import simulate as run
 
-    config = SimulatorConfig(
-        seed=seed,
-        first_day=first_day or settings.first_day,
-        days=days,
-        timezone=settings.timezone,
-        lines_per_day=lines,
-    )
-    click.echo(f"Simulating {days} days of {lines:,} log lines into {landing}:")
     try:
+        config = SimulatorConfig(
+            first_day=first_day or settings.first_day,
+            days=days,
+            timezone=settings.timezone,
+            lines_per_day=lines,
+            seed=seed,
+            users=users,
+            artists=artists,
+        )
+        click.echo(f"Simulating {days} days of {lines:,} log lines into {landing}:")
         summary = run(config, landing, truth, progress=lambda text: click.echo(f"  {text}"))
     except FileExistsError as error:
         raise click.ClickException(f"{error}. Remove the folder, or name another with --landing.") from error

@@ -8,11 +8,12 @@ from typing import Any
 import dagster as dg
 
 from wemart_assets import catalog
-from wemart_assets.automation.jobs import jobs_and_schedules
+from wemart_assets.automation.jobs import jobs_and_schedules, requested_jobs
 from wemart_assets.automation.landing_sensor import landing_sensor
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.duckdb_engine import DuckDBEngine
 from wemart_assets.lake.mart_asset import Clock, mart_asset
+from wemart_assets.lake.view import view_asset
 from wemart_assets.partitions import partitions_from
 from wemart_assets.settings import Settings, load_settings
 from wemart_assets.sources.external import external_asset, external_tables
@@ -42,13 +43,15 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
         mart_asset(declared, groups[name], partitions[declared.table.period], shared, clock)
         for name, declared in marts.items()
     ]
+    assets += [view_asset(declared, groups[name]) for name, declared in catalog.views().items()]
     jobs, schedules = jobs_and_schedules(marts)
+    requested = requested_jobs(marts)
     engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill, externals)
     return dg.Definitions(
         assets=assets,
-        jobs=jobs,
+        jobs=[*jobs, *requested.values()],
         schedules=schedules,
-        sensors=[landing_sensor(sources, externals, marts, partitions)],
+        sensors=[landing_sensor(sources, externals, marts, partitions, requested)],
         resources={"engine": engine},
         # A step's own process would cost seconds of imports, and on Spark a session.
         executor=dg.in_process_executor,

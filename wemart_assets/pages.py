@@ -26,24 +26,30 @@ def render(project: Path) -> dict[Path, str]:
 
 
 def graph() -> str:
-    """The tables and what they read, as a Mermaid diagram."""
-    lines = ["```mermaid", "flowchart LR"]
-    lines += ["  subgraph sources", *(f"    {_node(name)}" for name in sorted(catalog.contracts())), "  end"]
+    """The mart tables and what they read, as a Mermaid diagram; sources are one node a database."""
+    lines = ["```mermaid", "flowchart LR", "  subgraph sources"]
+    lines += [f'    {_id(db)}__in[("{db}")]' for db in sorted({c.database for c in catalog.contracts().values()})]
+    lines.append("  end")
     groups = catalog.groups()
     for group in sorted(set(groups.values())):
         members = sorted(name for name, of in groups.items() if of == group)
         lines += [f"  subgraph {group}", *(f"    {_node(name)}" for name in members), "  end"]
-    for name, declared in sorted(catalog.marts().items()):
-        lines += [f"  {_id(i.table.full_name)} --> {_id(name)}" for i in declared.inputs.values()]
+    reads = {name: [i.table for i in declared.inputs.values()] for name, declared in catalog.marts().items()}
+    reads |= {name: list(declared.inputs.values()) for name, declared in catalog.views().items()}
+    for name, tables in sorted(reads.items()):
+        upstream = [_id(t.full_name) if t.full_name in groups else f"{_id(t.database)}__in" for t in tables]
+        lines += [f"  {other} --> {_id(name)}" for other in dict.fromkeys(upstream)]
     return "\n".join([*lines, "```"])
 
 
 def table_list() -> str:
-    """One line a mart table: what a row is, and its grain."""
+    """One line a mart table or view: what a row is, and its grain."""
     lines = ["| table | a row | grain |", "| --- | --- | --- |"]
-    for name, declared in sorted(catalog.marts().items()):
-        grain = ", ".join(declared.table.grain) or "none"
-        lines.append(f"| [`{name}`](docs/tables.md#{_anchor(name)}) | {declared.table.words} | {grain} |")
+    tables = {name: declared.table for name, declared in catalog.marts().items()}
+    tables |= {name: declared.table for name, declared in catalog.views().items()}
+    for name, table in sorted(tables.items()):
+        grain = ", ".join(table.grain) or "none"
+        lines.append(f"| [`{name}`](docs/tables.md#{_anchor(name)}) | {table.words} | {grain} |")
     return "\n".join(lines)
 
 
@@ -64,19 +70,28 @@ def table_catalog() -> str:
     ]
     for name, declared in sorted(catalog.marts().items()):
         text += _table(name, declared.table, [_input(i, declared.table) for i in declared.inputs.values()])
+    text.append("## Views")
+    for name, shown in sorted(catalog.views().items()):
+        links = "; ".join(_link(of) for of in shown.inputs.values())
+        text += [f"### {name}", shown.table.words, f"- grain: {', '.join(shown.table.grain)}\n- reads: {links}"]
+        text.append(_columns(shown.table))
     text.append("## Sources")
     for name, contract in sorted(catalog.contracts().items()):
         text += _table(name, contract.table, [_landing(contract)])
     return "\n\n".join(text) + "\n"
 
 
-def _table(name: str, table: Table, reads: list[str]) -> list[str]:
+def _columns(table: Table) -> str:
     columns = ["| # | column | type | known | words |", "| --- | --- | --- | --- | --- |"]
     for number, column in enumerate(table.columns):
         known = "" if column.nullable else "always"
         columns.append(
             f"| {number} | {column.name} | {column.type} | {known} | {column.words.replace('|', chr(92) + '|')} |"
         )
+    return "\n".join(columns)
+
+
+def _table(name: str, table: Table, reads: list[str]) -> list[str]:
     checks = ["| check | severity | demands |", "| --- | --- | --- |"]
     checks += [f"| {c.name} | {c.severity.value} | {c.words.replace('|', chr(92) + '|')} |" for c in checks_of(table)]
     return [
@@ -85,18 +100,22 @@ def _table(name: str, table: Table, reads: list[str]) -> list[str]:
         "\n".join(
             [
                 f"- grain: {', '.join(table.grain) or 'none, equal rows are allowed'}",
-                f"- partitioned by: {', '.join(table.partition_by)}",
+                f"- partitioned by: {', '.join(table.partition_by)} (by {table.period})",
                 f"- owner: {table.owner}",
                 f"- reads: {'; '.join(reads)}",
             ]
         ),
-        "\n".join(columns),
+        _columns(table),
         "\n".join(checks),
     ]
 
 
 def _input(given: Input, reader: Table) -> str:
-    return f"[{given.table.full_name}](#{_anchor(given.table.full_name)}) {given.words(reader)}"
+    return f"{_link(given.table)} {given.words(reader)}"
+
+
+def _link(table: Table) -> str:
+    return f"[{table.full_name}](#{_anchor(table.full_name)})"
 
 
 def _landing(contract: Contract) -> str:

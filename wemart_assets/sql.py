@@ -7,7 +7,7 @@ the lake's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +21,9 @@ from sqlglot import exp
 from wemart_assets.lake.delta import open_delta, partition_values
 from wemart_assets.lake.duckdb_engine import delta_columns, select_files
 from wemart_assets.lake.errors import UnreadableTable, WemartError
+from wemart_assets.lake.functions import DUCKDB_MACROS
 from wemart_assets.lake.table import Table
+from wemart_assets.lake.view import View
 
 CATALOG = "wev_prod"
 READING = {StatementType.SELECT, StatementType.EXPLAIN, StatementType.RELATION, StatementType.PRAGMA}
@@ -32,20 +34,23 @@ class QueryRefused(WemartError):
 
 
 @contextmanager
-def analyst(lake: Path, known: Mapping[str, Table]) -> Iterator[Analyst]:
-    """A session over all tables of the lake; `known` are the declared ones by full name.
+def analyst(lake: Path, known: Mapping[str, Table], views: Iterable[View] = ()) -> Iterator[Analyst]:
+    """A session over all tables of the lake; `known` are the declared ones by full name, `views` are
+    defined where the tables that they read are there.
 
     Raises:
         WemartError: there is no table yet.
     """
     with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection:
-        yield Analyst(connection, lake.absolute(), known)
+        yield Analyst(connection, lake.absolute(), known, views)
 
 
 class Analyst:
     """A DuckDB that sees the lake's published rows as of its opening, and nothing else."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, lake: Path, known: Mapping[str, Table]) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, lake: Path, known: Mapping[str, Table], views: Iterable[View]
+    ) -> None:
         self._connection = connection
         found = sorted(log.parent for log in lake.glob("*/*/_delta_log"))
         if not found:
@@ -59,6 +64,13 @@ class Analyst:
         with ThreadPoolExecutor() as pool:
             for location, query in zip(found, pool.map(self._query, found), strict=True):
                 self._define(location, query, known)
+        for macro in DUCKDB_MACROS:
+            connection.execute(macro)
+        there = {f"{location.parent.name}.{location.name}" for location in found} - self.unreadable.keys()
+        for view in views:
+            if {of.full_name for of in view.inputs.values()} <= there:
+                name = f'{CATALOG}."{view.table.database}"."{view.table.name}"'
+                connection.execute(f"create view {name} as {view.sql('duckdb', CATALOG)}")
         path = ",".join(f"{CATALOG}.{database}" for database in databases)
         connection.execute(f"use {CATALOG}.{databases[0]}")
         connection.execute(f"set search_path = '{path}'")

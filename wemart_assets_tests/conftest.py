@@ -20,7 +20,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     simulate(SimulatorConfig(days=5, lines_per_day=6_000), folder / "landing", folder / "truth")
     settings = Settings(lake=folder / "lake", landing=folder / "landing", spill=folder / "spill")
-    build_defs(settings).resolve_implicit_global_asset_job_def().execute_in_process(
+    build_defs(settings).resolve_job_def("requested_by_day").execute_in_process(
         instance=dg.DagsterInstance.ephemeral(), tags={RANGE_START: "2024-01-01", RANGE_END: "2024-01-05"}
     )
     return folder

@@ -79,13 +79,21 @@ def test_tables_lists_days_and_rows(lake: dict[str, str]) -> None:
 
 def test_simulate_writes_files_and_truth(tmp_path: Path) -> None:
     arguments = ["--landing", str(tmp_path / "landing"), "--truth", str(tmp_path / "truth")]
-    result = wemart("simulate", *arguments, "--days", "1", "--lines", "600")
+    result = wemart("simulate", *arguments, "--days", "1", "--lines", "600", "--users", "900", "--artists", "6")
     assert result.exit_code == 0
+    config = json.loads((tmp_path / "truth" / "counts.json").read_text())["config"]
+    assert (config["lines_per_day"], config["users"], config["artists"]) == (600, 900, 6)
     assert (tmp_path / "truth" / "sessions.parquet").exists()
     assert list((tmp_path / "landing" / "we_mart.we_user").rglob("*.parquet"))
     again = wemart("simulate", *arguments, "--days", "1", "--lines", "600")
     assert again.exit_code == 1
     assert "--landing" in again.output
+
+
+def test_an_impossible_size_is_one_message(tmp_path: Path) -> None:
+    result = wemart("simulate", "--landing", str(tmp_path / "landing"), "--users", "3")
+    assert result.exit_code == 1
+    assert result.output == "Error: users must be at least 500 here: 3\n"
 
 
 def test_vacuum_removes_only_what_no_version_needs(tmp_path: Path, world: Path) -> None:

@@ -30,7 +30,7 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         first_day=dt.date(1995, 8, 1),
         timezone=request.param,
     )
-    build_defs(settings).resolve_implicit_global_asset_job_def().execute_in_process(
+    build_defs(settings).resolve_job_def("requested_by_day").execute_in_process(
         instance=dg.DagsterInstance.ephemeral(),
         tags={
             "dagster/asset_partition_range_start": "1995-08-01",

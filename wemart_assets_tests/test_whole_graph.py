@@ -91,7 +91,7 @@ def test_run_timestamp_is_the_clock_of_the_run(tmp_path: Path) -> None:
     clock = dt.datetime(2030, 5, 6, 7, 8, 9, 123456, tzinfo=dt.UTC)
     simulate(SimulatorConfig(days=1, lines_per_day=500), tmp_path / "landing", tmp_path / "truth")
     settings = Settings(lake=tmp_path / "lake", landing=tmp_path / "landing", spill=tmp_path / "spill")
-    job = build_defs(settings, clock=lambda: clock).resolve_implicit_global_asset_job_def()
+    job = build_defs(settings, clock=lambda: clock).resolve_job_def("requested_by_day")
     job.execute_in_process(instance=dg.DagsterInstance.ephemeral(), partition_key=FIRST)
     found = rows_of(
         tmp_path, "select distinct run_timestamp from read_parquet('LAKE/we_mart/wv_sess_daily/*/*.parquet')"

@@ -16,6 +16,26 @@ from wemart_assets.lake.mart_asset import Mart
 HOUR_OF_DAY, HOUR_OF_PERIOD = 2, 5
 
 
+def requested_jobs(marts: Mapping[str, Mart]) -> dict[Period, Any]:
+    """What the landing sensor runs parts of: all tables by day, and those by week and by month where there are any."""
+    longer = {
+        period: dg.AssetSelection.assets(*keys)
+        for period in (Period.WEEK, Period.MONTH)
+        if (keys := [m.table.key for m in marts.values() if m.table.period is period])
+    }
+    daily: dg.AssetSelection = dg.AssetSelection.all()
+    for selection in longer.values():
+        daily = daily - selection
+    return {
+        period: dg.define_asset_job(
+            f"requested_by_{period}",
+            selection=selection,
+            description=f"The tables by {period}; the landing sensor requests those that have to be made anew.",
+        )
+        for period, selection in {Period.DAY: daily, **longer}.items()
+    }
+
+
 def jobs_and_schedules(marts: Mapping[str, Mart]) -> tuple[list[Any], list[Any]]:
     """`analytics_we_mart_wv1_daily` (the session tables) and `analytics_we_mart_priority_daily` (all, scheduled).
 

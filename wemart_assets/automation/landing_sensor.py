@@ -76,6 +76,7 @@ class Cursor:
 class Request:
     """A run: consecutive days (weeks, months) and the tables, by full name, that it makes anew."""
 
+    period: Period
     days: Sequence[str]
     tables: frozenset[str]
 
@@ -85,6 +86,7 @@ def landing_sensor(
     externals: Mapping[str, ExternalTable],
     marts: Mapping[str, Mart],
     partitions: Partitions,
+    jobs: Mapping[Period, Any],
 ) -> dg.SensorDefinition:
     """The sensor over all landing folders, over the tables that someone else writes, and over what they left behind.
 
@@ -97,7 +99,7 @@ def landing_sensor(
     @dg.sensor(
         name="landing_sensor",
         description="Requests the days that new, changed or removed landing files have (or had) rows of.",
-        target=dg.AssetSelection.all(),
+        jobs=list(jobs.values()),
         minimum_interval_seconds=60,
         required_resource_keys={"engine"},
     )
@@ -152,7 +154,7 @@ def landing_sensor(
                 skip_reason="nothing has landed, changed or gone since the last request", cursor=after.dump()
             )
         return dg.SensorResult(
-            run_requests=[_run_request(r, cursor.ticks, landed, set(externals)) for r in requests],
+            run_requests=[_run_request(r, jobs[r.period].name, cursor.ticks, landed, set(externals)) for r in requests],
             asset_events=[
                 dg.AssetObservation(dg.AssetKey(name.split(".")), partition=day, metadata={"fingerprint": said})
                 for name, day in sorted(asked)
@@ -323,7 +325,7 @@ def stale(marts: Mapping[str, Mart], days: Sequence[str], session: Session) -> d
 
 def _requests(tables: Mapping[str, set[str]], keys: Sequence[str], period: Period) -> list[Request]:
     return [
-        Request(alike, frozenset(tables[alike[0]]))
+        Request(period, alike, frozenset(tables[alike[0]]))
         for consecutive in ranges(keys, DAYS_A_RUN, period)
         for alike in _alike(consecutive, tables)
     ]
@@ -376,7 +378,7 @@ def _external_fingerprints(name: str, external: ExternalTable) -> dict[str, str]
     return {day: _digest(files) for day, files in sorted(by_day.items())}
 
 
-def _run_request(request: Request, tick: int, landed: Fingerprints, externals: Set[str]) -> dg.RunRequest:
+def _run_request(request: Request, job: str, tick: int, landed: Fingerprints, externals: Set[str]) -> dg.RunRequest:
     first, last = request.days[0], request.days[-1]
     selection = [dg.AssetKey(name.split(".")) for name in sorted(request.tables - externals)]
     # The tick is part of the key: files may come back to what they once were, and are due again then. So are the
@@ -384,9 +386,9 @@ def _run_request(request: Request, tick: int, landed: Fingerprints, externals: S
     files = [f"{name} {day} {of_source.get(day)}" for name, of_source in landed.items() for day in request.days]
     key = _digest([str(tick), first, last, *sorted(request.tables), *files])
     if first == last:
-        return dg.RunRequest(run_key=key, partition_key=first, asset_selection=selection)
+        return dg.RunRequest(run_key=key, job_name=job, partition_key=first, asset_selection=selection)
     tags: dict[str, Any] = {RANGE_START: first, RANGE_END: last}
-    return dg.RunRequest(run_key=key, asset_selection=selection, tags=tags)
+    return dg.RunRequest(run_key=key, job_name=job, asset_selection=selection, tags=tags)
 
 
 def _digest(parts: Iterable[str]) -> str:

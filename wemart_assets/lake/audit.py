@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import ibis
@@ -78,17 +79,21 @@ def audit(
     """
     table = staged.table
     arguments = {**inputs, **settings, "staged": staged.rows, "table": table, "days": staged.days}
-    broken: dict[str, Callable[[ir.Table], ir.Table]] = {}
+    breaks: dict[str, Callable[[ir.Table], ir.BooleanValue]] = {}
     if any(not c.nullable for c in table.columns):
-        broken[KNOWN] = lambda rows: rows.filter(_any_null(rows, table))
+        breaks[KNOWN] = lambda rows: _any_null(rows, table)
+    for rule in (*table.value_rules(), *table.rules):
+        breaks[rule.name] = lambda rows, rule=rule: _breaks(rows, rule, arguments)  # type: ignore[misc]
+    broken: dict[str, Callable[[ir.Table], ir.Table]] = {
+        name: lambda rows, condition=condition: rows.filter(condition(rows))  # type: ignore[misc]
+        for name, condition in breaks.items()
+    }
     if table.grain:
         broken[GRAIN] = lambda rows: _repeated(rows, table)
-    for rule in (*table.value_rules(), *table.rules):
-        broken[rule.name] = lambda rows, rule=rule: _breaking(rows, rule, arguments)  # type: ignore[misc]
     for law in table.laws:
         broken[law.name] = lambda rows, law=law: call(law.broken, arguments, lazy={"published": published})  # type: ignore[misc]
 
-    failed, schema_problems = _judge(staged.rows, table, broken)
+    failed, schema_problems = _judge(staged.rows, table, broken, breaks)
     specs = {spec.name: spec for spec in checks_of(table)}
     findings = []
     for name, spec in specs.items():
@@ -105,16 +110,31 @@ def audit(
 
 
 def _judge(
-    rows: ir.Table, table: Table, broken: Mapping[str, Callable[[ir.Table], ir.Table]]
+    rows: ir.Table,
+    table: Table,
+    broken: Mapping[str, Callable[[ir.Table], ir.Table]],
+    together: Mapping[str, Callable[[ir.Table], ir.BooleanValue]],
 ) -> tuple[set[str], list[str]]:
-    """Names of the broken rules, and what is wrong with the columns."""
+    """Names of the broken rules, and what is wrong with the columns.
+
+    The rules in `together`, conditions of a row, are counted in one pass over the rows.
+    """
+
+    @cache
+    def counted() -> Mapping[str, int]:
+        conditions = {name: breaks(rows) for name, breaks in together.items()}
+        found = rows.aggregate(**{name: rows.count(where=condition) for name, condition in conditions.items()})
+        return dict(found.to_pyarrow().to_pylist()[0])
+
+    def check(name: str) -> Check:
+        if name in together:
+            return Check(lambda _: counted()[name] == 0, name=name)
+        return Check(lambda data: broken[name](data.table).count() == 0, name=name)
+
     schema = pa.DataFrameSchema(
         # What is unknown is judged by one query (KNOWN), not by one for each column.
         {c.name: pa.Column(data_type(c.type), nullable=True) for c in table.columns},
-        checks=[
-            Check(lambda data, breaking=breaking: breaking(data.table).count() == 0, name=name)
-            for name, breaking in broken.items()
-        ],
+        checks=[check(name) for name in broken],
         strict=True,
         ordered=True,
     )
@@ -123,6 +143,9 @@ def _judge(
     except SchemaErrors as errors:
         failed, problems = set(), []
         for error in errors.schema_errors:
+            if error.reason_code is SchemaErrorReason.CHECK_ERROR and together:
+                # Which of those that were counted together cannot run is seen when each runs by itself.
+                return _judge(rows, table, broken, {})
             if error.reason_code is SchemaErrorReason.CHECK_ERROR:
                 # pandera counts a crash of a check as a failure of the data; it is a bug of the rule.
                 raise DeclarationError(f"{table.full_name}: rule '{error.check.name}' cannot run: {error}") from error
@@ -159,5 +182,5 @@ def _repeated(rows: ir.Table, table: Table) -> ir.Table:
     return rows.group_by(*key).aggregate(rows=ibis._.count()).filter(ibis._.rows > 1)
 
 
-def _breaking(rows: ir.Table, rule: Rule, arguments: Mapping[str, Any]) -> ir.Table:
-    return rows.filter(~call(rule.holds, arguments, first=rows).fill_null(False))
+def _breaks(rows: ir.Table, rule: Rule, arguments: Mapping[str, Any]) -> ir.BooleanValue:
+    return ~call(rule.holds, arguments, first=rows).fill_null(False)

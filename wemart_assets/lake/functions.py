@@ -124,6 +124,12 @@ def business_day(instant: ir.TimestampValue, timezone: str) -> ir.StringValue:
     return business_date(instant, timezone).cast("string")
 
 
+def day_after(day: ir.StringValue) -> ir.StringValue:
+    """The calendar day after a day that is named `YYYY-MM-DD`."""
+    # A date and an interval are a date for ibis and an instant for DuckDB.
+    return (day.cast("date") + ibis.interval(days=1)).strftime("%Y-%m-%d")
+
+
 @dataclass(frozen=True)
 class ClockChange:
     """From `at`, a local time of the clock before, the clocks of a zone are `ahead` of it, or behind where negative."""

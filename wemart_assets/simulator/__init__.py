@@ -1,7 +1,8 @@
 """A made-up fan platform with known truth.
 
-From a seed number it writes what the platform's services would deliver (landing files: a server log and snapshots) and,
-apart from them, the truth: which sessions were made. So a test can ask whether the mart found exactly those.
+From a seed number it writes what the platform's services would deliver (landing files: a server log, snapshots, facts
+about members) and, apart from them, the truth: which sessions were made, and who was a member of which community on
+which day. So a test can ask whether the mart found exactly those.
 
     simulate(SimulatorConfig(seed=7, days=7), landing=Path("landing"), truth=Path("truth"))
 

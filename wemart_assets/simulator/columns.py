@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Ints = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
@@ -27,10 +28,18 @@ class Stream(IntEnum):
     VISITS = 8
     LOOSE_LINES = 9
     REQUESTS = 10
-    APP_USERS = 11
-    APP_TOUCHES = 12
-    APP_TOUCH_IDS = 13
-    APP_EVENTS = 14
+    STAYS = 11
+    COUNTRIES = 12
+    FORMER_PRODUCTS = 13
+    SWITCHES = 14
+    PURCHASES = 15
+    REPORTS = 16
+    PROFILES = 17
+    ACTS = 18
+    APP_USERS = 19
+    APP_TOUCHES = 20
+    APP_TOUCH_IDS = 21
+    APP_EVENTS = 22
 
 
 def random_stream(seed: int, purpose: Stream, day: int = 0, chunk: int = 0) -> np.random.Generator:
@@ -94,3 +103,8 @@ def from_pool(pool: pa.Array, rows: Ints) -> pa.Array:
 def take(pool: pa.Array, rows: Ints) -> pa.Array:
     """`pool[row]` for each row; NULL where the row is negative. Copied out: for pools of many values."""
     return pool.take(pa.array(rows.astype(np.int32), mask=rows < 0))
+
+
+def prefixed(prefix: str, numbers: Ints) -> pa.Array:
+    """Each number as text, behind the prefix."""
+    return pc.binary_join_element_wise(prefix, pc.cast(pa.array(numbers), pa.string()), "")

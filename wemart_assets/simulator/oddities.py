@@ -6,23 +6,27 @@
 | lines of the first day that arrive late, in the folder of a later date | three days later |
 | lines without an instant | second day |
 | lines from before the first day | first day |
-| snapshots as compressed CSV and as JSON lines | artists, notices |
-| a delivery that is left out, so that the one before stays valid | notices, third day |
-| an id of more than 32 bits | accounts, first day |
-| a row with the key of another row, but other values | posts, second day |
-| rows that occur twice | members of communities, second day |
+| status lines and profiles of the first day that arrive late, in the folder of a later date | three days later |
+| snapshots as compressed CSV and as JSON lines | artists, special members; notices, reports |
+| a delivery that is left out, so that the one before stays valid | notices and reports, third day |
+| an id of more than 32 bits | accounts and countries, first day |
+| a row with the key of another row, but other values | posts and push switches, second day |
+| rows that occur twice | migrated members, status lines, members of communities: second day |
 
 Where there are fewer days, the last one stands in for a later one. Rows that are unusable are so few that they stay
 under 0.5 % of their delivery.
 """
 
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from wemart_assets.simulator.business_days import UTC_DAY_MS, BusinessDays, utc_day, utc_day_name
 from wemart_assets.simulator.columns import Ints
+from wemart_assets.simulator.community import PROFILE, STATUS
 from wemart_assets.simulator.config import SimulatorConfig
 from wemart_assets.simulator.landing import SERVER_LOG, Landing, ServerLog
 from wemart_assets.simulator.requests import LOG_SCHEMA
@@ -32,13 +36,29 @@ SMALL_FILES = (CSV_LINES, JSON_LINES, LATE_LINES)
 LATE_BY_DAYS = 3
 SMALL_FILE_LINES = 300
 
-FORMATS = {"we_mart.we_artist": "artists.csv.gz", "weverse2.community_content_common_notice": "notices.jsonl"}
-SKIPPED_SOURCE = "weverse2.community_content_common_notice"
-WIDE_ID_SOURCE = "we_mart.we_user"
-SAME_KEY_SOURCE = "weverse2.community_content_post"
-REPEATING_SOURCE = "we_mart.wv_comm_user"
-
+FORMATS = {
+    "we_mart.we_artist": "artists.csv.gz",
+    "weverse2.community_content_common_notice": "notices.jsonl",
+    "weverse2.community_member_special_member": "special.csv.gz",
+    "weverse2.community_common_report": "reports.jsonl",
+}
+SKIPPED = ("weverse2.community_content_common_notice", "weverse2.community_common_report")
 OVER_32_BITS = 3_000_000_000
+# By source, the column with the id and what else the row says.
+WIDE_IDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "we_mart.we_user": ("we_member_id", {"wv_status": "NORMAL"}),
+    "we_mart.wv_user_ctry_history": ("wv_user_id", {"seq": 1}),
+}
+# By source, what the other row says. It comes after the true row in the order of all columns, and loses to it.
+SAME_KEYS: dict[str, dict[str, Any]] = {
+    "weverse2.community_content_post": {"community_id": 999_999},
+    "weverse2.notification_push_config": {"value": "unknown"},
+}
+REPEATING = ("we_mart.wv_comm_user", "weverse2.community_log_v_member_migration", STATUS)
+REPEATED_ROWS = 3
+
+LATE_FACTS = (STATUS, PROFILE)
+LATE_FACTS_ROWS = 20
 IN_DAILY_FILE = -1
 
 
@@ -57,7 +77,7 @@ class Record:
     """All flaws of a simulation.
 
     `broken`: rows that break the contract. `exact_duplicates`: rows to be taken once. `skipped`: deliveries that do not
-    exist (rows 0). `before_first_day`: lines of no business day. `late`: good lines in the folder of another date.
+    exist (rows 0). `before_first_day`: lines of no business day. `late`: good rows in the folder of another date.
     """
 
     broken: list[Flaw] = field(default_factory=list)
@@ -128,19 +148,47 @@ def deliver_snapshot(
     if config.oddities:
         name = FORMATS.get(source, name)
         second = min(1, config.days - 1)
-        if source == SKIPPED_SOURCE and config.days > 1 and day == min(2, config.days - 1):
+        if source in SKIPPED and config.days > 1 and day == min(2, config.days - 1):
             record.skipped.append(Flaw(source, date, "not delivered", 0))
             return
-        if source == WIDE_ID_SOURCE and day == 0:
-            wide = {"we_member_id": OVER_32_BITS, "wv_status": "NORMAL"}
-            table = pa.concat_tables([table, pa.Table.from_pylist([wide], table.schema)])
-            record.broken.append(Flaw(source, date, "we_member_id is over 32 bits", 1))
-        if source == SAME_KEY_SOURCE and day == second:
-            # With the higher community it comes after the true row in the order of all columns, and loses to it.
-            other = {**table.slice(0, 1).to_pylist()[0], "community_id": 999_999}
+        if source in WIDE_IDS and day == 0:
+            column, others = WIDE_IDS[source]
+            table = pa.concat_tables([table, pa.Table.from_pylist([{column: OVER_32_BITS, **others}], table.schema)])
+            record.broken.append(Flaw(source, date, f"{column} is over 32 bits", 1))
+        if source in SAME_KEYS and day == second:
+            other = {**table.slice(0, 1).to_pylist()[0], **SAME_KEYS[source]}
             table = pa.concat_tables([table, pa.Table.from_pylist([other], table.schema)])
             record.broken.append(Flaw(source, date, "key of another row", 1))
-        if source == REPEATING_SOURCE and day == second:
-            table = pa.concat_tables([table, table.slice(0, 3)])
-            record.exact_duplicates.append(Flaw(source, date, "occurs twice", 3))
+        table = _with_repeated_rows(config, source, date, day, table, record)
     landing.write(source, date, name, table)
+
+
+def deliver_facts(
+    config: SimulatorConfig,
+    landing: Landing,
+    source: str,
+    days: BusinessDays,
+    day: int,
+    rows: pa.Table,
+    record: Record,
+) -> None:
+    """Writes the facts of one business day, with their flaws if they are to have any."""
+    if config.oddities:
+        if source in LATE_FACTS and day == 0:
+            few = min(LATE_FACTS_ROWS, len(rows) // 2)
+            folder = (days.dates[0] + timedelta(days=LATE_BY_DAYS)).isoformat()
+            if few:
+                landing.write(source, folder, LATE_LINES, rows.slice(0, few))
+                record.late.append(Flaw(source, folder, f"rows of {days.name(0)}", few))
+            rows = rows.slice(few)
+        rows = _with_repeated_rows(config, source, days.name(day), day, rows, record)
+    landing.write(source, days.name(day), "facts.parquet", rows)
+
+
+def _with_repeated_rows(
+    config: SimulatorConfig, source: str, date: str, day: int, table: pa.Table, record: Record
+) -> pa.Table:
+    if source not in REPEATING or day != min(1, config.days - 1) or len(table) < REPEATED_ROWS:
+        return table
+    record.exact_duplicates.append(Flaw(source, date, "occurs twice", REPEATED_ROWS))
+    return pa.concat_tables([table, table.slice(0, REPEATED_ROWS)])

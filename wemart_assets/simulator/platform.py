@@ -2,7 +2,8 @@
 
 Each is a set of equally long columns; one refers to another by row number, and -1 stands for none. Days are numbered
 from 0; `BEFORE` means that something was there already when the first day began. Everything says on which day it
-appears and, where it can go, on which day it goes, so that a snapshot of any day is a selection of rows.
+appears and, where it can go, on which day it goes, so that a snapshot of any day is a selection of rows. What members
+have beside their memberships is in `histories`.
 """
 
 from dataclasses import dataclass
@@ -45,6 +46,17 @@ SECOND_WORDS = (
     *("Comets", "Harbor", "Avenue", "Foxes", "Mirror", "Signal", "Garden", "Parade", "Lanterns", "Orbit", "Echo"),
     *("Meadow", "Anthem", "Bloom", "Cascade", "Drift", "Ember", "Forest", "Horizon", "Island", "Jupiter", "Kites"),
 )
+# The community of the example queries that analysts know; the other numbers follow a rule that never meets it.
+KNOWN_COMMUNITY, KNOWN_COMM_ID = 1, 1_234
+
+# What members are who are more than fans.
+MEMBER_KINDS = pa.array([None, "ARTIST", "OTHER_COMMUNITY_ARTIST"], pa.string())
+
+# The stays of a member: one that was over before the first day, the one that counts first, one after coming back.
+EARLIER, FIRST, AGAIN = range(3)
+STAYS = 3
+LEAST_STAY_MS = 1_000
+
 # Names that need quotes in a CSV file, and one that is not ASCII.
 SPECIAL_NAMES = ("ARTIST", 'The "Quoted" Moons', "Comma, Full Stop", "달빛 정원")
 
@@ -142,15 +154,42 @@ class Contents:
 
 @dataclass(frozen=True)
 class Members:
-    """One row a user's profile in a community, grouped by user. The last day of a leaver is `left_day`."""
+    """One row a user and a community that the user ever joined, grouped by user; past and future members included.
+
+    The days and instants have a column for each stay (`EARLIER`, `FIRST`, `AGAIN`), from joining to leaving: `NEVER`
+    and -1 where there is none. Instants are in milliseconds, and in order. The last day of a leaver is `left_day`.
+    """
 
     user: Ints
     community: Ints
+    kind: Ints  # of `MEMBER_KINDS`
     joined_day: Ints
     left_day: Ints
-    kind: Ints  # 0 a fan, 1 an artist, 2 an artist of another community
+    joined_ms: Ints
+    left_ms: Ints
+    unsubscribes: Bools  # False also where a stay ends with the account, and nothing is said about the community
     first_of_user: Ints
     of_user: Ints
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def present(self, day: int) -> Bools:
+        """Who is a member on the day; a leaver still is on the day of leaving."""
+        during: Bools = (self.joined_day <= day) & (self.left_day >= day)
+        return np.asarray(during.any(axis=1))
+
+    def known(self, day: int) -> Bools:
+        """Who has been a member on the day or before it."""
+        return np.asarray((self.joined_day <= day).any(axis=1))
+
+    def latest_stay(self, day: int) -> Ints:
+        """The stay of each that began last, up to the day; `FIRST` where none has begun."""
+        return np.where(self.joined_day[:, AGAIN] <= day, AGAIN, FIRST)
+
+    @property
+    def first_joined_ms(self) -> Ints:
+        return np.where(self.joined_day[:, EARLIER] == NEVER, self.joined_ms[:, FIRST], self.joined_ms[:, EARLIER])
 
 
 @dataclass(frozen=True)
@@ -185,7 +224,7 @@ def build_platform(config: SimulatorConfig) -> Platform:
     days = BusinessDays.starting(config.first_day, config.days, config.timezone)
     users = _users(config, days)
     communities, artists = _communities(config)
-    members = _members(config, users, communities)
+    members = _members(config, days, users, communities)
     return Platform(
         days=days,
         users=users,
@@ -264,9 +303,10 @@ def _devices(config: SimulatorConfig, users: Users) -> Devices:
 def _communities(config: SimulatorConfig) -> tuple[Communities, Artists]:
     count = config.scale.artists
     row = np.arange(count)
+    comm_id = np.where(row == KNOWN_COMMUNITY, KNOWN_COMM_ID, 12 + 7 * row)
     without_artist, without_community, debutant = count - 1, count - 1, count - 2
     communities = Communities(
-        comm_id=12 + 7 * row,
+        comm_id=comm_id,
         artist=np.where(row == without_artist, UNKNOWN, row),
         popularity=cumulative(1 / (2 + row)),
     )
@@ -298,7 +338,7 @@ def _contents(config: SimulatorConfig, count: int, purpose: Stream, communities:
     return Contents.grouped(community, created_day, len(communities), config.days)
 
 
-def _members(config: SimulatorConfig, users: Users, communities: Communities) -> Members:
+def _members(config: SimulatorConfig, days: BusinessDays, users: Users, communities: Communities) -> Members:
     random = random_stream(config.seed, Stream.MEMBERS)
     wanted = pick(cumulative((10, 35, 30, 15, 10)), random.random(len(users)))
     user = np.repeat(np.arange(len(users)), wanted)
@@ -308,21 +348,90 @@ def _members(config: SimulatorConfig, users: Users, communities: Communities) ->
 
     since = users.joined_day[user]
     during = np.maximum(since, random.integers(0, config.days, len(user)))
-    joined_day = np.where((since == BEFORE) & (random.random(len(user)) < 0.9), BEFORE, during)
-    leaving = np.maximum(joined_day, random.integers(0, config.days, len(user)))
-    left_day = np.where(random.random(len(user)) < 0.03, leaving, users.left_day[user])
+    joined = np.where((since == BEFORE) & (random.random(len(user)) < 0.9), BEFORE, during)
+    joined = np.minimum(joined, users.left_day[user])
+    leaving = np.maximum(joined, random.integers(0, config.days, len(user)))
+    left = np.where(random.random(len(user)) < 0.03, leaving, NEVER)
+    left = np.minimum(left, users.left_day[user])
     special = random.random(len(user)) < max(0.002, 20 / len(user))
     kind = np.where(special, random.integers(1, 3, len(user)), 0)
-    of_user = np.bincount(user, minlength=len(users))
+
+    random = random_stream(config.seed, Stream.STAYS)
+    joined_day, left_day = _stays(random, config, joined, left)
+    joined_ms, left_ms, possible = _instants_of_stays(random, days, users, user, joined_day, left_day)
+    ends = left_day != NEVER
+    # Some leave at the very instant of joining.
+    at_once = random.random(left_day.shape) < np.where(joined_day == BEFORE, 0.02, 0.2)
+    left_ms = np.where(ends & (joined_day == left_day) & at_once, joined_ms, left_ms)
+    # Who leaves the service leaves every community: some without a word about them, which only an account can tell.
+    with_service = ends & (left_day == users.left_day[user][:, None]) & users.has_account[user][:, None]
+    with_service[:, FIRST] &= joined_day[:, AGAIN] == NEVER
+    silent = with_service & (random.random((len(user), 1)) < 0.5)
+    left_ms = np.where(silent, users.left_ms[user][:, None], left_ms)
+
+    of_user = np.bincount(user[possible], minlength=len(users))
     return Members(
-        user=user,
-        community=community,
-        joined_day=joined_day,
-        left_day=np.minimum(left_day, np.maximum(users.left_day[user], joined_day)),
-        kind=kind,
+        user=user[possible],
+        community=community[possible],
+        kind=kind[possible],
+        joined_day=joined_day[possible],
+        left_day=left_day[possible],
+        joined_ms=joined_ms[possible],
+        left_ms=left_ms[possible],
+        unsubscribes=(ends & ~silent)[possible],
         first_of_user=np.cumsum(of_user) - of_user,
         of_user=of_user,
     )
+
+
+def _stays(random: np.random.Generator, config: SimulatorConfig, joined: Ints, left: Ints) -> tuple[Ints, Ints]:
+    """The days of joining and leaving of each stay, for members between `joined` and `left`.
+
+    Of those who joined before the first day some had left again by then, some for a second time; and some members,
+    gone before the days or during them, come back.
+    """
+    count = len(joined)
+    joined_day = np.full((count, STAYS), NEVER, dtype=np.int16)
+    left_day = np.full((count, STAYS), NEVER, dtype=np.int16)
+    joined_day[:, FIRST], left_day[:, FIRST] = joined, left
+
+    fate, when, until = random.random((3, count))
+    was_there = joined == BEFORE
+    gone = was_there & (fate < 0.06)
+    pauses = fate > 0.97
+    first = joined.clip(min=0)
+    last = np.minimum(left, config.days - 1)
+    leaves_on = np.where(gone, BEFORE, first + (when * (last - first + 1)).astype(np.int64))
+    away_from = leaves_on.clip(min=0)
+    returns_on = away_from + (until * (last - away_from + 1)).astype(np.int64)
+    comes_back = pauses | (gone & (fate < 0.02))
+    left_day[gone | pauses, FIRST] = leaves_on[gone | pauses]
+    joined_day[comes_back, AGAIN], left_day[comes_back, AGAIN] = returns_on[comes_back], left[comes_back]
+
+    twice = was_there & (random.random(count) < 0.08)
+    joined_day[twice, EARLIER] = left_day[twice, EARLIER] = BEFORE
+    return joined_day, left_day
+
+
+def _instants_of_stays(
+    random: np.random.Generator, days: BusinessDays, users: Users, user: Ints, joined_day: Ints, left_day: Ints
+) -> tuple[Ints, Ints, Bools]:
+    """When each stay begins and ends, in order and within the user's time with the service; and for whom that is
+    possible: on a day on which the user comes or goes there may be no time left."""
+    day = np.stack([joined_day, left_day], axis=2).reshape(len(user), 2 * STAYS)
+    happens = day != NEVER
+    inside = np.where(happens, day, 0).clip(min=0)
+    start = np.where(day == BEFORE, users.joined_ms[user][:, None], days.midnights[inside])
+    end = np.where(day == BEFORE, days.start(0), days.midnights[inside + 1])
+    start = np.maximum(start, users.joined_ms[user][:, None])
+    leaves_service = np.where(users.left_ms < 0, np.iinfo(np.int64).max, users.left_ms)
+    end = np.minimum(end, leaves_service[user][:, None])
+    # In the order of the draws, and one millisecond apart at least: who leaves and comes back is there.
+    place = np.sort(random.random(day.shape), axis=1)
+    at = start + (place * (end - start - day.shape[1])).astype(np.int64) + np.arange(day.shape[1])
+    at = np.where(happens, at, -1).reshape(len(user), STAYS, 2)
+    possible = ((end - start >= LEAST_STAY_MS) | ~happens).all(axis=1)
+    return at[:, :, 0], at[:, :, 1], possible
 
 
 def _memberships(
@@ -335,8 +444,9 @@ def _memberships(
     member = np.repeat(buyers, 1 + renewed)
     turn = positions_in_groups(1 + renewed)
 
-    during = np.maximum(members.joined_day[member], random.integers(0, config.days, len(member)))
-    is_old = (members.joined_day[member] == BEFORE) & (turn == 0) & (random.random(len(member)) < 0.8)
+    joined_day = members.joined_day[member, FIRST]
+    during = np.maximum(joined_day, random.integers(0, config.days, len(member)))
+    is_old = (joined_day == BEFORE) & (turn == 0) & (random.random(len(member)) < 0.8)
     created_day = np.where(is_old, BEFORE, during)
     create_ms = _some_instant(random, days, created_day)
     waits = random.random(len(member)) < 0.1

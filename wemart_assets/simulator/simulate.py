@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from wemart_assets.simulator.acts import SHARES, acts_of_day
 from wemart_assets.simulator.business_days import UTC_DAY_MS, utc_day
 from wemart_assets.simulator.columns import Ints
+from wemart_assets.simulator.community import COMMUNITY_SNAPSHOTS, DELIVERED_ONCE, PROFILE, STATUS, status_lines
 from wemart_assets.simulator.config import SimulatorConfig
+from wemart_assets.simulator.histories import Histories
 from wemart_assets.simulator.landing import SERVER_LOG, Landing, ServerLog
-from wemart_assets.simulator.oddities import LogOddities, Record, deliver_snapshot
-from wemart_assets.simulator.platform import Platform, build_platform
+from wemart_assets.simulator.oddities import LogOddities, Record, deliver_facts, deliver_snapshot
+from wemart_assets.simulator.platform import BEFORE, Platform, build_platform
+from wemart_assets.simulator.profiles import Profiles
 from wemart_assets.simulator.requests import log_lines
 from wemart_assets.simulator.snapshots import SNAPSHOTS
 from wemart_assets.simulator.truth import Truth
@@ -23,6 +27,9 @@ from wemart_assets.simulator.visits import Visits, visits_of_day
 # A chunk's text takes some 150 MB; as many chunks as there are workers are in memory at a time.
 CHUNK_LINES = 250_000
 WORKERS = 2
+
+COMMUNITY_FACTS = (PROFILE, STATUS, *SHARES)
+FULL_DELIVERY = "full.parquet"
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,8 @@ def simulate(
 ) -> Summary:
     """Writes the landing files of `config.days` business days, and the truth about them.
 
-    Under `landing`: `<source>/date=YYYY-MM-DD/<file>`, a server log by UTC day and six snapshots by business day.
+    Under `landing`: `<source>/date=YYYY-MM-DD/<file>`, a server log by UTC day; snapshots and other facts by business
+    day. Profiles and status lines of all the time before lie in the first day's folder, with their true instants.
 
     Under `truth`:
 
@@ -50,6 +58,12 @@ def simulate(
     - `user_sessions.parquet`, one row a user of a session, grain (day, device_id, sess_seq, user_id): day, device_id,
       sess_seq, user_id (the log's user id; NULL where nobody logged in), start_ms, end_ms, lines. Lines of nobody count
       for the user who comes next in the session, else for the one before.
+    - `members.parquet`, one row a member of a community on a day, grain (day, comm_id, wv_user_id): who joined on the
+      day or before and did not leave before it. comm_user_status (`WV_DEACTIVATED` on the day of leaving the service,
+      if that is known, else `DEACTIVATED` on the day of leaving the community), comm_user_grade, cnt_comm_user_id
+      (joins so far), comm_user_cre_ms and comm_user_end_ms (last join, and leaving by the end of the day),
+      comm_user_first_ms (first join, on former products too), tot_comm_user_first_ms (the user's first anywhere),
+      is_fc, fc_id, ip_ctry, is_profile_private.
     - `counts.json`: `config`; `days`, counts of each business day; `rows` by source and date folder; and what is odd:
       `broken`, `exact_duplicates`, `skipped`, `before_first_day`, `late`.
 
@@ -57,7 +71,9 @@ def simulate(
     files of these sources already.
     """
     platform = build_platform(config)
-    files = Landing(landing, [SERVER_LOG, *SNAPSHOTS])
+    histories = Histories(config, platform)
+    profiles = Profiles(config, platform, histories)
+    files = Landing(landing, [SERVER_LOG, *SNAPSHOTS, *COMMUNITY_SNAPSHOTS, *COMMUNITY_FACTS])
     true = Truth(truth, platform)
     log = ServerLog(files)
     record = Record()
@@ -72,6 +88,16 @@ def simulate(
         log.close_before(platform.days.end(day))
         for source, snapshot in SNAPSHOTS.items():
             deliver_snapshot(config, files, source, date, day, snapshot(platform, day), record)
+        for source, of_community in COMMUNITY_SNAPSHOTS.items():
+            if day == 0 or source not in DELIVERED_ONCE:
+                deliver_snapshot(config, files, source, date, day, of_community(platform, histories, day), record)
+        if day == 0:
+            files.write(PROFILE, date, FULL_DELIVERY, profiles.history())
+            files.write(STATUS, date, FULL_DELIVERY, status_lines(platform, BEFORE))
+        facts = {PROFILE: profiles.changes(day), STATUS: status_lines(platform, day)}
+        for source, table in {**facts, **acts_of_day(config, platform, histories, day)}.items():
+            deliver_facts(config, files, source, platform.days, day, table, record)
+        counts |= true.add_members(day, histories, profiles.is_private)
         days[date] = counts
         if progress:
             progress(f"{date}: {counts['lines']:,} lines, {counts['sessions']:,} sessions")

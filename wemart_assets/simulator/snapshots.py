@@ -6,10 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wemart_assets.simulator.columns import Ints, instants, nullable, take
-from wemart_assets.simulator.platform import COUNTRIES, UNKNOWN, Platform, notice_ids, post_public_ids
-
-MEMBER_KINDS = pa.array([None, "ARTIST", "OTHER_COMMUNITY_ARTIST"], pa.string())
+from wemart_assets.simulator.columns import instants, nullable, prefixed, take
+from wemart_assets.simulator.platform import COUNTRIES, MEMBER_KINDS, UNKNOWN, Platform, notice_ids, post_public_ids
 
 
 def community_content_post(platform: Platform, day: int) -> pa.Table:
@@ -33,8 +31,8 @@ def community_content_common_notice(platform: Platform, day: int) -> pa.Table:
     return pa.table(
         {
             "id": ids,
-            "parent_id": _prefixed("community-", comm_id),
-            "title": _prefixed("Notice ", ids),
+            "parent_id": prefixed("community-", comm_id),
+            "title": prefixed("Notice ", ids),
         }
     )
 
@@ -101,11 +99,11 @@ def ws_fc_user_history(platform: Platform, day: int) -> pa.Table:
 def wv_comm_user(platform: Platform, day: int) -> pa.Table:
     """One row a member of a community: comm_id, wv_user_id, and for artists art_indi_id and art_indi_type."""
     members = platform.members
-    rows = np.flatnonzero((members.joined_day <= day) & (members.left_day >= day))
+    rows = np.flatnonzero(members.present(day))
     comm_id = platform.communities.comm_id[members.community[rows]]
     wv_user_id = platform.users.wv_user_id[members.user[rows]]
     kind = members.kind[rows]
-    ids = pc.binary_join_element_wise(_prefixed("", comm_id), _prefixed("", wv_user_id), "-")
+    ids = pc.binary_join_element_wise(prefixed("", comm_id), prefixed("", wv_user_id), "-")
     return pa.table(
         {
             "comm_id": comm_id,
@@ -124,7 +122,3 @@ SNAPSHOTS: dict[str, Callable[[Platform, int], pa.Table]] = {
     "we_mart.ws_fc_user_history": ws_fc_user_history,
     "we_mart.wv_comm_user": wv_comm_user,
 }
-
-
-def _prefixed(prefix: str, numbers: Ints) -> pa.Array:
-    return pc.binary_join_element_wise(prefix, pc.cast(pa.array(numbers), pa.string()), "")

@@ -1,6 +1,6 @@
-"""The truth: the sessions that were made, kept apart from the landing files.
+"""The truth: the sessions that were made and who was a member of what, kept apart from the landing files.
 
-It comes from the visits as they were laid out, not from looking for gaps in what was written.
+It comes from the visits and stays as they were laid out, not from looking for gaps or histories in what was written.
 """
 
 import json
@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wemart_assets.simulator.columns import Ints, starts_of_runs
-from wemart_assets.simulator.platform import NOBODY, Platform
+from wemart_assets.simulator.columns import Bools, Ints, from_pool, starts_of_runs, take
+from wemart_assets.simulator.histories import Histories
+from wemart_assets.simulator.platform import COUNTRIES, MEMBER_KINDS, NOBODY, Platform
 from wemart_assets.simulator.visits import MOST_RUNS, NO_VISIT, SESSION_GAP_MS, Visits
 
 SESSIONS = pa.schema(
@@ -36,6 +37,28 @@ USER_SESSIONS = pa.schema(
         ("lines", pa.int64()),
     ]
 )
+MEMBERS = pa.schema(
+    [
+        ("day", pa.string()),
+        ("comm_id", pa.int64()),
+        ("wv_user_id", pa.int64()),
+        ("comm_user_status", pa.string()),
+        ("comm_user_grade", pa.string()),
+        ("cnt_comm_user_id", pa.int64()),
+        ("comm_user_cre_ms", pa.int64()),
+        ("comm_user_end_ms", pa.int64()),
+        ("comm_user_first_ms", pa.int64()),
+        ("tot_comm_user_first_ms", pa.int64()),
+        ("is_fc", pa.int32()),
+        ("fc_id", pa.int64()),
+        ("ip_ctry", pa.string()),
+        ("is_profile_private", pa.int64()),
+    ]
+)
+STATUSES = pa.array(["NORMAL", "DEACTIVATED", "WV_DEACTIVATED"])
+GRADES = MEMBER_KINDS.fill_null("FAN")
+NO_INSTANT = np.iinfo(np.int64).max
+NO_FAN_CLUB = -1
 
 
 class Truth:
@@ -47,6 +70,7 @@ class Truth:
         self.platform = platform
         self.sessions = pq.ParquetWriter(folder / "sessions.parquet", SESSIONS, compression="zstd")
         self.user_sessions = pq.ParquetWriter(folder / "user_sessions.parquet", USER_SESSIONS, compression="zstd")
+        self.members = pq.ParquetWriter(folder / "members.parquet", MEMBERS, compression="zstd")
 
     def add_day(self, day: int, visits: Visits) -> dict[str, int]:
         """Writes the sessions of a business day; returns how much of each there is."""
@@ -80,6 +104,17 @@ class Truth:
             "gaps_of_exactly_30_minutes": int(exact.sum()),
         }
 
+    def add_members(self, day: int, histories: Histories, is_private: Bools) -> dict[str, int]:
+        """Writes the members of a business day; returns how many there are, and how many stays begin and end."""
+        table = _members_of_day(self.platform, histories, is_private, day)
+        self.members.write_table(table)
+        members = self.platform.members
+        return {
+            "members": len(table),
+            "joins": int((members.joined_day == day).sum()),
+            "leaves": int((members.left_day == day).sum()),
+        }
+
     def _table(self, schema: pa.Schema, day: int, device: Ints, *columns: Ints | pa.Array) -> pa.Table:
         name = pa.repeat(self.platform.days.name(day), len(device))
         ids = self.platform.devices.id.take(pa.array(device))
@@ -88,8 +123,66 @@ class Truth:
     def close(self, counts: dict[str, Any]) -> None:
         self.sessions.close()
         self.user_sessions.close()
+        self.members.close()
         text = json.dumps(counts, indent=2, ensure_ascii=False)
         (self.folder / "counts.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _members_of_day(platform: Platform, histories: Histories, is_private: Bools, day: int) -> pa.Table:
+    """Who is a member of what at the end of the day; who left on it included."""
+    members, users = platform.members, platform.users
+    rows = np.flatnonzero(members.present(day))
+    user, stay = members.user[rows], members.latest_stay(day)[rows]
+    ended = members.left_day[rows, stay] == day
+    service_left = users.has_account[user] & (users.left_day[user] == day)
+    first_ms, total_ms = _first_joins(platform, histories, day)
+    fc_id = _paid_for(platform, day)[rows]
+    country = histories.countries.of_users(len(users), day)[user]
+    columns = [
+        pa.repeat(platform.days.name(day), len(rows)),
+        pa.array(platform.communities.comm_id[members.community[rows]]),
+        pa.array(users.wv_user_id[user]),
+        from_pool(STATUSES, np.where(service_left, 2, ended)).cast(pa.string()),
+        from_pool(GRADES, members.kind[rows]).cast(pa.string()),
+        pa.array((members.joined_day[rows] <= day).sum(axis=1)),
+        pa.array(members.joined_ms[rows, stay]),
+        pa.array(members.left_ms[rows, stay], mask=~ended),
+        pa.array(first_ms[rows]),
+        pa.array(total_ms[user]),
+        pa.array((fc_id != NO_FAN_CLUB).astype(np.int32)),
+        pa.array(fc_id, mask=fc_id == NO_FAN_CLUB),
+        take(pa.array(COUNTRIES), country),
+        pa.array(is_private[rows].astype(np.int64)),
+    ]
+    return pa.table(columns, schema=MEMBERS)
+
+
+def _first_joins(platform: Platform, histories: Histories, day: int) -> tuple[Ints, Ints]:
+    """The first instant of each member, on whichever product; and for each user the first of all, up to the day."""
+    members, past = platform.members, histories.former_products
+    first_ms = np.where(past.first_join_is_lost, NO_INSTANT, members.first_joined_ms)
+    for instant in (past.migrated_ms, past.wv1_ms):
+        first_ms = np.minimum(first_ms, np.where(instant < 0, NO_INSTANT, instant))
+    total_ms = np.where(past.wv1_total_ms < 0, NO_INSTANT, past.wv1_total_ms)
+    known = members.known(day)
+    np.minimum.at(total_ms, members.user[known], first_ms[known])
+    return first_ms, total_ms
+
+
+def _paid_for(platform: Platform, day: int) -> Ints:
+    """For each member the fan club whose membership is held on the day, of several the one that was bought last."""
+    members, bought, communities = platform.members, platform.memberships, platform.communities
+    start, end = platform.days.start(day), platform.days.end(day)
+    runs = (bought.created_day <= day) & (bought.start_ms < end) & ((bought.end_ms < 0) | (bought.end_ms >= start))
+    has_artist = platform.artists.debut_day[communities.artist[bought.community]] <= day
+    held = np.flatnonzero(runs & has_artist & ~bought.payment_failed & ~bought.restored)
+    held = held[np.lexsort((bought.fc_id[held], bought.create_ms[held]))]
+    # Members are in this order, and nobody pays who is not among them.
+    pairs = members.user * len(communities) + members.community
+    member = np.searchsorted(pairs, bought.user[held] * len(communities) + bought.community[held])
+    fc_id = np.full(len(members), NO_FAN_CLUB)
+    fc_id[member] = bought.fc_id[held]
+    return fc_id
 
 
 def _user_sessions(session: Ints, user: Ints, at: Ints) -> tuple[Ints, Ints, Ints, Ints, Ints]:

@@ -317,8 +317,8 @@ def _communities_of_runs(
     at_home = (user != NOBODY) & (own > 0) & (random.random(len(user)) < 0.8)
     member = np.where(at_home, members.first_of_user[user] + (draws * own).astype(np.int64), 0)
     community = np.where(at_home, members.community[member], pick(platform.communities.popularity, anywhere))
-    joins = at_home & (members.joined_day[member] == day)
-    return community, joins, at_home & ~joins & (members.left_day[member] == day)
+    joins = at_home & (members.joined_day[member] == day).any(axis=1)
+    return community, joins, at_home & ~joins & (members.left_day[member] == day).any(axis=1)
 
 
 def _lines_without_device(config: SimulatorConfig, platform: Platform, day: int) -> Visits:

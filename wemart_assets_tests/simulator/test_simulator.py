@@ -1,14 +1,11 @@
 """The simulated platform: its landing files hold exactly the sessions that its truth tells of."""
 
-import csv
-import gzip
 import json
 import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -18,83 +15,19 @@ from zoneinfo import ZoneInfo
 import pyarrow.parquet as pq
 import pytest
 
-from wemart_assets.simulator import SimulatorConfig, Summary, simulate
+from wemart_assets import catalog
+from wemart_assets.simulator import SimulatorConfig, simulate
+from wemart_assets_tests.simulator.deliveries import LOG, Row, Simulated, counts_in, read, truth_rows
 
 HALF_HOUR = 1_800_000
-LOG = "service_log.weverse_server_log"
-LOG_COLUMNS = {
-    *("unix_log_timestamp", "user_info_user_key", "user_info_id", "user_info_device_id", "user_info_status"),
-    *(
-        "user_info_ip_address",
-        "user_info_locale",
-        "user_info_country",
-        "user_info_user_agent",
-        "topic",
-        "url",
-        "params",
-    ),
-}
-SNAPSHOTS = {
-    "weverse2.community_content_post": {"shard_id", "post_local_id", "community_id"},
-    "weverse2.community_content_common_notice": {"id", "parent_id"},
-    "we_mart.we_user": {
-        *("we_member_id", "wv_user_id", "wv_status", "wv_leave_dt", "wv_first_join_dt", "ctry_code", "vlive_id"),
-    },
-    "we_mart.we_artist": {"we_art_id", "we_art_name", "comm_id"},
-    "we_mart.ws_fc_user_history": {
-        *("we_member_id", "we_art_id", "comm_id", "fc_id", "create_dt", "start_dt", "end_dt", "ord_status"),
-        "is_cx_by_restore",
-    },
-    "we_mart.wv_comm_user": {"comm_id", "wv_user_id", "art_indi_id", "art_indi_type"},
-}
-
-Row = dict[str, Any]
-
-
-def read(path: Path) -> list[Row]:
-    """The rows of a landing file; empty CSV fields are NULL."""
-    if path.suffix == ".parquet":
-        rows: list[Row] = pq.ParquetFile(path).read().to_pylist()
-        return rows
-    text = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode()
-    if ".jsonl" in path.name:
-        return [json.loads(line) for line in text.splitlines()]
-    return [{key: value or None for key, value in row.items()} for row in csv.DictReader(text.splitlines())]
-
-
-def counts_in(truth: Path) -> dict[str, Any]:
-    counts: dict[str, Any] = json.loads((truth / "counts.json").read_text(encoding="utf-8"))
-    return counts
-
-
-@dataclass(frozen=True)
-class Simulated:
-    config: SimulatorConfig
-    landing: Path
-    truth: Path
-    summary: Summary
-
-    @property
-    def counts(self) -> dict[str, Any]:
-        return counts_in(self.truth)
-
-    def delivery(self, source: str, day: str) -> list[Row]:
-        return [row for path in sorted(self.landing.glob(f"{source}/date={day}/*")) for row in read(path)]
-
-    def business_day(self, instant_ms: int) -> str:
-        return datetime.fromtimestamp(instant_ms / 1000, ZoneInfo(self.config.timezone)).date().isoformat()
-
-    def log(self) -> Iterator[Row]:
-        """The lines that have an instant on or after the first day, with their business day."""
-        for path in sorted(self.landing.glob(f"{LOG}/*/*")):
-            for line in read(path):
-                if line["unix_log_timestamp"] is None:
-                    continue
-                line["at"] = int(line["unix_log_timestamp"])
-                line["day"] = self.business_day(line["at"])
-                line["user"] = int(line["user_info_id"]) or None
-                if line["day"] >= self.config.first_day.isoformat():
-                    yield line
+SNAPSHOTS = (
+    "weverse2.community_content_post",
+    "weverse2.community_content_common_notice",
+    "we_mart.we_user",
+    "we_mart.we_artist",
+    "we_mart.ws_fc_user_history",
+    "we_mart.wv_comm_user",
+)
 
 
 def consumer_of(line: Row) -> str | None:
@@ -156,19 +89,6 @@ def user_sessions_in(sessions: dict[tuple[str, str, int], list[Row]]) -> set[tup
             instants[user].append(line["at"])
         found |= {(*session_key, user, min(at), max(at), len(at)) for user, at in instants.items()}
     return found
-
-
-def truth_rows(path: Path) -> list[tuple[Any, ...]]:
-    return [tuple(row.values()) for row in pq.read_table(path).to_pylist()]
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
-    folder = tmp_path_factory.mktemp("platform")
-    config = SimulatorConfig(days=4, lines_per_day=10_000)
-    return Simulated(
-        config, folder / "landing", folder / "truth", simulate(config, folder / "landing", folder / "truth")
-    )
 
 
 @pytest.fixture(scope="module")
@@ -423,7 +343,8 @@ def test_user_agents_name_versions(log: list[Row]) -> None:
 
 def test_people_look_at_communities_as_members_and_as_guests(simulated: Simulated, log: list[Row]) -> None:
     day = "2024-01-01"
-    members = {(row["wv_user_id"], row["comm_id"]) for row in simulated.delivery("we_mart.wv_comm_user", day)}
+    true = pq.read_table(simulated.truth / "members.parquet").to_pylist()
+    members = {(row["wv_user_id"], row["comm_id"]) for row in true if row["day"] == day}
     visits = {
         (line["user"], int(line["url"].split("community-")[1].split("/")[0])) in members
         for line in log
@@ -435,13 +356,12 @@ def test_people_look_at_communities_as_members_and_as_guests(simulated: Simulate
 # --- snapshots ----------------------------------------------------------------------------------------------------
 
 
-def test_every_contract_has_files_with_its_columns(simulated: Simulated) -> None:
-    assert {path.name for path in simulated.landing.iterdir()} == {LOG, *SNAPSHOTS}
-    for path in simulated.landing.glob(f"{LOG}/*/*"):
-        assert read(path)[0].keys() > LOG_COLUMNS
-    for source, columns in SNAPSHOTS.items():
-        for path in simulated.landing.glob(f"{source}/*/*"):
-            assert columns <= read(path)[0].keys()
+def test_every_file_has_the_columns_of_its_contract(simulated: Simulated) -> None:
+    contracts = catalog.contracts()
+    for path in simulated.summary.files:
+        contract = contracts[path.relative_to(simulated.landing).parts[0]]
+        found = set(pq.read_schema(path).names) if path.suffix == ".parquet" else read(path)[0].keys()
+        assert {column.name for column in contract.columns} <= found
 
 
 def test_snapshots_grow_from_day_to_day(simulated: Simulated) -> None:
@@ -504,7 +424,7 @@ def test_a_daily_file_spans_two_business_days(simulated: Simulated) -> None:
 
 
 def test_late_lines_lie_in_the_folder_of_another_date(simulated: Simulated) -> None:
-    [late] = simulated.counts["late"]
+    [late] = [flaw for flaw in simulated.counts["late"] if flaw["source"] == LOG]
     lines = read(simulated.landing / LOG / f"date={late['folder']}" / "late.parquet")
     assert late["rows"] == len(lines) > 0
     assert {simulated.business_day(line["unix_log_timestamp"]) for line in lines} == {"2024-01-01"}
@@ -514,21 +434,23 @@ def test_late_lines_lie_in_the_folder_of_another_date(simulated: Simulated) -> N
 def test_broken_rows_are_there_and_counted(simulated: Simulated) -> None:
     counts = simulated.counts
     broken = {(flaw["source"], flaw["reason"]): flaw for flaw in counts["broken"]}
-    assert len(broken) == len(counts["broken"]) == 3
+    assert len(broken) == len(counts["broken"]) == 5
 
     nulls = broken[LOG, "unix_log_timestamp is NULL"]
     lines = simulated.delivery(LOG, nulls["folder"])
     assert sum(line["unix_log_timestamp"] is None for line in lines) == nulls["rows"] == 3
 
-    wide = broken["we_mart.we_user", "we_member_id is over 32 bits"]
-    accounts = simulated.delivery("we_mart.we_user", wide["folder"])
-    assert sum(row["we_member_id"] >= 2**31 for row in accounts) == wide["rows"] == 1
+    for source, key in (("we_mart.we_user", "we_member_id"), ("we_mart.wv_user_ctry_history", "wv_user_id")):
+        wide = broken[source, f"{key} is over 32 bits"]
+        rows = simulated.delivery(source, wide["folder"])
+        assert sum(row[key] >= 2**31 for row in rows) == wide["rows"] == 1
 
-    twice = broken["weverse2.community_content_post", "key of another row"]
-    posts = simulated.delivery("weverse2.community_content_post", twice["folder"])
-    keys = Counter((row["shard_id"], row["post_local_id"]) for row in posts)
-    assert len(posts) - len(keys) == twice["rows"] == 1
-    assert len({tuple(row.values()) for row in posts}) == len(posts)
+    for source in ("weverse2.community_content_post", "weverse2.notification_push_config"):
+        twice = broken[source, "key of another row"]
+        rows = simulated.delivery(source, twice["folder"])
+        keys = {tuple(row[column] for column in catalog.contracts()[source].key) for row in rows}
+        assert len(rows) - len(keys) == twice["rows"] == 1
+        assert len({tuple(row.values()) for row in rows}) == len(rows)
 
 
 @pytest.mark.parametrize("config", [SimulatorConfig(), SimulatorConfig(days=1, lines_per_day=500)])
@@ -543,20 +465,32 @@ def test_few_rows_of_a_delivery_are_broken(config: SimulatorConfig, tmp_path: Pa
         assert rows < 0.005 * counts["rows"][source][folder]
 
 
-def test_some_rows_of_a_snapshot_occur_twice(simulated: Simulated) -> None:
-    [flaw] = simulated.counts["exact_duplicates"]
-    rows = simulated.delivery(flaw["source"], flaw["folder"])
-    assert len(rows) - len({tuple(row.values()) for row in rows}) == flaw["rows"] == 3
-    assert len({(row["comm_id"], row["wv_user_id"]) for row in rows}) == len(rows) - 3
+def test_some_rows_occur_twice(simulated: Simulated) -> None:
+    flaws = simulated.counts["exact_duplicates"]
+    assert {flaw["source"] for flaw in flaws} == {
+        "we_mart.wv_comm_user",
+        "weverse2.community_log_v_member_migration",
+        "weverse2.community_log_member_status_log",
+    }
+    for flaw in flaws:
+        rows = simulated.delivery(flaw["source"], flaw["folder"])
+        keys = {tuple(row[column] for column in catalog.contracts()[flaw["source"]].key) for row in rows}
+        assert len({tuple(row.values()) for row in rows}) == len(keys) == len(rows) - 3
+        assert flaw["rows"] == 3
 
 
-def test_one_delivery_is_left_out_but_not_the_first(simulated: Simulated) -> None:
-    [skipped] = simulated.counts["skipped"]
-    missing = [
-        (source, day) for source in SNAPSHOTS for day in simulated.counts["days"] if not simulated.delivery(source, day)
-    ]
-    assert missing == [(skipped["source"], skipped["folder"])]
-    assert skipped["folder"] != "2024-01-01"
+def test_deliveries_are_left_out_but_not_the_first(simulated: Simulated) -> None:
+    skipped = {(flaw["source"], flaw["folder"]) for flaw in simulated.counts["skipped"]}
+    daily = {path.name for path in simulated.landing.iterdir()} - {
+        "we_mart.wv1_join_info",
+        "we_meta.v_to_wv_comm_mapping",
+    }
+    missing = {
+        (source, day) for source in daily for day in simulated.counts["days"] if not simulated.delivery(source, day)
+    }
+    assert missing == skipped
+    assert len(skipped) == 2
+    assert {day for _, day in skipped} == {"2024-01-03"}
 
 
 def test_lines_from_before_the_first_day_are_counted(simulated: Simulated) -> None:

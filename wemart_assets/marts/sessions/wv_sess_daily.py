@@ -13,10 +13,11 @@ from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Law, Rule, Severity, Table, at_least, column
 from wemart_assets.lake.volume import volume_law
+from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 from wemart_assets.marts.memberships import membership_holders
 from wemart_assets.marts.sessions.rules import duration_seconds, last_known, session_id
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
-from wemart_assets.sources.contracts.we_mart import we_artist, we_user, ws_fc_user_history, wv_comm_user
+from wemart_assets.sources.contracts.we_mart import we_artist, we_user, ws_fc_user_history
 from wemart_assets.sources.contracts.weverse2 import community_content_common_notice, community_content_post
 
 CLIENT = ("app_ver", "platform", "os")

@@ -151,17 +151,3 @@ wv_media_reaction = _acts(
     column("media_id", "int", "medium"),
     *REACTIONS,
 )
-
-wv_comm_user = Contract(
-    database="we_mart",
-    name="wv_comm_user",
-    words="One row a community and member, as of the day.",
-    kind=Kind.SNAPSHOT,
-    key=("comm_id", "wv_user_id"),
-    columns=(
-        column("comm_id", "bigint", "community", nullable=False),
-        column("wv_user_id", "bigint", "Weverse user", INT32, nullable=False),
-        column("art_indi_id", "string", "id of the artist's member, where the user is one"),
-        column("art_indi_type", "string", "kind of the artist's member"),
-    ),
-)

@@ -1,0 +1,65 @@
+"""A view: a table that is computed when it is asked for, and stored nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.errors import DeclarationError
+from wemart_assets.lake.inject import parameters
+from wemart_assets.lake.inputs import HasTable
+from wemart_assets.lake.mart_asset import column_schema
+from wemart_assets.lake.table import Table
+
+
+@dataclass(frozen=True)
+class View:
+    """A declared view: its columns and words, the tables that it reads, and the function that makes it of them."""
+
+    table: Table
+    inputs: Mapping[str, Table]
+    function: Callable[..., ir.Table]
+
+    def sql(self, dialect: str, catalog: str | None = None) -> str:
+        """The view's query over the tables' own names, in an engine's dialect."""
+        tables = {
+            name: ibis.table(of.schema, name=of.name, catalog=catalog, database=of.database)
+            for name, of in self.inputs.items()
+        }
+        rows = self.function(**tables)
+        return str(ibis.to_sql(rows.select(*(c.name for c in self.table.columns)), dialect=dialect, pretty=False))
+
+
+def view(table: Table, **inputs: HasTable) -> Callable[[Callable[..., ir.Table]], View]:
+    """Declare a view: the function's parameters are the inputs by name.
+
+    Raises:
+        DeclarationError: the function's parameters are not the inputs.
+    """
+
+    def declare(function: Callable[..., ir.Table]) -> View:
+        if set(parameters(function)) != set(inputs):
+            raise DeclarationError(
+                f"{table.full_name}: its function has the parameters {parameters(function)}, its inputs are {[*inputs]}"
+            )
+        return View(table, {name: of.table for name, of in inputs.items()}, function)
+
+    return declare
+
+
+def view_asset(declared: View, group: str) -> dg.AssetSpec:
+    """The asset that stands for a view in Dagster; there is nothing to run."""
+    table = declared.table
+    return dg.AssetSpec(
+        table.key,
+        description=f"{table.words} A view: nothing is stored.",
+        deps=[of.key for of in declared.inputs.values()],
+        group_name=group,
+        owners=[table.owner],
+        kinds={"ibis", "view"},
+        metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": table.full_name},
+    )

@@ -1,0 +1,1 @@
+"""Communities: who belongs where, every day, and what follows from it."""

@@ -1,0 +1,26 @@
+"""`we_mart.stats_wv_d_comm_engage_usr`: engaged members of a community by day."""
+
+from __future__ import annotations
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.days import Period
+from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.marts.community.engagement import engaged, engagement_table
+from wemart_assets.marts.community.wv_comm_user import wv_comm_user
+from wemart_assets.sources.contracts.we_mart import wv_media_reaction, wv_post_reaction, wv_post_view
+
+TABLE = engagement_table("stats_wv_d_comm_engage_usr", Period.DAY)
+
+
+@mart(
+    TABLE,
+    members=same_day(wv_comm_user),
+    views=same_day(wv_post_view),
+    reactions=same_day(wv_post_reaction),
+    media=same_day(wv_media_reaction),
+)
+def stats_wv_d_comm_engage_usr(members: ir.Table, views: ir.Table, reactions: ir.Table, media: ir.Table) -> ir.Table:
+    """Members of the day, and of them those who did something in it."""
+    return engaged(members, views, reactions, media, Period.DAY)

@@ -1,0 +1,46 @@
+"""`we_mart.stats_wv_d_comm_fc`: how many members a community has, and how many of them hold a membership."""
+
+from __future__ import annotations
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, at_least, column
+from wemart_assets.lake.volume import volume_law
+from wemart_assets.marts.community.wv_comm_user import wv_comm_user
+
+TABLE = Table(
+    database="we_mart",
+    name="stats_wv_d_comm_fc",
+    words="One row a business day and community: members, and of them the holders of a membership.",
+    grain=("key_date", "comm_id"),
+    columns=(
+        column("key_date", "date", "business day", nullable=False),
+        column("comm_id", "bigint", "community", nullable=False),
+        column("we_art_id", "int", "artist of the community"),
+        column("we_art_name", "string", "name of the artist"),
+        column("total_members", "bigint", "members, each counted once", at_least(1), nullable=False),
+        column("fc_members", "bigint", "of them, those who hold a membership", at_least(0), nullable=False),
+        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        RUN_TIMESTAMP,
+    ),
+    rules=(
+        Rule(
+            "holders_are_members",
+            "no more hold a membership than are members",
+            lambda t: t.fc_members <= t.total_members,
+        ),
+    ),
+    laws=(volume_law(),),
+)
+
+
+@mart(TABLE, members=same_day(wv_comm_user))
+def stats_wv_d_comm_fc(members: ir.Table) -> ir.Table:
+    """Each member counts once, however often a membership was renewed."""
+    communities = members.group_by("key_date", "part_date", "comm_id", "we_art_id", "we_art_name")
+    return communities.aggregate(
+        total_members=members.wv_user_id.nunique(),
+        fc_members=members.wv_user_id.nunique(where=members.is_fc == 1),
+    )

@@ -1,0 +1,48 @@
+"""`we_mart.stats_wv_d_comm_profile`: how many members of a community have a profile, and how many a private one."""
+
+from __future__ import annotations
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, at_least, column
+from wemart_assets.lake.volume import volume_law
+from wemart_assets.marts.community.wv_comm_user import wv_comm_user
+
+TABLE = Table(
+    database="we_mart",
+    name="stats_wv_d_comm_profile",
+    words="One row a business day and community: profiles made, and of them the private ones.",
+    grain=("key_date", "comm_id"),
+    columns=(
+        column("key_date", "date", "business day", nullable=False),
+        column("comm_id", "bigint", "community", nullable=False),
+        column("we_art_id", "int", "artist of the community"),
+        column("we_art_name", "string", "name of the artist"),
+        column("total_profile_created", "bigint", "members with a profile", at_least(0), nullable=False),
+        column(
+            "total_profile_private", "bigint", "of them, those whose profile is private", at_least(0), nullable=False
+        ),
+        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        RUN_TIMESTAMP,
+    ),
+    rules=(
+        Rule(
+            "private_profiles_are_profiles",
+            "no more profiles are private than were made",
+            lambda t: t.total_profile_private <= t.total_profile_created,
+        ),
+    ),
+    laws=(volume_law(),),
+)
+
+
+@mart(TABLE, members=same_day(wv_comm_user))
+def stats_wv_d_comm_profile(members: ir.Table) -> ir.Table:
+    """Profiles by community."""
+    communities = members.group_by("key_date", "part_date", "comm_id", "we_art_id", "we_art_name")
+    return communities.aggregate(
+        total_profile_created=members.count(where=members.is_profile_created == 1),
+        total_profile_private=members.count(where=members.is_profile_private == 1),
+    )

@@ -1,0 +1,49 @@
+"""`we_mart.stats_wv_d_user_setting`: how many members of a community have which notifications on."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, at_least, column
+from wemart_assets.lake.volume import volume_law
+from wemart_assets.marts.community.wv_comm_user import PUSH_FLAGS, wv_comm_user
+
+COUNTS = {f"{flag.removesuffix('_enabled')}_cnt": flag for flag in PUSH_FLAGS}
+
+TABLE = Table(
+    database="we_mart",
+    name="stats_wv_d_user_setting",
+    words="One row a business day and community: members, and of them those with each push notification on.",
+    grain=("key_date", "comm_id"),
+    columns=(
+        column("key_date", "date", "business day", nullable=False),
+        column("comm_id", "bigint", "community", nullable=False),
+        column("member_cnt", "bigint", "members", at_least(1), nullable=False),
+        *(
+            column(name, "bigint", f"of them, those with {flag} = 1", at_least(0), nullable=False)
+            for name, flag in COUNTS.items()
+        ),
+        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        RUN_TIMESTAMP,
+    ),
+    rules=(
+        Rule(
+            "settings_of_members",
+            "no notification is on for more than there are members",
+            lambda t: ibis.and_(*(t[name] <= t.member_cnt for name in COUNTS)),
+        ),
+    ),
+    laws=(volume_law(),),
+)
+
+
+@mart(TABLE, members=same_day(wv_comm_user))
+def stats_wv_d_user_setting(members: ir.Table) -> ir.Table:
+    """Members with each notification on, by community."""
+    communities = members.group_by("key_date", "part_date", "comm_id")
+    return communities.aggregate(
+        member_cnt=members.count(), **{name: members.count(where=members[flag] == 1) for name, flag in COUNTS.items()}
+    )

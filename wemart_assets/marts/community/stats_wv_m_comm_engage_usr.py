@@ -1,0 +1,26 @@
+"""`we_mart.stats_wv_m_comm_engage_usr`: engaged members of a community by month."""
+
+from __future__ import annotations
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.days import Period
+from wemart_assets.lake.inputs import days_of, last_day_of
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.marts.community.engagement import engaged, engagement_table
+from wemart_assets.marts.community.wv_comm_user import wv_comm_user
+from wemart_assets.sources.contracts.we_mart import wv_media_reaction, wv_post_reaction, wv_post_view
+
+TABLE = engagement_table("stats_wv_m_comm_engage_usr", Period.MONTH)
+
+
+@mart(
+    TABLE,
+    members=last_day_of(wv_comm_user),
+    views=days_of(wv_post_view),
+    reactions=days_of(wv_post_reaction),
+    media=days_of(wv_media_reaction),
+)
+def stats_wv_m_comm_engage_usr(members: ir.Table, views: ir.Table, reactions: ir.Table, media: ir.Table) -> ir.Table:
+    """Members of the month, and of them those who did something in it."""
+    return engaged(members, views, reactions, media, Period.MONTH)

@@ -1,0 +1,218 @@
+"""What members have beside their memberships: countries, a past on former products, push switches, reports, purchases.
+
+Each is a set of equally long columns, as in `platform`; days before the first one are negative here.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from wemart_assets.simulator.business_days import UTC_DAY_MS
+from wemart_assets.simulator.columns import Bools, Ints, Stream, cumulative, pick, positions_in_groups, random_stream
+from wemart_assets.simulator.config import SimulatorConfig
+from wemart_assets.simulator.platform import BEFORE, COUNTRY_SHARES, FIRST, NEVER, UNKNOWN, Platform
+
+MONTH_MS, YEAR_MS = 30 * UTC_DAY_MS, 365 * UTC_DAY_MS
+UNHEARD_OF = np.iinfo(np.int64).max
+SWITCH_KEYS = (
+    "artist_cheering_me_push_enabled",
+    "artist_comment_push_enabled",
+    "artist_live_on_air_push_enabled",
+    "artist_live_reservation_push_enabled",
+    "artist_moment_push_enabled",
+    "artist_post_push_enabled",
+    "comment_push_enabled",
+    "community_anniversary_push_enabled",
+    "community_media_push_enabled",
+    "community_notice_push_enabled",
+    "following_push_enabled",
+)
+
+
+@dataclass(frozen=True)
+class Countries:
+    """One row a period in which a user came from a country, by user, oldest first. Periods may leave gaps and overlap:
+    the one that began last counts."""
+
+    user: Ints
+    country: Ints
+    first_day: Ints
+    last_day: Ints  # NEVER while it lasts
+
+    def of_users(self, users: int, day: int) -> Ints:
+        """The country of each user on the day, UNKNOWN where no period covers it."""
+        covers = (self.first_day <= day) & (self.last_day >= day)
+        country = np.full(users, UNKNOWN)
+        # Of equal indices the last one stays, and that is the newest period.
+        country[self.user[covers]] = self.country[covers]
+        return country
+
+
+@dataclass(frozen=True)
+class FormerProducts:
+    """Who came from the former live service (V), and who from the first version of this one (WV1); -1 is unknown.
+
+    `wv1_total_ms` and `was_in_gone` have a row for each user, the others one for each member. Who was in a community
+    of WV1 that is gone had joined that one before all others.
+    """
+
+    migrated_ms: Ints
+    wv1_ms: Ints
+    first_join_is_lost: Bools  # the member's profile does not say it any more, WV1 does
+    wv1_total_ms: Ints
+    was_in_gone: Bools
+
+
+@dataclass(frozen=True)
+class Switches:
+    """Push notifications that members have switched: a row for each of `member`, a column for each of `SWITCH_KEYS`.
+
+    On `turn_day` the one at `turn_key` is turned the other way.
+    """
+
+    member: Ints
+    touched: Bools
+    on: Bools
+    turn_day: Ints
+    turn_key: Ints
+
+
+@dataclass(frozen=True)
+class Purchases:
+    """One row a purchase of direct messages. Its end is unknown (open) before `end_known_day`."""
+
+    member: Ints
+    dm_id: Ints
+    yearly: Bools
+    start_day: Ints
+    start_ms: Ints
+    end_ms: Ints
+    end_known_day: Ints
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Reported members: how often before the first day, and how often each day since."""
+
+    member: Ints
+    before: Ints
+    each_day: Ints
+
+
+class Histories:
+    """All of it, each part made when it is first asked for."""
+
+    def __init__(self, config: SimulatorConfig, platform: Platform) -> None:
+        self.config, self.platform = config, platform
+
+    @cached_property
+    def countries(self) -> Countries:
+        random = random_stream(self.config.seed, Stream.COUNTRIES)
+        users = self.platform.users
+        known = np.flatnonzero(users.country != UNKNOWN)
+        periods = pick(cumulative((3, 75, 16, 6)), random.random(len(known)))
+        user = np.repeat(known, periods)
+        place = positions_in_groups(periods)
+        is_newest = place == np.repeat(periods, periods) - 1
+
+        since = np.where(users.joined_day == BEFORE, -1 - random.integers(0, 600, len(users)), users.joined_day)[user]
+        first_day = since + (random.random(len(user)) * (self.config.days - since)).astype(np.int64)
+        first_day = np.where(place == 0, since, first_day)
+        order = np.lexsort((first_day, user))
+        first_day = first_day[order]
+
+        kind = random.random(len(user))
+        # Another period follows at once, after a gap, or before this one is over.
+        shift = np.select([kind < 0.15, kind < 0.3], [-1 - random.integers(0, 30, len(user)), kind * 60], 0)
+        until = np.maximum(np.append(first_day[1:], NEVER) - 1 + shift.astype(np.int64), first_day)
+        over = first_day + random.integers(0, 200, len(user))
+        last_day = np.where(is_newest, np.where(kind < 0.05, over, NEVER), until)
+        elsewhere = pick(COUNTRY_SHARES, random.random(len(user)))
+        return Countries(user, np.where(is_newest, users.country[user], elsewhere), first_day, last_day)
+
+    @cached_property
+    def former_products(self) -> FormerProducts:
+        """Only who had joined before the first day was there: both products had ended by then."""
+        random = random_stream(self.config.seed, Stream.FORMER_PRODUCTS)
+        platform, members = self.platform, self.platform.members
+        count, people = len(members), len(platform.users)
+        first_ms = members.first_joined_ms
+        was_there = members.joined_day[:, FIRST] == BEFORE
+        until = platform.days.start(0)
+
+        followed = was_there & (platform.users.vlive_id[members.user] >= 0) & self.has_channel[members.community]
+        followed &= random.random(count) < 0.8
+        # Some were taken over before they first came to the community, some only afterwards.
+        earlier = first_ms - (random.random(count) * 2 * YEAR_MS).astype(np.int64)
+        later = first_ms + (random.random(count) * (until - first_ms)).astype(np.int64)
+        migrated_ms = np.where(random.random(count) < 0.6, earlier, later)
+
+        in_wv1 = was_there & (random.random(count) < 0.15)
+        wv1_ms = first_ms - (random.random(count) * 2 * YEAR_MS).astype(np.int64)
+        wv1_ms = np.where(random.random(count) < 0.1, first_ms, wv1_ms)
+
+        total = np.full(people, UNHEARD_OF)
+        np.minimum.at(total, members.user[in_wv1], wv1_ms[in_wv1])
+        was_in_gone = (total != UNHEARD_OF) & (random.random(people) < 0.2)
+        total -= np.where(was_in_gone, 1 + (random.random(people) * YEAR_MS).astype(np.int64), 0)
+        return FormerProducts(
+            migrated_ms=np.where(followed, migrated_ms, -1),
+            wv1_ms=np.where(in_wv1, wv1_ms, -1),
+            first_join_is_lost=in_wv1 & (random.random(count) < 0.1),
+            wv1_total_ms=np.where(total == UNHEARD_OF, -1, total),
+            was_in_gone=was_in_gone,
+        )
+
+    @cached_property
+    def has_channel(self) -> Bools:
+        """The communities that took over a channel of the former live service: every other one."""
+        return np.asarray(np.arange(len(self.platform.communities)) % 2 == 0)
+
+    @cached_property
+    def switches(self) -> Switches:
+        random = random_stream(self.config.seed, Stream.SWITCHES)
+        member = np.flatnonzero(random.random(len(self.platform.members)) < 0.3)
+        shape = (len(member), len(SWITCH_KEYS))
+        return Switches(
+            member=member,
+            touched=random.random(shape, dtype=np.float32) < 0.35,
+            on=random.random(shape, dtype=np.float32) < 0.4,
+            turn_day=random.integers(0, 3 * self.config.days, len(member)),
+            turn_key=random.integers(0, len(SWITCH_KEYS), len(member)),
+        )
+
+    @cached_property
+    def purchases(self) -> Purchases:
+        """Of members, and of some who were or will be: one artist each, some again and again."""
+        random = random_stream(self.config.seed, Stream.PURCHASES)
+        members, days = self.platform.members, self.platform.days
+        buyers = np.flatnonzero(random.random(len(members)) < 0.05)
+        times = 1 + pick(cumulative((60, 25, 15)), random.random(len(buyers)))
+        member, place = np.repeat(buyers, times), positions_in_groups(times)
+        is_last = place == np.repeat(times, times) - 1
+        start, length = days.start(0) - 3 * MONTH_MS, days.end(self.config.days - 1) - days.start(0)
+        first_start = start + (random.random(len(buyers)) * (3 * MONTH_MS + length)).astype(np.int64)
+        start_ms = np.repeat(first_start, times) + place * MONTH_MS
+        start_day = np.searchsorted(days.midnights, start_ms, side="right") - 1
+        yearly = is_last & (random.random(len(member)) < 0.1)
+        # Half of those that come last are open; of these some are cancelled while the days go by.
+        is_open = is_last & (random.random(len(member)) < 0.5)
+        cancelled_day = np.maximum(random.integers(0, 4 * self.config.days, len(member)), start_day)
+        end_of_day = days.midnights[(cancelled_day + 1).clip(max=self.config.days)]
+        cancelled_ms = np.maximum(end_of_day - random.integers(1, UTC_DAY_MS // 2, len(member)), start_ms)
+        return Purchases(
+            member=member,
+            dm_id=7_000 + 3 * members.community[member] + np.repeat(buyers, times) % 3,
+            yearly=yearly,
+            start_day=start_day,
+            start_ms=start_ms,
+            end_ms=np.where(is_open, cancelled_ms, start_ms + np.where(yearly, YEAR_MS, MONTH_MS)),
+            end_known_day=np.where(is_open, cancelled_day, BEFORE),
+        )
+
+    @cached_property
+    def reports(self) -> Reports:
+        random = random_stream(self.config.seed, Stream.REPORTS)
+        member = np.flatnonzero(random.random(len(self.platform.members)) < 0.02)
+        return Reports(member, random.integers(0, 30, len(member)), random.integers(0, 3, len(member)))

@@ -1,0 +1,119 @@
+"""Profiles of members, and what each becomes day by day: joining makes one anew, and now and then one is edited."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wemart_assets.simulator.columns import Bools, Ints, Stream, from_pool, nullable, prefixed, random_stream
+from wemart_assets.simulator.config import SimulatorConfig
+from wemart_assets.simulator.histories import Histories
+from wemart_assets.simulator.platform import AGAIN, BEFORE, EARLIER, FIRST, Platform
+
+NAMES = pa.array(["moon", "별빛", 'so "quoted" ', "comma, ", "ファン", "🎧 noise ", "Zoë "])
+HIDDEN = pa.array(["true", "false", None])
+PRIVATE, PUBLIC, UNSAID = range(3)
+
+
+@dataclass(frozen=True)
+class _States:
+    """What profiles have become: rows of members, instants, and the content."""
+
+    member: Ints
+    at_ms: Ints
+    last_join_ms: Ints
+    version: Ints
+    hidden: Ints
+    name: Ints
+    has_image: Bools
+    has_cover: Bools
+    reports: Ints
+
+
+class Profiles:
+    """The profiles as they are; `history` and then `changes` of each day, in order, make them so."""
+
+    def __init__(self, config: SimulatorConfig, platform: Platform, histories: Histories) -> None:
+        self.config, self.platform, self.histories = config, platform, histories
+        count = len(platform.members)
+        self.version = np.zeros(count, dtype=np.int32)
+        self.last_join_ms = np.full(count, -1)
+        self.is_private = np.zeros(count, dtype=np.bool_)
+
+    def history(self) -> pa.Table:
+        """All states before the first day."""
+        random = random_stream(self.config.seed, Stream.PROFILES)
+        members, end = self.platform.members, self.platform.days.start(0)
+        states = [self._joined(random, BEFORE, stay) for stay in (EARLIER, FIRST)]
+        edited = np.flatnonzero(members.present(0) & (self.version > 0) & (random.random(len(members)) < 0.2))
+        after = self.last_join_ms[edited] + 1
+        at = after + (random.random(len(edited)) * (end - after)).astype(np.int64)
+        return self._table([*states, self._become(random, edited, at)])
+
+    def changes(self, day: int) -> pa.Table:
+        """The states that profiles came to on the day."""
+        random = random_stream(self.config.seed, Stream.PROFILES, day + 1)
+        members, days = self.platform.members, self.platform.days
+        states = [self._joined(random, day, stay) for stay in (FIRST, AGAIN)]
+        # Nobody edits on the day of joining or leaving: which of two states at one instant counts is not said.
+        moves = ((members.joined_day == day) | (members.left_day == day)).any(axis=1)
+        edited = np.flatnonzero(members.present(day) & ~moves & (random.random(len(members)) < 0.03))
+        length = days.end(day) - days.start(day)
+        at = days.start(day) + (random.random(len(edited)) * length).astype(np.int64)
+        return self._table([*states, self._become(random, edited, at)])
+
+    def _joined(self, random: np.random.Generator, day: int, stay: int) -> _States:
+        members = self.platform.members
+        joined = np.flatnonzero(members.joined_day[:, stay] == day)
+        at = members.joined_ms[joined, stay]
+        self.last_join_ms[joined] = at
+        return self._become(random, joined, at)
+
+    def _become(self, random: np.random.Generator, member: Ints, at_ms: Ints) -> _States:
+        draws = random.random((4, len(member)))
+        hidden = np.select([draws[0] < 0.15, draws[0] < 0.95], [PRIVATE, PUBLIC], UNSAID)
+        self.version[member] += 1
+        self.is_private[member] = hidden == PRIVATE
+        return _States(
+            member=member,
+            at_ms=at_ms,
+            last_join_ms=self.last_join_ms[member],
+            version=self.version[member],
+            hidden=hidden,
+            name=np.where(draws[1] < 0.02, -1, (draws[1] * len(NAMES)).astype(np.int64)),
+            has_image=draws[2] < 0.6,
+            has_cover=draws[3] < 0.3,
+            reports=random.geometric(0.9, len(member)) - 1,
+        )
+
+    def _table(self, states: list[_States]) -> pa.Table:
+        """Rows of `we_mart.ods_wv_member_profile`, and a column that the contract does not know."""
+        return pa.concat_tables([self._rows(of) for of in states])
+
+    def _rows(self, states: _States) -> pa.Table:
+        members = self.platform.members
+        comm_id = self.platform.communities.comm_id[members.community[states.member]]
+        user_id = self.platform.users.wv_user_id[members.user[states.member]]
+        lost = self.histories.former_products.first_join_is_lost[states.member]
+        version = prefixed("", states.version)
+        names = from_pool(NAMES, states.name).cast(pa.string())
+        image = pc.binary_join_element_wise(prefixed("https://img.example.com/", user_id), version, "-")
+        nothing = pa.scalar(None, pa.string())
+        return pa.table(
+            {
+                "community_id": comm_id,
+                "user_id": user_id,
+                "first_join_at": nullable(members.first_joined_ms[states.member], lost),
+                "last_join_at": states.last_join_ms,
+                "updated_at": states.at_ms,
+                "hidden": from_pool(HIDDEN, states.hidden).cast(pa.string()),
+                "profile_name": pc.binary_join_element_wise(names, version, ""),
+                "profile_image_url": pc.if_else(pa.array(states.has_image), image, nothing),
+                "profile_cover_image_url": pc.if_else(
+                    pa.array(states.has_cover), pc.binary_join_element_wise(image, "cover", "/"), nothing
+                ),
+                "cumulative_report_count": states.reports,
+                "profile_version": states.version,
+            }
+        )
