@@ -271,7 +271,7 @@ def affected(due: Mapping[str, Set[str]], marts: Mapping[str, Mart], days: Seque
             for given in declared.inputs.values():
                 if not given.is_own(declared.table):
                     for key in found.get(given.table.full_name, set()):
-                        keys |= set(given.affected(key, declared.table, latest))
+                        keys |= set(given.affected(key, declared.table, days))
             if keys and declared.is_stateful:
                 # Each partition is made from the one before.
                 keys |= set(_from(min(keys), latest, declared.table.period))

@@ -124,10 +124,10 @@ def business_day(instant: ir.TimestampValue, timezone: str) -> ir.StringValue:
     return business_date(instant, timezone).cast("string")
 
 
-def day_after(day: ir.StringValue) -> ir.StringValue:
-    """The calendar day after a day that is named `YYYY-MM-DD`."""
+def day_after(day: ir.StringValue, days: int = 1) -> ir.StringValue:
+    """The calendar day that many days after (before where negative) a day that is named `YYYY-MM-DD`."""
     # A date and an interval are a date for ibis and an instant for DuckDB.
-    return (day.cast("date") + ibis.interval(days=1)).strftime("%Y-%m-%d")
+    return (day.cast("date") + ibis.interval(days=days)).strftime("%Y-%m-%d")
 
 
 @dataclass(frozen=True)

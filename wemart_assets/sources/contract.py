@@ -84,9 +84,10 @@ class Contract:
         """The rows of an unknown time, in the one partition that there is of them."""
         if self.unknown_time is None:
             return None
-        return self._table(f"{self.name}__date_unknown", f"{self.words} Rows of an unknown time.", f"'{UNKNOWN_DAY}'")
+        words = f"{self.words} Rows of an unknown time."
+        return self._table(f"{self.name}__date_unknown", words, f"'{UNKNOWN_DAY}'", only_partition=UNKNOWN_DAY)
 
-    def _table(self, name: str, words: str, day_words: str) -> Table:
+    def _table(self, name: str, words: str, day_words: str, only_partition: str | None = None) -> Table:
         day = column(self.day_column, "string", day_words, nullable=False)
         own = tuple(c for c in self.columns if c.name != self.day_column)
         return Table(
@@ -96,6 +97,7 @@ class Contract:
             (*own, day, RUN_TIMESTAMP),
             grain=self.key,
             partition_by=(self.day_column,),
+            only_partition=only_partition,
             newest_in_sql=self.newest_in_sql,
             laws=(
                 Law(
