@@ -46,7 +46,7 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     ]
     assets += [view_asset(declared, groups[name]) for name, declared in catalog.views().items()]
     jobs, schedules = jobs_and_schedules(marts)
-    requested = requested_jobs(marts)
+    requested = requested_jobs(marts, (catalog.tables()[name] for name in undated if name not in externals))
     engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill, externals)
     return dg.Definitions(
         assets=assets,

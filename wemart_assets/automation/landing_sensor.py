@@ -24,7 +24,7 @@ from wemart_assets.lake.engine import Engine, ExternalTable, Session
 from wemart_assets.lake.errors import UnreadableTable
 from wemart_assets.lake.mart_asset import Mart
 from wemart_assets.partitions import Partitions
-from wemart_assets.sources.contract import Kind
+from wemart_assets.sources.contract import UNKNOWN_DAY, Kind
 from wemart_assets.sources.landing import FileIndex, Landing
 
 DAYS_A_RUN = 31
@@ -74,9 +74,12 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Request:
-    """A run: consecutive days (weeks, months) and the tables, by full name, that it makes anew."""
+    """A run: consecutive days (weeks, months) and the tables, by full name, that it makes anew.
 
-    period: Period
+    Of tables that have no days the period is None.
+    """
+
+    period: Period | None
     days: Sequence[str]
     tables: frozenset[str]
 
@@ -86,7 +89,7 @@ def landing_sensor(
     externals: Mapping[str, ExternalTable],
     marts: Mapping[str, Mart],
     partitions: Partitions,
-    jobs: Mapping[Period, Any],
+    jobs: Mapping[Period | None, Any],
 ) -> dg.SensorDefinition:
     """The sensor over all landing folders, over the tables that someone else writes, and over what they left behind.
 
@@ -132,7 +135,8 @@ def landing_sensor(
                     if list(continued.get(name, ())) != [day, version]:
                         due.setdefault(name, set()).add(day)
                         continued[name] = [day, version]
-            requests, waiting = plan(due, set(sources), marts, keys, session)
+            undated = {s.contract.undated.full_name for s in sources.values() if s.contract.undated is not None}
+            requests, waiting = plan(due, {*sources, *undated}, marts, keys, session)
         asked = {
             (name, day)
             for request in requests
@@ -167,7 +171,10 @@ def landing_sensor(
 
 
 def fingerprints(session: Session, sources: Mapping[str, Landing]) -> tuple[Fingerprints, dict[str, list[FileIndex]]]:
-    """A fingerprint of the files of each source's days (of snapshots: deliveries), and the unreadable files."""
+    """A fingerprint of the files of each source's days (of snapshots: deliveries), and the unreadable files.
+
+    The rows of an unknown time are those of a table of their own.
+    """
     found: Fingerprints = {}
     broken: dict[str, list[FileIndex]] = {}
     for name, landing in sources.items():
@@ -183,6 +190,11 @@ def fingerprints(session: Session, sources: Mapping[str, Landing]) -> tuple[Fing
             elif entry.error is None:
                 for day in entry.all_days():
                     by_day.setdefault(day, []).append(said)
+        if landing.contract.undated is not None:
+            undated = landing.contract.undated.full_name
+            found[undated] = {day: _digest(by_day.pop(day)) for day in (UNKNOWN_DAY,) if day in by_day}
+            if name in broken:
+                broken[undated] = broken[name]
         found[name] = {day: _digest(files) for day, files in sorted(by_day.items())}
     return found, broken
 
@@ -222,7 +234,7 @@ def plan(
     first_day = min(partitions[Period.DAY], default="")
 
     def exists(name: str, key: str) -> bool:
-        return key in there[periods.get(name, Period.DAY)]
+        return key == UNKNOWN_DAY or key in there[periods.get(name, Period.DAY)]
 
     todo = affected(
         {name: {key for key in keys if exists(name, key)} for name, keys in due.items()}, marts, partitions[Period.DAY]
@@ -230,18 +242,21 @@ def plan(
     _add_missing_state(todo, marts, partitions[Period.DAY], session)
     # What lies before the first day never becomes a partition.
     waiting = {name: {key for key in keys if not exists(name, key) and key >= first_day} for name, keys in due.items()}
+    undated = {name for name, keys in todo.items() if UNKNOWN_DAY in keys}
     tables: dict[Period, dict[str, set[str]]] = {period: {} for period in Period}
     for name, keys in todo.items():
         period = periods.get(name, Period.DAY)
-        for key in keys:
+        for key in keys - {UNKNOWN_DAY}:
             if key in there[period]:
                 tables[period].setdefault(key, set()).add(name)
             elif key >= first_day:
                 waiting.setdefault(name, set()).add(key)
     # What is taken is bounded before the lake is asked for what else these days need.
     soonest = sorted(tables[Period.DAY])[: DAYS_A_RUN * RUNS_A_TICK]
-    _add_unpublished_inputs(tables[Period.DAY], soonest, sources, marts, session)
-    taken = _requests(tables[Period.DAY], soonest, Period.DAY)[:RUNS_A_TICK]
+    undated |= _add_unpublished_inputs(tables[Period.DAY], soonest, sources, marts, session)
+    # What has no days is read by any of them.
+    taken = [Request(None, [UNKNOWN_DAY], frozenset(undated))] if undated else []
+    taken += _requests(tables[Period.DAY], soonest, Period.DAY)[:RUNS_A_TICK]
     done = {day for request in taken for day in request.days}
     if done >= set(tables[Period.DAY]):
         for period in (Period.WEEK, Period.MONTH):
@@ -333,9 +348,13 @@ def _requests(tables: Mapping[str, set[str]], keys: Sequence[str], period: Perio
 
 def _add_unpublished_inputs(
     tables: dict[str, set[str]], days: Sequence[str], sources: Set[str], marts: Mapping[str, Mart], session: Session
-) -> None:
-    """Add to each day's tables what they read of that day and was never published: it has to run with them."""
+) -> set[str]:
+    """Add to each day's tables what they read of that day and was never published: it has to run with them.
+
+    Returns what was never published of the tables without days that they read.
+    """
     published: dict[str, set[str]] = {}
+    undated: set[str] = set()
     for day in days:
         waiting = list(tables[day])
         while waiting:
@@ -345,10 +364,14 @@ def _add_unpublished_inputs(
                 if name in tables[day] or name not in {*sources, *marts} or not given.reads_same_day:
                     continue
                 if name not in published:
-                    published[name] = session.published(given.table, days)
-                if day not in published[name]:
+                    only = given.table.only_partition
+                    published[name] = session.published(given.table, days if only is None else [only])
+                if given.table.only_partition is not None:
+                    undated |= set() if published[name] else {name}
+                elif day not in published[name]:
                     tables[day].add(name)
                     waiting.append(name)
+    return undated
 
 
 def _until_next(delivery: str, deliveries: Iterable[str], partitions: Sequence[str]) -> list[str]:
@@ -385,6 +408,8 @@ def _run_request(request: Request, job: str, tick: int, landed: Fingerprints, ex
     # files: they may have changed after a tick whose cursor was lost.
     files = [f"{name} {day} {of_source.get(day)}" for name, of_source in landed.items() for day in request.days]
     key = _digest([str(tick), first, last, *sorted(request.tables), *files])
+    if request.period is None:
+        return dg.RunRequest(run_key=key, job_name=job, asset_selection=selection)
     if first == last:
         return dg.RunRequest(run_key=key, job_name=job, partition_key=first, asset_selection=selection)
     tags: dict[str, Any] = {RANGE_START: first, RANGE_END: last}
