@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import wemart_assets.marts
 import wemart_assets.sources.contracts
+from wemart_assets.lake.between import Between, is_over_any_range
 from wemart_assets.lake.mart_asset import Mart
 from wemart_assets.lake.table import Table
 from wemart_assets.lake.view import View
@@ -45,6 +47,11 @@ def _declared(kind: type[M]) -> dict[str, M]:
 def views() -> dict[str, View]:
     """All views by full name."""
     return _declared(View)
+
+
+def functions(settings: Mapping[str, Any]) -> list[Between]:
+    """The table functions over a range of days."""
+    return [Between(declared, settings) for declared in marts().values() if is_over_any_range(declared)]
 
 
 @cache

@@ -60,13 +60,16 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
     Examples:
       wemart sql "select part_date, count(*) from we_mart.wv_sess_daily group by all order by all"
       wemart sql "show all tables"
+      wemart sql "from igaworks.active_user_by_campaign_between('2024-01-01', '2024-01-07')"
       wemart sql "select * from wev_prod.we_mart.stats_wv_d_platform" --format csv --output platforms.csv
     """
     from wemart_assets import catalog
     from wemart_assets.sql import analyst
 
     text = sys.stdin.read() if query == "-" else query
-    with analyst(load_settings().lake, catalog.tables() | catalog.quarantines(), catalog.views().values()) as session:
+    settings = load_settings()
+    known, functions = catalog.tables() | catalog.quarantines(), catalog.functions(settings.for_tables())
+    with analyst(settings.lake, known, catalog.views().values(), functions) as session:
         for problem in session.unreadable.values():
             click.echo(f"warning: {problem}", err=True)
         try:

@@ -54,7 +54,7 @@ class Between:
         return {c.name: c.type for c in self.mart.table.columns if c.name in rows.columns}
 
     def sql(self, dialect: str, catalog: str | None = None) -> str:
-        """The query over the tables' own names, in an engine's dialect, with the parameters as bare names."""
+        """The query over the tables' own names, in an engine's dialect of ibis, with the parameters as bare names."""
         query = sqlglot.parse_one(str(ibis.to_sql(self._rows(catalog), dialect=dialect, pretty=False)), read=dialect)
 
         def parameter(node: exp.Expression) -> exp.Expression:
@@ -63,7 +63,14 @@ class Between:
                 return exp.cast(day, "text", dialect=dialect)
             return node
 
-        return query.transform(parameter).sql(dialect=dialect)
+        # ibis takes a sum of integers for an integer, which is wider on DuckDB.
+        kinds = {name: exp.DataType.build(kind, dialect="spark") for name, kind in self.columns.items()}
+        typed = [exp.cast(exp.column(name, quoted=True), kind).as_(name, quoted=True) for name, kind in kinds.items()]
+        return (
+            exp.select(*typed)
+            .from_(exp.Subquery(this=query.transform(parameter), alias=exp.to_identifier("found")))
+            .sql(dialect=dialect)
+        )
 
     def duckdb_macro(self, catalog: str) -> str:
         """The statement that defines it in DuckDB, over the tables of a catalog."""
@@ -75,7 +82,7 @@ class Between:
         columns = ", ".join(f"`{name}` {kind}" for name, kind in self.columns.items())
         return (
             f"CREATE OR REPLACE TEMPORARY FUNCTION {self.name}({FIRST} STRING, {LAST} STRING) "
-            f"RETURNS TABLE ({columns}) RETURN {self.sql('spark')}"
+            f"RETURNS TABLE ({columns}) RETURN {self.sql('pyspark')}"
         )
 
     def _given(self) -> dict[str, Input]:
@@ -83,15 +90,16 @@ class Between:
         return {n: i.under(self.settings) for n, i in self.mart.inputs.items() if n in asked}
 
     def _rows(self, catalog: str | None) -> ir.Table:
-        tables = {
-            name: _of_range(
-                ibis.table(of.table.schema, name=of.table.name, catalog=catalog, database=of.table.database), of
-            )
-            for name, of in self._given().items()
-        }
+        tables = {name: _of_range(_stored(of.table, catalog), of) for name, of in self._given().items()}
         rows = call(self.mart.function, {**self.settings, **tables, "period": ()})
         kinds = {c.name: data_type(c.type) for c in self.mart.table.columns if c.name in rows.columns}
         return rows.select(**{name: rows[name].cast(kind) for name, kind in kinds.items()})
+
+
+def _stored(table: Table, catalog: str | None) -> ir.Table:
+    # As engines read it: what must be known is said nowhere there.
+    schema = ibis.schema({c.name: data_type(c.type) for c in table.columns})
+    return ibis.table(schema, name=table.name, catalog=catalog, database=table.database)
 
 
 def _of_range(rows: ir.Table, given: Input) -> ir.Table:

@@ -332,7 +332,7 @@ TOUCHES = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     events=st.lists(EVENTS, max_size=25),
     attributions=st.lists(TOUCHES, max_size=8),

@@ -18,6 +18,7 @@ from wemart_assets.marts.attribution.rules import (
     of_users,
     per,
     report_columns,
+    users_of,
     with_campaigns,
 )
 from wemart_assets.sources.contracts.igaworks import attribution, event
@@ -60,4 +61,4 @@ def active_user_by_campaign(
     """A user counts once for each campaign that had touched them by the end of the day, else for `(none)`."""
     user_days = of_users(events).select("part_date", "identity_adid").distinct()
     users = with_campaigns(user_days, attributions, undated)
-    return per(users, [*period, "campaign"], active_users=users.identity_adid.nunique())
+    return per(users, [*period, "campaign"], active_users=users_of(users, period))

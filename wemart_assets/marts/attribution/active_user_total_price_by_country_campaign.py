@@ -22,6 +22,7 @@ from wemart_assets.marts.attribution.rules import (
     per,
     report_columns,
     total_price,
+    users_of,
     with_campaigns,
 )
 from wemart_assets.marts.attribution.total_price_active_user_by_campaign import total_price_active_user_by_campaign
@@ -95,7 +96,7 @@ def active_user_total_price_by_country_campaign(
     return per(
         found,
         [*period, "country", "campaign"],
-        active_users=found.identity_adid.nunique(),
-        purchase_users=found.identity_adid.nunique(where=found.purchases > 0),
+        active_users=users_of(found, period),
+        purchase_users=users_of(found, period, where=found.purchases > 0),
         total_price=total_price(found),
     )

@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.table import at_least, column, one_of
-from wemart_assets.marts.attribution.rules import FUNNEL, of_users, per
+from wemart_assets.marts.attribution.rules import FUNNEL, of_users, per, users_of
 
 STEPS = dict(enumerate(FUNNEL, start=1))
 FUNNEL_COLUMNS = (
@@ -61,24 +61,21 @@ def users_of_steps(events: ir.Table, later: ir.Table, funnel_days: int) -> ir.Ta
     return ibis.union(each.mutate(in_order=ibis.literal(False)), ordered.mutate(in_order=ibis.literal(True)))
 
 
-def funnel(users: ir.Table, keys: Sequence[str]) -> ir.Table:
-    """The users of each of the keys and each step; a key with users at any step has a row for all of them."""
-    # The same keys with every step, and nobody at it.
-    groups = [key for key in users.columns if key not in ("step", "identity_adid", "in_order")]
-    everywhere = users.select(*groups).distinct()
-    every_step = everywhere.mutate(
-        step=ibis.array([ibis.literal(n, type="int32") for n in STEPS]).unnest(),
-        identity_adid=ibis.null("string"),
-        in_order=ibis.literal(False),
-    )
-    rows = ibis.union(users.select(*every_step.columns), every_step)
+def funnel(users: ir.Table, period: Sequence[str], by: Sequence[str] = ()) -> ir.Table:
+    """The users of each step, by day and `by`; where there are users at any step, all steps have a row."""
     counted = per(
-        rows,
-        [*keys, "step"],
-        users=rows.identity_adid.nunique(where=~rows.in_order),
-        users_in_order=rows.identity_adid.nunique(where=rows.in_order),
+        users,
+        [*period, *by, "step"],
+        users=users_of(users, period, where=~users.in_order),
+        users_in_order=users_of(users, period, where=users.in_order),
     )
-    return counted.mutate(event_name=ibis.cases(*((counted.step == n, name) for n, name in STEPS.items())))
+    keys = [name for name in counted.columns if name not in ("step", "users", "users_in_order")]
+    steps = ibis.array([ibis.literal(n, type="int32") for n in STEPS]).unnest()
+    nobody = {name: ibis.literal(0, type="int64") for name in ("users", "users_in_order")}
+    every_step = counted.select(*keys, there=ibis.literal(1)).distinct().mutate(step=steps, **nobody).drop("there")
+    rows = ibis.union(counted.select(*every_step.columns), every_step)
+    filled = rows.group_by(*keys, "step").aggregate(users=rows.users.max(), users_in_order=rows.users_in_order.max())
+    return filled.mutate(event_name=ibis.cases(*((filled.step == n, name) for n, name in STEPS.items())))
 
 
 def growing_steps(staged: ir.Table, by: Sequence[str] = ()) -> ir.Table:

@@ -66,4 +66,4 @@ def hard_new_install_funnel_by_partner(
     ]
     touches = first_touches(installs[0], installs[1], "partner").rename(toucher="identity_adid")
     brought = users.inner_join(touches, [users.identity_adid == touches.toucher, touches.since <= users.part_date])
-    return funnel(brought.select(*users.columns, "partner"), [*period, "partner"])
+    return funnel(brought.select(*users.columns, "partner"), period, ["partner"])

@@ -78,7 +78,7 @@ def hard_retention_by_dates(events: ir.Table, first_opens: ir.Table, period: Seq
 
     Over a range, the users who were there so many days after their first opening; of a user there is one such day.
     """
-    active = of_users(events).select("part_date", "identity_adid").distinct()
+    active = of_users(events)
     sizes = first_opens.group_by(cohort="part_date").aggregate(cohort_users=ibis._.count())
     there = active.select("part_date").distinct()
     expected = ibis.union(
@@ -89,8 +89,11 @@ def hard_retention_by_dates(events: ir.Table, first_opens: ir.Table, period: Seq
     )
     expected = expected.semi_join(there, [expected.day == there.part_date])
     opened = first_opens.select(user="identity_adid", cohort="part_date")
-    back = active.inner_join(opened, active.identity_adid == opened.user)
-    back = back.group_by(active_day="part_date", active_cohort="cohort").aggregate(retained_users=ibis._.count())
+    # Only users of these cohorts are looked at by day, and not all who are there.
+    since = active.part_date.cast("date").delta(opened.cohort.cast("date"), unit="day")
+    back = active.inner_join(opened, [active.identity_adid == opened.user, since.isin(DAYS_SINCE)])
+    back = back.select(active_day="part_date", active_cohort="cohort", user="user").distinct()
+    back = back.group_by("active_day", "active_cohort").aggregate(retained_users=ibis._.count())
     both = expected.left_join(back, [expected.day == back.active_day, expected.cohort == back.active_cohort])
     rows = both.select(
         "days_since",

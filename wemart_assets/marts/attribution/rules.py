@@ -47,6 +47,14 @@ def per(rows: ir.Table, keys: Sequence[str], **metrics: ir.Scalar) -> ir.Table:
     return found.mutate(key_date=found.part_date.cast("date")) if "part_date" in keys else found
 
 
+def users_of(user_days: ir.Table, period: Sequence[str], where: ir.BooleanValue | None = None) -> ir.IntegerScalar:
+    """How many users there are, of rows of which a user has one a day (for each of the keys that are counted by).
+
+    Of a day that is the number of rows; over a range users are counted once.
+    """
+    return user_days.count(where=where) if period else user_days.identity_adid.nunique(where=where)
+
+
 def total_price(purchases: ir.Table) -> ir.DecimalScalar:
     """What was paid: each price as it is, whatever the quantity."""
     return purchases.price.sum().fill_null(0)
