@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import resource
 import tempfile
 import time
 from pathlib import Path
 
-import dagster as dg
+from shown import peak_gigabytes, run_tables
 
-from wemart_assets.definitions import build_defs
 from wemart_assets.lake.duckdb_engine import DuckDBEngine, DuckDBSession
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.settings import Settings
@@ -32,19 +30,6 @@ PLAIN_WINDOW = """
         )
     )
 """
-
-
-def run_tables(settings: Settings) -> None:
-    """Run every table over the day and show what took time."""
-    job = build_defs(settings).resolve_job_def("requested_by_day")
-    result = job.execute_in_process(instance=dg.DagsterInstance.ephemeral(), partition_key=DAY)
-    print(f"{'table':<45}{'rows':>12}{'stage':>9}{'audit':>9}{'publish':>9}  (seconds)")
-    for event in result.all_events:
-        if event.is_step_materialization:
-            found = event.step_materialization_data.materialization
-            values = {name: entry.value for name, entry in found.metadata.items()}
-            seconds = "".join(f"{values[f'seconds to {step}']:9.2f}" for step in ("stage", "audit", "publish"))
-            print(f"{found.asset_key.to_user_string():<45}{values['dagster/partition_row_count']:>12,}{seconds}")
 
 
 def best(of: int, run: object) -> tuple[float, int]:
@@ -82,11 +67,11 @@ def main() -> None:
         simulate(SimulatorConfig(days=1, lines_per_day=lines), folder / "landing", folder / "truth")
         print(f"simulated {lines:,} lines in {time.perf_counter() - began:.1f} s")
         settings = Settings(lake=folder / "lake", landing=folder / "landing", spill=folder / "spill")
-        run_tables(settings)
+        run_tables(settings, DAY)
         engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill)
         with engine.connect() as session:
             compare(session)
-        print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+        print(f"peak memory {peak_gigabytes():.2f} GB")
 
 
 if __name__ == "__main__":

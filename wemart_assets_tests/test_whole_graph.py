@@ -8,13 +8,15 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import pytest
 
-from wemart_assets.catalog import contracts
+from wemart_assets.catalog import contracts, marts, tables
 from wemart_assets.definitions import build_defs
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import SimulatorConfig, simulate
 
 FIRST = "2024-01-01"
+OF_THE_RUN = ("key_date", "part_date", "run_timestamp")
 
 
 def rows_of(world: Path, query: str) -> list[tuple[object, ...]]:
@@ -70,6 +72,69 @@ def test_the_session_mart_has_exactly_the_simulated_user_sessions(world: Path) -
            order by all""",
     )
     assert found == made
+
+
+def test_the_community_mart_has_exactly_the_simulated_members(world: Path) -> None:
+    found = rows_of(
+        world,
+        """select part_date::varchar, comm_id, wv_user_id, comm_user_status, comm_user_grade, cnt_comm_user_id,
+                  epoch_ms(comm_user_cre_dt), epoch_ms(comm_user_end_dt), epoch_ms(comm_user_first_dt),
+                  epoch_ms(tot_comm_user_first_dt), is_fc, fc_id, ip_ctry, is_profile_private
+           from read_parquet('LAKE/we_mart/wv_comm_user/*/*/*.parquet') order by all""",
+    )
+    made = rows_of(
+        world,
+        """select day, comm_id, wv_user_id, comm_user_status, comm_user_grade, cnt_comm_user_id, comm_user_cre_ms,
+                  comm_user_end_ms, comm_user_first_ms, tot_comm_user_first_ms, is_fc, fc_id, ip_ctry,
+                  is_profile_private
+           from 'TRUTH/members.parquet' where day between '2024-01-01' and '2024-01-05' order by all""",
+    )
+    assert len(made) > 500
+    assert found == made
+
+
+def test_updates_replayed_over_an_empty_table_give_each_day(world: Path) -> None:
+    columns = [c.name for c in marts()["we_mart.wv_comm_user"].table.columns if c.name not in OF_THE_RUN]
+    names = ", ".join(f'"{name}"' for name in columns)
+    replayed: dict[tuple[object, ...], tuple[object, ...]] = {}
+    changes = 0
+    for day in (f"2024-01-0{n}" for n in range(1, 6)):
+        updates = rows_of(
+            world,
+            f"""select update_type, {names} from read_parquet('LAKE/we_mart/wv_comm_user_update/*/*.parquet')
+                where part_date = '{day}'""",
+        )
+        for kind, *values in updates:
+            row = dict(zip(columns, values, strict=True))
+            pair = (row["comm_id"], row["wv_user_id"])
+            assert (kind == "c") == (pair not in replayed)
+            changes += kind != "c"
+            if kind == "d":
+                del replayed[pair]
+            else:
+                replayed[pair] = tuple(values)
+        there = rows_of(
+            world,
+            f"select {names} from read_parquet('LAKE/we_mart/wv_comm_user/*/*/*.parquet') where part_date = '{day}'",
+        )
+        assert sorted(replayed.values(), key=str) == sorted(there, key=str)
+    assert changes > 10
+
+
+@pytest.mark.slow
+def test_days_one_by_one_are_the_days_of_a_range(world: Path, tmp_path: Path) -> None:
+    settings = Settings(lake=tmp_path / "lake", landing=world / "landing", spill=tmp_path / "spill")
+    job = build_defs(settings).resolve_job_def("requested_by_day")
+    with dg.DagsterInstance.ephemeral() as instance:
+        for day in range(1, 6):
+            job.execute_in_process(instance=instance, partition_key=f"2024-01-0{day}")
+    for name, table in tables().items():
+        columns = ", ".join(f'"{c.name}"' for c in table.columns if c.name != "run_timestamp")
+        where = f"LAKE/{name.replace('.', '/')}/**/*.parquet"
+        if list((tmp_path / "lake" / name.replace(".", "/")).rglob("*.parquet")):
+            query = f"select {columns} from read_parquet('{where}', hive_types_autocast = false) order by all"
+            assert rows_of(tmp_path, query) == rows_of(world, query), name
+    assert len(rows_of(tmp_path, "from read_parquet('LAKE/we_mart/wv_comm_user/*/*/*.parquet')")) > 500
 
 
 def test_every_broken_row_is_in_quarantine_and_nothing_else(world: Path) -> None:

@@ -236,10 +236,9 @@ def plan(
     def exists(name: str, key: str) -> bool:
         return key == UNKNOWN_DAY or key in there[periods.get(name, Period.DAY)]
 
-    todo = affected(
-        {name: {key for key in keys if exists(name, key)} for name, keys in due.items()}, marts, partitions[Period.DAY]
-    )
-    _add_missing_state(todo, marts, partitions[Period.DAY], session)
+    days = partitions[Period.DAY]
+    follows = affected({name: {key for key in keys if exists(name, key)} for name, keys in due.items()}, marts, days)
+    todo = _with_what_is_missing(follows, sources, marts, days, session)
     # What lies before the first day never becomes a partition.
     waiting = {name: {key for key in keys if not exists(name, key) and key >= first_day} for name, keys in due.items()}
     undated = {name for name, keys in todo.items() if UNKNOWN_DAY in keys}
@@ -251,23 +250,20 @@ def plan(
                 tables[period].setdefault(key, set()).add(name)
             elif key >= first_day:
                 waiting.setdefault(name, set()).add(key)
-    # What is taken is bounded before the lake is asked for what else these days need.
-    soonest = sorted(tables[Period.DAY])[: DAYS_A_RUN * RUNS_A_TICK]
-    undated |= _add_unpublished_inputs(tables[Period.DAY], soonest, sources, marts, session)
     # What has no days is read by any of them.
     taken = [Request(None, [UNKNOWN_DAY], frozenset(undated))] if undated else []
-    taken += _requests(tables[Period.DAY], soonest, Period.DAY)[:RUNS_A_TICK]
+    taken += _requests(tables[Period.DAY], sorted(tables[Period.DAY]), Period.DAY)[:RUNS_A_TICK]
     done = {day for request in taken for day in request.days}
     if done >= set(tables[Period.DAY]):
         for period in (Period.WEEK, Period.MONTH):
             taken += _requests(tables[period], sorted(tables[period]), period)
         taken = taken[:RUNS_A_TICK]
     done_keys = {(name, key) for request in taken for name in request.tables for key in request.days}
-    for by_key in tables.values():
-        for key, names in by_key.items():
-            for name in names:
-                if (name, key) not in done_keys:
-                    waiting.setdefault(name, set()).add(key)
+    for name, keys in follows.items():
+        # What was only missing is looked for again by then: nothing follows from it.
+        left = {key for key in keys & there[periods.get(name, Period.DAY)] if (name, key) not in done_keys}
+        if left:
+            waiting.setdefault(name, set()).update(left)
     return taken, {name: sorted(keys) for name, keys in sorted(waiting.items()) if keys}
 
 
@@ -285,8 +281,7 @@ def affected(due: Mapping[str, Set[str]], marts: Mapping[str, Mart], days: Seque
             keys = set(found.get(name, set()))
             for given in declared.inputs.values():
                 if not given.is_own(declared.table):
-                    for key in found.get(given.table.full_name, set()):
-                        keys |= set(given.affected(key, declared.table, days))
+                    keys |= given.affected(found.get(given.table.full_name, set()), declared.table, days)
             if keys and declared.is_stateful:
                 # Each partition is made from the one before.
                 keys |= set(_from(min(keys), latest, declared.table.period))
@@ -304,19 +299,38 @@ def _from(first: str, latest: str, period: Period) -> list[str]:
     return found
 
 
-def _add_missing_state(
-    todo: dict[str, set[str]], marts: Mapping[str, Mart], days: Sequence[str], session: Session
-) -> None:
-    """Add the days before, down to the last published one, to what carries its state on from the day before."""
-    for name, declared in marts.items():
-        if not declared.is_stateful or not todo.get(name) or declared.table.period is not Period.DAY:
+def _with_what_is_missing(
+    todo: dict[str, set[str]], sources: Set[str], marts: Mapping[str, Mart], days: Sequence[str], session: Session
+) -> dict[str, set[str]]:
+    """`todo` with what its days read and was never published: it has to run with them, or before them.
+
+    For a table that carries its state on these are all its days since the last one that is there.
+    """
+    found = {name: set(keys) for name, keys in todo.items()}
+    published: dict[str, set[str]] = {}
+    waiting = [(name, keys) for name, keys in todo.items() if keys]
+    while waiting:
+        name, keys = waiting.pop()
+        declared = marts.get(name)
+        if declared is None or declared.table.period is not Period.DAY:
             continue
-        earlier = [day for day in days if day < min(todo[name])]
-        published = session.published(declared.table, earlier)
-        missing = list(itertools.takewhile(lambda day, there=published: day not in there, reversed(earlier)))  # type: ignore[misc]
-        if missing:
-            for other, keys in affected({name: set(missing)}, marts, days).items():
-                todo.setdefault(other, set()).update(keys)
+        for given in declared.inputs.values():
+            other = given.table.full_name
+            if other not in {*sources, *marts}:
+                continue
+            only = given.table.only_partition
+            there = set(days) if only is None else {only}
+            if other not in published:
+                published[other] = session.published(given.table, sorted(there))
+            # What comes after the day is read as far as it is there.
+            reads = {
+                key for key in given.days(sorted(keys), declared.table, days[0]) if key == only or key <= max(keys)
+            }
+            missing = (reads & there) - published[other] - found.get(other, set())
+            if missing:
+                found.setdefault(other, set()).update(missing)
+                waiting.append((other, missing))
+    return found
 
 
 def stale(marts: Mapping[str, Mart], days: Sequence[str], session: Session) -> dict[str, tuple[str, int]]:
@@ -344,34 +358,6 @@ def _requests(tables: Mapping[str, set[str]], keys: Sequence[str], period: Perio
         for consecutive in ranges(keys, DAYS_A_RUN, period)
         for alike in _alike(consecutive, tables)
     ]
-
-
-def _add_unpublished_inputs(
-    tables: dict[str, set[str]], days: Sequence[str], sources: Set[str], marts: Mapping[str, Mart], session: Session
-) -> set[str]:
-    """Add to each day's tables what they read of that day and was never published: it has to run with them.
-
-    Returns what was never published of the tables without days that they read.
-    """
-    published: dict[str, set[str]] = {}
-    undated: set[str] = set()
-    for day in days:
-        waiting = list(tables[day])
-        while waiting:
-            declared = marts.get(waiting.pop())
-            for given in declared.inputs.values() if declared else ():
-                name = given.table.full_name
-                if name in tables[day] or name not in {*sources, *marts} or not given.reads_same_day:
-                    continue
-                if name not in published:
-                    only = given.table.only_partition
-                    published[name] = session.published(given.table, days if only is None else [only])
-                if given.table.only_partition is not None:
-                    undated |= set() if published[name] else {name}
-                elif day not in published[name]:
-                    tables[day].add(name)
-                    waiting.append(name)
-    return undated
 
 
 def _until_next(delivery: str, deliveries: Iterable[str], partitions: Sequence[str]) -> list[str]:

@@ -47,6 +47,8 @@ DELTA_TYPES = {
 ROW, RAW, PATH = "__wemart_row", "__wemart_raw", "__wemart_path"
 # What Hive-style folders say for NULL.
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+# Partitions that one run writes at a time: communities times days, for example.
+OPEN_PARTITIONS = 1_000
 # Longer strings cost more in the log than skipping files by them can save.
 LONGEST_STRING_STATISTIC = 64
 
@@ -73,6 +75,8 @@ class DuckDBEngine:
             # Rows of a table have no order; keeping one costs memory in COPY.
             "preserve_insertion_order": False,
         }
+        # A partition that is closed for want of room is written to a second file.
+        config["partitioned_write_max_open_files"] = OPEN_PARTITIONS
         if threads is not None:
             config["threads"] = threads
         self.duckdb = DuckDBResource(database=":memory:", connection_config=config)

@@ -59,24 +59,23 @@ class Input:
             wanted -= set(run)
         return sorted(day for day in wanted if day >= first_day)
 
-    def affected(self, key: str, reader: Table, days: Sequence[str]) -> list[str]:
-        """The reader's partitions, none beyond the last of `days`, that read the input's partition `key`."""
+    def affected(self, keys: Iterable[str], reader: Table, days: Sequence[str]) -> set[str]:
+        """The reader's partitions, none beyond the last of `days`, that read one of these partitions of the input."""
         latest = max(days, default="")
         if self.table.only_partition is not None:
-            return sorted({period_start(day, reader.period) for day in days})
+            return {period_start(day, reader.period) for day in days} if set(keys) else set()
         if self.table.period is not reader.period:
-            start = period_start(key, reader.period)
-            reads = not self.only_last_day or key == period_days(start, reader.period)[-1]
-            return [start] if reads and start <= latest else []
+            starts = {key: period_start(key, reader.period) for key in keys}
+            if self.only_last_day:
+                starts = {key: s for key, s in starts.items() if key == period_days(s, reader.period)[-1]}
+            return {start for start in starts.values() if start <= latest}
         if self.first is None:
-            return days_between(shift(key, -self.last), latest)
-        found = [shift(key, -offset, reader.period) for offset in range(self.last, self.first - 1, -1)]
-        return [other for other in found if other <= latest]
-
-    @property
-    def reads_same_day(self) -> bool:
-        """Whether the reader's own day (week, month) is among those that it reads."""
-        return self.last >= 0 and (self.first is None or self.first <= 0)
+            earliest = min(keys, default=None)
+            return set() if earliest is None else set(days_between(shift(earliest, -self.last), latest))
+        if (self.first, self.last) == (0, 0):
+            return {key for key in keys if key <= latest}
+        offsets = range(self.first, self.last + 1)
+        return {found for key in keys for o in offsets if (found := shift(key, -o, reader.period)) <= latest}
 
     def is_own(self, reader: Table) -> bool:
         """Whether the reader reads partitions of its own."""

@@ -271,10 +271,12 @@ def _check_result(key: dg.AssetKey, finding: Finding) -> dg.AssetCheckResult:
 def _lineage(published: Publication, inputs: Mapping[str, Sequence[str]]) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
+            # Two inputs may be days of one table.
             name: [
-                dg.TableColumnDep(asset_key=dg.AssetKey(inputs[table]), column_name=column)
-                for table, column in sorted(origins)
-                if table in inputs
+                dg.TableColumnDep(asset_key=dg.AssetKey(list(key)), column_name=column)
+                for key, column in sorted(
+                    {(tuple(inputs[table]), column) for table, column in origins if table in inputs}
+                )
             ]
             for name, origins in published.lineage.items()
         }

@@ -11,7 +11,7 @@
 | a delivery that is left out, so that the one before stays valid | notices and reports, third day |
 | an id of more than 32 bits | accounts and countries, first day |
 | a row with the key of another row, but other values | posts and push switches, second day |
-| rows that occur twice | migrated members, status lines, members of communities: second day |
+| rows that occur twice | migrated members, status lines: second day |
 
 Where there are fewer days, the last one stands in for a later one. Rows that are unusable are so few that they stay
 under 0.5 % of their delivery.
@@ -54,7 +54,7 @@ SAME_KEYS: dict[str, dict[str, Any]] = {
     "weverse2.community_content_post": {"community_id": 999_999},
     "weverse2.notification_push_config": {"value": "unknown"},
 }
-REPEATING = ("we_mart.wv_comm_user", "weverse2.community_log_v_member_migration", STATUS)
+REPEATING = ("weverse2.community_log_v_member_migration", STATUS)
 REPEATED_ROWS = 3
 
 LATE_FACTS = (STATUS, PROFILE)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wemart_assets.simulator.columns import instants, nullable, prefixed, take
-from wemart_assets.simulator.platform import COUNTRIES, MEMBER_KINDS, UNKNOWN, Platform, notice_ids, post_public_ids
+from wemart_assets.simulator.platform import COUNTRIES, UNKNOWN, Platform, notice_ids, post_public_ids
 
 
 def community_content_post(platform: Platform, day: int) -> pa.Table:
@@ -96,29 +96,10 @@ def ws_fc_user_history(platform: Platform, day: int) -> pa.Table:
     )
 
 
-def wv_comm_user(platform: Platform, day: int) -> pa.Table:
-    """One row a member of a community: comm_id, wv_user_id, and for artists art_indi_id and art_indi_type."""
-    members = platform.members
-    rows = np.flatnonzero(members.present(day))
-    comm_id = platform.communities.comm_id[members.community[rows]]
-    wv_user_id = platform.users.wv_user_id[members.user[rows]]
-    kind = members.kind[rows]
-    ids = pc.binary_join_element_wise(prefixed("", comm_id), prefixed("", wv_user_id), "-")
-    return pa.table(
-        {
-            "comm_id": comm_id,
-            "wv_user_id": wv_user_id,
-            "art_indi_id": pc.if_else(pa.array(kind > 0), ids, pa.scalar(None, pa.string())),
-            "art_indi_type": MEMBER_KINDS.take(pa.array(kind)),
-        }
-    )
-
-
 SNAPSHOTS: dict[str, Callable[[Platform, int], pa.Table]] = {
     "weverse2.community_content_post": community_content_post,
     "weverse2.community_content_common_notice": community_content_common_notice,
     "we_mart.we_user": we_user,
     "we_mart.we_artist": we_artist,
     "we_mart.ws_fc_user_history": ws_fc_user_history,
-    "we_mart.wv_comm_user": wv_comm_user,
 }

@@ -7,7 +7,7 @@ import datetime as dt
 import io
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from dagster._core.test_utils import freeze_time
 from deltalake import DeltaTable
 
 from wemart_assets.definitions import build_defs
+from wemart_assets.lake.days import Period, days_between, period_start
 from wemart_assets.settings import load_settings
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -39,11 +40,6 @@ LOG_COLUMNS = (
     "params",
 )
 Row = dict[str, Any]
-
-
-def days_between(first: str, last: str) -> list[str]:
-    start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
-    return [(start + dt.timedelta(days=n)).isoformat() for n in range((end - start).days + 1)]
 
 
 @dataclass(frozen=True)
@@ -79,9 +75,21 @@ class Tick:
         """The days of all requests, as often as they are requested."""
         return sorted(day for request in self.requests for day in request.days)
 
+    def days_of(self, table: str) -> list[str]:
+        """All days for which the table was requested."""
+        return sorted(day for request in self.requests if table in request.tables for day in request.days)
+
     @property
     def keys(self) -> set[str]:
         return {request.key for request in self.requests}
+
+
+# What carries its state on from day to day, with what it is made of.
+STATE = (
+    "we_mart.ods_wv_member_profile",
+    "weverse2.community_log_member_status_log",
+    "we_mart.wv_comm_user_base",
+)
 
 
 class House:
@@ -93,6 +101,11 @@ class House:
         self.lake, self.landing = root / "lake", root / "landing"
         self.settings: Row = {"first_day": dt.date(2024, 3, 1), "threads": 2, "memory_limit": "1GB", **settings}
         self._defs: dg.Definitions | None = None
+
+    def give_state(self) -> House:
+        """Publish what carries its state on for the days to come, empty: no tick has to ask for it any more."""
+        self.run("2024-03-01", "2025-02-28", STATE)
+        return self
 
     @property
     def defs(self) -> dg.Definitions:
@@ -110,7 +123,7 @@ class House:
 
     def copy_of(self, template: House) -> House:
         """Take over the template's lake and landing files, their times included."""
-        shutil.copytree(template.lake, self.lake)
+        shutil.copytree(template.lake, self.lake, dirs_exist_ok=True)
         shutil.copytree(template.landing, self.landing)
         return self
 
@@ -179,9 +192,12 @@ class House:
         """Run what was requested, with the job that the daemon would launch it with."""
         self.run(request.days[0], request.days[-1], request.tables)
 
-    def run(self, first: str, last: str, tables: Sequence[str] | frozenset[str] | None = None) -> None:
-        """Materialize the tables (all if not given) for the days from first to last in one run."""
-        selection = None if tables is None else [dg.AssetKey(name.split(".")) for name in sorted(tables)]
+    def run(self, first: str, last: str, tables: Iterable[str] | None = None) -> None:
+        """Materialize the tables (all by day if not given, but for what was published with `give_state`) in one run."""
+        if tables is None:
+            of_job = self.defs.resolve_job_def("requested_by_day").asset_layer.selected_asset_keys
+            tables = {".".join(key.path) for key in of_job} - set(STATE)
+        selection = [dg.AssetKey(name.split(".")) for name in sorted(tables)]
         result = self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=self.instance,
             partition_key=first if first == last else None,
@@ -202,7 +218,9 @@ def _request(request: dg.RunRequest) -> Request:
     if request.partition_key is not None:
         days: tuple[str, ...] = (request.partition_key,)
     else:
-        days = tuple(days_between(*(request.tags[tag] for tag in RANGE)))
+        first, last = (request.tags[tag] for tag in RANGE)
+        period = Period(str(request.job_name).removeprefix("requested_by_"))
+        days = tuple(day for day in days_between(first, last) if period_start(day, period) == day)
     tables = frozenset(".".join(key.path) for key in request.asset_selection or ())
     return Request(str(request.run_key), days, tables)
 
@@ -219,7 +237,15 @@ MakeHouse = Callable[..., House]
 @pytest.fixture(scope="module")
 def make_house(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeHouse:
     """A new house, under settings of its own."""
-    return lambda **settings: House(tmp_path_factory.mktemp("house"), instance, **settings)
+    template = House(tmp_path_factory.mktemp("template"), instance).give_state()
+
+    def make(**settings: Any) -> House:
+        house = House(tmp_path_factory.mktemp("house"), instance, **settings)
+        if "first_day" not in settings:
+            shutil.copytree(template.lake, house.lake)
+        return house
+
+    return make
 
 
 @pytest.fixture

@@ -12,6 +12,9 @@ import dagster as dg
 import pytest
 import yaml
 
+from wemart_assets import catalog
+from wemart_assets.lake.days import Period
+
 if TYPE_CHECKING:
     from wemart_assets_tests.automation.conftest import House, MakeHouse
 
@@ -78,8 +81,25 @@ def test_the_schedule_is_the_priority_jobs(graph: House) -> None:
     assert _schedule(graph).job_name == PRIORITY_JOB
 
 
-def test_there_is_one_schedule(graph: House) -> None:
-    assert len(list(graph.defs.schedules or ())) == 1
+def test_each_period_has_its_schedule(graph: House) -> None:
+    schedules = {s.name: s.cron_schedule for s in graph.defs.get_repository_def().schedule_defs}
+    assert schedules == {
+        "analytics_we_mart_priority_daily_schedule": "0 2 * * *",
+        "analytics_we_mart_weekly_schedule": "0 5 * * 1",
+        "analytics_we_mart_monthly_schedule": "0 5 1 * *",
+    }
+
+
+@pytest.mark.parametrize(("job", "period"), [("weekly", Period.WEEK), ("monthly", Period.MONTH)])
+def test_tables_of_a_period_have_a_job_of_their_own(graph: House, job: str, period: Period) -> None:
+    of_period = {name for name, declared in catalog.marts().items() if declared.table.period is period}
+    assert _tables(graph, f"analytics_we_mart_{job}") == of_period
+    assert not _tables(graph, PRIORITY_JOB) & of_period
+
+
+def test_what_the_sensor_requests_by_period_is_every_table_once(graph: House) -> None:
+    parts = [_tables(graph, f"requested_by_{period}") for period in Period]
+    assert sorted(name for part in parts for name in part) == sorted(catalog.tables())
 
 
 def _requested(house: House, at: dt.datetime) -> list[str | None]:

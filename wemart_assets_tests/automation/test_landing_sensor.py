@@ -10,6 +10,8 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from wemart_assets.lake.days import days_between
+
 if TYPE_CHECKING:
     from wemart_assets_tests.automation.conftest import House, MakeHouse
 
@@ -84,7 +86,7 @@ def test_what_other_tables_need_and_was_never_published_is_requested_with_them(h
 
 def test_a_snapshot_alone_requests_the_log_that_its_marts_were_never_given(house: House) -> None:
     _artists(house, "2024-03-19")
-    (request,) = house.tick().requests
+    (request,) = (r for r in house.tick().requests if ARTISTS in r.tables and "2024-03-19" in r.days)
     assert request.tables >= {ARTISTS, SESSIONS, BASE, LOG}
 
 
@@ -115,17 +117,18 @@ def test_a_snapshot_requests_each_day_until_the_next_delivery(house: House) -> N
     _artists(house, "2024-03-06")
     cursor = house.tick().cursor
     _artists(house, "2024-03-03")
-    assert house.tick(cursor).days == ["2024-03-03", "2024-03-04", "2024-03-05"]
+    assert house.tick(cursor).days_of(SESSIONS) == ["2024-03-03", "2024-03-04", "2024-03-05"]
 
 
 def test_the_last_snapshot_requests_each_day_until_today(house: House) -> None:
     _artists(house, "2024-03-03")
-    assert house.tick(at="2024-03-07 01:00:00").days == ["2024-03-03", "2024-03-04", "2024-03-05", "2024-03-06"]
+    shown = house.tick(at="2024-03-07 01:00:00").days_of(SESSIONS)
+    assert shown == ["2024-03-03", "2024-03-04", "2024-03-05", "2024-03-06"]
 
 
 def test_a_snapshot_from_before_the_first_day_requests_the_days_that_show_it(house: House) -> None:
     _artists(house, "2024-02-01")
-    assert house.tick(at="2024-03-04 01:00:00").days == ["2024-03-01", "2024-03-02", "2024-03-03"]
+    assert house.tick(at="2024-03-04 01:00:00").days_of(SESSIONS) == ["2024-03-01", "2024-03-02", "2024-03-03"]
 
 
 def test_a_snapshot_that_is_removed_requests_the_days_that_showed_it(house: House) -> None:
@@ -133,14 +136,14 @@ def test_a_snapshot_that_is_removed_requests_the_days_that_showed_it(house: Hous
         _artists(house, day)
     cursor = house.tick().cursor
     (house.landing / ARTISTS / "date=2024-03-04/artists.csv").unlink()
-    assert house.tick(cursor).days == ["2024-03-04", "2024-03-05"]
+    assert house.tick(cursor).days_of(SESSIONS) == ["2024-03-04", "2024-03-05"]
 
 
 def test_a_snapshot_of_today_waits_until_the_day_is_over(house: House) -> None:
     _artists(house, "2024-03-05")
     during = house.tick(at="2024-03-05 12:00:00")
     assert during.requests == []
-    assert house.tick(during.cursor, at="2024-03-06 00:00:01").days == ["2024-03-05"]
+    assert house.tick(during.cursor, at="2024-03-06 00:00:01").days_of(SESSIONS) == ["2024-03-05"]
 
 
 # Bounded batches:
@@ -172,7 +175,7 @@ def test_a_snapshot_that_many_days_show_is_requested_over_several_ticks_to_the_l
     """More days than one tick requests: each tick has to go on where the one before stopped."""
     _artists(house, "2024-03-01")
     ticks = house.ticks(at="2025-03-01 12:00:00", most=5)
-    requested = {day for tick in ticks for day in tick.days}
+    requested = {day for tick in ticks for day in tick.days_of(SESSIONS)}
     assert sorted(requested) == [str(dt.date(2024, 3, 1) + dt.timedelta(days=n)) for n in range(365)]
     assert len(ticks) < 5
 
@@ -193,7 +196,7 @@ def template(make_house: MakeHouse) -> tuple[House, str | None]:
     for number in (2, 3, 4):
         house.land_lines(f"date=2024-03-0{number}/a.csv", f"2024-03-0{number} 12:00:00")
     cursor = house.tick().cursor
-    house.run("2024-03-02", "2024-03-04")
+    house.run("2024-03-01", "2024-03-04")
     return house, cursor
 
 
@@ -494,3 +497,121 @@ def test_a_request_over_a_table_of_someone_else_runs(external: House) -> None:
     (request,) = external.tick().requests
     external.execute(request)
     assert [row["part_date"] for row in external.read(SESSIONS)] == ["2024-03-02", "2024-03-03"]
+
+
+# What carries its state on from day to day.
+
+
+PROFILES = "we_mart.ods_wv_member_profile"
+STATE, MEMBERS_UPDATE = "we_mart.wv_comm_user_base", "we_mart.wv_comm_user_update"
+
+
+def _profile(house: House, path: str, updated: str, name: str = "x") -> None:
+    at = int(dt.datetime.fromisoformat(f"{updated}+09:00").timestamp() * 1000)
+    row = {
+        "community_id": 1,
+        "user_id": 7,
+        "first_join_at": at,
+        "last_join_at": at,
+        "updated_at": at,
+        "hidden": "false",
+    }
+    nothing = dict.fromkeys(("profile_image_url", "profile_cover_image_url", "cumulative_report_count"))
+    house.land(PROFILES, path, [{**row, "profile_name": name, **nothing}])
+
+
+@pytest.fixture(scope="module")
+def carried(make_house: MakeHouse) -> tuple[House, str | None]:
+    """A house whose state was published for 2024-03-01 to 2024-03-05, with the cursor of the tick that requested it."""
+    house = make_house(first_day=dt.date(2024, 3, 1))
+    _profile(house, "date=2024-03-01/a.csv", "2024-03-01 10:00:00")
+    tick = house.tick(at="2024-03-06 01:00:00")
+    for request in tick.requests:
+        house.run(request.days[0], request.days[-1], request.tables)
+    return house, tick.cursor
+
+
+def test_state_is_requested_from_the_change_to_the_latest_day(carried: tuple[House, str | None]) -> None:
+    house, _ = carried
+    days = house.tick(at="2024-03-06 01:00:00").days_of(STATE)
+    assert days == ["2024-03-01", "2024-03-02", "2024-03-03", "2024-03-04", "2024-03-05"]
+
+
+def test_a_late_change_requests_its_day_to_the_latest_with_what_hangs_on_them(
+    carried: tuple[House, str | None], make_house: MakeHouse
+) -> None:
+    house, cursor = make_house(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
+    _profile(house, "date=2024-03-05/late.csv", "2024-03-03 10:00:00", "late")
+    tick = house.tick(cursor, at="2024-03-06 01:00:00")
+    for table in (STATE, MEMBERS, MEMBERS_UPDATE, SESSIONS):
+        assert tick.days_of(table) == ["2024-03-03", "2024-03-04", "2024-03-05"]
+    assert tick.days_of(PROFILES) == ["2024-03-03"]
+    for request in tick.requests:
+        house.execute(request)
+    names = {row["part_date"]: row["profile_name"] for row in house.read(MEMBERS)}
+    assert names == {
+        "2024-03-01": "x",
+        "2024-03-02": "x",
+        "2024-03-03": "late",
+        "2024-03-04": "late",
+        "2024-03-05": "late",
+    }
+
+
+def test_days_that_were_left_behind_by_hand_are_requested_once(
+    carried: tuple[House, str | None], make_house: MakeHouse
+) -> None:
+    """A run of an old day by hand makes those after it stale."""
+    house, cursor = make_house(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
+    assert house.tick(cursor, at="2024-03-06 01:00:00").requests == []
+    house.run("2024-03-02", "2024-03-02", [STATE])
+    tick = house.tick(cursor, at="2024-03-06 01:00:00")
+    assert tick.days_of(STATE) == tick.days_of(MEMBERS) == ["2024-03-03", "2024-03-04", "2024-03-05"]
+    assert house.tick(tick.cursor, at="2024-03-06 01:05:00").requests == []
+    for request in tick.requests:
+        house.execute(request)
+    assert house.tick(tick.cursor, at="2024-03-06 02:00:00").requests == []
+
+
+def test_a_day_after_a_gap_is_requested_with_the_days_of_the_gap(
+    carried: tuple[House, str | None], make_house: MakeHouse
+) -> None:
+    house, cursor = make_house(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
+    _profile(house, "date=2024-03-08/a.csv", "2024-03-08 10:00:00", "new")
+    tick = house.tick(cursor, at="2024-03-09 01:00:00")
+    assert tick.days_of(STATE) == ["2024-03-06", "2024-03-07", "2024-03-08"]
+    assert tick.days_of(MEMBERS) == ["2024-03-07", "2024-03-08"]  # its changes read the day before
+
+
+# Tables by week and by month.
+
+
+BY_WEEK, BY_MONTH = "we_mart.stats_wv_w_comm_engage_usr", "we_mart.stats_wv_m_comm_engage_usr"
+VIEWS = "we_mart.wv_post_view"
+
+
+def _view(house: House, day: str) -> None:
+    row = {"key_date": day, "we_member_id": 1, "we_art_id": 1, "comm_id": 1, "post_id": "1-1", "view_cnt": 1}
+    house.land(VIEWS, f"date={day}/views.csv", [{**row, "ip_ctry": "KR"}])
+
+
+def test_a_period_is_requested_when_it_is_over_and_after_its_days(house: House) -> None:
+    _view(house, "2024-03-05")  # a Tuesday
+    during = house.tick(at="2024-03-06 01:00:00")
+    assert during.days_of(BY_WEEK) == during.days_of(BY_MONTH) == []
+    last_of_week = house.tick(during.cursor, at="2024-03-10 23:59:59")
+    assert last_of_week.days_of(BY_WEEK) == []
+    week_over = house.tick(last_of_week.cursor, at="2024-03-11 00:00:01")
+    assert (week_over.days_of(BY_WEEK), week_over.days_of(BY_MONTH)) == (["2024-03-04"], [])
+    month_over = house.tick(week_over.cursor, at="2024-04-01 00:00:01")
+    assert (month_over.days_of(BY_WEEK), month_over.days_of(BY_MONTH)) == ([], ["2024-03-01"])
+
+
+def test_periods_are_requests_of_their_own_after_those_of_days(house: House) -> None:
+    for day in ("2024-03-05", "2024-03-12"):
+        _view(house, day)
+    tick = house.tick(at="2024-04-02 01:00:00")
+    tables = [request.tables for request in tick.requests]
+    assert tables[-2:] == [{BY_WEEK}, {BY_MONTH}]
+    assert tick.days_of(BY_WEEK) == days_between("2024-03-04", "2024-03-11")[::7]
+    assert not any({BY_WEEK, BY_MONTH} & of for of in tables[:-2])

@@ -271,7 +271,7 @@ def test_a_run_reads_the_days_of_its_window(given: Input, run: list[str], days: 
 def test_a_day_affects_exactly_the_days_that_read_it(window: tuple[int, int], day: dt.date, upstream: dt.date) -> None:
     given = Input(VISITS, *window)
     reads = upstream.isoformat() in given.days([day.isoformat()], USERS, "2023-01-01")
-    assert (day.isoformat() in given.affected(upstream.isoformat(), USERS, "2026-01-01")) is reads
+    assert (day.isoformat() in given.affected([upstream.isoformat()], USERS, "2026-01-01")) is reads
 
 
 # What a run shows

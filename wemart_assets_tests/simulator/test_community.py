@@ -183,13 +183,6 @@ def test_the_rules_find_the_true_members_elsewhere(config: SimulatorConfig, tmp_
     assert_members_are_those_of_the_rules(Simulated(config, tmp_path / "landing", tmp_path / "truth", summary))
 
 
-def test_the_session_side_knows_the_same_members(simulated: Simulated) -> None:
-    for day in simulated.counts["days"]:
-        session_side = {(row["comm_id"], row["wv_user_id"]) for row in simulated.delivery("we_mart.wv_comm_user", day)}
-        true = {(row["comm_id"], row["wv_user_id"]) for row in members_in(simulated.truth) if row["day"] == day}
-        assert true == session_side
-
-
 def test_a_leaver_is_there_on_the_day_of_leaving_and_gone_the_next(simulated: Simulated) -> None:
     days = list(simulated.counts["days"])
     members = members_in(simulated.truth)

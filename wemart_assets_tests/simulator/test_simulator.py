@@ -26,7 +26,6 @@ SNAPSHOTS = (
     "we_mart.we_user",
     "we_mart.we_artist",
     "we_mart.ws_fc_user_history",
-    "we_mart.wv_comm_user",
 )
 
 
@@ -468,7 +467,6 @@ def test_few_rows_of_a_delivery_are_broken(config: SimulatorConfig, tmp_path: Pa
 def test_some_rows_occur_twice(simulated: Simulated) -> None:
     flaws = simulated.counts["exact_duplicates"]
     assert {flaw["source"] for flaw in flaws} == {
-        "we_mart.wv_comm_user",
         "weverse2.community_log_v_member_migration",
         "weverse2.community_log_member_status_log",
     }

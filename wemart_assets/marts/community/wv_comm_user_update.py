@@ -75,14 +75,16 @@ def wv_comm_user_update(now: ir.Table, before: ir.Table) -> ir.Table:
 
     Replaying all days' updates over an empty table gives the members of any day.
     """
-    before = _next_day(before)
-    old = before.rename({f"old_{c}": c for c in before.columns})
-    at = [now[c] == old[f"old_{c}"] for c in ("part_date", *PAIR)]
-    both = now.left_join(old, at)
+    key = ["part_date", *PAIR]
+    columns = [*key, "key_date", *SAID]
+    both = now.select(*columns).outer_join(_next_day(before).select(*columns), key, rname="old_{name}")
+    came, gone = both.old_part_date.isnull(), both.part_date.isnull()
     same = ibis.and_(*(both[c].identical_to(both[f"old_{c}"]) for c in SAID))
-    here = both.filter(both.old_part_date.isnull() | ~same).mutate(
-        update_type=both.old_part_date.isnull().ifelse(CAME, CHANGED)
+    changed = both.filter(came | gone | ~same)
+    # In one pass: a day is as wide as it is long.
+    return changed.select(
+        update_type=ibis.cases(
+            (changed.old_part_date.isnull(), CAME), (changed.part_date.isnull(), WENT), else_=CHANGED
+        ),
+        **{c: changed.part_date.isnull().ifelse(changed[f"old_{c}"], changed[c]) for c in columns},
     )
-    columns = ["key_date", "update_type", *PAIR, *SAID, "part_date"]
-    gone = before.anti_join(now, ["part_date", *PAIR]).mutate(update_type=ibis.literal(WENT))
-    return ibis.union(here.select(*columns), gone.select(*columns))
