@@ -59,28 +59,35 @@ Progress = Callable[[str], None]
 class AppsConfig:
     """What to make. Equal configurations make equal data.
 
-    `events` of `users` over `days` from `first_day` on, and `attributions` of them; in `files` files each. As they come
-    the numbers are a small sample.
+    `events` of `users` over `days` from `first_day` on, and `attributions` of them; in `files` files each. Numbers left
+    out follow from `events`, in the proportions of an export of 18 million.
     """
 
     seed: int = 7
     first_day: date = date(2024, 1, 1)
     days: int = 7
     events: int = 7_000
-    attributions: int = 1_500
-    users: int = 1_100
+    attributions: int | None = None
+    users: int | None = None
     files: int = 3
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Attributions and users."""
+        attributions = self.events * 38 // 180 if self.attributions is None else self.attributions
+        return attributions, max(self.events * 29 // 180, 1) if self.users is None else self.users
+
     def __post_init__(self) -> None:
+        attributions, users = self.size
         if self.seed < 0:
             raise ValueError(f"seed must not be negative: {self.seed}")
-        for name, value in (("days", self.days), ("users", self.users), ("files", self.files)):
+        for name, value in (("days", self.days), ("users", users), ("files", self.files)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1: {value}")
-        if self.events < 2 * self.users + self.days:
+        if self.events < 2 * users + self.days:
             raise ValueError(f"events must be at least twice the users and one a day: {self.events}")
-        if self.attributions < 0:
-            raise ValueError(f"attributions must not be negative: {self.attributions}")
+        if attributions < 0:
+            raise ValueError(f"attributions must not be negative: {attributions}")
 
 
 def simulate_apps(config: AppsConfig, landing: Path, truth: Path, progress: Progress | None = None) -> list[Path]:
@@ -149,7 +156,7 @@ class _Apps:
         self.unknown = {EVENT: 0, ATTRIBUTION: 0}
         self.broken = {EVENT: 0, ATTRIBUTION: 0}
         draw = random_stream(config.seed, Stream.APP_USERS)
-        users = config.users
+        self.total_touches, users = config.size
         before = users * 15 // 100
         installed = np.sort(draw.integers(0, config.days, users - before))
         self.install_day = np.concatenate([np.full(before, -1), installed]).astype(np.int16)
@@ -166,7 +173,7 @@ class _Apps:
 
     def _touches(self) -> _Touches:
         """Nine of ten installations, at most seven of ten touches, and others of whoever is there; in order of days."""
-        total = self.config.attributions
+        total = self.total_touches
         draw = random_stream(self.config.seed, Stream.APP_TOUCHES)
         installed = np.flatnonzero(self.install_day >= 0)
         new = draw.permutation(installed)[: min(len(installed) * 9 // 10, total * 7 // 10)]
