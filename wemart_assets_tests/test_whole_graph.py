@@ -173,8 +173,8 @@ def test_the_attribution_reports_say_what_was_simulated(world: Path) -> None:
         by_campaign = rows_of(
             world,
             f"""select campaign, active_users, coalesce(purchase_users, 0), coalesce(total_price, 0)::varchar
-                from {reports}/active_user_by_campaign/part_date={day}/*')
-                left join {reports}/total_price_active_user_by_campaign/part_date={day}/*') using (campaign)""",
+                from {reports}/active_user_by_campaign/part_date={day}/*') a
+                left join {reports}/total_price_active_user_by_campaign/part_date={day}/*') b using (campaign)""",
         )
         assert {name: tuple(of.values()) for name, of in made["by_campaign"].items()} == {
             str(name): said for name, *said_ in by_campaign for said in [tuple(said_)]
