@@ -11,10 +11,11 @@ from wemart_assets import catalog
 from wemart_assets.settings import Settings
 from wemart_assets.sql import analyst
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "attribution.md"
+PROJECT = Path(__file__).parents[1]
 QUERIES = [
     query.strip()
-    for block in re.findall(r"```sql\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
+    for document in ("README.md", "docs/attribution.md")
+    for block in re.findall(r"```sql\n(.*?)```", (PROJECT / document).read_text(), flags=re.DOTALL)
     for query in block.split(";")
     if query.strip()
 ]
