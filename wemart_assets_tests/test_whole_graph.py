@@ -142,6 +142,8 @@ def test_every_broken_row_is_in_quarantine_and_nothing_else(world: Path) -> None
     made: dict[str, int] = {}
     for broken in counts["broken"]:
         made[broken["source"]] = made.get(broken["source"], 0) + broken["rows"]
+    apps = json.loads((world / "truth" / "igaworks.json").read_text())
+    made |= {source: rows for source, rows in apps["broken"].items() if rows}
     found = {}
     for name in contracts():
         folder = world / "lake" / name.replace(".", "/")
@@ -150,6 +152,49 @@ def test_every_broken_row_is_in_quarantine_and_nothing_else(world: Path) -> None
             found[name] = rows_of(world, f"select count(*) from read_parquet({[str(f) for f in files]})")[0][0]
     assert sum(made.values()) >= 3
     assert found == made
+
+
+def test_the_attribution_reports_say_what_was_simulated(world: Path) -> None:
+    truth = json.loads((world / "truth" / "igaworks.json").read_text())
+    reports = "read_parquet('LAKE/igaworks"
+    for day, made in truth["days"].items():
+        active = rows_of(world, f"select active_users from {reports}/active_user_by_date/part_date={day}/*')")
+        bought = rows_of(
+            world,
+            "select purchase_users, total_price::varchar"
+            f" from {reports}/total_price_active_user_by_date/part_date={day}/*')",
+        )
+        assert active == [(made["active_users"],)]
+        assert bought == [(made["purchase_users"], made["amount"])]
+        by_event = rows_of(
+            world, f"select event_name, active_users from {reports}/active_user_by_event/part_date={day}/*')"
+        )
+        assert dict(by_event) == {name: users for name, users in made["users_by_event"].items() if users}
+        by_campaign = rows_of(
+            world,
+            f"""select campaign, active_users, coalesce(purchase_users, 0), coalesce(total_price, 0)::varchar
+                from {reports}/active_user_by_campaign/part_date={day}/*') a
+                left join {reports}/total_price_active_user_by_campaign/part_date={day}/*') b using (campaign)""",
+        )
+        assert {name: tuple(of.values()) for name, of in made["by_campaign"].items()} == {
+            str(name): said for name, *said_ in by_campaign for said in [tuple(said_)]
+        }
+        cohort = rows_of(world, f"select count(*) from {reports}/first_open/part_date={day}/*')")
+        assert cohort == [(made["cohort"],)]
+    for source in ("event", "attribution"):
+        [(unknown,)] = rows_of(world, f"select count(*) from {reports}/{source}__date_unknown/*/*')")
+        assert unknown == truth["unknown"][f"igaworks.{source}"] > 0
+    assert sum(made["cohort"] for made in truth["days"].values()) > 300
+
+
+def test_cohorts_sum_to_the_users_with_a_firstopen_of_a_known_date(world: Path) -> None:
+    reports = "read_parquet('LAKE/igaworks"
+    [(cohorts, users)] = rows_of(
+        world,
+        f"""select (select sum(retained_users) from {reports}/hard_retention_by_dates/*/*') where days_since = 0),
+                   (select count(distinct identity_adid) from {reports}/event/*/*') where event_name = 'firstopen')""",
+    )
+    assert cohorts == users > 300
 
 
 def test_run_timestamp_is_the_clock_of_the_run(tmp_path: Path) -> None:
