@@ -8,8 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -46,12 +46,25 @@ def free_port() -> int:
         return int(opened.getsockname()[1])
 
 
-def wait_for(log: Path, words: str, process: subprocess.Popen[bytes]) -> None:
-    began = time.monotonic()
-    while words not in log.read_text(errors="replace"):
-        assert process.poll() is None, f"it ended: {log.read_text(errors='replace')[-2000:]}"
-        assert time.monotonic() - began < PATIENCE, f"it does not come up: {log.read_text(errors='replace')[-2000:]}"
-        time.sleep(0.1)
+def start(command: Sequence[str], ready: str) -> subprocess.Popen[str]:
+    """A process of Spark's, once it has said that it is ready."""
+    environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said: list[str] = []
+    is_ready = threading.Event()
+
+    def listen() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            if ready in line:
+                is_ready.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    if not is_ready.wait(PATIENCE):
+        process.kill()
+        pytest.fail(f"it does not come up: {''.join(said)[-2000:]}")
+    return process
 
 
 @pytest.fixture
@@ -63,23 +76,14 @@ def cluster(tmp_path: Path) -> Iterator[str]:
     port = free_port()
     master = f"spark://127.0.0.1:{port}"
     deploy = "org.apache.spark.deploy"
-    commands = {
-        "master": [f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"],
-        "worker": [f"{deploy}.worker.Worker", "--host", "127.0.0.1", "--cores", "2", "--memory", "2g"]
-        + ["--webui-port", "0", "--work-dir", str(tmp_path / "work"), master],
-    }
-    environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    java, options = f"{home}/bin/spark-class", ["--host", "127.0.0.1", "--webui-port", "0"]
+    work = ["--cores", "2", "--memory", "2g", "--work-dir", str(tmp_path / "work")]
     running = []
     try:
-        for name, command in commands.items():
-            log = tmp_path / f"{name}.log"
-            with log.open("wb") as kept:
-                process = subprocess.Popen(
-                    [f"{home}/bin/spark-class", *command], env=environment, stdout=kept, stderr=subprocess.STDOUT
-                )
-            running.append(process)
-            ready = "I have been elected leader" if name == "master" else "Successfully registered with master"
-            wait_for(log, ready, process)
+        command = [java, f"{deploy}.master.Master", *options, "--port", str(port)]
+        running.append(start(command, "I have been elected leader"))
+        command = [java, f"{deploy}.worker.Worker", *options, *work, master]
+        running.append(start(command, "Successfully registered with master"))
         yield master
     finally:
         for process in reversed(running):
