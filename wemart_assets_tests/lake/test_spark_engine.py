@@ -321,10 +321,8 @@ def test_every_type_and_partition_reads_the_same(both: dict[str, Session], write
     assert seen(both[reader], EVERY_TYPE) == sorted(known, key=lambda row: str(list(row.values())))
 
 
-def test_data_files_hold_the_declared_types(session: Session, lake: Path) -> None:
-    if not hasattr(session.tables, "lake"):
-        pytest.skip("of a catalog, the files are the catalog's")
-    put(session, EVERY_TYPE, [D1], EXTREMES)
+def test_data_files_hold_the_declared_types(both: dict[str, Session], lake: Path) -> None:
+    put(both["spark"], EVERY_TYPE, [D1], EXTREMES)
     files = [f for f in (lake / "db" / "every_type").rglob("*.parquet") if "_delta_log" not in f.parts]
     assert len(files) == len(EXTREMES)
     for file in files:
