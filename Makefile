@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 
-.PHONY: demo test test-all lint ui clean install
+.PHONY: demo test test-spark test-all lint ui clean install
 
 install: $(VENV)/.installed
 
@@ -16,8 +16,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install ## simulate a small fan platform and run the whole graph over it
 	$(BIN)/wemart demo
 
-test: install ## the test suite, but for the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+test: install ## the test suite, but for the slow ones and those on Spark
+	$(BIN)/python -m pytest -m "not slow and not spark"
+
+test-spark: install ## the tests on Spark, which need Java 17 or later
+	$(BIN)/python -m pytest -m spark
 
 test-all: install ## every test
 	$(BIN)/python -m pytest

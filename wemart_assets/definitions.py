@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -11,11 +12,11 @@ from wemart_assets import catalog
 from wemart_assets.automation.jobs import jobs_and_schedules, requested_jobs
 from wemart_assets.automation.landing_sensor import landing_sensor
 from wemart_assets.lake.days import Period
-from wemart_assets.lake.duckdb_engine import DuckDBEngine
+from wemart_assets.lake.engine import Engine, ExternalTable
 from wemart_assets.lake.mart_asset import Clock, mart_asset
 from wemart_assets.lake.view import view_asset
 from wemart_assets.partitions import partitions_from
-from wemart_assets.settings import Settings, load_settings
+from wemart_assets.settings import EngineName, Settings, load_settings
 from wemart_assets.sources.external import external_asset, external_tables
 from wemart_assets.sources.landing import landings
 from wemart_assets.sources.source_asset import source_asset, undated_asset
@@ -24,6 +25,19 @@ from wemart_assets.sources.source_asset import source_asset, undated_asset
 def utc_now() -> dt.datetime:
     """The clock of a run; the only one that a table sees, as `run_timestamp`."""
     return dt.datetime.now(dt.UTC)
+
+
+def open_engine(settings: Settings, externals: Mapping[str, ExternalTable]) -> Engine:
+    """The engine that the settings name. Only the one that is used is imported, and nothing is started."""
+    if settings.engine is EngineName.SPARK:
+        from wemart_assets.lake.spark_engine import SparkEngine, session_conf
+
+        spark = settings.spark
+        conf = session_conf(spark.master, spark.remote, spark.packages, spark.conf)
+        return SparkEngine(settings.lake, conf, spark.catalog, externals)
+    from wemart_assets.lake.duckdb_engine import DuckDBEngine
+
+    return DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill, externals)
 
 
 def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
@@ -47,7 +61,7 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     assets += [view_asset(declared, groups[name]) for name, declared in catalog.views().items()]
     jobs, schedules = jobs_and_schedules(marts)
     requested = requested_jobs(marts, (catalog.tables()[name] for name in undated if name not in externals))
-    engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill, externals)
+    engine = open_engine(settings, externals)
     return dg.Definitions(
         assets=assets,
         jobs=[*jobs, *requested.values()],

@@ -9,7 +9,7 @@ from wemart_assets.lake.audit import checks_of
 from wemart_assets.lake.between import is_over_any_range
 from wemart_assets.lake.inputs import Input
 from wemart_assets.lake.table import Table
-from wemart_assets.settings import Settings
+from wemart_assets.settings import Settings, SparkSettings
 from wemart_assets.sources.contract import Contract
 
 CATALOG_PAGE = Path("docs/tables.md")
@@ -57,8 +57,11 @@ def table_list() -> str:
 def settings_list() -> str:
     """One line a setting."""
     lines = ["| variable | default | what |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        lines.append(f"| `WEMART_{name.upper()}` | {_default(field.default)} | {field.description} |")
+    own = {name: field for name, field in Settings.model_fields.items() if name != "spark"}
+    fields = own | {f"spark__{name}": field for name, field in SparkSettings.model_fields.items()}
+    for name, field in fields.items():
+        default = field.get_default(call_default_factory=True)
+        lines.append(f"| `WEMART_{name.upper()}` | {_default(default)} | {field.description} |")
     return "\n".join(lines)
 
 
@@ -145,4 +148,4 @@ def _anchor(name: str) -> str:
 
 
 def _default(value: object) -> str:
-    return "" if value is None else f"`{value}`"
+    return "" if value is None or value == {} else f"`{value}`"

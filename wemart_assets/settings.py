@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -20,6 +20,26 @@ class EngineName(StrEnum):
     """Which engine runs the expressions."""
 
     DUCKDB = "duckdb"
+    SPARK = "spark"
+
+
+class SparkSettings(BaseModel):
+    """How Spark is reached and set up. Each field is the variable `WEMART_SPARK__<FIELD>`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    master: str = Field("local[*]", description="Spark: where it runs: `local[*]`, `yarn`, `k8s://...`, `spark://...`")
+    remote: str | None = Field(
+        None, description="Spark: address of a Spark Connect server (`sc://...`), in place of a master"
+    )
+    packages: str = Field(
+        "io.delta:delta-spark_2.13:4.0.1",
+        description="Spark: Maven coordinates of its jars; empty where the cluster has Delta Lake",
+    )
+    catalog: str | None = Field(
+        None, description="Spark: tables are `<catalog>.<database>.<table>` instead of folders of `WEMART_LAKE`"
+    )
+    conf: dict[str, str] = Field(default_factory=dict, description="Spark: further `spark.*` settings, as JSON")
 
 
 class Settings(BaseSettings):
@@ -47,6 +67,7 @@ class Settings(BaseSettings):
     memory_limit: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="DuckDB: memory of one step")
     threads: int | None = Field(None, ge=1, description="DuckDB: threads of one step; all cores if not set")
     spill: Path = Field(Path(".wemart/spill"), description="DuckDB: folder for what does not fit in memory")
+    spark: SparkSettings = Field(default_factory=lambda: SparkSettings.model_validate({}))
 
     @field_validator("timezone")
     @classmethod

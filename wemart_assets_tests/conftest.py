@@ -1,7 +1,11 @@
-"""A simulated platform and the lake that the whole graph made of it, shared by the tests that only read."""
+"""A simulated platform and the lake that the whole graph made of it, shared by the tests that only read.
+
+Tests that are marked `spark` are skipped where it cannot run. With `WEMART_TEST_SPARK=required` they fail there.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -10,8 +14,16 @@ import pytest
 from wemart_assets.definitions import build_defs
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import AppsConfig, SimulatorConfig, simulate, simulate_apps
+from wemart_assets_tests.engines import why_no_spark
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("spark") is not None and (missing := why_no_spark()) is not None:
+        if os.environ.get("WEMART_TEST_SPARK") == "required":
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
 
 
 @pytest.fixture(scope="session")

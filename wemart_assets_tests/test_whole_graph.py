@@ -207,3 +207,45 @@ def test_run_timestamp_is_the_clock_of_the_run(tmp_path: Path) -> None:
         tmp_path, "select distinct run_timestamp from read_parquet('LAKE/we_mart/wv_sess_daily/*/*.parquet')"
     )
     assert found == [(clock,)]
+
+
+@pytest.mark.slow
+def test_weeks_and_months_are_made_of_their_days(world: Path, tmp_path: Path) -> None:
+    settings = Settings(lake=tmp_path / "lake", landing=world / "landing", spill=tmp_path / "spill")
+    graph = build_defs(settings)
+    by_week, by_month = "stats_wv_w_comm_engage_usr", "stats_wv_m_comm_engage_usr"
+    needed: set[str] = set()
+    waiting = [f"we_mart.{by_week}"]
+    while waiting:
+        reads = {i.table.full_name for i in marts()[waiting.pop()].inputs.values()} - needed
+        needed |= reads
+        waiting += sorted(reads & set(marts()))
+
+    def run(job: str, first: str, last: str, names: set[str] | None = None) -> bool:
+        selection = None if names is None else [dg.AssetKey(name.split(".")) for name in sorted(names)]
+        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        of = graph.resolve_job_def(job)
+        return of.execute_in_process(instance=instance, tags=tags, asset_selection=selection).success
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert run("requested_by_day", "2024-01-01", "2024-01-31", needed)
+        assert run("analytics_we_mart_weekly", "2024-01-01", "2024-01-22")
+        assert run("analytics_we_mart_monthly", "2024-01-01", "2024-01-01")
+    for name, last_days in (
+        (by_week, ["2024-01-07", "2024-01-14", "2024-01-21", "2024-01-28"]),
+        (by_month, ["2024-01-31"]),
+    ):
+        counted = rows_of(
+            tmp_path,
+            f"""select part_date::varchar, sum(member_cnt)::bigint, sum(engage_user_cnt)::bigint
+                from read_parquet('LAKE/we_mart/{name}/*/*.parquet') group by all order by all""",
+        )
+        members = rows_of(
+            tmp_path,
+            f"""select part_date::varchar, count(*) from read_parquet('LAKE/we_mart/wv_comm_user/*/*/*.parquet')
+                where part_date::varchar in ({str(last_days)[1:-1]}) group by all order by all""",
+        )
+        assert [row[1] for row in counted] == [row[1] for row in members]
+        # What was done was done in the first five days.
+        assert int(str(counted[0][2])) > 50
+        assert all(row[2] == 0 for row in counted[1:])

@@ -14,13 +14,11 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import pandera.ibis as pa
-from pandera.api.checks import Check
-from pandera.errors import SchemaErrorReason, SchemaErrors
 
 from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.inject import call
+from wemart_assets.lake.pandera_on_ibis import Check, Column, DataFrameSchema, SchemaErrorReason, SchemaErrors
 from wemart_assets.lake.table import GRAIN, KNOWN, ROWS, SCHEMA, Rule, Severity, Table, data_type
 
 EXAMPLES = 5
@@ -131,9 +129,9 @@ def _judge(
             return Check(lambda _: counted()[name] == 0, name=name)
         return Check(lambda data: broken[name](data.table).count() == 0, name=name)
 
-    schema = pa.DataFrameSchema(
+    schema = DataFrameSchema(
         # What is unknown is judged by one query (KNOWN), not by one for each column.
-        {c.name: pa.Column(data_type(c.type), nullable=True) for c in table.columns},
+        {c.name: Column(data_type(c.type), nullable=True) for c in table.columns},
         checks=[check(name) for name in broken],
         strict=True,
         ordered=True,

@@ -12,6 +12,7 @@ import os
 import random
 import re
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -22,11 +23,12 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction, RemoveAction
 
 from wemart_assets.lake.engine import Baseline, DataFile
-from wemart_assets.lake.errors import PublishConflict, UnreadableTable
+from wemart_assets.lake.errors import PublishConflict, UnreadableTable, WemartError
 from wemart_assets.lake.table import Table
 
 COMMIT_ATTEMPTS = 20
-COMMIT_METADATA = "wemart.days"
+# An empty day is known by the commit that published it, so the log keeps its commits for longer than Delta's 30 days.
+PROPERTIES = {"delta.logRetentionDuration": "interval 36500 days"}
 COMMITS_LOOKED_AT = 1_000
 # Features that change how a reader has to read data files; others only concern writers or the log.
 UNREADABLE_FEATURES = {"columnMapping", "deletionVectors"}
@@ -35,6 +37,41 @@ UNREADABLE_FEATURES = {"columnMapping", "deletionVectors"}
 def transaction_id(day: str) -> str:
     """Name of the application transaction that guards a day of a table."""
     return f"wemart/{day}"
+
+
+def run_transaction(days: Sequence[str]) -> str:
+    """Name of the application transaction of a commit of exactly these days; that of one day is the day's."""
+    return transaction_id(days[0] if len(days) == 1 else f"{days[0]}/{days[-1]}")
+
+
+def commit_words(days: Sequence[str], run: str) -> str:
+    """What a commit says of itself, as Delta's user metadata: the days that it published, and which run it was."""
+    return json.dumps({"wemart.days": list(days), "wemart.run": run})
+
+
+def commit_said(user_metadata: object) -> tuple[set[str], str | None]:
+    """Days and run of a commit by its user metadata; none where it was not made by `commit_words`."""
+    try:
+        said = json.loads(str(user_metadata))
+        return set(said["wemart.days"]), str(said["wemart.run"])
+    except (ValueError, TypeError, KeyError):
+        return set(), None
+
+
+def conflict(table: Table, days: Sequence[str]) -> PublishConflict:
+    """The error of a run whose day another run published meanwhile."""
+    return PublishConflict(
+        f"{table.full_name}: another run published one of {_span(days)} while this run was computing it; "
+        "nothing of this run was published. Run the partition again if its inputs are newer."
+    )
+
+
+def lost_races(table: Table, days: Sequence[str]) -> PublishConflict:
+    """The error of a run that other writers of the table came before again and again."""
+    return PublishConflict(
+        f"{table.full_name}: {COMMIT_ATTEMPTS} commits of {_span(days)} lost the race against other writers; "
+        "run it again when fewer runs publish this table."
+    )
 
 
 class DeltaLake:
@@ -48,6 +85,22 @@ class DeltaLake:
             # delta-rs decodes a path more than once, and would look elsewhere.
             raise UnreadableTable(f"the lake {self.lake} has a % and two digits in its path; give it another name")
         return self.lake / table.database / table.name
+
+    def folder(self, table: Table) -> Path:
+        """The table's folder, which is there afterwards.
+
+        Raises:
+            WemartError: the lake cannot be written.
+        """
+        location = self.location(table)
+        try:
+            location.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WemartError(
+                f"{table.full_name}: the lake folder {location} cannot be written ({error.strerror}). "
+                "Point WEMART_LAKE at a folder that this user can write."
+            ) from error
+        return location
 
     def open(self, table: Table) -> DeltaTable | None:
         """The table's log, or None where nothing was ever published.
@@ -65,8 +118,8 @@ class DeltaLake:
     def published(self, table: Table, days: Sequence[str]) -> set[str]:
         """Those of `days` that a commit has published: with rows, or empty.
 
-        An empty day has no file; its application transaction tells that it was published. A commit by Spark cannot
-        carry one for each day and names its days in the commit's metadata instead.
+        An empty day has no file; its application transaction tells that it was published. A commit of several days by
+        Spark cannot carry one for each and only names its days in its metadata.
         """
         log = self.open(table)
         if log is None:
@@ -75,15 +128,22 @@ class DeltaLake:
         found |= {day for day in set(days) - found if log.transaction_version(transaction_id(day)) is not None}
         if set(days) - found:
             for commit in log.history():
-                found |= set(json.loads(commit.get(COMMIT_METADATA, "[]"))) & set(days)
+                found |= commit_said(commit.get("userMetadata"))[0] & set(days)
         return {day for day in found if day is not None}
+
+    def sizes(self, table: Table, days: Sequence[str]) -> dict[str, int]:
+        """Bytes of each of `days`."""
+        found = dict.fromkeys(days, 0)
+        for file in self.files(table, days):
+            found[str(file.partition[table.day_column])] += file.bytes
+        return found
 
     def versions(self, table: Table) -> dict[str, int]:
         """For each day that one of the latest commits published, the version of the last that did."""
         log = self.open(table)
         found: dict[str, int] = {}
         for commit in [] if log is None else log.history(COMMITS_LOOKED_AT):
-            for day in json.loads(commit.get(COMMIT_METADATA, "[]")):
+            for day in commit_said(commit.get("userMetadata"))[0]:
                 found.setdefault(day, commit["version"])
         return found
 
@@ -108,10 +168,7 @@ class DeltaLake:
         for _ in range(COMMIT_ATTEMPTS):
             log = DeltaTable(self.location(table))
             if _baseline(log, table, days) != baseline:
-                raise PublishConflict(
-                    f"{table.full_name}: another run published one of {_span(days)} while this run was computing it; "
-                    "nothing of this run was published. Run the partition again if its inputs are newer."
-                )
+                raise conflict(table, days)
             try:
                 evolve(log, table)
             except DeltaError:
@@ -122,6 +179,10 @@ class DeltaLake:
                 Transaction(transaction_id(day), (version or 0) + 1)
                 for day, version in zip(days, baseline.transactions, strict=True)
             ]
+            if len(days) > 1:
+                # The only one that a commit of the same days by Spark carries.
+                name = run_transaction(days)
+                transactions.append(Transaction(name, (log.transaction_version(name) or 0) + 1))
             try:
                 log.create_write_transaction(
                     adds,
@@ -130,17 +191,26 @@ class DeltaLake:
                     partition_by=list(table.partition_by),
                     partition_filters=[(table.day_column, "in", list(days))],
                     commit_properties=CommitProperties(
-                        custom_metadata={COMMIT_METADATA: json.dumps(list(days))}, app_transactions=transactions
+                        custom_metadata={"userMetadata": commit_words(days, uuid.uuid4().hex)},
+                        app_transactions=transactions,
                     ),
                 )
             except CommitFailedError:
                 time.sleep(random.uniform(0.01, 0.1))
                 continue
             return DeltaTable(self.location(table)).version()
-        raise PublishConflict(
-            f"{table.full_name}: {COMMIT_ATTEMPTS} commits of {_span(days)} lost the race against other writers; "
-            "run it again when fewer runs publish this table."
-        )
+        raise lost_races(table, days)
+
+    def prepare(self, table: Table) -> None:
+        """Have the table there, with all declared columns, for a writer that commits by itself."""
+        self._create(table)
+        for _ in range(COMMIT_ATTEMPTS):
+            try:
+                return evolve(DeltaTable(self.location(table)), table)
+            except DeltaError:
+                # Another writer brings the same column; the next look at the log finds it.
+                time.sleep(random.uniform(0.01, 0.1))
+        raise lost_races(table, [])
 
     def vacuum(self, table: Table, older_than_hours: int, dry_run: bool) -> list[str]:
         """Remove data files that no version of the last hours needs, those of runs that died included; their paths."""
@@ -152,10 +222,9 @@ class DeltaLake:
         )
 
     def _create(self, table: Table) -> None:
-        location = self.location(table)
+        location = self.folder(table)
         if DeltaTable.is_deltatable(str(location)):
             return
-        location.mkdir(parents=True, exist_ok=True)
         try:
             DeltaTable.create(
                 location,
@@ -164,6 +233,7 @@ class DeltaLake:
                 partition_by=list(table.partition_by),
                 name=table.full_name,
                 description=table.words,
+                configuration=PROPERTIES,
             )
         except DeltaError:
             # Another first publication created it in between. If that is not so, opening it will say why.

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -23,8 +24,17 @@ from ibis.backends.duckdb import Backend
 from sqlglot import exp
 
 from wemart_assets.lake.delta import DeltaLake, open_delta, partition_values
-from wemart_assets.lake.engine import Baseline, DataFile, ExternalTable, FileFormat, FileKind, Staged
-from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableTable, WemartError
+from wemart_assets.lake.engine import (
+    Baseline,
+    DataFile,
+    ExternalTable,
+    FileFormat,
+    FileKind,
+    Staged,
+    foreign_days,
+    unknown_partition,
+)
+from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableTable
 from wemart_assets.lake.functions import DUCKDB_MACROS
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table
 
@@ -90,8 +100,11 @@ class DuckDBEngine:
 class DuckDBSession:
     """One connection, with the lake's functions defined."""
 
-    engine = "duckdb"
-    failures = (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException)
+    failures: tuple[type[Exception], ...] = (
+        duckdb.IOException,
+        duckdb.InvalidInputException,
+        duckdb.ConversionException,
+    )
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, lake: DeltaLake, externals: Mapping[str, ExternalTable]
@@ -154,14 +167,7 @@ class DuckDBSession:
             )
 
     def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
-        location = self.lake.location(table)
-        try:
-            location.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WemartError(
-                f"{table.full_name}: the lake folder {location} cannot be written ({error.strerror}). "
-                "Point WEMART_LAKE at a folder that this user can write."
-            ) from error
+        location = self.lake.folder(table)
         # ibis takes a sum of integers for an integer, which is a HUGEINT here, and a double in Parquet.
         typed = ", ".join(f"cast({_name(c.name)} as {duckdb_type(c.type)}) as {_name(c.name)}" for c in table.columns)
         query = f"select {typed} from ({_streamed(self.ibis.compile(table.conform(rows)))})"
@@ -181,12 +187,12 @@ class DuckDBSession:
         if foreign or unplaced:
             _remove(location, files)
             if foreign:
-                raise _foreign_days(table, days, ", ".join(foreign).replace(NO_VALUE, "NULL"))
-            raise WemartError(
-                f"{table.full_name}: the function returned rows whose {', '.join(unplaced)} is NULL; what a table is "
-                "partitioned by has to be known. Filter them out, or give them a value."
-            )
-        return Staged(table, tuple(days), self._view(table, files), files, baseline)
+                raise foreign_days(table, days, ", ".join(foreign).replace(NO_VALUE, "NULL"))
+            raise unknown_partition(table, unplaced)
+        counts = Counter[str]()
+        for file in files:
+            counts[str(file.partition[table.day_column])] += file.rows
+        return Staged(table, tuple(days), self._view(table, files), counts, baseline, files)
 
     def _write(self, table: Table, query: str, days: Sequence[str], location: Path) -> list[Any]:
         """Parquet files of the query's rows, as (path, rows, bytes, footer bytes, statistics, partition values)."""
@@ -217,7 +223,7 @@ class DuckDBSession:
             _, is_foreign, foreign = str(error).partition(f"{run} ")
             if not is_foreign:
                 raise
-            raise _foreign_days(table, days, foreign.strip()) from error
+            raise foreign_days(table, days, foreign.strip()) from error
         if written[0][1] == 0:
             path.unlink()
             return []
@@ -230,6 +236,9 @@ class DuckDBSession:
             # Both say that nothing was committed.
             self.discard(staged)
             raise
+
+    def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
+        return self.lake.sizes(table, days)
 
     def discard(self, staged: Staged) -> None:
         _remove(self.lake.location(staged.table), staged.files)
@@ -306,13 +315,6 @@ def _streamed(query: str) -> str:
         if not shared.this.args.get("group"):
             shared.set("materialized", False)
     return parsed.sql(dialect="duckdb")
-
-
-def _foreign_days(table: Table, days: Sequence[str], foreign: str) -> WemartError:
-    return WemartError(
-        f"{table.full_name}: the function returned rows of {foreign} in a run of {days[0]} to {days[-1]}; a run "
-        "publishes its own days only. Filter the result to the run's days."
-    )
 
 
 def duckdb_type(name: str) -> str:

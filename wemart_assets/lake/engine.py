@@ -15,6 +15,7 @@ from typing import Protocol
 
 import ibis.expr.types as ir
 
+from wemart_assets.lake.errors import WemartError
 from wemart_assets.lake.table import Table
 
 
@@ -58,21 +59,22 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Staged:
-    """Computed rows of one run in storage that no reader sees; `rows` reads them for the audit."""
+    """Computed rows of one run in storage that no reader sees; `rows` reads them for the audit.
+
+    `counts` are the rows of each day that has any. `files` are the data files that a commit adds, where the engine has
+    written them already.
+    """
 
     table: Table
     days: tuple[str, ...]
     rows: ir.Table
-    files: tuple[DataFile, ...]
+    counts: Mapping[str, int]
     baseline: Baseline
+    files: tuple[DataFile, ...] = ()
 
     def count(self, day: str) -> int:
         """Rows staged for the day."""
-        return sum(f.rows for f in self.files if f.partition[self.table.day_column] == day)
-
-    def size(self, day: str) -> int:
-        """Bytes staged for the day."""
-        return sum(f.bytes for f in self.files if f.partition[self.table.day_column] == day)
+        return self.counts.get(day, 0)
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,28 @@ class ExternalTable:
     derived_day: Callable[[ir.Table], ir.Value] | None = None
 
 
+def foreign_days(table: Table, days: Sequence[str], foreign: str) -> WemartError:
+    """The error of a function that returns rows of days that are not the run's."""
+    return WemartError(
+        f"{table.full_name}: the function returned rows of {foreign} in a run of {days[0]} to {days[-1]}; a run "
+        "publishes its own days only. Filter the result to the run's days."
+    )
+
+
+def unknown_partition(table: Table, columns: Sequence[str]) -> WemartError:
+    """The error of a function that returns rows that belong to no storage partition."""
+    return WemartError(
+        f"{table.full_name}: the function returned rows whose {', '.join(columns)} is NULL; what a table is "
+        "partitioned by has to be known. Filter them out, or give them a value."
+    )
+
+
 class Session(Protocol):
     """One step's connection to an engine."""
 
-    engine: str
-    failures: tuple[type[Exception], ...]
-    """What the engine raises where the bytes of a file are not what they should be."""
+    @property
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What the engine raises where the bytes of a file are not what they should be."""
 
     def published(self, table: Table, days: Sequence[str]) -> set[str]:
         """Those of `days` that have been published, empty ones included."""
@@ -138,6 +156,9 @@ class Session(Protocol):
         Raises:
             PublishConflict: another run published one of the days since the baseline was taken.
         """
+
+    def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
+        """Bytes published of each of `days`."""
 
     def discard(self, staged: Staged) -> None:
         """Remove what was staged."""

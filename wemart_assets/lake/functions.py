@@ -1,7 +1,8 @@
 """Functions that ibis lacks or gets wrong: one name and one meaning on both engines.
 
 They carry Spark's own names, so Spark runs them as built-ins; the DuckDB engine defines macros of these names
-(`DUCKDB_MACROS`). What ibis does well on both engines has no place here.
+(`DUCKDB_MACROS`). What Spark lacks as well, each engine defines (`SPARK_FUNCTIONS`). What ibis does well on both has
+no place here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import ibis
 import ibis.expr.datatypes as types
 import ibis.expr.types as ir
 
+from wemart_assets.lake.days import Period
+
 INSTANT = types.Timestamp(timezone="UTC", scale=6)
 LOCAL_TIME = types.Timestamp(scale=6)
 
@@ -31,12 +34,18 @@ DUCKDB_MACROS = (
     r" regexp_matches(text, ',[ \t\r\n]*[}\]]|(?i:nan|inf)')",
     "create or replace temp macro is_json(doc) as json_valid(doc) and case when has_lenient_json(doc) then"
     r""" not has_lenient_json(regexp_replace(doc, '"([^"\\]|\\.)*"', '""', 'g')) else true end""",
-    "create or replace temp macro get_json_object(doc, path) as"
-    " case when is_json(doc) then json_extract_string(doc, path) end",
+    "create or replace temp macro strict_json(doc) as case when is_json(doc) then doc end",
+    "create or replace temp macro get_json_object(doc, path) as json_extract_string(doc, path)",
     # Spark infers a struct from an example document; DuckDB takes the same document as the structure.
     "create or replace temp macro schema_of_json(example) as example",
-    "create or replace temp macro from_json(doc, structure) as"
-    " case when is_json(doc) then json_transform(doc, structure) end",
+    "create or replace temp macro from_json(doc, structure) as json_transform(doc, structure)",
+)
+SPARK_FUNCTIONS = (
+    # Spark takes single quotes and NaN for JSON and reads no further than a document's end. Within an array nothing may
+    # follow but the array's next element.
+    "create or replace temporary function strict_json(doc string) returns string return"
+    " case when size(from_json(concat('[', doc, ',0]'), 'array<string>',"
+    " map('allowSingleQuotes', 'false', 'allowNonNumericNumbers', 'false'))) = 2 then doc end",
 )
 
 
@@ -78,9 +87,19 @@ def _floor_divided(number: ir.IntegerValue, by: int) -> ir.IntegerValue:
     return ((number - rest) / by).round().cast("int64")
 
 
-@ibis.udf.scalar.builtin(signature=((types.string, types.string), types.string))
-def get_json_object(doc, path):  # type: ignore[no-untyped-def]
+@ibis.udf.scalar.builtin(signature=((types.string,), types.string))
+def strict_json(doc):  # type: ignore[no-untyped-def]
+    """The document, NULL where it is not JSON to the letter."""
+
+
+@ibis.udf.scalar.builtin(name="get_json_object", signature=((types.string, types.string), types.string))
+def _get_json_object(doc, path):  # type: ignore[no-untyped-def]
+    """The value at `path` of what is JSON."""
+
+
+def get_json_object(doc: ir.StringValue, path: str) -> ir.StringValue:
     """The value at `path` as text, NULL where the document is no JSON or has none."""
+    return _get_json_object(strict_json(doc), path)
 
 
 @ibis.udf.scalar.builtin(signature=((types.string,), types.string))
@@ -111,7 +130,7 @@ def json_fields(doc: ir.StringValue, fields: Sequence[str], nested: Mapping[str,
     Values that are not strings appear as their JSON text. NULL where the document is no JSON.
     """
     reader, example = _json_reader((*fields, *((name, tuple(of)) for name, of in nested.items())))
-    return reader(doc, schema_of_json(ibis.literal(example)))
+    return reader(strict_json(doc), schema_of_json(ibis.literal(example)))
 
 
 def business_date(instant: ir.TimestampValue, timezone: str) -> ir.DateValue:
@@ -122,6 +141,15 @@ def business_date(instant: ir.TimestampValue, timezone: str) -> ir.DateValue:
 def business_day(instant: ir.TimestampValue, timezone: str) -> ir.StringValue:
     """`business_date` as `YYYY-MM-DD`, as partitions are named."""
     return business_date(instant, timezone).cast("string")
+
+
+def first_day_of(day: ir.DateValue, period: Period) -> ir.DateValue:
+    """First day of the period that the day lies in; weeks begin on Monday."""
+    if period is Period.DAY:
+        return day
+    # A truncated date is a date for ibis and an instant for DuckDB.
+    start = day.truncate({Period.WEEK: "W", Period.MONTH: "M"}[period])
+    return start.strftime("%Y-%m-%d").cast("date")
 
 
 def day_after(day: ir.StringValue, days: int = 1) -> ir.StringValue:

@@ -89,7 +89,7 @@ def publish(
     return Publication(
         version,
         {day: staged.count(day) for day in days},
-        {day: staged.size(day) for day in days},
+        session.sizes(table, days),
         findings,
         preview,
         column_lineage(rows, {rows.op(): name for name, rows in inputs.items()}),

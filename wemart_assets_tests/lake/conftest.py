@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ibis.expr.types as ir
-import pyarrow as pa
 import pytest
 
-from wemart_assets.lake.duckdb_engine import DuckDBEngine
 from wemart_assets.lake.engine import Engine, Session
 from wemart_assets.lake.publication import stage
 from wemart_assets.lake.table import Table
+from wemart_assets_tests.engines import open_engine, rows_as, table_of
 
 NOW = dt.datetime(2024, 3, 10, 0, 30, tzinfo=dt.UTC)
 Row = Mapping[str, Any]
@@ -28,21 +27,17 @@ def now() -> dt.datetime:
     return NOW
 
 
-@pytest.fixture(scope="session", params=["duckdb"])
-def engine_name(request: pytest.FixtureRequest) -> str:
-    """The engine to run on; every test that asks for an engine or a session runs once on each."""
-    return str(request.param)
+@pytest.fixture(scope="session")
+def engine_name() -> str:
+    """The engine to run on; a module whose tests are to run on each has a fixture of this name with `ENGINES`."""
+    return "duckdb"
 
 
 @pytest.fixture(scope="session")
 def engine(engine_name: str) -> Callable[[Path], Engine]:
     """Opens the engine on a lake folder."""
 
-    def duckdb(lake: Path) -> Engine:
-        return DuckDBEngine(lake=lake, memory_limit="1GB", threads=2, spill=lake.parent / "spill")
-
-    engines: dict[str, Callable[[Path], Engine]] = {"duckdb": duckdb}
-    return engines[engine_name]
+    return partial(open_engine, engine_name)
 
 
 @pytest.fixture
@@ -63,9 +58,7 @@ def given() -> Callable[[Session, Table, Sequence[Row]], ir.Table]:
     def make(session: Any, table: Table, rows: Sequence[Row]) -> ir.Table:
         if unknown := {name for row in rows for name in row} - {c.name for c in table.columns}:
             raise AssertionError(f"{table.full_name} has no columns {sorted(unknown)}")
-        full = [{c.name: row.get(c.name) for c in table.columns} for row in rows]
-        arrow = pa.Table.from_pylist(full, schema=table.arrow_schema)
-        return session.ibis.create_table(f"given_{uuid.uuid4().hex}", arrow, temp=True)
+        return table_of(session, rows_as(table, rows))
 
     return make
 

@@ -199,7 +199,7 @@ def test_a_range_is_one_commit(session: Session, write: Write, read: Read, lake:
 
 def test_the_commit_says_which_days_it_published(session: Session, write: Write, lake: Path) -> None:
     write(session, VISITS, DAYS[:2], visits(DAYS[0], 1))
-    assert json.loads(log_of(lake, VISITS).history(1)[0]["wemart.days"]) == DAYS[:2]
+    assert json.loads(log_of(lake, VISITS).history(1)[0]["userMetadata"])["wemart.days"] == DAYS[:2]
 
 
 def test_an_older_version_keeps_the_rows_that_it_had(session: Session, write: Write, lake: Path) -> None:

@@ -30,6 +30,13 @@ from wemart_assets.lake.functions import (
     unix_millis,
     unix_seconds,
 )
+from wemart_assets_tests.engines import ENGINES, table_of
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
 
 Evaluate = Callable[[str, Sequence[Any], Callable[[Any], ir.Value]], list[Any]]
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -66,8 +73,14 @@ def evaluate(engine: Callable[[Path], Engine], tmp_path_factory: pytest.TempPath
         opened: Any = session
         queries: dict[tuple[str, Callable[[Any], ir.Value]], str] = {}
 
+        def of_spark(table: ir.Table, expression: Callable[[Any], ir.Value]) -> list[Any]:
+            found = table.select("n", found=expression(table.v)).order_by("n")
+            return opened.ibis.to_pyarrow(found)["found"].to_pylist()
+
         def run(kind: str, values: Sequence[Any], expression: Callable[[Any], ir.Value]) -> list[Any]:
             arrow = pa.table({"n": range(len(values)), "v": pa.array(values, ARROW[kind])})
+            if hasattr(opened, "spark"):
+                return of_spark(table_of(opened, arrow), expression)
             table = opened.ibis.create_table(f"of_{kind}", arrow, temp=True, overwrite=True)
             # Compiling an expression costs far more than running it.
             if (kind, expression) not in queries:

@@ -586,7 +586,22 @@ def test_request_that_is_no_object_has_nothing_to_read(request_text: str, line: 
 
 @pytest.mark.parametrize(
     ("sent", "count"),
-    [("3", 3), ('"3"', 3), ("0", 0), ('"many"', None), ("2147483647", 2_147_483_647), ("2147483648", None)],
+    [
+        ("3", 3),
+        ('"3"', 3),
+        ("-1", -1),
+        ("0", 0),
+        ('"many"', None),
+        ("2147483647", 2_147_483_647),
+        ("2147483648", None),
+        # Only whole numbers count, written in digits.
+        ("3.7", None),
+        ("3.0", None),
+        ("1e2", None),
+        ('" 3 "', None),
+        ('"0x1F"', None),
+        ('"1_000"', None),
+    ],
 )
 def test_number_of_chat_messages_is_a_number(sent: str, count: int | None, line: Line, base: Base) -> None:
     row = only(base(line("10:00:00", params=f'{{"request":{{"chatMsgCount":{sent}}}}}')))

@@ -25,7 +25,7 @@ import pytest
 from deltalake import DeltaTable
 
 from wemart_assets import catalog
-from wemart_assets.definitions import build_defs
+from wemart_assets.definitions import build_defs, open_engine
 from wemart_assets.lake.duckdb_engine import DuckDBEngine
 from wemart_assets.settings import Settings, load_settings
 from wemart_assets.sources.contract import UNKNOWN_DAY
@@ -212,10 +212,9 @@ class House:
         """
         settings = self.settings
         landing = landings(settings, catalog.contracts())[source]
-        engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill)
         days = [first] if first == UNKNOWN_DAY else days_between(first, last or first)
         log = logging.getLogger(__name__)
-        with engine.connect() as session:
+        with open_engine(settings, {}).connect() as session:
             _, metadata = publish_source(session, landing, days, settings.for_tables(), lambda: NOW, log)
         return {name: v.value if isinstance(v, dg.MetadataValue) else v for name, v in metadata.items()}
 

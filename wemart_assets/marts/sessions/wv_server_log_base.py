@@ -354,9 +354,14 @@ def _with_params(lines: ir.Table, timezone: str) -> ir.Table:
         is_product=request("isProduct"),
         is_hide_from_artist=request("isHideFromArtist"),
         is_fc_only=request("isFcOnly"),
-        chat_msg_count=request("chatMsgCount").try_cast("int32"),
+        chat_msg_count=_whole_number(request("chatMsgCount")),
         chat_msg_list=request("chatMsgList"),
     )
+
+
+def _whole_number(text: ir.StringValue) -> ir.IntegerValue:
+    """The number of 32 bits that a text writes in digits; engines read more than that, each something else."""
+    return text.re_search("^-?[0-9]+$").ifelse(text, ibis.null("string")).try_cast("int32")
 
 
 def _with_subject(lines: ir.Table) -> ir.Table:

@@ -1,0 +1,181 @@
+"""The session tables on Spark over one simulated day: time, shuffled and spilled bytes, against plain windows.
+
+    python benchmarks/spark_sessions.py --lines 10000000 [--master spark://host:7077] [--landing folder]
+
+The log is landed and published by DuckDB, which is not what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets import catalog
+from wemart_assets.definitions import open_engine, utc_now
+from wemart_assets.lake.functions import timestamp_millis
+from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.publication import stage
+from wemart_assets.marts.sessions import wv_server_log_base as base
+from wemart_assets.marts.sessions.rules import session_id
+from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
+from wemart_assets.settings import Settings
+from wemart_assets.simulator import SimulatorConfig, simulate
+from wemart_assets.sources.landing import landings
+from wemart_assets.sources.source_asset import publish_source
+
+DAY = "2024-01-01"
+
+
+def by_windows(lines: ir.Table, timezone: str, session_gap_seconds: int) -> ir.Table:
+    """The line table with windows over every line in place of buckets."""
+    lines = base._counted_lines(lines)
+    device_day = ["date_id", "user_info_device_id"]
+    lines = lines.mutate(log_dt=timestamp_millis(lines.unix_log_timestamp), user=lines.user_info_id.nullif(0))
+    in_time = {"group_by": device_day, "order_by": "unix_log_timestamp"}
+    silence = lines.unix_log_timestamp - lines.unix_log_timestamp.lag().over(ibis.window(**in_time))
+    lines = lines.mutate(is_start=(silence.isnull() | (silence > session_gap_seconds * 1000)).cast("int64"))
+    lines = lines.mutate(sess_seq=lines.is_start.sum().over(ibis.window(**in_time, rows=(None, 0))))
+    session = [*device_day, "sess_seq"]
+    whole = ibis.window(group_by=session)
+    lines = lines.mutate(sess_start_dt=lines.log_dt.min().over(whole), sess_end_dt=lines.log_dt.max().over(whole))
+    order = {"group_by": session, "order_by": [lines.unix_log_timestamp, lines.user.asc(nulls_first=False)]}
+    following = lines.user.first().over(ibis.window(**order, rows=(1, None)))
+    preceding = lines.user.last().over(ibis.window(**order, rows=(None, 0)))
+    lines = lines.mutate(fill=ibis.coalesce(lines.user, following, preceding))
+    part = ibis.window(group_by=[*session, "fill"])
+    lines = lines.mutate(
+        sess_id=session_id(lines.sess_start_dt, lines.user_info_device_id, timezone),
+        user_info_id=lines.user.cast("string"),
+        user_id_fill=lines.fill.cast("string"),
+        user_sess_start_dt=lines.log_dt.min().over(part),
+        user_sess_end_dt=lines.log_dt.max().over(part),
+    )
+    lines = lines.mutate(user_sess_id=lines.sess_id + ("|" + lines.user_id_fill).fill_null(""))
+    return base._with_client(base._with_subject(base._with_params(lines, timezone)))
+
+
+def land(settings: Settings, lines: int) -> None:
+    """Simulate the day, and publish the log and the snapshots with DuckDB."""
+    if not settings.landing.exists():
+        simulate(SimulatorConfig(days=1, lines_per_day=lines), settings.landing, settings.lake.parent / "truth")
+    needed = {given.table.full_name for given in wv_sess_daily.inputs.values()} | {
+        given.table.full_name for given in base.wv_server_log_base.inputs.values()
+    }
+    contracts = catalog.contracts()
+    with open_engine(settings, {}).connect() as session:
+        for name, landing in landings(settings, contracts).items():
+            if name in needed:
+                log = logging.getLogger(__name__)
+                publish_source(session, landing, [DAY], settings.for_tables(), utc_now, log)
+
+
+class Stages:
+    """What Spark's stages have done since the last look; only where the driver is in this process."""
+
+    def __init__(self, spark: Any) -> None:
+        self.spark = spark
+        self.seen: set[tuple[int, int]] = set()
+        self.since()
+
+    def since(self) -> Mapping[str, float]:
+        gateway, store = self.spark.sparkContext._gateway, self.spark.sparkContext._jsc.sc().statusStore()
+        empty = gateway.jvm.java.util.ArrayList()
+        listed = store.stageList(empty, False, False, gateway.new_array(gateway.jvm.double, 0), empty)
+        sums = dict.fromkeys(("stages", "task s", "shuffled MB", "spilled MB"), 0.0)
+        for n in range(listed.size()):
+            stage = listed.apply(n)
+            at = (stage.stageId(), stage.attemptId())
+            if at in self.seen:
+                continue
+            self.seen.add(at)
+            sums["stages"] += 1
+            sums["task s"] += stage.executorRunTime() / 1000
+            sums["shuffled MB"] += stage.shuffleWriteBytes() / 1e6
+            sums["spilled MB"] += stage.diskBytesSpilled() / 1e6
+        return sums
+
+
+def measure(name: str, stages: Stages, run: Callable[[], Any]) -> Any:
+    """Run once and show what it took."""
+    began = time.perf_counter()
+    answer = run()
+    sums = stages.since()
+    print(f"{name:<44}{time.perf_counter() - began:8.1f} s  " + "  ".join(f"{k} {v:,.0f}" for k, v in sums.items()))
+    sys.stdout.flush()
+    return answer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lines", type=int, default=1_000_000, help="log lines of the day")
+    parser.add_argument("--landing", type=Path, help="landing folder that is simulated already")
+    parser.add_argument("--master", default="local[*]")
+    parser.add_argument("--memory", default="4g", help="of the driver, which does the work where the master is local")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        landing = given.landing or folder / "landing"
+        paths = {"lake": folder / "lake", "landing": landing, "spill": folder / "spill"}
+        land(Settings(**paths, engine="duckdb"), given.lines)
+        conf = {"spark.driver.memory": given.memory, "spark.local.dir": str(folder / "spill")}
+        settings = Settings(**paths, engine="spark", spark={"master": given.master, "conf": conf})
+        log = sum(f.stat().st_size for f in (settings.lake / "service_log").rglob("*.parquet"))
+        print(f"the published log has {log / 1e6:,.0f} MB")
+        with open_engine(settings, {}).connect() as session:
+            compare(session, settings.for_tables())
+
+
+def compare(session: Any, settings: Mapping[str, Any]) -> None:
+    stages = Stages(session.spark)
+    tables = settings["timezone"], settings["session_gap_seconds"]
+
+    def lines() -> ir.Table:
+        return session.read(base.wv_server_log_base.inputs["lines"].table, [DAY])
+
+    def write(rows: ir.Table, mart: Mart) -> None:
+        typed = mart.table.conform(rows.mutate(run_timestamp=ibis.null("timestamp('UTC')")))
+        session.spark.sql(session.ibis.compile(typed)).write.format("noop").mode("overwrite").save()
+
+    def sessions(rows: ir.Table) -> int:
+        return rows.select("date_id", "user_info_device_id", "sess_seq").distinct().count().to_pyarrow().as_py()
+
+    mart = base.wv_server_log_base
+    warm = "warming up: reads every column of the log"
+    measure(
+        warm,
+        stages,
+        lambda: session.spark.sql(session.ibis.compile(lines())).write.format("noop").mode("overwrite").save(),
+    )
+    found = {}
+    for form, function in {"buckets": mart, "windows": by_windows}.items():
+        rows = function(lines(), *tables)
+        found[form] = measure(f"sessions by {form}", stages, lambda rows=rows: sessions(rows))
+        measure(f"lines by {form}", stages, lambda rows=rows: write(rows, mart))
+    if len(set(found.values())) != 1:
+        raise SystemExit(f"the two ways do not find the same sessions: {found}")
+    print(f"{found['buckets']:,} sessions")
+
+    baseline = session.baseline(mart.table, [DAY])
+    rows = mart(lines(), *tables)
+    staged = measure("line table staged", stages, lambda: stage(session, mart.table, rows, [DAY], baseline, utc_now()))
+    measure("line table published", stages, lambda: session.publish(staged))
+    inputs = {name: session.read(of.table, [DAY]) for name, of in wv_sess_daily.inputs.items()}
+    rows = wv_sess_daily(**inputs, timezone=settings["timezone"])
+    baseline = session.baseline(wv_sess_daily.table, [DAY])
+    staged = measure(
+        "session table staged", stages, lambda: stage(session, wv_sess_daily.table, rows, [DAY], baseline, utc_now())
+    )
+    measure("session table published", stages, lambda: session.publish(staged))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""Landing files as Spark reads them: the same rows, types and raw text as beside DuckDB."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlglot
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import SparkSession as Spark
+from pyspark.sql import functions as f
+from pyspark.sql import types as st
+from sqlglot import exp
+from sqlglot.optimizer.annotate_types import annotate_types
+
+from wemart_assets.lake.engine import FileFormat, FileKind
+from wemart_assets.lake.errors import LandingError
+
+# Names inside the query of landing files, where their columns have theirs.
+RAW, PATH, TEXT = "__wemart_raw", "__wemart_path", "__wemart_text"
+
+
+class SparkFailed(Exception):
+    """A query failed in Spark's JVM; the message is what each of its causes says, without the stack."""
+
+
+# What Spark raises where the bytes of a file are not what they should be.
+FAILURES: tuple[type[Exception], ...] = (PySparkException, SparkFailed)
+INTEGERS = ("TINYINT", "SMALLINT", "INT", "BIGINT")
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turns what the JVM throws, and pyspark has no class for, into words."""
+    try:
+        yield
+    except Py4JJavaError as error:
+        said, cause = [], error.java_exception
+        while cause is not None:
+            said += [message for message in [cause.getMessage()] if message and message not in said]
+            cause = cause.getCause()
+        raise SparkFailed(": ".join(said)) from error
+
+
+def file_columns(spark: Spark, path: str, form: FileFormat) -> dict[str, bool]:
+    """As `Session.file_columns`.
+
+    The whole file is read once here where its format is text: Spark takes what is broken in it for something else
+    later, without a word.
+    """
+    if form.gzipped and not path.endswith(".gz"):
+        raise LandingError(f"landing file {path}: Spark knows compressed files by .gz in lower case; rename it")
+    if ":" in path:
+        raise LandingError(f"landing file {path}: Spark reads no file with a colon in its path; rename it")
+    if form.kind is FileKind.PARQUET:
+        return {field.name: not pa.types.is_null(field.type) for field in _parquet_schema(path)}
+    lines = _lines(spark, [path])
+    if lines.where(~f.expr(f"is_valid_utf8({TEXT})")).limit(1).count():
+        raise LandingError(f"landing file {path} cannot be read: it is not UTF-8 text; deliver it so")
+    if form.kind is FileKind.CSV:
+        return dict.fromkeys(_header(path, form), True)
+    documents = _documents(lines).withColumn("doc", f.expr(f"strict_json({TEXT})"))
+    found = documents.select(
+        f.col("doc").isNull().alias("broken"), f.explode_outer(f.json_object_keys("doc")).alias("key")
+    )
+    keys = found.distinct().collect()
+    if any(row["broken"] for row in keys):
+        [line] = documents.where("doc is null").limit(1).collect()
+        raise LandingError(
+            f"landing file {path} cannot be read: a line is no JSON: {line[TEXT][:100]!r}. If it is still being "
+            "written, it is read again when it has changed; else deliver it anew or remove it."
+        )
+    return dict.fromkeys(sorted(row["key"] for row in keys if row["key"] is not None), True)
+
+
+def landed(
+    spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str], expressions: Mapping[str, str]
+) -> DataFrame:
+    """As `Session.scan`."""
+    read = {FileKind.PARQUET: _parquet, FileKind.CSV: _csv, FileKind.JSONL: _jsonl}[form.kind]
+    frames = read(spark, paths, form, columns)
+    rows = reduce(lambda some, more: some.unionByName(more), frames)
+    values = [f.expr(spark_expression(sql)).alias(name) for name, sql in expressions.items()]
+    return rows.select(*values, f.col(RAW).alias("_raw"), f.col(PATH).alias("_file"))
+
+
+def spark_expression(sql: str) -> str:
+    """An expression of `sources.yaml`, which is in DuckDB's dialect, in Spark's.
+
+    What sqlglot takes for the same and is not, is spelt out.
+
+    Raises:
+        LandingError: what it means depends on a type that the expression does not say.
+    """
+    parsed = annotate_types(sqlglot.parse_one(sql, read="duckdb"), dialect="duckdb")
+    found = list(parsed.find_all(exp.Cast, exp.UnixToTime, exp.TimeToUnix, exp.AtTimeZone, bfs=True))
+    kinds = {id(node): node.this.type.this for node in found}
+    # The innermost first: each is written out with those that it holds.
+    for node in reversed(found):
+        meant = _meant(node, kinds[id(node)])
+        parsed = meant if node is parsed else parsed
+        node.replace(meant)
+    return _spark(parsed)
+
+
+def _meant(node: exp.Expression, kind: exp.DataType.Type) -> exp.Expression:
+    """The node as Spark has to read it, where `kind` is the type of what it is of."""
+    of = _spark(node.this)
+    if isinstance(node, exp.Cast) and node.to.this.name in INTEGERS:
+        # Spark cuts. DuckDB rounds halves away from zero, but to the even number where they are of binary fractions.
+        cast_ = _spark(node).partition("(")[0]
+        exact = f"{cast_}({of} as decimal(38, 9))"
+        whole = f"if(typeof({of}) in ('double', 'float'), bround({exact}), round({exact}))"
+        return sqlglot.parse_one(f"{cast_}({whole} as {_spark(node.to)})", read="spark")
+    is_instant = kind in (exp.DataType.Type.TIMESTAMPTZ, exp.DataType.Type.TIMESTAMPLTZ)
+    is_clock = kind in (exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPNTZ, exp.DataType.Type.DATE)
+    if isinstance(node, exp.UnixToTime) and str(node.args.get("scale")) == "3" and (is_instant or is_clock):
+        # DuckDB's epoch_ms goes both ways.
+        return sqlglot.parse_one(f"unix_millis(cast({of} as timestamp))", read="spark")
+    if isinstance(node, exp.TimeToUnix):
+        return sqlglot.parse_one(f"unix_micros(cast({of} as timestamp)) / 1e6D", read="spark")
+    if isinstance(node, exp.AtTimeZone):
+        if not is_instant and not is_clock:
+            raise LandingError(
+                f"sources.yaml: {of} AT TIME ZONE: what it is of has to be cast to TIMESTAMP or TIMESTAMPTZ for Spark"
+            )
+        way = "from_utc_timestamp" if is_instant else "to_utc_timestamp"
+        return sqlglot.parse_one(f"{way}({of}, {_spark(node.args['zone'])})", read="spark")
+    return node
+
+
+def _spark(node: exp.Expression) -> str:
+    return node.sql(dialect="spark", normalize_functions=False)
+
+
+def _parquet(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str]) -> list[DataFrame]:
+    alike: dict[pa.Schema, list[str]] = {}
+    for path in paths:
+        alike.setdefault(_parquet_schema(path), []).append(path)
+    frames = []
+    for schema, files in alike.items():
+        rows = spark.read.parquet(*map(_exactly, files))
+        known = {field.name: _as_microseconds(field) for field in schema if not pa.types.is_null(field.type)}
+        raw = f.to_json(f.struct(*(_as_text(known[n], n, rows) for n in known)), {"ignoreNullFields": "false"})
+        frames.append(rows.select(*(known[c].alias(c) for c in columns), raw.alias(RAW), _path()))
+    return frames
+
+
+def _csv(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str]) -> list[DataFrame]:
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for path in paths:
+        alike.setdefault(_header(path, form), []).append(path)
+    frames = []
+    for names, files in alike.items():
+        # A row with too few or too many values is an error, also where few columns are read.
+        rows = spark.read.options(mode="FAILFAST", columnPruning="false").csv(
+            [_exactly(path) for path in files],
+            schema=st.StructType([st.StructField(name, st.StringType()) for name in names]),
+            header=not form.names,
+            sep=form.delimiter,
+            quote='"',
+            escape='"',
+            # Values may hold line ends.
+            multiLine=True,
+        )
+        values = {name: f.col(_name(name)) for name in names}
+        if form.null is not None:
+            # Only the literal is NULL then; nothing between two delimiters is an empty text.
+            values = {n: f.nullif(f.coalesce(v, f.lit("")), f.lit(form.null)) for n, v in values.items()}
+        raw = f.to_json(f.struct(*(v.alias(n) for n, v in values.items())), {"ignoreNullFields": "false"})
+        frames.append(rows.select(*(values[c].alias(c) for c in columns), raw.alias(RAW), _path()))
+    return frames
+
+
+def _jsonl(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str]) -> list[DataFrame]:
+    fields = st.StructType([st.StructField(name, st.StringType()) for name in columns])
+    rows = _documents(_lines(spark, paths)).withColumn("__wemart_doc", f.from_json(TEXT, fields))
+    values = [f.col(f"__wemart_doc.{_name(c)}").alias(c) for c in columns]
+    return [rows.select(*values, f.btrim(f.col(TEXT), f.lit(" \t\r\n")).alias(RAW), f.col(PATH))]
+
+
+def _lines(spark: Spark, paths: Sequence[str]) -> DataFrame:
+    lines = spark.read.text([_exactly(path) for path in paths], lineSep="\n")
+    return lines.select(f.col("value").alias(TEXT), _path())
+
+
+def _documents(lines: DataFrame) -> DataFrame:
+    return lines.where(rf"{TEXT} rlike '\\S'")
+
+
+def _header(path: str, form: FileFormat) -> tuple[str, ...]:
+    if form.names:
+        return form.names
+    with gzip.open(path) if form.gzipped else open(path, "rb") as content:
+        text = io.TextIOWrapper(cast(BinaryIO, content), encoding="utf-8-sig", newline="")
+        return tuple(next(csv.reader(text, delimiter=form.delimiter), ()))
+
+
+def _parquet_schema(path: str) -> pa.Schema:
+    try:
+        return pq.read_schema(path).remove_metadata()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise LandingError(f"landing file {path} cannot be read: {error}") from error
+
+
+def _as_microseconds(field: pa.Field) -> Column:
+    column = f.col(_name(field.name))
+    if pa.types.is_uint64(field.type):
+        return column.cast("bigint")
+    if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+        instant = f.expr(f"timestamp_micros({_name(field.name)} div 1000)")
+        return instant if field.type.tz else instant.cast("timestamp_ntz")
+    return column
+
+
+def _as_text(value: Column, name: str, rows: DataFrame) -> Column:
+    """The value as it stands in a row's JSON, as DuckDB writes it."""
+    kind = rows.select(value).schema[0].dataType
+    if isinstance(kind, st.TimestampType):
+        value = f.concat(value.cast("string"), f.lit("+00"))
+    elif isinstance(kind, st.TimestampNTZType):
+        value = value.cast("string")
+    elif isinstance(kind, st.DecimalType):
+        value = value.cast("double")
+    return value.alias(name)
+
+
+def _path() -> Column:
+    """The file's path as it was given; Spark writes it as a URI."""
+    encoded = f.replace(f.col("_metadata.file_path"), f.lit("+"), f.lit("%2B"))
+    return f.regexp_replace(f.url_decode(encoded), "^[a-zA-Z][a-zA-Z0-9]+:(//[^/]*)?", "").alias(PATH)
+
+
+def _exactly(path: str) -> str:
+    """The path as a pattern that only itself matches."""
+    return "".join(f"\\{c}" if c in "\\*?[]{}" else c for c in path)
+
+
+def _name(identifier: str) -> str:
+    return "`" + identifier.replace("`", "``") + "`"

@@ -1,0 +1,475 @@
+"""What is Spark's own: its commits beside other writers, catalogs, plans, and what happens when it dies."""
+
+from __future__ import annotations
+
+import datetime as dt
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from wemart_assets.lake.delta import DeltaLake
+from wemart_assets.lake.engine import ExternalTable, Session
+from wemart_assets.lake.errors import PublishConflict, UnreadableTable, WemartError
+from wemart_assets.lake.publication import RejectedByAudit, publish, stage
+from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, column
+from wemart_assets_tests.engines import open_engine, rows_as, spark_engine, table_of
+
+pytestmark = pytest.mark.spark
+
+D1, D2, D3, D4 = (f"2024-03-0{n}" for n in range(1, 5))
+NOW = dt.datetime(2024, 3, 10, 0, 30, 0, 123456, tzinfo=dt.UTC)
+PATIENCE = 180
+
+VISITS = Table(
+    database="db",
+    name="visits",
+    words="One row a visit; it's a table.",
+    grain=("id",),
+    columns=(
+        column("id", "bigint", "number of the visit", nullable=False),
+        column("writer", "string", "who wrote the row"),
+        column("part_date", "string", "business day", nullable=False),
+        RUN_TIMESTAMP,
+    ),
+)
+EVERY_TYPE = Table(
+    database="db",
+    name="every_type",
+    words="One column a type.",
+    columns=(
+        column("a_tinyint", "tinyint", "x"),
+        column("an_int", "int", "x"),
+        column("a_bigint", "bigint", "x"),
+        column("a_double", "double", "x"),
+        column("a_boolean", "boolean", "x"),
+        column("a_string", "string", "x"),
+        column("a_date", "date", "x"),
+        column("a_timestamp", "timestamp", "x"),
+        column("a_decimal", "decimal(18,4)", "x"),
+        column("place", "string", "a partition of any text"),
+        column("part_date", "string", "business day", nullable=False),
+        RUN_TIMESTAMP,
+    ),
+    partition_by=("place", "part_date"),
+)
+Row = Mapping[str, Any]
+
+
+def visits(day: str, *ids: int, writer: str = "w") -> list[dict[str, Any]]:
+    return [{"id": n, "writer": writer, "part_date": day} for n in ids]
+
+
+def put(session: Session, table: Table, days: Sequence[str], rows: Sequence[Row]) -> int:
+    """Publish rows without an audit."""
+    baseline = session.baseline(table, days)
+    return session.publish(stage(session, table, table_of(session, rows_as(table, rows)), days, baseline, NOW))
+
+
+def seen(session: Any, table: Table, days: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    rows = session.ibis.to_pyarrow(session.read(table, days).drop("run_timestamp")).to_pylist()
+    return sorted(rows, key=lambda row: str(list(row.values())))
+
+
+@pytest.fixture(params=["folder", "catalog"])
+def session(request: pytest.FixtureRequest, lake: Path) -> Iterator[Session]:
+    """A session on a lake of its own: in a folder, or in the catalog that a Spark of its own has."""
+    catalog = "spark_catalog" if request.param == "catalog" else None
+    with spark_engine(lake, catalog).connect() as opened:
+        if catalog:
+            opened.spark.sql("drop database if exists db cascade")
+        yield opened
+        if catalog:
+            opened.spark.sql("drop database if exists db cascade")
+
+
+# What is published is what is read
+
+
+def test_a_publication_replaces_its_days_and_no_other(session: Session) -> None:
+    put(session, VISITS, [D1, D2], visits(D1, 1, 2) + visits(D2, 3))
+    put(session, VISITS, [D2, D3], visits(D3, 4))
+    assert seen(session, VISITS) == visits(D1, 1, 2) + visits(D3, 4)
+    assert seen(session, VISITS, [D3]) == visits(D3, 4)
+    assert session.published(VISITS, [D1, D2, D3, D4]) == {D1, D2, D3}
+    assert seen(session, VISITS, []) == []
+    sizes = session.sizes(VISITS, [D1, D2])
+    assert (sizes[D1] > 0, sizes[D2]) == (True, 0)
+
+
+def test_versions_are_those_of_the_last_commit_of_a_day(session: Session) -> None:
+    first = put(session, VISITS, [D1, D2], visits(D1, 1))
+    second = put(session, VISITS, [D2], [])
+    assert session.versions(VISITS) == {D1: first, D2: second}
+
+
+def test_a_table_that_was_never_published_is_empty(session: Session) -> None:
+    assert seen(session, VISITS) == []
+    assert session.published(VISITS, [D1]) == set()
+
+
+def test_what_was_read_stays_as_it_was_read(session: Any) -> None:
+    put(session, VISITS, [D1], visits(D1, 1))
+    rows = session.read(VISITS)
+    put(session, VISITS, [D1], visits(D1, 2))
+    assert rows.id.to_pyarrow().to_pylist() == [1]
+
+
+def test_a_column_that_is_declared_later_is_added(session: Session) -> None:
+    put(session, VISITS, [D1], visits(D1, 1))
+    wider = replace(VISITS, columns=(*VISITS.columns[:2], column("ctry", "string", "country"), *VISITS.columns[2:]))
+    assert [row["ctry"] for row in seen(session, wider)] == [None]
+    put(session, wider, [D2], [{**visits(D2, 2)[0], "ctry": "KR"}])
+    assert [row["ctry"] for row in seen(session, wider)] == [None, "KR"]
+    put(session, VISITS, [D3], visits(D3, 3))
+    assert [row["ctry"] for row in seen(session, wider)] == [None, "KR", None]
+
+
+def test_a_type_that_changed_is_refused(session: Session) -> None:
+    put(session, VISITS, [D1], visits(D1, 1))
+    other = replace(VISITS, columns=(column("id", "int", "number"), *VISITS.columns[1:]))
+    with pytest.raises(UnreadableTable, match=r"db\.visits.*id is"):
+        put(session, other, [D1], visits(D1, 2))
+    assert seen(session, VISITS) == visits(D1, 1)
+
+
+@pytest.mark.parametrize(("rows", "words"), [(visits(D2, 1), D2), ([{"id": 1, "part_date": None}], "NULL")])
+def test_rows_of_other_days_are_refused(session: Session, rows: list[Row], words: str) -> None:
+    with pytest.raises(WemartError, match=f"returned rows of {words} in a run of {D1}"):
+        put(session, VISITS, [D1], rows)
+
+
+def test_a_broken_rule_stops_the_publication(session: Session) -> None:
+    put(session, VISITS, [D1], visits(D1, 1))
+    table = replace(VISITS, rules=(Rule("small", "below 5", lambda t: t.id < 5),))
+    rows = table_of(session, rows_as(table, visits(D1, 7, 7)))
+    with pytest.raises(RejectedByAudit) as rejected:
+        publish(session, table, [D1], lambda: (rows, {}), {}, NOW)
+    assert {f.check.name for f in rejected.value.findings if not f.passed} == {"small", "grain_is_unique"}
+    assert seen(session, VISITS) == visits(D1, 1)
+
+
+def test_the_publication_says_rows_and_bytes_of_each_day(session: Session) -> None:
+    rows = table_of(session, rows_as(VISITS, visits(D1, 1, 2)))
+    said = publish(session, VISITS, [D1, D2], lambda: (rows, {}), {}, NOW)
+    assert said.rows == {D1: 2, D2: 0}
+    assert (said.bytes[D1] > 0, said.bytes[D2]) == (True, 0)
+    assert [row["run_timestamp"] for row in said.preview] == [NOW, NOW]
+
+
+# Two writers
+
+
+def test_a_day_that_was_published_meanwhile_is_not_overwritten(session: Session) -> None:
+    for first in ([], [D1]):
+        baseline = session.baseline(VISITS, [D1])
+        put(session, VISITS, [D1], visits(D1, *range(len(first))))
+        rows = table_of(session, rows_as(VISITS, visits(D1, 9)))
+        with pytest.raises(PublishConflict, match=f"another run published one of {D1}"):
+            session.publish(stage(session, VISITS, rows, [D1], baseline, NOW))
+        assert seen(session, VISITS) == visits(D1, *range(len(first)))
+
+
+def test_other_days_that_were_published_meanwhile_do_not_matter(session: Session) -> None:
+    baseline = session.baseline(VISITS, [D1, D2])
+    put(session, VISITS, [D3], visits(D3, 3))
+    rows = table_of(session, rows_as(VISITS, visits(D1, 1)))
+    session.publish(stage(session, VISITS, rows, [D1, D2], baseline, NOW))
+    assert seen(session, VISITS) == visits(D1, 1) + visits(D3, 3)
+
+
+@pytest.mark.parametrize("days", [[D1], [D1, D2]], ids=["day", "range"])
+def test_a_commit_that_delta_skips_is_a_conflict(
+    session: Any, monkeypatch: pytest.MonkeyPatch, days: list[str]
+) -> None:
+    """The other one commits after the comparison with the baseline, before Delta takes its snapshot."""
+    baseline = session.baseline(VISITS, days)
+    rows = table_of(session, rows_as(VISITS, visits(D1, 1)))
+    staged = stage(session, VISITS, rows, days, baseline, NOW)
+    replace_days = session._replace
+
+    def late(*arguments: Any) -> None:
+        monkeypatch.setattr(session, "_replace", replace_days)
+        put(session, VISITS, days, visits(D1, 2))
+        replace_days(*arguments)
+
+    monkeypatch.setattr(session, "_replace", late)
+    with pytest.raises(PublishConflict):
+        session.publish(staged)
+    assert seen(session, VISITS) == visits(D1, 2)
+    put(session, VISITS, days, visits(D1, 3))
+    assert seen(session, VISITS) == visits(D1, 3)
+
+
+ROUNDS = 3
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [([D1], [D1]), ([D1, D2], [D1, D2]), ([D1, D2], [D2, D3])],
+    ids=["one day", "one range", "ranges that share a day"],
+)
+@pytest.mark.parametrize("other", ["spark", "duckdb"])
+def test_of_two_writers_at_once_one_wins(lake: Path, other: str, first: list[str], second: list[str]) -> None:
+    barrier = threading.Barrier(2)
+    outcomes: dict[str, str] = {}
+
+    def write(session: Session, writer: str, table: Table, days: list[str]) -> None:
+        rows = table_of(session, rows_as(table, [row for day in days for row in visits(day, 1, 2, writer=writer)]))
+        staged = stage(session, table, rows, days, session.baseline(table, days), NOW)
+        barrier.wait(PATIENCE)
+        try:
+            session.publish(staged)
+            outcomes[writer] = "published"
+        except Exception as refused:
+            outcomes[writer] = f"{type(refused).__name__}: {refused}"
+
+    with ExitStack() as opened:
+        sessions = [opened.enter_context(open_engine(name, lake).connect()) for name in ("spark", other)]
+        for n in range(ROUNDS):
+            table = replace(VISITS, name=f"first_{n}")
+            runs = [
+                threading.Thread(target=write, args=(session, writer, table, days))
+                for session, writer, days in zip(sessions, "ab", (first, second), strict=True)
+            ]
+            for run in runs:
+                run.start()
+            for run in runs:
+                run.join(PATIENCE)
+            assert list(outcomes.values()).count("published") == 1, outcomes
+            assert sum(o.startswith("PublishConflict: ") for o in outcomes.values()) == 1, outcomes
+            if any("its rows were replaced" in outcome for outcome in outcomes.values()):
+                continue
+            [winner] = [writer for writer, outcome in outcomes.items() if outcome == "published"]
+            days = first if winner == "a" else second
+            expected = [row for day in days for row in visits(day, 1, 2, writer=winner)]
+            assert seen(sessions[0], table) == sorted(expected, key=lambda row: str(list(row.values())))
+
+
+# Beside DuckDB
+
+
+@pytest.fixture
+def both(lake: Path) -> Iterator[dict[str, Session]]:
+    with open_engine("duckdb", lake).connect() as duckdb, open_engine("spark", lake).connect() as spark:
+        yield {"duckdb": duckdb, "spark": spark}
+
+
+@pytest.mark.parametrize("days", [[D1], [D1, D2]], ids=["day", "range"])
+@pytest.mark.parametrize(("writer", "reader"), [("duckdb", "spark"), ("spark", "duckdb")])
+def test_an_empty_day_is_published_for_the_other_engine_too(
+    both: dict[str, Session], writer: str, reader: str, days: list[str]
+) -> None:
+    put(both[writer], VISITS, days, [])
+    assert both[reader].published(VISITS, [D1, D2, D3]) == set(days)
+    assert both[reader].versions(VISITS).keys() == set(days)
+
+
+@pytest.mark.parametrize(("early", "late"), [("duckdb", "spark"), ("spark", "duckdb")])
+@pytest.mark.parametrize("rows", [[], visits(D1, 1)], ids=["empty", "rows"])
+def test_a_late_writer_is_refused_by_the_other_engine_too(
+    both: dict[str, Session], early: str, late: str, rows: list[Row]
+) -> None:
+    baseline = both[late].baseline(VISITS, [D1])
+    put(both[early], VISITS, [D1], rows)
+    own = table_of(both[late], rows_as(VISITS, visits(D1, 2)))
+    staged = stage(both[late], VISITS, own, [D1], baseline, NOW)
+    with pytest.raises(PublishConflict):
+        both[late].publish(staged)
+    assert seen(both[late], VISITS) == rows
+
+
+EXTREMES: list[Row] = [
+    {
+        "a_tinyint": sign * 127,
+        "an_int": sign * (2**31 - 1),
+        "a_bigint": sign * (2**63 - 1),
+        "a_double": sign * 1.5e300,
+        "a_boolean": sign > 0,
+        "a_string": text,
+        "a_date": day,
+        "a_timestamp": dt.datetime(day.year, day.month, day.day, 23, 59, 59, 999999, tzinfo=dt.UTC),
+        "place": text,
+        "part_date": D1,
+    }
+    for sign, text, day in [
+        (1, "a b/c%20d=é:\\'`?*[x]{y} 서울", dt.date(9999, 12, 30)),
+        (-1, "+", dt.date(1600, 1, 1)),
+        (1, "plain", dt.date(2024, 2, 29)),
+    ]
+] + [{"place": "nothing known", "part_date": D1}]
+
+
+@pytest.mark.parametrize(("writer", "reader"), [("duckdb", "spark"), ("spark", "duckdb"), ("spark", "spark")])
+def test_every_type_and_partition_reads_the_same(both: dict[str, Session], writer: str, reader: str) -> None:
+    put(both[writer], EVERY_TYPE, [D1], EXTREMES)
+    known = [dict.fromkeys(c.name for c in EVERY_TYPE.columns if c.name != "run_timestamp") | row for row in EXTREMES]
+    assert seen(both[reader], EVERY_TYPE) == sorted(known, key=lambda row: str(list(row.values())))
+
+
+def test_data_files_hold_the_declared_types(session: Session, lake: Path) -> None:
+    if not hasattr(session.tables, "lake"):
+        pytest.skip("of a catalog, the files are the catalog's")
+    put(session, EVERY_TYPE, [D1], EXTREMES)
+    files = [f for f in (lake / "db" / "every_type").rglob("*.parquet") if "_delta_log" not in f.parts]
+    assert len(files) == len(EXTREMES)
+    for file in files:
+        assert {f.name: f.type for f in pq.ParquetFile(file).schema_arrow} == {
+            f.name: f.type for f in EVERY_TYPE.arrow_schema if f.name not in EVERY_TYPE.partition_by
+        }
+
+
+def test_a_catalog_table_is_one_that_other_readers_understand(lake: Path) -> None:
+    with spark_engine(lake, "spark_catalog").connect() as session:
+        session.spark.sql("drop database if exists db cascade")
+        put(session, VISITS, [D1, D2], visits(D1, 1))
+        detail = session.spark.sql("describe detail db.visits").collect()[0]
+        log = DeltaTable(detail["location"].removeprefix("file:"))
+        assert log.protocol().reader_features in (None, [])
+        assert log.to_pyarrow_table().column("id").to_pylist() == [1]
+        session.spark.sql("drop database db cascade")
+
+
+# Tables of someone else
+
+
+def test_a_table_of_someone_else_is_read_in_place(tmp_path: Path) -> None:
+    rows = pa.table({"account": ["1", "2", "3"], "n": [0.5, 1.5, 2.5], "day": [D1, D1, D2]})
+    write_deltalake(tmp_path / "theirs", rows, partition_by=["day"])
+    expressions = {"id": "cast(account as bigint) * 10", "writer": "null"}
+    external = {"db.visits": ExternalTable(tmp_path / "theirs", "day", expressions)}
+    with spark_engine(tmp_path / "lake", externals=external).connect() as session:
+        assert seen(session, VISITS, [D1]) == [
+            {"id": 10, "writer": None, "part_date": D1},
+            {"id": 20, "writer": None, "part_date": D1},
+        ]
+        assert session.published(VISITS, [D1, D3]) == {D1}
+    external["db.visits"] = ExternalTable(tmp_path / "theirs", "day", {"id": "no_such + 1", "writer": "null"})
+    with (
+        spark_engine(tmp_path / "lake", externals=external).connect() as session,
+        pytest.raises(UnreadableTable, match=r"db\.visits.*no_such.*account, n, day"),
+    ):
+        session.read(VISITS)
+    external["db.visits"] = ExternalTable(tmp_path / "none")
+    with (
+        spark_engine(tmp_path / "lake", externals=external).connect() as session,
+        pytest.raises(UnreadableTable, match="where there is none"),
+    ):
+        session.read(VISITS)
+
+
+# A run that dies
+
+
+def publish_until_killed(lake: Path, step: str, parent: Connection) -> None:
+    """Publishes D1 and D2 anew and waits for ever at the step, once it has told so."""
+
+    def wait_here() -> None:
+        parent.send(step)
+        parent.recv()
+
+    def holds(t: ir.Table) -> ir.BooleanValue:
+        if step == "audit":
+            wait_here()
+        return t.id.notnull()
+
+    table = replace(VISITS, rules=(Rule("waits", "an id", holds),))
+    with spark_engine(lake).connect() as session:
+        rows = table_of(session, rows_as(VISITS, visits(D1, 100) + visits(D2, 200)))
+        publish(session, table, [D1, D2], lambda: (rows, {}), {}, NOW, wait_here if step == "commit" else lambda: None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["audit", "commit"])
+def test_a_killed_driver_leaves_the_published_days_as_they_are(
+    lake: Path, step: str, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(pytestconfig.rootpath)
+    if root not in sys.path:
+        monkeypatch.syspath_prepend(root)
+    with open_engine("duckdb", lake).connect() as session:
+        put(session, VISITS, [D1, D2], visits(D1, 1) + visits(D2, 2))
+    version = DeltaTable(lake / "db" / "visits").version()
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    run = spawn.Process(target=publish_until_killed, args=(lake, step, theirs), daemon=True)
+    run.start()
+    try:
+        assert ours.poll(PATIENCE), "the run hangs"
+        assert ours.recv() == step
+    finally:
+        assert run.pid is not None
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(run.pid)], capture_output=True, text=True).stdout
+        os.kill(run.pid, signal.SIGKILL)
+        for child in children.split():
+            os.kill(int(child), signal.SIGKILL)
+        run.join(PATIENCE)
+    assert DeltaTable(lake / "db" / "visits").version() == version
+    with open_engine("duckdb", lake).connect() as session:
+        assert seen(session, VISITS) == visits(D1, 1) + visits(D2, 2)
+        put(session, VISITS, [D1, D2], visits(D1, 7))
+        assert seen(session, VISITS) == visits(D1, 7)
+
+
+# What is started when
+
+
+def run_python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_with_duckdb_nothing_of_spark_is_imported(tmp_path: Path) -> None:
+    code = "import sys, wemart_assets.definitions; print({'pyspark', 'delta', 'dagster_pyspark'} & set(sys.modules))"
+    assert run_python(code, WEMART_ENGINE="duckdb", WEMART_LAKE=str(tmp_path)).strip() == "set()"
+
+
+def test_definitions_on_spark_start_no_jvm(tmp_path: Path) -> None:
+    code = (
+        "import wemart_assets.definitions as d; from pyspark import SparkContext;"
+        "print(type(d.defs.resources['engine']).__name__, SparkContext._gateway, SparkContext._active_spark_context)"
+    )
+    said = run_python(code, WEMART_ENGINE="spark", WEMART_LAKE=str(tmp_path))
+    assert said.split() == ["SparkEngine", "None", "None"]
+
+
+def test_staged_rows_are_gone_when_the_session_is_over(lake: Path) -> None:
+    with spark_engine(lake).connect() as session:
+        rows = table_of(session, rows_as(VISITS, visits(D1, 1)))
+        staged = stage(session, VISITS, rows, [D1], session.baseline(VISITS, [D1]), NOW)
+        spark, view = session.spark, staged.rows.get_name()
+        assert not spark.sparkContext._jsc.getPersistentRDDs().isEmpty()
+    assert not spark.catalog.tableExists(view)
+    assert spark.sparkContext._jsc.getPersistentRDDs().isEmpty()
+
+
+def test_files_of_a_run_that_failed_while_writing_are_not_part_of_the_table(lake: Path) -> None:
+    """A task that fails in the middle of the write leaves the table and its log as they were."""
+    with spark_engine(lake).connect() as session:
+        put(session, VISITS, [D1], visits(D1, 1))
+        before = DeltaLake(lake).files(VISITS)
+        rows = table_of(session, rows_as(VISITS, visits(D1, 2, 3)))
+        staged = stage(session, VISITS, rows, [D1], session.baseline(VISITS, [D1]), NOW)
+        view = staged.rows.get_name()
+        broken = session.spark.sql(f"select id div (id - 3) as id, writer, part_date, run_timestamp from {view}")
+        session._staged[view] = broken
+        with pytest.raises(Exception, match="DIVIDE_BY_ZERO"):
+            session.publish(staged)
+        assert DeltaLake(lake).files(VISITS) == before
+        assert seen(session, VISITS) == visits(D1, 1)

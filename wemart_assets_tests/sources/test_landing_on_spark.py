@@ -1,0 +1,272 @@
+"""Landing files on Spark: the rows, the reasons and the raw rows that DuckDB makes of the same files.
+
+What DuckDB makes of them is tested by itself, in the other modules here; their files are landed in one house and
+published by both engines.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from wemart_assets.lake.engine import FileFormat, FileKind
+from wemart_assets.lake.errors import LandingError
+from wemart_assets_tests.engines import open_engine, settings_of
+from wemart_assets_tests.sources import test_bad_input as bad
+from wemart_assets_tests.sources import test_landing_formats as formats
+from wemart_assets_tests.sources import test_quarantine as quarantined
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.sources.conftest import House, MakeHouse
+
+pytestmark = pytest.mark.spark
+
+LOG, ARTISTS, USERS = formats.LOG, formats.ARTISTS, formats.USERS
+MEMBERSHIPS = quarantined.MEMBERSHIPS
+DAY = "2024-03-02"
+FIRST, LAST = "2024-03-01", "2024-04-12"
+
+# Rows that break the contract, in every way in which their text may be written.
+RAW_JSON = (
+    '{"we_art_id":null,"we_art_name":"tight"}\n'
+    '  { "we_art_id" : "x" , "n" : 1.50, "deep": [1, {"a": null}], "we_art_name": "wide \\u00e9\\/" }  \r\n'
+    "\n"
+    '{"we_art_id": 1e3, "comm_id": 12345678901234567890}\n'
+    "{}"
+)
+TYPED = pa.table(
+    {
+        "we_art_id": pa.array([None, None], pa.int64()),
+        "we_art_name": ['é "quoted"\t\u0001 / <&>', None],
+        "comm_id": pa.array([1, 2], pa.int32()),
+        "a_double": [0.1, -1.5],
+        "a_float": pa.array([0.5, None], pa.float32()),
+        "a_decimal": pa.array([1, 2], pa.decimal128(10, 2)),
+        "a_boolean": [True, None],
+        "a_date": [dt.date(2024, 3, 5), None],
+        "an_instant": pa.array([dt.datetime(2024, 3, 5, 1, 2, 3, 450000), None], pa.timestamp("us", "UTC")),
+        "nanoseconds": pa.array([dt.datetime(2024, 3, 5, 1, 2, 3, 400000), None], pa.timestamp("ns", "UTC")),
+        "a_clock": pa.array([dt.datetime(2024, 3, 5), None], pa.timestamp("us")),
+        "a_list": [[1, 2], None],
+        "a_struct": [{"x": 1, "y": None}, None],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def houses(make_house: MakeHouse) -> dict[str, House]:
+    """By engine, a house with every file that the other modules land, published."""
+    duckdb = make_house(quarantine_share=1.0)
+    cases = formats.SAME_DELIVERIES.values()
+    days = [(dt.date.fromisoformat(FIRST) + dt.timedelta(days=n)).isoformat() for n in range(43)]
+    for day, files in zip(days, cases, strict=False):
+        for name, content in files.items():
+            encoded = duckdb.parquet(content) if isinstance(content, pa.Table) else content
+            duckdb.land(ARTISTS, f"date={day}/{name}", encoded)
+    day = days[len(cases)]
+    for number, name in enumerate(name for name in formats.ODD_NAMES if ":" not in name):
+        rows = [duckdb.artist(number, name, number), duckdb.artist(None, name, number)]
+        duckdb.land(ARTISTS, f"date={day}/{name}", rows)
+    duckdb.land(ARTISTS, f"date={day}/raw.jsonl", RAW_JSON)
+    duckdb.land(ARTISTS, f"date={day}/raw.jsonl.gz", gzip.compress(RAW_JSON.encode()))
+    duckdb.land(ARTISTS, f"date={day}/typed.parquet", duckdb.parquet(TYPED))
+    for number, (ending, of) in enumerate(zip(formats.ENDINGS, days, strict=False)):
+        duckdb.land(LOG, f"date={of}/lines.{ending}", formats._lines(duckdb, of))
+        duckdb.land(LOG, f"date={of}/empty{number}.csv", duckdb.csv([duckdb.line()]).splitlines()[0] + "\n")
+    left = dt.datetime(2024, 3, 1, 15, 0, 0, 123456, tzinfo=dt.UTC)
+    for number, kind in enumerate(formats.INSTANT_TYPES):
+        row = duckdb.user(number, wv_status="x", ctry_code="KR", vlive_id=1, wv_leave_dt=left, wv_first_join_dt=left)
+        if kind.tz is None:
+            row |= dict.fromkeys(("wv_leave_dt", "wv_first_join_dt"), left.replace(tzinfo=None))
+        if kind.unit in ("s", "ms"):
+            row |= {c: row[c].replace(microsecond=0) for c in ("wv_leave_dt", "wv_first_join_dt")}
+        types = {"wv_leave_dt": kind, "wv_first_join_dt": kind, "wv_user_id": pa.int32()}
+        duckdb.land(USERS, f"date={FIRST}/{number}.parquet", duckdb.parquet([row], types))
+    texts = [duckdb.user(number, wv_leave_dt=text) for number, text in enumerate(formats.TEXT_INSTANTS)]
+    texts += [duckdb.user(100 + n, **{column: text}) for n, (column, text) in enumerate(quarantined.MISREAD)]
+    duckdb.land(USERS, f"date={days[1]}/a.csv", texts)
+    for source, broken in quarantined.BROKEN.items():
+        rows = [
+            quarantined._row(duckdb, source, number) | {column: value, "case": number}
+            for number, (column, value, _) in enumerate(broken)
+        ]
+        whole = quarantined._row(duckdb, source, 1000) | {"case": 1000}
+        duckdb.land(source, f"date={quarantined.DAY}/broken.csv", [*rows, whole])
+    spark = make_house(quarantine_share=1.0, **settings_of("spark"))
+    spark.overrides["landing"] = duckdb.landing
+    for house in (duckdb, spark):
+        for source in (ARTISTS, LOG, USERS, MEMBERSHIPS):
+            house.publish(source, FIRST, LAST)
+    return {"duckdb": duckdb, "spark": spark}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", [ARTISTS, LOG, USERS, MEMBERSHIPS])
+def test_rows_are_those_of_duckdb(houses: dict[str, House], source: str) -> None:
+    known, found = houses["duckdb"].read(source), houses["spark"].read(source)
+    assert known
+    assert [row for row in found if row not in known] == []
+    assert found == known
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", [ARTISTS, LOG, USERS, MEMBERSHIPS])
+def test_quarantined_rows_their_reasons_and_their_text_are_those_of_duckdb(
+    houses: dict[str, House], source: str
+) -> None:
+    known, found = (houses[engine].read(f"{source}__quarantine") for engine in ("duckdb", "spark"))
+    assert known
+    assert [row for row in found if row not in known] == []
+    assert found == known
+
+
+@pytest.mark.parametrize("case", bad.BROKEN_FILES)
+def test_a_broken_file_is_named_and_nothing_changes(house: House, case: str) -> None:
+    house.overrides |= settings_of("spark")
+    name, content = bad.BROKEN_FILES[case]
+    house.land(ARTISTS, f"date={bad.DAY}/{name}", content)
+    with pytest.raises(LandingError, match=f"(?s){name}"):
+        house.publish(ARTISTS, bad.DAY)
+    assert house.read(ARTISTS) == []
+
+
+@pytest.mark.parametrize("name", bad.UNREADABLE.values())
+def test_a_cut_off_file_is_named_and_nothing_changes(house: House, name: str) -> None:
+    house.overrides |= settings_of("spark")
+    whole = house.land(ARTISTS, f"date={bad.DAY}/{name}", bad._noise(5000))
+    whole.write_bytes(bad._cut(whole.read_bytes()))
+    run = house.run(bad.DAY, tables=[ARTISTS])
+    assert name in run.failed.get(ARTISTS, f"no clear failure: {run.crashed}")
+
+
+def test_a_gz_ending_in_upper_case_is_an_error_in_words(house: House) -> None:
+    house.overrides |= settings_of("spark")
+    house.land(ARTISTS, f"date={DAY}/A.CSV.GZ", [house.artist(1)])
+    with pytest.raises(LandingError, match=r"A\.CSV\.GZ.*\.gz in lower case; rename it"):
+        house.publish(ARTISTS, DAY)
+
+
+def test_a_colon_in_a_name_is_an_error_in_words(house: House) -> None:
+    house.overrides |= settings_of("spark")
+    house.land(ARTISTS, f"date={DAY}/s3:.csv", [house.artist(1)])
+    with pytest.raises(LandingError, match=r"s3:\.csv: Spark reads no file with a colon in its path; rename it"):
+        house.publish(ARTISTS, DAY)
+
+
+# sources.yaml
+
+ROWS: list[dict[str, Any]] = [
+    {"n": "1704067200", "t": " Ab,c ", "seen": "2024-03-05 01:02:03", "f": 2.5, "d": '{"a": {"b": "x"}}'},
+    {"n": "12.5", "t": "한국", "seen": "2024-12-31T23:59:59Z", "f": -1.5, "d": '{"a": 7}'},
+    {"n": "-3", "t": None, "seen": None, "f": None, "d": None},
+    {"n": "9007199254740993", "t": "", "seen": "2024-03-05 01:02:03+09:00", "f": 1e6, "d": "{}"},
+]
+EXPRESSIONS = (
+    "n",
+    "cast(n as bigint)",
+    "cast(n as bigint) * 1000",
+    "n::double",
+    "try_cast(t as int)",
+    "try_cast(n as int)",
+    "cast(f as int)",
+    "cast(round(f) as bigint)",
+    "floor(f)",
+    "f / 2",
+    "cast(f * 1000 as bigint)",
+    "upper(t) || '!'",
+    "trim(lower(t))",
+    "coalesce(nullif(t, ''), 'none')",
+    "case when t = '' then null else t end",
+    "if(f > 0, 'plus', 'minus')",
+    "substr(t, 1, 2)",
+    "left(t, 1)",
+    "length(t)",
+    "replace(t, ',', ';')",
+    "split_part(t, ',', 1)",
+    "regexp_extract(n, '^([0-9]+)', 1)",
+    "regexp_replace(t, '[A-Z]', '_', 'g')",
+    "regexp_matches(n, '^[0-9]+$')",
+    "t like '%c%'",
+    "t in ('한국', 'x')",
+    "concat(n, '-', t)",
+    "lpad(n, 12, '0')",
+    "strptime(substr(seen, 1, 10), '%Y-%m-%d')",
+    "cast(seen as timestamptz)",
+    "epoch_ms(cast(seen as timestamptz))",
+    "epoch(cast(seen as timestamptz)) * 1000",
+    "epoch_ms(cast(f * 1000 as bigint))",
+    "cast(seen as timestamp) at time zone 'Asia/Seoul'",
+    "cast(seen as timestamptz) at time zone 'Asia/Seoul'",
+    "cast(epoch_ms(cast(seen as timestamptz)) / 1000 as bigint)",
+    "cast(substr(seen, 1, 10) as date)",
+    "strftime(cast(substr(seen, 1, 10) as date), '%Y%m%d')",
+    "date_trunc('month', cast(substr(seen, 1, 10) as date))",
+    "cast(substr(seen, 1, 10) as date) + interval 1 day",
+    "extract(year from cast(substr(seen, 1, 10) as date))",
+    "json_extract_string(d, '$.a.b')",
+    "d->>'$.a'",
+    "cast(d->>'$.a' as varchar)",
+    "greatest(f, 0)",
+    "abs(f)",
+    "md5(t)",
+    "1",
+    "'text'",
+    "null",
+)
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    lake = tmp_path_factory.mktemp("expressions") / "lake"
+    with open_engine("duckdb", lake).connect() as duckdb, open_engine("spark", lake).connect() as spark:
+        yield {"duckdb": duckdb, "spark": spark}
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_an_expression_says_the_same(sessions: dict[str, Any], house: House, tmp_path: Path, expression: str) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(house.parquet(pa.Table.from_pylist(ROWS)))
+    found = {}
+    for name, session in sessions.items():
+        rows = session.scan([str(path)], FileFormat(FileKind.PARQUET), list(ROWS[0]), {"v": expression, "key": "n"})
+        if rows.v.type().is_temporal():
+            # The same instant, as a column of a contract has it.
+            rows = rows.mutate(v=rows.v.cast("timestamp('UTC')"))
+        found[name] = {r["key"]: r["v"] for r in session.ibis.to_pyarrow(rows.select("key", "v")).to_pylist()}
+    assert found["spark"] == found["duckdb"]
+
+
+def test_an_expression_that_may_mean_two_things_is_an_error_in_words(sessions: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("n\n1\n")
+    with pytest.raises(LandingError, match="has to be cast to TIMESTAMP or TIMESTAMPTZ"):
+        sessions["spark"].scan([str(path)], FileFormat(FileKind.CSV), ["n"], {"v": "n at time zone 'Asia/Seoul'"})
+
+
+def test_an_expression_that_spark_does_not_know_is_an_error_in_words(sessions: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("n\n1\n")
+    with pytest.raises(LandingError, match=r"a\.csv.*frobnicate"):
+        sessions["spark"].scan([str(path)], FileFormat(FileKind.CSV), ["n"], {"v": "frobnicate(n)"})
+
+
+@pytest.mark.parametrize("null", [None, "-", "NULL"])
+@pytest.mark.parametrize("names", [(), ("a", "b")])
+def test_null_and_names_of_a_csv_say_the_same(
+    sessions: dict[str, Any], tmp_path: Path, null: str | None, names: tuple[str, ...]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(("" if names else "a,b\n") + 'x,-\n-,""\n,"-"\n"q ""q""",NULL\n  , \n')
+    form = FileFormat(FileKind.CSV, null=null, names=names)
+    found = {}
+    for name, session in sessions.items():
+        assert list(session.file_columns(str(path), form)) == ["a", "b"]
+        rows = session.scan([str(path)], form, ["a", "b"], {"a": "a", "b": "b"})
+        found[name] = sorted(map(repr, session.ibis.to_pyarrow(rows).to_pylist()))
+    assert found["spark"] == found["duckdb"]

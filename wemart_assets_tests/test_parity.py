@@ -1,0 +1,110 @@
+"""The same rows come out of both engines, whichever wrote the lake before."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from deltalake import DeltaTable
+
+from wemart_assets.catalog import marts, tables
+from wemart_assets.definitions import build_defs
+from wemart_assets.lake.days import Period
+from wemart_assets.settings import Settings
+from wemart_assets.simulator import SimulatorConfig, simulate
+from wemart_assets_tests.engines import settings_of
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+DAYS = ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05", "2024-01-06", "2024-01-07")
+BOTH = ("duckdb", "spark")
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+
+def make(lake: Path, landing: Path, engine: str, days: Sequence[str]) -> None:
+    """Run every table by day over the days as one range, and those by week where a week is over."""
+    settings = Settings(lake=lake, landing=landing, spill=lake.parent / "spill", **settings_of(engine))
+    defs = build_defs(settings)
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {RANGE_START: days[0], RANGE_END: days[-1]}
+        defs.resolve_job_def("requested_by_day").execute_in_process(instance=instance, tags=tags)
+        if days[-1] == DAYS[-1] and any(of.table.period is Period.WEEK for of in marts().values()):
+            defs.resolve_job_def("requested_by_week").execute_in_process(instance=instance, partition_key=DAYS[0])
+
+
+@pytest.fixture(scope="module")
+def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("parity")
+    simulate(SimulatorConfig(days=len(DAYS), lines_per_day=600), folder / "landing", folder / "truth")
+    return folder / "landing"
+
+
+@pytest.fixture(scope="module")
+def lakes(landing: Path) -> dict[str, Path]:
+    """By what it was written: each engine alone, and each after the other had written the first four days."""
+    folder = landing.parent
+    found = {engine: folder / engine / "lake" for engine in BOTH}
+    for engine, lake in found.items():
+        make(lake, landing, engine, DAYS[:4])
+    for first, then in (BOTH, BOTH[::-1]):
+        found[f"{then} after {first}"] = folder / f"{then}_after_{first}" / "lake"
+        shutil.copytree(found[first], found[f"{then} after {first}"])
+    for name, lake in found.items():
+        make(lake, landing, name.split()[0], DAYS[4:])
+    return found
+
+
+def content(lake: Path, name: str) -> pa.Table:
+    """A table's rows without the run's clock, in an order of their own."""
+    rows = DeltaTable(lake / name.replace(".", "/")).to_pyarrow_table().drop_columns(["run_timestamp"])
+    rows = rows.select(sorted(rows.column_names))
+    # Types that cannot be put in order are not used.
+    return rows.take(pc.sort_indices(rows, sort_keys=[(c, "ascending") for c in rows.column_names]))
+
+
+def stored(lake: Path) -> list[str]:
+    return sorted(".".join(log.parent.relative_to(lake).parts) for log in lake.glob("*/*/_delta_log"))
+
+
+def test_every_table_was_made(lakes: dict[str, Path]) -> None:
+    expected = {name for name, table in tables().items() if table.period is not Period.MONTH}
+    for lake in lakes.values():
+        assert expected <= set(stored(lake))
+
+
+@pytest.mark.parametrize("name", ["spark", "spark after duckdb", "duckdb after spark"])
+def test_rows_are_those_of_duckdb_alone(lakes: dict[str, Path], name: str) -> None:
+    compared = 0
+    for table in stored(lakes["duckdb"]):
+        known, found = content(lakes["duckdb"], table), content(lakes[name], table)
+        assert found.schema.equals(known.schema), f"{table}: {found.schema} is not {known.schema}"
+        only = set(map(repr, found.to_pylist())) ^ set(map(repr, known.to_pylist()))
+        assert found.equals(known), f"{table}: {len(found)} rows, {len(known)} by duckdb; {sorted(only)[:4]}"
+        compared += len(known)
+    assert compared > 10_000, "there was something to compare"
+
+
+def test_quarantined_rows_are_compared(lakes: dict[str, Path]) -> None:
+    """Raw rows of every format are among them."""
+    raw = [
+        row["file"]
+        for table in stored(lakes["spark"])
+        if table.endswith("__quarantine")
+        for row in content(lakes["spark"], table).to_pylist()
+    ]
+    assert raw
+
+
+@pytest.mark.parametrize("name", ["duckdb", "spark", "spark after duckdb", "duckdb after spark"])
+def test_days_are_known_as_published_whoever_published_them(lakes: dict[str, Path], name: str) -> None:
+    from wemart_assets.lake.delta import DeltaLake
+
+    lake = DeltaLake(lakes[name])
+    for table in tables().values():
+        if table.period is Period.DAY:
+            assert lake.published(table, [*DAYS, "2024-01-08"]) == set(DAYS), table.full_name
