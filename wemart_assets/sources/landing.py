@@ -146,7 +146,7 @@ class Landing:
             alike = json.dumps([entry.columns, entry.types])
             others = frozenset() if days is None else frozenset(entry.all_days() - set(days))
             which = "all" if not others else "known" if others == {UNKNOWN_DAY} else "some"
-            which = "unknown" if days == [UNKNOWN_DAY] else which
+            which = "unknown" if list(days or ()) == [UNKNOWN_DAY] else which
             groups.setdefault((self._format_of(entry.path), alike, which, entry.faulty == 0), []).append(entry)
         tables = []
         for (form, _, which, is_clean), entries in groups.items():
