@@ -18,8 +18,10 @@ import pytest
 from dagster._core.test_utils import freeze_time
 from deltalake import DeltaTable
 
+from wemart_assets import catalog
 from wemart_assets.definitions import build_defs
 from wemart_assets.lake.days import Period, days_between, period_start
+from wemart_assets.lake.delta import DeltaLake
 from wemart_assets.settings import load_settings
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -108,7 +110,11 @@ class House:
 
     def give_state(self) -> House:
         """Publish what carries its state on for the days to come, empty: no tick has to ask for it any more."""
-        self.run("2024-03-01", "2025-02-28", STATE)
+        lake, days = DeltaLake(self.lake), days_between("2024-03-01", "2025-02-28")
+        for name in STATE:
+            table = catalog.tables()[name]
+            of = days if table.only_partition is None else [table.only_partition]
+            lake.commit(table, of, [], lake.baseline(table, of))
         return self
 
     @property
@@ -241,7 +247,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 MakeHouse = Callable[..., House]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def make_house(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeHouse:
     """A new house, under settings of its own."""
     template = House(tmp_path_factory.mktemp("template"), instance).give_state()
