@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import wemart_assets.marts
 import wemart_assets.sources.contracts
+from wemart_assets.lake.between import Between, is_over_any_range
 from wemart_assets.lake.mart_asset import Mart
 from wemart_assets.lake.table import Table
 from wemart_assets.lake.view import View
@@ -47,6 +49,11 @@ def views() -> dict[str, View]:
     return _declared(View)
 
 
+def functions(settings: Mapping[str, Any]) -> list[Between]:
+    """The table functions over a range of days."""
+    return [Between(declared, settings) for declared in marts().values() if is_over_any_range(declared)]
+
+
 @cache
 def groups() -> dict[str, str]:
     """The domain (the folder) of each mart table and view, by full name."""
@@ -63,9 +70,15 @@ def contracts() -> dict[str, Contract]:
     return found
 
 
+def undated() -> dict[str, Contract]:
+    """The contracts whose rows of an unknown time are a table, by its full name."""
+    return {c.undated.full_name: c for c in contracts().values() if c.undated is not None}
+
+
 def tables() -> dict[str, Table]:
     """All source and mart tables by full name."""
     found = {name: contract.table for name, contract in contracts().items()}
+    found |= {name: contract.undated for name, contract in undated().items() if contract.undated is not None}
     return found | {name: declared.table for name, declared in marts().items()}
 
 

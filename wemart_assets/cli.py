@@ -60,13 +60,16 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
     Examples:
       wemart sql "select part_date, count(*) from we_mart.wv_sess_daily group by all order by all"
       wemart sql "show all tables"
+      wemart sql "from igaworks.active_user_by_campaign_between('2024-01-01', '2024-01-07')"
       wemart sql "select * from wev_prod.we_mart.stats_wv_d_platform" --format csv --output platforms.csv
     """
     from wemart_assets import catalog
     from wemart_assets.sql import analyst
 
     text = sys.stdin.read() if query == "-" else query
-    with analyst(load_settings().lake, catalog.tables() | catalog.quarantines(), catalog.views().values()) as session:
+    settings = load_settings()
+    known, functions = catalog.tables() | catalog.quarantines(), catalog.functions(settings.for_tables())
+    with analyst(settings.lake, known, catalog.views().values(), functions) as session:
         for problem in session.unreadable.values():
             click.echo(f"warning: {problem}", err=True)
         try:
@@ -119,6 +122,7 @@ def tables() -> None:
 @click.option("--lines", default=20_000, show_default=True, help="log lines a day")
 @click.option("--users", type=int, help="users at the end of the last day; a tenth of the lines if none")
 @click.option("--artists", type=int, help="artists, each with a community; by the lines if none")
+@click.option("--events", type=int, help="events of the apps over all days; 1,000 a day if none")
 @click.option("--seed", default=7, show_default=True, help="another number makes another platform")
 def simulate(
     landing: Path | None,
@@ -128,6 +132,7 @@ def simulate(
     lines: int,
     users: int | None,
     artists: int | None,
+    events: int | None,
     seed: int,
 ) -> None:
     """Make up a fan platform: landing files of every source, and the truth beside them.
@@ -136,10 +141,11 @@ def simulate(
     Example:
       wemart simulate --days 3 --lines 1000000 --landing /tmp/landing
       wemart simulate --days 2 --users 1000000 --artists 200 --landing /tmp/landing
+      wemart simulate --days 44 --lines 500 --events 18000000 --landing /tmp/landing
     """
     settings = load_settings()
     first = first_day.date() if first_day else None
-    _simulate(settings, landing or settings.landing, truth, first, days, lines, seed, users, artists)
+    _simulate(settings, landing or settings.landing, truth, first, days, lines, seed, users, artists, events)
 
 
 @main.command()
@@ -236,8 +242,9 @@ def _simulate(
     seed: int,
     users: int | None = None,
     artists: int | None = None,
+    events: int | None = None,
 ) -> None:
-    from wemart_assets.simulator import SimulatorConfig
+    from wemart_assets.simulator import AppsConfig, SimulatorConfig, simulate_apps
     from wemart_assets.simulator import simulate as run
 
     try:
@@ -251,12 +258,18 @@ def _simulate(
             artists=artists,
         )
         click.echo(f"Simulating {days} days of {lines:,} log lines into {landing}:")
+        events = 1_000 * days if events is None else events
+        apps = AppsConfig(
+            first_day=config.first_day, days=days, events=events, seed=seed, files=8 if events > 1_000_000 else 3
+        )
         summary = run(config, landing, truth, progress=lambda text: click.echo(f"  {text}"))
+        files = [*summary.files, *simulate_apps(apps, landing, truth)]
+        click.echo(f"  {events:,} events of apps, {apps.size[0]:,} attributions of their {apps.size[1]:,} users")
     except FileExistsError as error:
         raise click.ClickException(f"{error}. Remove the folder, or name another with --landing.") from error
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"  {len(summary.files)} files; the truth about them is in {truth}")
+    click.echo(f"  {len(files)} files; the truth about them is in {truth}")
 
 
 def _run_shown(command: list[str], log: Path) -> None:

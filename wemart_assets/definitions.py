@@ -19,7 +19,7 @@ from wemart_assets.partitions import partitions_from
 from wemart_assets.settings import EngineName, Settings, load_settings
 from wemart_assets.sources.external import external_asset, external_tables
 from wemart_assets.sources.landing import landings
-from wemart_assets.sources.source_asset import source_asset
+from wemart_assets.sources.source_asset import source_asset, undated_asset
 
 
 def utc_now() -> dt.datetime:
@@ -45,17 +45,22 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     partitions = partitions_from(settings.first_day, settings.timezone)
     daily = partitions[Period.DAY]
     shared = settings.for_tables()
-    marts, groups = catalog.marts(), catalog.groups()
+    marts = {name: declared.under(shared) for name, declared in catalog.marts().items()}
+    groups = catalog.groups()
     sources, externals = landings(settings, catalog.contracts()), external_tables(settings, catalog.contracts())
     assets: list[Any] = [source_asset(s, "sources", daily, shared, clock) for s in sources.values()]
-    assets += [external_asset(catalog.contracts()[name], "sources", daily) for name in externals]
+    assets += [undated_asset(s, "sources", shared, clock) for s in sources.values() if s.contract.undated is not None]
+    undated = catalog.undated()
+    assets += [
+        external_asset(catalog.tables()[name], "sources", None if name in undated else daily) for name in externals
+    ]
     assets += [
         mart_asset(declared, groups[name], partitions[declared.table.period], shared, clock)
         for name, declared in marts.items()
     ]
     assets += [view_asset(declared, groups[name]) for name, declared in catalog.views().items()]
     jobs, schedules = jobs_and_schedules(marts)
-    requested = requested_jobs(marts)
+    requested = requested_jobs(marts, (catalog.tables()[name] for name in undated if name not in externals))
     engine = open_engine(settings, externals)
     return dg.Definitions(
         assets=assets,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from wemart_assets import catalog
 from wemart_assets.lake.audit import checks_of
+from wemart_assets.lake.between import is_over_any_range
 from wemart_assets.lake.inputs import Input
 from wemart_assets.lake.table import Table
 from wemart_assets.settings import Settings, SparkSettings
@@ -72,7 +73,9 @@ def table_catalog() -> str:
         "## Marts",
     ]
     for name, declared in sorted(catalog.marts().items()):
-        text += _table(name, declared.table, [_input(i, declared.table) for i in declared.inputs.values()])
+        reads = [_input(i, declared.table) for i in declared.inputs.values()]
+        function = f"{name}_between(first, last)" if is_over_any_range(declared) else None
+        text += _table(name, declared.table, reads, function)
     text.append("## Views")
     for name, shown in sorted(catalog.views().items()):
         links = "; ".join(_link(of) for of in shown.inputs.values())
@@ -81,6 +84,9 @@ def table_catalog() -> str:
     text.append("## Sources")
     for name, contract in sorted(catalog.contracts().items()):
         text += _table(name, contract.table, [_landing(contract)])
+        if contract.undated is not None:
+            files = f"landing files of `{name}/`: their rows whose time is unknown"
+            text += _table(contract.undated.full_name, contract.undated, [files])
     return "\n\n".join(text) + "\n"
 
 
@@ -94,7 +100,7 @@ def _columns(table: Table) -> str:
     return "\n".join(columns)
 
 
-def _table(name: str, table: Table, reads: list[str]) -> list[str]:
+def _table(name: str, table: Table, reads: list[str], function: str | None = None) -> list[str]:
     checks = ["| check | severity | demands |", "| --- | --- | --- |"]
     checks += [f"| {c.name} | {c.severity.value} | {c.words.replace('|', chr(92) + '|')} |" for c in checks_of(table)]
     return [
@@ -103,9 +109,12 @@ def _table(name: str, table: Table, reads: list[str]) -> list[str]:
         "\n".join(
             [
                 f"- grain: {', '.join(table.grain) or 'none, equal rows are allowed'}",
-                f"- partitioned by: {', '.join(table.partition_by)} (by {table.period})",
+                "- partitioned by: no days"
+                if table.only_partition is not None
+                else f"- partitioned by: {', '.join(table.partition_by)} (by {table.period})",
                 f"- owner: {table.owner}",
                 f"- reads: {'; '.join(reads)}",
+                *([] if function is None else [f"- over any range of days: `{function}`"]),
             ]
         ),
         _columns(table),

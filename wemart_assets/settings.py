@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     session_gap_seconds: int = Field(
         1800, ge=1, le=86_400, description="a silence longer than this many seconds begins a new session"
     )
+    funnel_days: int = Field(
+        7, ge=0, le=90, description="users in order have the funnel's steps within so many days after the first's"
+    )
     sources: Path | None = Field(None, description="`sources.yaml`: how files and tables map to the source contracts")
     quarantine_share: float = Field(
         0.01, ge=0, le=1, description="a source partition fails where a larger share of its rows breaks the contract"
@@ -80,6 +83,7 @@ class Settings(BaseSettings):
             "timezone": self.timezone,
             "first_day": self.first_day.isoformat(),
             "session_gap_seconds": self.session_gap_seconds,
+            "funnel_days": self.funnel_days,
             "quarantine_share": self.quarantine_share,
         }
 

@@ -1,5 +1,7 @@
 """The analyst's door: SQL over the lake, read-only, each table under the names that its documents use.
 
+Reports that count users are also table functions over a range of days, `igaworks.hard_funnel_between(first, last)`.
+
 A query sees `we_mart.wv_sess_daily`, `wev_prod.we_mart.wv_sess_daily` and plain `wv_sess_daily`. `create table ... as`
 and `create view` shadow a name for that session only, in memory; the lake is never written, and no file is read but
 the lake's.
@@ -18,6 +20,7 @@ import sqlglot
 from duckdb import StatementType
 from sqlglot import exp
 
+from wemart_assets.lake.between import Between
 from wemart_assets.lake.delta import open_delta, partition_values
 from wemart_assets.lake.duckdb_engine import delta_columns, select_files
 from wemart_assets.lake.errors import UnreadableTable, WemartError
@@ -34,22 +37,29 @@ class QueryRefused(WemartError):
 
 
 @contextmanager
-def analyst(lake: Path, known: Mapping[str, Table], views: Iterable[View] = ()) -> Iterator[Analyst]:
-    """A session over all tables of the lake; `known` are the declared ones by full name, `views` are
+def analyst(
+    lake: Path, known: Mapping[str, Table], views: Iterable[View] = (), functions: Iterable[Between] = ()
+) -> Iterator[Analyst]:
+    """A session over all tables of the lake; `known` are the declared ones by full name, `views` and `functions` are
     defined where the tables that they read are there.
 
     Raises:
         WemartError: there is no table yet.
     """
     with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as connection:
-        yield Analyst(connection, lake.absolute(), known, views)
+        yield Analyst(connection, lake.absolute(), known, views, functions)
 
 
 class Analyst:
     """A DuckDB that sees the lake's published rows as of its opening, and nothing else."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, lake: Path, known: Mapping[str, Table], views: Iterable[View]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        lake: Path,
+        known: Mapping[str, Table],
+        views: Iterable[View],
+        functions: Iterable[Between],
     ) -> None:
         self._connection = connection
         found = sorted(log.parent for log in lake.glob("*/*/_delta_log"))
@@ -71,6 +81,8 @@ class Analyst:
             if {of.full_name for of in view.inputs.values()} <= there:
                 name = f'{CATALOG}."{view.table.database}"."{view.table.name}"'
                 connection.execute(f"create view {name} as {view.sql('duckdb', CATALOG)}")
+        # Each is defined when a query names it: to compile one takes a good part of a second.
+        self._functions = {f.name: f for f in functions if {of.full_name for of in f.inputs.values()} <= there}
         path = ",".join(f"{CATALOG}.{database}" for database in databases)
         connection.execute(f"use {CATALOG}.{databases[0]}")
         connection.execute(f"set search_path = '{path}'")
@@ -87,6 +99,8 @@ class Analyst:
             duckdb.Error: the SQL is wrong.
         """
         rows = pa.table({})
+        for name in [name for name in self._functions if name in sql.lower()]:
+            self._connection.execute(self._functions.pop(name).duckdb_macro(CATALOG))
         for statement in self._connection.extract_statements(sql):
             if statement.type in READING:
                 rows = self._connection.execute(statement).to_arrow_table()

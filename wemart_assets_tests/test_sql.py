@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
+import sqlglot
+from deltalake import DeltaTable
+from sqlglot import exp
 
 from wemart_assets import catalog
 from wemart_assets.lake.errors import WemartError
+from wemart_assets.settings import Settings
 from wemart_assets.sql import Analyst, QueryRefused, analyst
+from wemart_assets_tests.marts.attribution_twin import Twin
 
 SEED = Path(__file__).parents[2] / "shared" / "seeds" / "wv_sess_daily.md"
 FIRST = "2024-01-01"
@@ -22,8 +28,23 @@ Row = dict[str, Any]
 
 @pytest.fixture
 def door(world: Path) -> Iterator[Analyst]:
-    with analyst(world / "lake", catalog.tables()) as session:
+    with analyst(world / "lake", catalog.tables(), catalog.views().values(), FUNCTIONS.values()) as session:
         yield session
+
+
+def rows_of(found: pa.Table) -> list[str]:
+    return sorted(map(str, found.to_pylist()))
+
+
+@pytest.fixture(scope="module")
+def twin(world: Path) -> Twin:
+    """The published events and attributions, for plain loops over them."""
+
+    def read(table: str) -> list[Row]:
+        rows: list[Row] = DeltaTable(world / "lake" / "igaworks" / table).to_pyarrow_table().to_pylist()
+        return rows
+
+    return Twin(read("event"), read("attribution"), read("attribution__date_unknown"))
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +118,71 @@ def test_a_query_of_the_document_runs_unchanged(number: int, door: Analyst, visi
 
 def test_the_documents_queries_over_days_see_at_least_three(visits: list[Row]) -> None:
     assert len({v["part_date"] for v in visits if v["we_art_name"] == "ARTIST"}) >= 3
+
+
+FUNCTIONS = {of.name: of for of in catalog.functions(Settings().for_tables())}
+ALL_DAYS = [f"2024-01-{day:02d}" for day in range(1, 6)]
+
+
+def test_every_attribution_report_is_a_function_of_a_range() -> None:
+    reports = {name.split(".")[1] for name in catalog.marts() if name.startswith("igaworks.")}
+    assert {f"{name}_between" for name in reports - {"first_open"}} == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_of_one_day_is_the_daily_table(name: str, door: Analyst) -> None:
+    for day in ALL_DAYS[1:3]:
+        of_range = door.run(f"from igaworks.{name}('{day}', '{day}')")
+        columns = ", ".join(of_range.column_names)
+        daily = door.run(f"select {columns} from igaworks.{name.removesuffix('_between')} where part_date = '{day}'")
+        assert of_range.num_rows > 0
+        assert of_range.schema == daily.schema
+        assert rows_of(of_range) == rows_of(daily)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_of_several_days_counts_as_plain_loops_do(name: str, door: Analyst, twin: Twin) -> None:
+    for days in (ALL_DAYS, ALL_DAYS[1:4]):
+        found = door.run(f"from igaworks.{name}(date '{days[0]}', date '{days[-1]}')")
+        assert {tuple(row.values()) for row in found.to_pylist()} == getattr(twin, name.removesuffix("_between"))(days)
+
+
+def test_a_function_has_three_names(door: Analyst) -> None:
+    call = "active_user_by_event_between('2024-01-01', '2024-01-03')"
+    found = [rows_of(door.run(f"from {prefix}{call}")) for prefix in ("", "igaworks.", "wev_prod.igaworks.")]
+    assert found[0] == found[1] == found[2] != []
+
+
+def test_a_shadowed_table_is_what_a_function_reads(door: Analyst) -> None:
+    door.run("create table igaworks.event as select * from igaworks.event where event_name = 'login' limit 1")
+    found = door.run("from igaworks.active_user_by_event_between('2024-01-01', '2024-01-05')").to_pylist()
+    assert found == [{"event_name": "login", "active_users": 1}]
+
+
+def test_the_wide_view_has_a_cohort_a_row(door: Analyst, twin: Twin) -> None:
+    [first] = door.run(
+        "select cohort_users, day_0, day_1, day_2, day_3, day_7 from igaworks.hard_retention_by_dates_wide"
+        " where cohort_date = date '2024-01-01'"
+    ).to_pylist()
+    cohort = {user for user, day in twin.cohorts().items() if day == FIRST}
+    there = [len(cohort & {e["identity_adid"] for e in twin.happened([day])}) for day in ALL_DAYS[:4]]
+    assert list(first.values()) == [len(cohort), *there, None]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_written_for_spark_as_well(name: str) -> None:
+    function = FUNCTIONS[name]
+    parsed = sqlglot.parse_one(function.sql("pyspark"), read="spark")
+    assert isinstance(parsed, exp.Query)
+    # Besides its tables it knows its two parameters, and no stand-in of them is left.
+    assert {c.name for c in parsed.find_all(exp.Column) if not c.table} >= {"first_day", "last_day"}
+    assert "\x01" not in function.spark_function()
+    assert {t.name for t in parsed.find_all(exp.Table) if t.db} == {t.name for t in function.inputs.values()}
+    columns = ", ".join(f"`{column}` {kind}" for column, kind in function.columns.items())
+    assert function.spark_function().startswith(
+        f"CREATE OR REPLACE TEMPORARY FUNCTION {name}(first_day STRING, last_day STRING) "
+        f"RETURNS TABLE ({columns}) RETURN "
+    )
 
 
 def test_a_table_has_three_names(door: Analyst) -> None:

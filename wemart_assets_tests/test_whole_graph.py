@@ -142,6 +142,8 @@ def test_every_broken_row_is_in_quarantine_and_nothing_else(world: Path) -> None
     made: dict[str, int] = {}
     for broken in counts["broken"]:
         made[broken["source"]] = made.get(broken["source"], 0) + broken["rows"]
+    apps = json.loads((world / "truth" / "igaworks.json").read_text())
+    made |= {source: rows for source, rows in apps["broken"].items() if rows}
     found = {}
     for name in contracts():
         folder = world / "lake" / name.replace(".", "/")
@@ -150,6 +152,49 @@ def test_every_broken_row_is_in_quarantine_and_nothing_else(world: Path) -> None
             found[name] = rows_of(world, f"select count(*) from read_parquet({[str(f) for f in files]})")[0][0]
     assert sum(made.values()) >= 3
     assert found == made
+
+
+def test_the_attribution_reports_say_what_was_simulated(world: Path) -> None:
+    truth = json.loads((world / "truth" / "igaworks.json").read_text())
+    reports = "read_parquet('LAKE/igaworks"
+    for day, made in truth["days"].items():
+        active = rows_of(world, f"select active_users from {reports}/active_user_by_date/part_date={day}/*')")
+        bought = rows_of(
+            world,
+            "select purchase_users, total_price::varchar"
+            f" from {reports}/total_price_active_user_by_date/part_date={day}/*')",
+        )
+        assert active == [(made["active_users"],)]
+        assert bought == [(made["purchase_users"], made["amount"])]
+        by_event = rows_of(
+            world, f"select event_name, active_users from {reports}/active_user_by_event/part_date={day}/*')"
+        )
+        assert dict(by_event) == {name: users for name, users in made["users_by_event"].items() if users}
+        by_campaign = rows_of(
+            world,
+            f"""select campaign, active_users, coalesce(purchase_users, 0), coalesce(total_price, 0)::varchar
+                from {reports}/active_user_by_campaign/part_date={day}/*') a
+                left join {reports}/total_price_active_user_by_campaign/part_date={day}/*') b using (campaign)""",
+        )
+        assert {name: tuple(of.values()) for name, of in made["by_campaign"].items()} == {
+            str(name): said for name, *said_ in by_campaign for said in [tuple(said_)]
+        }
+        cohort = rows_of(world, f"select count(*) from {reports}/first_open/part_date={day}/*')")
+        assert cohort == [(made["cohort"],)]
+    for source in ("event", "attribution"):
+        [(unknown,)] = rows_of(world, f"select count(*) from {reports}/{source}__date_unknown/*/*')")
+        assert unknown == truth["unknown"][f"igaworks.{source}"] > 0
+    assert sum(made["cohort"] for made in truth["days"].values()) > 300
+
+
+def test_cohorts_sum_to_the_users_with_a_firstopen_of_a_known_date(world: Path) -> None:
+    reports = "read_parquet('LAKE/igaworks"
+    [(cohorts, users)] = rows_of(
+        world,
+        f"""select (select sum(retained_users) from {reports}/hard_retention_by_dates/*/*') where days_since = 0),
+                   (select count(distinct identity_adid) from {reports}/event/*/*') where event_name = 'firstopen')""",
+    )
+    assert cohorts == users > 300
 
 
 def test_run_timestamp_is_the_clock_of_the_run(tmp_path: Path) -> None:
@@ -162,3 +207,45 @@ def test_run_timestamp_is_the_clock_of_the_run(tmp_path: Path) -> None:
         tmp_path, "select distinct run_timestamp from read_parquet('LAKE/we_mart/wv_sess_daily/*/*.parquet')"
     )
     assert found == [(clock,)]
+
+
+@pytest.mark.slow
+def test_weeks_and_months_are_made_of_their_days(world: Path, tmp_path: Path) -> None:
+    settings = Settings(lake=tmp_path / "lake", landing=world / "landing", spill=tmp_path / "spill")
+    graph = build_defs(settings)
+    by_week, by_month = "stats_wv_w_comm_engage_usr", "stats_wv_m_comm_engage_usr"
+    needed: set[str] = set()
+    waiting = [f"we_mart.{by_week}"]
+    while waiting:
+        reads = {i.table.full_name for i in marts()[waiting.pop()].inputs.values()} - needed
+        needed |= reads
+        waiting += sorted(reads & set(marts()))
+
+    def run(job: str, first: str, last: str, names: set[str] | None = None) -> bool:
+        selection = None if names is None else [dg.AssetKey(name.split(".")) for name in sorted(names)]
+        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        of = graph.resolve_job_def(job)
+        return of.execute_in_process(instance=instance, tags=tags, asset_selection=selection).success
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert run("requested_by_day", "2024-01-01", "2024-01-31", needed)
+        assert run("analytics_we_mart_weekly", "2024-01-01", "2024-01-22")
+        assert run("analytics_we_mart_monthly", "2024-01-01", "2024-01-01")
+    for name, last_days in (
+        (by_week, ["2024-01-07", "2024-01-14", "2024-01-21", "2024-01-28"]),
+        (by_month, ["2024-01-31"]),
+    ):
+        counted = rows_of(
+            tmp_path,
+            f"""select part_date::varchar, sum(member_cnt)::bigint, sum(engage_user_cnt)::bigint
+                from read_parquet('LAKE/we_mart/{name}/*/*.parquet') group by all order by all""",
+        )
+        members = rows_of(
+            tmp_path,
+            f"""select part_date::varchar, count(*) from read_parquet('LAKE/we_mart/wv_comm_user/*/*/*.parquet')
+                where part_date::varchar in ({str(last_days)[1:-1]}) group by all order by all""",
+        )
+        assert [row[1] for row in counted] == [row[1] for row in members]
+        # What was done was done in the first five days.
+        assert int(str(counted[0][2])) > 50
+        assert all(row[2] == 0 for row in counted[1:])

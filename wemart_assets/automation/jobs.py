@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,14 +10,18 @@ import dagster as dg
 
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.table import Table
 
 # Two hours after the business day is over: hourly deliveries of its last hour have landed by then, and what is later
 # is the landing sensor's. What is made of the days of a period follows when its last day has been made.
 HOUR_OF_DAY, HOUR_OF_PERIOD = 2, 5
 
 
-def requested_jobs(marts: Mapping[str, Mart]) -> dict[Period, Any]:
-    """What the landing sensor runs parts of: all tables by day, and those by week and by month where there are any."""
+def requested_jobs(marts: Mapping[str, Mart], undated: Iterable[Table]) -> dict[Period | None, Any]:
+    """What the landing sensor runs parts of: all tables by day, and those by week and by month where there are any.
+
+    Under None `date_unknown`: the sources' rows of an unknown time, which have no days, where there are such tables.
+    """
     longer = {
         period: dg.AssetSelection.assets(*keys)
         for period in (Period.WEEK, Period.MONTH)
@@ -26,7 +30,14 @@ def requested_jobs(marts: Mapping[str, Mart]) -> dict[Period, Any]:
     daily: dg.AssetSelection = dg.AssetSelection.all()
     for selection in longer.values():
         daily = daily - selection
-    return {
+    jobs: dict[Period | None, Any] = {}
+    if timeless := [table.key for table in undated]:
+        jobs[None] = dg.define_asset_job(
+            "date_unknown",
+            selection=dg.AssetSelection.assets(*timeless),
+            description="The sources' rows of an unknown time: they count for every day.",
+        )
+    return jobs | {
         period: dg.define_asset_job(
             f"requested_by_{period}",
             selection=selection,

@@ -24,7 +24,7 @@ from wemart_assets.lake.engine import Engine, ExternalTable, Session
 from wemart_assets.lake.errors import UnreadableTable
 from wemart_assets.lake.mart_asset import Mart
 from wemart_assets.partitions import Partitions
-from wemart_assets.sources.contract import Kind
+from wemart_assets.sources.contract import UNKNOWN_DAY, Kind
 from wemart_assets.sources.landing import FileIndex, Landing
 
 DAYS_A_RUN = 31
@@ -74,9 +74,12 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Request:
-    """A run: consecutive days (weeks, months) and the tables, by full name, that it makes anew."""
+    """A run: consecutive days (weeks, months) and the tables, by full name, that it makes anew.
 
-    period: Period
+    Of tables that have no days the period is None.
+    """
+
+    period: Period | None
     days: Sequence[str]
     tables: frozenset[str]
 
@@ -86,7 +89,7 @@ def landing_sensor(
     externals: Mapping[str, ExternalTable],
     marts: Mapping[str, Mart],
     partitions: Partitions,
-    jobs: Mapping[Period, Any],
+    jobs: Mapping[Period | None, Any],
 ) -> dg.SensorDefinition:
     """The sensor over all landing folders, over the tables that someone else writes, and over what they left behind.
 
@@ -132,7 +135,8 @@ def landing_sensor(
                     if list(continued.get(name, ())) != [day, version]:
                         due.setdefault(name, set()).add(day)
                         continued[name] = [day, version]
-            requests, waiting = plan(due, set(sources), marts, keys, session)
+            undated = {s.contract.undated.full_name for s in sources.values() if s.contract.undated is not None}
+            requests, waiting = plan(due, {*sources, *undated}, marts, keys, session)
         asked = {
             (name, day)
             for request in requests
@@ -167,7 +171,10 @@ def landing_sensor(
 
 
 def fingerprints(session: Session, sources: Mapping[str, Landing]) -> tuple[Fingerprints, dict[str, list[FileIndex]]]:
-    """A fingerprint of the files of each source's days (of snapshots: deliveries), and the unreadable files."""
+    """A fingerprint of the files of each source's days (of snapshots: deliveries), and the unreadable files.
+
+    The rows of an unknown time are those of a table of their own.
+    """
     found: Fingerprints = {}
     broken: dict[str, list[FileIndex]] = {}
     for name, landing in sources.items():
@@ -183,6 +190,11 @@ def fingerprints(session: Session, sources: Mapping[str, Landing]) -> tuple[Fing
             elif entry.error is None:
                 for day in entry.all_days():
                     by_day.setdefault(day, []).append(said)
+        if landing.contract.undated is not None:
+            undated = landing.contract.undated.full_name
+            found[undated] = {day: _digest(by_day.pop(day)) for day in (UNKNOWN_DAY,) if day in by_day}
+            if name in broken:
+                broken[undated] = broken[name]
         found[name] = {day: _digest(files) for day, files in sorted(by_day.items())}
     return found, broken
 
@@ -222,22 +234,25 @@ def plan(
     first_day = min(partitions[Period.DAY], default="")
 
     def exists(name: str, key: str) -> bool:
-        return key in there[periods.get(name, Period.DAY)]
+        return key == UNKNOWN_DAY or key in there[periods.get(name, Period.DAY)]
 
     days = partitions[Period.DAY]
     follows = affected({name: {key for key in keys if exists(name, key)} for name, keys in due.items()}, marts, days)
     todo = _with_what_is_missing(follows, sources, marts, days, session)
     # What lies before the first day never becomes a partition.
     waiting = {name: {key for key in keys if not exists(name, key) and key >= first_day} for name, keys in due.items()}
+    undated = {name for name, keys in todo.items() if UNKNOWN_DAY in keys}
     tables: dict[Period, dict[str, set[str]]] = {period: {} for period in Period}
     for name, keys in todo.items():
         period = periods.get(name, Period.DAY)
-        for key in keys:
+        for key in keys - {UNKNOWN_DAY}:
             if key in there[period]:
                 tables[period].setdefault(key, set()).add(name)
             elif key >= first_day:
                 waiting.setdefault(name, set()).add(key)
-    taken = _requests(tables[Period.DAY], sorted(tables[Period.DAY]), Period.DAY)[:RUNS_A_TICK]
+    # What has no days is read by any of them.
+    taken = [Request(None, [UNKNOWN_DAY], frozenset(undated))] if undated else []
+    taken += _requests(tables[Period.DAY], sorted(tables[Period.DAY]), Period.DAY)[:RUNS_A_TICK]
     done = {day for request in taken for day in request.days}
     if done >= set(tables[Period.DAY]):
         for period in (Period.WEEK, Period.MONTH):
@@ -266,7 +281,7 @@ def affected(due: Mapping[str, Set[str]], marts: Mapping[str, Mart], days: Seque
             keys = set(found.get(name, set()))
             for given in declared.inputs.values():
                 if not given.is_own(declared.table):
-                    keys |= given.affected(found.get(given.table.full_name, set()), declared.table, latest)
+                    keys |= given.affected(found.get(given.table.full_name, set()), declared.table, days)
             if keys and declared.is_stateful:
                 # Each partition is made from the one before.
                 keys |= set(_from(min(keys), latest, declared.table.period))
@@ -303,11 +318,15 @@ def _with_what_is_missing(
             other = given.table.full_name
             if other not in {*sources, *marts}:
                 continue
+            only = given.table.only_partition
+            there = set(days) if only is None else {only}
             if other not in published:
-                published[other] = session.published(given.table, days)
+                published[other] = session.published(given.table, sorted(there))
             # What comes after the day is read as far as it is there.
-            reads = {day for day in given.days(sorted(keys), declared.table, days[0]) if day <= max(keys)}
-            missing = (reads & set(days)) - published[other] - found.get(other, set())
+            reads = {
+                key for key in given.days(sorted(keys), declared.table, days[0]) if key == only or key <= max(keys)
+            }
+            missing = (reads & there) - published[other] - found.get(other, set())
             if missing:
                 found.setdefault(other, set()).update(missing)
                 waiting.append((other, missing))
@@ -375,6 +394,8 @@ def _run_request(request: Request, job: str, tick: int, landed: Fingerprints, ex
     # files: they may have changed after a tick whose cursor was lost.
     files = [f"{name} {day} {of_source.get(day)}" for name, of_source in landed.items() for day in request.days]
     key = _digest([str(tick), first, last, *sorted(request.tables), *files])
+    if request.period is None:
+        return dg.RunRequest(run_key=key, job_name=job, asset_selection=selection)
     if first == last:
         return dg.RunRequest(run_key=key, job_name=job, partition_key=first, asset_selection=selection)
     tags: dict[str, Any] = {RANGE_START: first, RANGE_END: last}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,12 +19,15 @@ import ibis
 import ibis.expr.datatypes as types
 import ibis.expr.types as ir
 
+from wemart_assets.lake.days import Period
+
 INSTANT = types.Timestamp(timezone="UTC", scale=6)
 LOCAL_TIME = types.Timestamp(scale=6)
 
 DUCKDB_MACROS = (
     "create or replace temp macro timestamp_millis(ms) as make_timestamptz(ms * 1000)",
     "create or replace temp macro from_utc_timestamp(ts, zone) as timezone(zone, ts)",
+    "create or replace temp macro to_utc_timestamp(ts, zone) as timezone(zone, ts)",
     # DuckDB also takes a comma before a closing bracket, NaN and Infinity for JSON. Where a document may have one of
     # them, it is looked at again without its strings.
     "create or replace temp macro has_lenient_json(text) as"
@@ -58,6 +62,11 @@ def unix_micros(ts):  # type: ignore[no-untyped-def]
 @ibis.udf.scalar.builtin(signature=((INSTANT, types.string), LOCAL_TIME))
 def from_utc_timestamp(ts, zone):  # type: ignore[no-untyped-def]
     """What a clock on the wall shows in `zone` at the instant."""
+
+
+@ibis.udf.scalar.builtin(signature=((LOCAL_TIME, types.string), INSTANT))
+def to_utc_timestamp(ts, zone):  # type: ignore[no-untyped-def]
+    """An instant at which a clock on the wall shows `ts` in `zone`; engines differ in which, where there are two."""
 
 
 def unix_millis(instant: ir.TimestampValue) -> ir.IntegerValue:
@@ -134,24 +143,93 @@ def business_day(instant: ir.TimestampValue, timezone: str) -> ir.StringValue:
     return business_date(instant, timezone).cast("string")
 
 
-def day_after(day: ir.StringValue) -> ir.StringValue:
-    """The calendar day after a day that is named `YYYY-MM-DD`."""
+def first_day_of(day: ir.DateValue, period: Period) -> ir.DateValue:
+    """First day of the period that the day lies in; weeks begin on Monday."""
+    if period is Period.DAY:
+        return day
+    # A truncated date is a date for ibis and an instant for DuckDB.
+    start = day.truncate({Period.WEEK: "W", Period.MONTH: "M"}[period])
+    return start.strftime("%Y-%m-%d").cast("date")
+
+
+def day_after(day: ir.StringValue, days: int = 1) -> ir.StringValue:
+    """The calendar day that many days after (before where negative) a day that is named `YYYY-MM-DD`."""
     # A date and an interval are a date for ibis and an instant for DuckDB.
-    return (day.cast("date") + ibis.interval(days=1)).strftime("%Y-%m-%d")
+    return (day.cast("date") + ibis.interval(days=days)).strftime("%Y-%m-%d")
+
+
+@dataclass(frozen=True)
+class ClockChange:
+    """From `at`, a local time of the clock before, the clocks of a zone are `ahead` of it, or behind where negative."""
+
+    at: dt.datetime
+    ahead: dt.timedelta
+
+
+@cache
+def clock_changes(timezone: str) -> tuple[ClockChange, ...]:
+    """When the clocks of a zone were or will be set forward or back, from 1970 to 2100."""
+    zone, changes, step = ZoneInfo(timezone), [], dt.timedelta(days=1)
+    day = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    while day.year < 2100:
+        before, after = _offset(day, zone), _offset(day + step, zone)
+        if before != after:
+            # The second of the change, by halves.
+            same, other = 0, int(step.total_seconds())
+            while other - same > 1:
+                middle = (same + other) // 2
+                is_same = _offset(day + dt.timedelta(seconds=middle), zone) == before
+                same, other = (middle, other) if is_same else (same, middle)
+            at = (day + dt.timedelta(seconds=other)).replace(tzinfo=None) + before
+            changes.append(ClockChange(at, after - before))
+        day += step
+    return tuple(changes)
+
+
+def _offset(instant: dt.datetime, zone: ZoneInfo) -> dt.timedelta:
+    offset = instant.astimezone(zone).utcoffset()
+    assert offset is not None
+    return offset
 
 
 @cache
 def repeats(timezone: str) -> tuple[int, ...]:
     """By how many seconds the zone's clocks have ever been set back (one hour for most that have summer time)."""
-    zone, backs, day = ZoneInfo(timezone), set(), dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    before = day.astimezone(zone).utcoffset()
-    while day.year < 2100:
-        day += dt.timedelta(days=1)
-        offset = day.astimezone(zone).utcoffset()
-        if before is not None and offset is not None and offset < before:
-            backs.add(int((before - offset).total_seconds()))
-        before = offset
-    return tuple(sorted(backs))
+    backs = {-change.ahead for change in clock_changes(timezone) if change.ahead < dt.timedelta(0)}
+    return tuple(sorted(int(back.total_seconds()) for back in backs))
+
+
+def instant_of(local: ir.TimestampValue, timezone: str) -> ir.TimestampValue:
+    """The instant at which the clocks of `timezone` first showed a local time.
+
+    One that they skipped is taken as much later as they were set forward, as both engines do. Of the two instants of a
+    local time that they showed twice engines take different ones.
+    """
+    instant = to_utc_timestamp(local, timezone)
+    for seconds in repeats(timezone):
+        back = ibis.interval(seconds=seconds)
+        shown_twice = [
+            local.between(_local(change.at + change.ahead), _local(change.at - dt.timedelta(microseconds=1)))
+            for change in clock_changes(timezone)
+            if change.ahead == dt.timedelta(seconds=-seconds)
+        ]
+        # What the clocks showed just before, they showed once.
+        first = to_utc_timestamp(local - back, timezone) + back
+        instant = ibis.or_(*shown_twice).ifelse(first, instant)
+    return instant
+
+
+def day_of_local(local: ir.TimestampValue, timezone: str) -> ir.StringValue:
+    """Business day of `instant_of(local, timezone)`, found without it in all zones that never skipped a midnight."""
+    for change in clock_changes(timezone):
+        last_skipped = change.at + change.ahead - dt.timedelta(microseconds=1)
+        if change.ahead > dt.timedelta(0) and (last_skipped + change.ahead).date() != change.at.date():
+            return business_day(instant_of(local, timezone), timezone)
+    return local.date().cast("string")
+
+
+def _local(time: dt.datetime) -> ir.TimestampScalar:
+    return ibis.literal(time, type=LOCAL_TIME)
 
 
 def in_repeated_time(instant: ir.TimestampValue, timezone: str) -> ir.BooleanValue:

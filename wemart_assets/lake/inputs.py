@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import dagster as dg
 
@@ -28,16 +28,25 @@ class Input:
     Where both are of the same period: those from `first` to `last` partitions after the mart's own; `first` None means
     from the first one there is. Where the mart's period is longer: every day of it, or with `only_last_day` its last.
     Partitions before the first there is are not read. Partitions after the mart's own are read as far as they have
-    been published by then.
+    been published by then. A table without days is read whole.
+
+    `last_setting` names the setting that says what `last` is (`under`).
     """
 
     table: Table
     first: int | None = 0
     last: int = 0
     only_last_day: bool = False
+    last_setting: str | None = None
+
+    def under(self, settings: Mapping[str, Any]) -> Input:
+        """The input as these settings say."""
+        return self if self.last_setting is None else replace(self, last=int(settings[self.last_setting]))
 
     def days(self, run: Sequence[str], reader: Table, first_day: str) -> list[str]:
         """The input's partitions that a run of the reader's partitions reads."""
+        if self.table.only_partition is not None:
+            return [self.table.only_partition]
         if self.table.period is not reader.period:
             whole = [period_days(key, reader.period) for key in run]
             wanted = {day for days in whole for day in (days[-1:] if self.only_last_day else days)}
@@ -50,8 +59,11 @@ class Input:
             wanted -= set(run)
         return sorted(day for day in wanted if day >= first_day)
 
-    def affected(self, keys: Iterable[str], reader: Table, latest: str) -> set[str]:
-        """The reader's partitions, none beyond `latest`, that read one of these partitions of the input."""
+    def affected(self, keys: Iterable[str], reader: Table, days: Sequence[str]) -> set[str]:
+        """The reader's partitions, none beyond the last of `days`, that read one of these partitions of the input."""
+        latest = max(days, default="")
+        if self.table.only_partition is not None:
+            return {period_start(day, reader.period) for day in days} if set(keys) else set()
         if self.table.period is not reader.period:
             starts = {key: period_start(key, reader.period) for key in keys}
             if self.only_last_day:
@@ -71,6 +83,10 @@ class Input:
 
     def words(self, reader: Table) -> str:
         """Which partitions are read, for people."""
+        if self.table.only_partition is not None:
+            return "as a whole"
+        if self.last_setting is not None:
+            return f"of the {reader.period} and the WEMART_{self.last_setting.upper()} after it"
         if self.table.period is not reader.period:
             return (
                 f"of the last day of the {reader.period}"
@@ -84,8 +100,10 @@ class Input:
         between = f"{self.first:+d}" if self.first == self.last else f"{self.first:+d} to {self.last:+d}"
         return f"of the {reader.period}{'s' if self.first != self.last else ''} {between}"
 
-    def mapping(self, reader: Table) -> dg.PartitionMapping:
+    def mapping(self, reader: Table) -> dg.PartitionMapping | None:
         """What Dagster shows as the lineage of partitions."""
+        if self.table.only_partition is not None:
+            return None
         first, last = self.first, self.last
         if self.table.period is not reader.period:
             first = last = 0
@@ -115,12 +133,22 @@ def trailing(of: HasTable, days: int) -> Input:
     return Input(of.table, 1 - days, 0)
 
 
-def following(of: HasTable, days: int) -> Input:
+def following(of: HasTable, days: int | str) -> Input:
     """The input's partition of the mart's day, and those of the `days` after it that have been published by then.
 
-    The sensor requests the mart's day again as they come.
+    The sensor requests the mart's day again as they come. The days are a number, or the setting that says it.
     """
-    return Input(of.table, 0, days)
+    return Input(of.table, 0, days) if isinstance(days, int) else Input(of.table, 0, last_setting=days)
+
+
+def up_to(of: HasTable) -> Input:
+    """The input's partitions of the mart's day and of all days before it."""
+    return Input(of.table, None, 0)
+
+
+def whole(table: Table) -> Input:
+    """A table that has no days."""
+    return Input(table)
 
 
 def own_day_before(table: Table) -> Input:

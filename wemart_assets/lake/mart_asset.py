@@ -8,7 +8,7 @@ reads no setting and a test calls its function with small tables.
 import datetime as dt
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -36,6 +36,10 @@ class Mart:
     inputs: Mapping[str, Input]
     function: Callable[..., ir.Table]
 
+    def under(self, settings: Mapping[str, Any]) -> "Mart":
+        """The mart with its inputs as these settings say."""
+        return replace(self, inputs={name: given.under(settings) for name, given in self.inputs.items()})
+
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
         return self.function(*args, **kwargs)
 
@@ -46,17 +50,23 @@ class Mart:
 
 
 def mart(table: Table, **inputs: Input) -> Callable[[Callable[..., ir.Table]], Mart]:
-    """Declare a mart table: the function's parameters are the inputs by name, and settings by name.
+    """Declare a mart table: the function's parameters are inputs by name, settings by name, `days` and `period`.
+
+    An input may also be there for a law alone. `period` is the columns by which rows are told apart by day: a function
+    that groups by them and not by the day itself also makes the table of any range of days (`lake/between.py`).
 
     Raises:
-        DeclarationError: an input is no parameter of the function, or cannot be read so.
+        DeclarationError: an input is no parameter of the function or a law, or cannot be read so.
     """
 
     def declare(function: Callable[..., ir.Table]) -> Mart:
         for given in inputs.values():
             check_input(given, table)
-        if unread := sorted(set(inputs) - set(parameters(function))):
-            raise DeclarationError(f"{table.full_name}: the inputs {unread} are no parameters of its function")
+        asked = {*parameters(function), *(name for law in table.laws for name in parameters(law.broken))}
+        if unread := sorted(set(inputs) - asked):
+            raise DeclarationError(
+                f"{table.full_name}: the inputs {unread} are no parameters of its function or of its laws"
+            )
         return Mart(table, inputs, function)
 
     return declare
@@ -66,7 +76,7 @@ def mart_asset(
     declared: Mart, group: str, partitions: dg.TimeWindowPartitionsDefinition, settings: Mapping[str, Any], clock: Clock
 ) -> dg.AssetsDefinition:
     """The Dagster asset of a mart table. Needs a resource `engine`."""
-    if unknown := sorted(set(parameters(declared.function)) - {*declared.inputs, *settings, "days"}):
+    if unknown := sorted(set(parameters(declared.function)) - {*declared.inputs, *settings, "days", "period"}):
         raise DeclarationError(
             f"{declared.table.full_name}: its function asks for {unknown}; there are the inputs "
             f"{sorted(declared.inputs)} and the settings {sorted(settings)}"
@@ -80,7 +90,8 @@ def mart_asset(
                 name: read_input(session, declared.table, given, days, first_day)
                 for name, given in declared.inputs.items()
             }
-            return call(declared.function, {**settings, **inputs, "days": tuple(days)}), inputs
+            period = (declared.table.day_column,)
+            return call(declared.function, {**settings, **inputs, "days": tuple(days), "period": period}), inputs
 
         return publish(session, declared.table, days, compute, settings, clock()), {}
 
@@ -108,8 +119,8 @@ def read_input(session: Session, reader: Table, given: Input, days: Sequence[str
         raise MissingPartition(
             f"{reader.full_name}: {days[0]} to {days[-1]} reads {what} {', '.join(missing[:5])}"
             f"{' and more' if len(missing) > 5 else ''}{never}. Run it first: dagster asset "
-            f"materialize -m wemart_assets.definitions --select 'key:\"{'/'.join(given.table.key)}\"' "
-            f"--partition {missing[0]}"
+            f"materialize -m wemart_assets.definitions --select 'key:\"{'/'.join(given.table.key)}\"'"
+            f"{'' if given.table.only_partition else f' --partition {missing[0]}'}"
         )
     return session.read(given.table, [day for day in wanted if day in published])
 
@@ -120,7 +131,7 @@ Run = Callable[[Session, Sequence[str], Any], tuple[Publication, dict[str, Any]]
 def table_asset(
     table: Table,
     group: str,
-    partitions: dg.TimeWindowPartitionsDefinition,
+    partitions: dg.TimeWindowPartitionsDefinition | None,
     run: Run,
     deps: Sequence[dg.AssetDep] = (),
     inputs: Mapping[str, Sequence[str]] | None = None,
@@ -128,7 +139,8 @@ def table_asset(
 ) -> dg.AssetsDefinition:
     """An asset whose partitions are published by `run`, with all that people see of a table in Dagster.
 
-    `run` publishes the days and returns what it published with further metadata; a range of days is one run.
+    `run` publishes the days and returns what it published with further metadata; a range of days is one run. Without
+    partitions it is given no days.
     """
     key = dg.AssetKey(table.key)
 
@@ -143,6 +155,7 @@ def table_asset(
             kinds=set(kinds),
             tags={**table.tags, "period": table.period},
             partitions_def=partitions,
+            # Without partitions too: else no range could be run of a selection that has it.
             backfill_policy=dg.BackfillPolicy.single_run(),
             deps=list(deps),
             check_specs=[
@@ -156,7 +169,9 @@ def table_asset(
                 "partitioned by": ", ".join(table.partition_by),
             },
             # A period is over at midnight of the business timezone and is expected by six in the morning.
-            freshness_policy=dg.FreshnessPolicy.cron(
+            freshness_policy=None
+            if partitions is None
+            else dg.FreshnessPolicy.cron(
                 deadline_cron=EXPECTED[table.period],
                 lower_bound_delta=dt.timedelta(hours=6),
                 timezone=str(partitions.timezone),
@@ -167,7 +182,7 @@ def table_asset(
     @declare
     def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         engine: Engine = context.resources.engine
-        days = sorted(context.partition_keys)
+        days = [] if partitions is None else sorted(context.partition_keys)
         try:
             with engine.connect() as session:
                 published, metadata = run(session, days, context.log)
@@ -177,7 +192,7 @@ def table_asset(
             raise dg.Failure(str(rejected), allow_retries=False) from rejected
         except WemartError as error:
             raise dg.Failure(
-                str(error), metadata={"table": table.full_name, "days": f"{days[0]} to {days[-1]}"}
+                str(error), metadata={"table": table.full_name, "days": f"{days[0]} to {days[-1]}" if days else "none"}
             ) from error
         for day in days:
             context.add_asset_metadata(
@@ -185,6 +200,9 @@ def table_asset(
                 asset_key=key,
                 partition_key=day,
             )
+        if not days:
+            metadata["dagster/row_count"] = sum(published.rows.values())
+            metadata["size_bytes"] = sum(published.bytes.values())
         yield dg.MaterializeResult(
             asset_key=key,
             metadata={

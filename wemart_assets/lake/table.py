@@ -154,6 +154,7 @@ class Table:
         grain: the columns that together name a row, empty where equal rows are allowed. NULL is a value here.
         partition_by: storage partitions; the last is the day column.
         period: how much time a partition covers; the day column holds its first day.
+        only_partition: what the day column holds throughout, of a table that has no days.
         rules, laws: what the audit demands beside types, known values and the grain.
         measures: numbers that each run shows.
         newest_in_sql: analysts know the table as unpartitioned: in SQL its name shows the newest row of each key, and
@@ -167,6 +168,7 @@ class Table:
     grain: tuple[str, ...] = ()
     partition_by: tuple[str, ...] = ("part_date",)
     period: Period = Period.DAY
+    only_partition: str | None = None
     rules: tuple[Rule, ...] = ()
     laws: tuple[Law, ...] = ()
     measures: tuple[Measure, ...] = ()

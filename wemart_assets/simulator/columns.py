@@ -36,6 +36,10 @@ class Stream(IntEnum):
     REPORTS = 16
     PROFILES = 17
     ACTS = 18
+    APP_USERS = 19
+    APP_TOUCHES = 20
+    APP_TOUCH_IDS = 21
+    APP_EVENTS = 22
 
 
 def random_stream(seed: int, purpose: Stream, day: int = 0, chunk: int = 0) -> np.random.Generator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -9,11 +10,14 @@ from functools import cached_property
 import ibis
 import ibis.expr.types as ir
 
+from wemart_assets.lake.engine import FileFormat
 from wemart_assets.lake.functions import business_day, timestamp_millis
 from wemart_assets.lake.table import RUN_TIMESTAMP, Column, Law, Table, ValueRule, column
 
 # The last one of 9999-12-30 UTC, which is in the year 9999 everywhere. A number beyond is a mistake of units.
 LAST_MILLISECOND = 253_402_214_399_999
+# The one partition of a table of rows whose time is unknown.
+UNKNOWN_DAY = "unknown"
 
 
 class Kind(Enum):
@@ -43,6 +47,11 @@ class Contract:
         is_history: facts from before the first business day there is belong to that day, which then knows
             what was before. Of other contracts such rows are counted and left out.
         day_column: the name of the business day in the source table.
+        form: how its files are read where neither their ending nor `sources.yaml` says so; of a CSV also its names and
+            what stands for NULL.
+        local_times: a time without a zone is one of the business timezone. Else it is UTC.
+        unknown_time: what stands for an unknown time, as NULL does. Facts of an unknown time are no fault: they are
+            the rows of `undated`. A contract without it has no such table, and quarantines them.
         newest_in_sql: as of `Table`.
     """
 
@@ -56,6 +65,9 @@ class Contract:
     instant: str | None = None
     is_history: bool = False
     day_column: str = "part_date"
+    form: FileFormat | None = None
+    local_times: bool = False
+    unknown_time: dt.datetime | None = None
     newest_in_sql: bool = False
 
     @property
@@ -65,15 +77,27 @@ class Contract:
     @cached_property
     def table(self) -> Table:
         """The source table in the lake: the contract's columns, the business day, the run's clock."""
-        day = column(self.day_column, "string", "business day", nullable=False)
+        return self._table(self.name, self.words, "business day")
+
+    @cached_property
+    def undated(self) -> Table | None:
+        """The rows of an unknown time, in the one partition that there is of them."""
+        if self.unknown_time is None:
+            return None
+        words = f"{self.words} Rows of an unknown time."
+        return self._table(f"{self.name}__date_unknown", words, f"'{UNKNOWN_DAY}'", only_partition=UNKNOWN_DAY)
+
+    def _table(self, name: str, words: str, day_words: str, only_partition: str | None = None) -> Table:
+        day = column(self.day_column, "string", day_words, nullable=False)
         own = tuple(c for c in self.columns if c.name != self.day_column)
         return Table(
             self.database,
-            self.name,
-            self.words,
+            name,
+            words,
             (*own, day, RUN_TIMESTAMP),
             grain=self.key,
             partition_by=(self.day_column,),
+            only_partition=only_partition,
             newest_in_sql=self.newest_in_sql,
             laws=(
                 Law(
@@ -95,15 +119,28 @@ class Contract:
                 column("reason", "string", "which column breaks which rule", nullable=False),
                 column("file", "string", "landing file, below the landing folder", nullable=False),
                 column("raw_row", "string", "the row as it came, JSON", nullable=False),
-                column(self.day_column, "string", "business day that the row was delivered for", nullable=False),
+                column(
+                    self.day_column,
+                    "string",
+                    "business day that the row was delivered for"
+                    + ("" if self.unknown_time is None else f", '{UNKNOWN_DAY}' where its time is unknown"),
+                    nullable=False,
+                ),
                 RUN_TIMESTAMP,
             ),
             partition_by=(self.day_column,),
         )
 
-    def day_of(self, rows: ir.Table, timezone: str, first_day: str) -> ir.StringValue:
-        """Business day of each fact; NULL where its instant is unknown or out of range."""
+    def day_of(
+        self, rows: ir.Table, timezone: str, first_day: str, local_day: ir.StringValue | None = None
+    ) -> ir.StringValue:
+        """Business day of each fact; NULL where its instant is unknown or out of range.
+
+        `local_day` is the day of those facts whose local time is known, where that is known already.
+        """
         day = self._calendar_day(rows, timezone)
+        if local_day is not None:
+            day = local_day.notnull().ifelse(local_day, day)
         return (day < first_day).ifelse(first_day, day) if self.is_history else day
 
     def _calendar_day(self, rows: ir.Table, timezone: str) -> ir.StringValue:

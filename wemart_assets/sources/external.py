@@ -7,11 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import dagster as dg
+import ibis
+import ibis.expr.types as ir
 
 from wemart_assets.lake.engine import ExternalTable
 from wemart_assets.lake.mart_asset import column_schema
+from wemart_assets.lake.table import Table
 from wemart_assets.settings import Settings
-from wemart_assets.sources.contract import Contract, Kind
+from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.mapping import load_mappings
 
 
@@ -31,19 +34,27 @@ def external_tables(settings: Settings, contracts: Mapping[str, Contract]) -> di
         found[name] = ExternalTable(
             base / mapping.table, mapping.day, expressions, derived if contract.kind is Kind.FACTS else None
         )
+        if contract.undated is not None:
+            found[contract.undated.full_name] = ExternalTable(
+                base / mapping.table, None, expressions, partial(_unknown_day, instant=str(contract.instant))
+            )
     return found
 
 
-def external_asset(contract: Contract, group: str, partitions: dg.TimeWindowPartitionsDefinition) -> dg.AssetSpec:
+def _unknown_day(rows: ir.Table, instant: str) -> ir.StringValue:
+    return rows[instant].isnull().ifelse(UNKNOWN_DAY, ibis.null("string"))
+
+
+def external_asset(table: Table, group: str, partitions: dg.TimeWindowPartitionsDefinition | None) -> dg.AssetSpec:
     """The asset that stands for someone else's table; it is never run here."""
     return dg.AssetSpec(
-        contract.table.key,
-        description=contract.words,
+        table.key,
+        description=table.words,
         group_name=group,
         kinds={"deltalake"},
         partitions_def=partitions,
         metadata={
-            "dagster/column_schema": column_schema(contract.table),
-            "dagster/table_name": contract.full_name,
+            "dagster/column_schema": column_schema(table),
+            "dagster/table_name": table.full_name,
         },
     )

@@ -7,6 +7,7 @@ fingerprint; a file that changes has another fingerprint and is looked at again.
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import gzip
 import hashlib
@@ -17,17 +18,18 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import ibis
-import ibis.expr.datatypes as types
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import shift
 from wemart_assets.lake.engine import FileFormat, FileKind, Session
 from wemart_assets.lake.errors import LandingError, WemartError
-from wemart_assets.lake.table import Column, data_type
+from wemart_assets.lake.table import Column
 from wemart_assets.settings import Settings
-from wemart_assets.sources.contract import Contract, Kind
+from wemart_assets.sources.conform import conformed, readable_as, with_faults
+from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.mapping import SourceMapping, load_mappings, referenced
 
 INDEX_FOLDER = "_landing"
@@ -59,8 +61,11 @@ class FileIndex:
     Attributes:
         columns: the file's columns that the contract reads.
         types: the contract's columns, with the types that the file gives them.
-        days: rows of each business day (facts); as they last were where the file cannot be read any more.
-        undated: rows whose instant is unknown, counted for `undated_day`.
+        days: rows of each business day (facts), and of `UNKNOWN_DAY` where the contract knows unknown times; as they
+            last were where the file cannot be read any more.
+        undated: rows whose instant cannot be read, counted for `undated_day`.
+        faulty: rows that break the contract by themselves; None where that was not counted, since rows of a key break
+            it together.
         error: why it cannot be read, None where it can.
     """
 
@@ -70,6 +75,7 @@ class FileIndex:
     days: Mapping[str, int]
     undated: int = 0
     undated_day: str | None = None
+    faulty: int | None = None
     error: str | None = None
 
     def has_rows_of(self, days: Iterable[str]) -> bool:
@@ -83,11 +89,12 @@ class FileIndex:
         """Whether a file that cannot be read may have rows of `days`.
 
         It may have rows of the days that it had before, and a file under `date=D` of D and, as days begin at other
-        instants elsewhere, of the days beside it; one that lies in no such folder may have rows of any day.
+        instants elsewhere, of the days beside it; one that lies in no such folder may have rows of any day. Rows of
+        an unknown time may lie in any file.
         """
         delivery = LandingFile(self.path, 0, 0).delivery
         near = {shift(delivery, offset) for offset in (-1, 0, 1)} if delivery else set()
-        return delivery is None or any(day in near or day in self.days for day in days)
+        return delivery is None or any(day in near or day in self.days or day == UNKNOWN_DAY for day in days)
 
 
 class Landing:
@@ -127,20 +134,52 @@ class Landing:
         """What is kept of a file, None where it was never looked at as it is now."""
         return self._kept(self._entry(file))
 
-    def rows(self, session: Session, found: Sequence[FileIndex], only: Sequence[str] | None = None) -> list[ir.Table]:
-        """The files' rows as the contract's columns (of `only`, if given), one table a kind of file.
+    def rows(self, session: Session, found: Sequence[FileIndex], days: Sequence[str] | None = None) -> list[ir.Table]:
+        """The files' rows (of `days`, if given) as the contract's columns, one table a kind of file.
 
-        Beside the contract's columns: `_file` (below the landing folder), `_raw`, and `_reason`, NULL where all known
-        values fit their types.
+        Beside the contract's columns: `_file` (below the landing folder), `_raw`, `_reason`, NULL where the row does
+        not break the contract by itself, and for facts the business day, an instant that cannot be read counting for
+        the file's `undated_day`. Nothing is looked for that the index says is not there.
         """
-        groups: dict[tuple[FileFormat, str], list[FileIndex]] = {}
+        groups: dict[tuple[Any, ...], list[FileIndex]] = {}
         for entry in found:
             alike = json.dumps([entry.columns, entry.types])
-            groups.setdefault((self.mapping.format_of(entry.path), alike), []).append(entry)
-        return [
-            self._conformed(session, [e.path for e in entries], form, entries[0].columns, only)
-            for (form, _), entries in groups.items()
-        ]
+            others = frozenset() if days is None else frozenset(entry.all_days() - set(days))
+            which = "all" if not others else "known" if others == {UNKNOWN_DAY} else "some"
+            which = "unknown" if list(days or ()) == [UNKNOWN_DAY] else which
+            groups.setdefault((self._format_of(entry.path), alike, which, entry.faulty == 0), []).append(entry)
+        tables = []
+        for (form, _, which, is_clean), entries in groups.items():
+            paths, columns = [e.path for e in entries], entries[0].columns
+            rows = self._conformed(session, paths, form, columns, self.contract.columns)
+            if is_clean:
+                rows = rows.mutate(_reason=ibis.null("string"))
+            else:
+                rows = with_faults(rows, self.contract, self.contract.columns)
+            if which == "known":
+                rows = rows.filter(~rows._is_unknown)
+            if which == "unknown":
+                rows = rows.filter(rows._is_unknown)
+            if self.contract.kind is Kind.FACTS:
+                rows = self._placed(rows, entries)
+            if which == "some":
+                rows = rows.filter(rows[self.contract.day_column].isin(list(days or ())))
+            tables.append(rows)
+        return tables
+
+    def _placed(self, rows: ir.Table, entries: Sequence[FileIndex]) -> ir.Table:
+        by_day: dict[str, list[str]] = {}
+        for entry in entries:
+            if entry.undated:
+                by_day.setdefault(str(entry.undated_day), []).append(entry.path)
+        day = rows._day
+        if by_day:
+            undated = [(rows._file.isin(paths), ibis.literal(of)) for of, paths in sorted(by_day.items())]
+            day = day.fill_null(ibis.cases(*undated, else_=ibis.null("string")))
+        return rows.mutate(**{self.contract.day_column: day}).drop("_day", "_is_unknown")
+
+    def _format_of(self, path: str) -> FileFormat:
+        return self.mapping.format_of(path, self.contract.form)
 
     def _look(self, session: Session, file: LandingFile) -> FileIndex:
         try:
@@ -169,7 +208,7 @@ class Landing:
             return None
 
     def _read(self, session: Session, file: LandingFile) -> FileIndex:
-        form = self.mapping.format_of(file.path)
+        form = self._format_of(file.path)
         if self.contract.kind is Kind.SNAPSHOT and file.delivery is None:
             raise LandingError(
                 f"{self.contract.full_name}: landing file {file.path} lies in no date=YYYY-MM-DD/ folder, so the day "
@@ -178,33 +217,52 @@ class Landing:
         path = str(self.folder / file.path)
         if form.kind is not FileKind.PARQUET and (_unzipped(path) if form.gzipped else file.size) == 0:
             return FileIndex(file.path, [], {}, {})
+        if form.names:
+            self._check_width(file.path, form)
         columns = self._columns(file.path, form, session.file_columns(path, form))
         sample = session.scan([path], form, columns, self._expressions(columns))
         self._check_types(file.path, form, sample)
         types = {c.name: str(sample[c.name].type()) for c in self.contract.columns if c.name in sample.columns}
         if self.contract.kind is Kind.SNAPSHOT:
             return FileIndex(file.path, columns, types, {})
-        instants = self._conformed(session, [file.path], form, columns, [str(self.contract.instant)])
-        by_day = instants.group_by(day=self.contract.day_of(instants, self.timezone, self.first_day)).aggregate(
-            rows=ibis._.count()
-        )
+        of = [c for c in self.contract.columns if c.name == self.contract.instant or _may_be_faulty(c)]
+        rows = with_faults(self._conformed(session, [file.path], form, columns, of), self.contract, of)
+        by_day = rows.group_by(day=rows._day).aggregate(rows=ibis._.count(), faulty=rows._reason.count())
         try:
-            counted = {row["day"]: row["rows"] for row in by_day.to_pyarrow().to_pylist()}
+            found = by_day.to_pyarrow().to_pylist()
         except session.failures as error:
             raise LandingError(
                 f"{self.contract.full_name}: landing file {file.path} cannot be read: {error}"
             ) from error
+        counted = {row["day"]: row["rows"] for row in found}
         undated = counted.pop(None, 0)
-        dated = sorted(counted)
+        dated = sorted(set(counted) - {UNKNOWN_DAY})
         return FileIndex(
             file.path,
             columns,
             types,
             dict(sorted(counted.items())),
             undated,
-            # A row without a time is quarantined under the day that its file was delivered for.
+            # A row whose time cannot be read is quarantined under the day that its file was delivered for.
             (file.delivery or (dated[0] if dated else self.first_day)) if undated else None,
+            faulty=None if self.contract.key else sum(row["faulty"] for row in found),
         )
+
+    def _check_width(self, path: str, form: FileFormat) -> None:
+        """Without a header only the number of columns tells a file of another source.
+
+        Raises:
+            LandingError: the file's first line has more or fewer than there are names.
+        """
+        target = self.folder / path
+        with gzip.open(target, "rt", errors="replace") if form.gzipped else target.open(errors="replace") as lines:
+            first = next(csv.reader(lines, delimiter=form.delimiter), None)
+        if first and len(first) != len(form.names):
+            raise LandingError(
+                f"{self.contract.full_name}: landing file {path} has {len(first)} columns, expected {len(form.names)} "
+                f"without a header: {', '.join(form.names)}. If it is of another source, move it there; else deliver "
+                "it with these columns, or say its names in sources.yaml."
+            )
 
     def _columns(self, path: str, form: FileFormat, there: Mapping[str, bool]) -> list[str]:
         """The file's columns that the contract reads.
@@ -250,50 +308,23 @@ class Landing:
             if column.name not in rows.columns:
                 continue
             found = rows[column.name].type()
-            if not _readable_as(found, column, is_text=form.kind is not FileKind.PARQUET):
+            if not readable_as(found, column, is_text=form.kind is not FileKind.PARQUET):
                 raise LandingError(
                     f"{self.contract.full_name}: landing file {path}: column {column.name} is {found}, expected "
                     f"{column.type}. Deliver it as {column.type}, or map it in sources.yaml (a cast, for example)."
                 )
 
     def _conformed(
-        self,
-        session: Session,
-        paths: Sequence[str],
-        form: FileFormat,
-        columns: Sequence[str],
-        only: Sequence[str] | None,
+        self, session: Session, paths: Sequence[str], form: FileFormat, columns: Sequence[str], of: Sequence[Column]
     ) -> ir.Table:
         absolute = [str(self.folder / path) for path in paths]
-        rows = session.scan(absolute, form, columns, self._expressions(columns, only))
-        values: dict[str, ir.Value] = {}
-        reasons = []
-        for column in self.contract.columns:
-            if only is not None and column.name not in only:
-                continue
-            wanted = data_type(column.type)
-            if column.name not in rows.columns:
-                values[column.name] = ibis.null(wanted)
-                continue
-            found = rows[column.name]
-            if found.type().is_null() or found.type() == wanted or found.type().is_temporal():
-                values[column.name] = found.cast(wanted)
-                continue
-            plain = found
-            if found.type().is_string() and not wanted.is_string():
-                found = found.strip().nullif("")
-                # Engines read more than one would write: 0x1F, 1_000, 12.5 as 13, `epoch`, names of zones.
-                plain = found.re_search(_written(wanted)).ifelse(found, ibis.null("string"))
-            values[column.name] = value = plain.try_cast(wanted)
-            unread = found.notnull() & value.isnull()
-            article = "an" if column.type.startswith("int") else "a"
-            reasons.append((unread, f"{column.name}: '" + found.cast("string") + f"' is not {article} {column.type}"))
-        below = rows._file.substr(len(str(self.folder)) + 1)
-        reason = ibis.cases(*reasons, else_=ibis.null("string")) if reasons else ibis.null("string")
-        return rows.select(**values, _file=below, _raw=rows._raw, _reason=reason)
+        rows = session.scan(absolute, form, columns, self._expressions(columns, [c.name for c in of]))
+        found = conformed(rows, self.contract, of, self.timezone, self.first_day)
+        return found.mutate(_file=found._file.substr(len(str(self.folder)) + 1))
 
     def _entry(self, file: LandingFile) -> Path:
         said = [*asdict(file).values(), self.mapping.signature(), self.timezone, self.first_day]
+        said += [repr(self.contract.form), self.contract.local_times, str(self.contract.unknown_time)]
         said += [f"{c.name} {c.type} {c.nullable}" for c in self.contract.columns]
         said += ["history"] if self.contract.is_history else []
         return self._index / f"{_digest(said)}.json"
@@ -319,6 +350,10 @@ def landings(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str,
     }
 
 
+def _may_be_faulty(column: Column) -> bool:
+    return bool(column.rules) or not column.nullable or column.type != "string"
+
+
 def _digest(said: Sequence[object]) -> str:
     return hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
 
@@ -340,29 +375,3 @@ def _unzipped(path: str) -> int:
             "changed; else deliver it anew or remove it."
         ) from error
     return size
-
-
-def _written(wanted: types.DataType) -> str:
-    """How a value of a type is written in text, as a pattern."""
-    if wanted.is_integer():
-        return r"^[+-]?[0-9]+$"
-    if wanted.is_date():
-        return r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-    if wanted.is_timestamp():
-        clock = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
-        return rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T]{clock})?( ?(Z|UTC|[+-][0-9]{{2}}(:?[0-9]{{2}})?))?$"
-    return r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?$"
-
-
-def _readable_as(found: types.DataType, column: Column, is_text: bool) -> bool:
-    """Whether a file's type reads as the column's, single values aside: those that do not fit are quarantined."""
-    wanted = data_type(column.type)
-    if found.is_null() or (found.is_string() and is_text):
-        return True
-    if wanted.is_integer():
-        return bool(found.is_integer())
-    if wanted.is_decimal():
-        return bool(found.is_integer() or found.is_decimal())
-    if wanted.is_floating():
-        return bool(found.is_numeric())
-    return type(found) is type(wanted)

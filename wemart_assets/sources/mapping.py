@@ -16,6 +16,9 @@ For each source, by its full name:
       day: snapshot_date           # its day column; without one, its rows are those of every day
       columns: {we_member_id: account_id}
 
+A contract may say by itself how its files are (`Contract.form`); what is given here goes before it, and `names: []`
+says that they have a header.
+
 A contract column that is not listed is read under its own name; where files have no such column it is NULL, unless it
 has to be known. Expressions are in DuckDB's dialect of SQL and are translated for other engines.
 """
@@ -54,28 +57,34 @@ class SourceMapping(BaseModel):
     format: FileKind | None = None
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     null: str | None = None
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
     columns: Mapping[str, str | int | float | None] = Field(default_factory=dict)
     table: str | None = None
     day: str | None = None
 
-    def format_of(self, path: str) -> FileFormat:
-        """How a landing file is read.
+    def format_of(self, path: str, usual: FileFormat | None = None) -> FileFormat:
+        """How a landing file is read; `usual` is how its contract's files are.
 
         Raises:
-            LandingError: its ending says nothing and the mapping neither.
+            LandingError: its ending says nothing, and neither do the mapping and the contract.
         """
         name = path.lower().removesuffix(".gz")
         by_ending = next((form for ending, form in ENDINGS.items() if name.endswith(ending)), None)
-        if self.format is None and by_ending is None:
+        if self.format is None and by_ending is None and usual is None:
             raise LandingError(
                 f"landing file {path} has an ending that is not known ({', '.join(ENDINGS)}, each also with .gz); "
                 "rename it, remove it, or give its source a 'format' in sources.yaml"
             )
-        base = FileFormat(self.format) if self.format is not None else by_ending
+        base = FileFormat(self.format) if self.format is not None else by_ending or usual
         assert base is not None
-        gzipped = path.lower().endswith(".gz")
-        return FileFormat(base.kind, self.delimiter or base.delimiter, self.null, self.names, gzipped)
+        likewise = usual if usual is not None and usual.kind is base.kind else base
+        return FileFormat(
+            base.kind,
+            self.delimiter or base.delimiter,
+            likewise.null if self.null is None else self.null,
+            likewise.names if self.names is None else self.names,
+            path.lower().endswith(".gz"),
+        )
 
     def expression(self, column: str) -> str | None:
         """SQL of a contract column, None where the file's column of that name is read, if it has one."""

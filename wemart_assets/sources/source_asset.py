@@ -15,9 +15,10 @@ from wemart_assets.lake.engine import Session, Staged
 from wemart_assets.lake.errors import LandingError
 from wemart_assets.lake.mart_asset import Clock, table_asset
 from wemart_assets.lake.publication import Publication, publish, stage
-from wemart_assets.sources.contract import Contract, Kind
+from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.landing import FileIndex, Landing, LandingFile
 
+KINDS = frozenset({"file", "deltalake"})
 INSIDE = ("_file", "_raw", "_reason")
 
 
@@ -31,20 +32,36 @@ def source_asset(
     """The Dagster asset of a source table that is made from landing files. Needs a resource `engine`."""
 
     def run(session: Session, days: Sequence[str], log: Any) -> tuple[Publication, dict[str, Any]]:
-        try:
-            return publish_source(session, landing, days, settings, clock, log)
-        except session.failures as error:
-            raise LandingError(
-                f"{landing.contract.full_name}: {days[0]} to {days[-1]}: landing files cannot be read: {error}"
-            ) from error
+        return _publish(session, landing, days, settings, clock, log)
 
-    return table_asset(landing.contract.table, group, partitions, run, kinds=frozenset({"file", "deltalake"}))
+    return table_asset(landing.contract.table, group, partitions, run, kinds=KINDS)
+
+
+def undated_asset(landing: Landing, group: str, settings: Mapping[str, Any], clock: Clock) -> dg.AssetsDefinition:
+    """The unpartitioned asset of a source's rows whose time is unknown. Needs a resource `engine`."""
+    assert landing.contract.undated is not None
+
+    def run(session: Session, _days: Sequence[str], log: Any) -> tuple[Publication, dict[str, Any]]:
+        return _publish(session, landing, [UNKNOWN_DAY], settings, clock, log)
+
+    return table_asset(landing.contract.undated, group, None, run, kinds=KINDS)
+
+
+def _publish(
+    session: Session, landing: Landing, days: Sequence[str], settings: Mapping[str, Any], clock: Clock, log: Any
+) -> tuple[Publication, dict[str, Any]]:
+    try:
+        return publish_source(session, landing, days, settings, clock, log)
+    except session.failures as error:
+        raise LandingError(
+            f"{landing.contract.full_name}: {days[0]} to {days[-1]}: landing files cannot be read: {error}"
+        ) from error
 
 
 def publish_source(
     session: Session, landing: Landing, days: Sequence[str], settings: Mapping[str, Any], clock: Clock, log: Any
 ) -> tuple[Publication, dict[str, Any]]:
-    """Replace the source's partitions of `days` by what has landed for them.
+    """Replace the source's partitions of `days` by what has landed for them; of `UNKNOWN_DAY`, its undated rows.
 
     Rows that break the contract go to the quarantine, under the same days.
 
@@ -53,6 +70,8 @@ def publish_source(
         RejectedByAudit: more rows are quarantined than the settings allow.
     """
     contract = landing.contract
+    table = contract.undated if list(days) == [UNKNOWN_DAY] else contract.table
+    assert table is not None
     now = clock()
     quarantine_baseline = session.baseline(contract.quarantine, days)
     quarantined: list[Staged] = []  # until it is published
@@ -81,7 +100,7 @@ def publish_source(
         shown.update(numbers)
         shown["files that cannot be read"] = sum(1 for e in index.values() if e.error is not None)
         shown["files delivered twice"] = dg.MetadataValue.json(delivered_twice(landing, files))
-        checked = _by_key(_checked(rows, contract), contract)
+        checked = _by_key(rows, contract)
         good = checked.filter(checked._reason.isnull()).drop(*INSIDE)
         bad = checked.filter(checked._reason.notnull())
         bad = bad.select(contract.day_column, reason="_reason", file="_file", raw_row="_raw")
@@ -92,7 +111,7 @@ def publish_source(
     try:
         # The quarantine is published first: a kept row is never without the ones that were set aside.
         published = publish(
-            session, contract.table, days, compute, settings, now, before=lambda: session.publish(quarantined.pop())
+            session, table, days, compute, settings, now, before=lambda: session.publish(quarantined.pop())
         )
     finally:
         for staged in quarantined:
@@ -105,23 +124,13 @@ def _facts(
 ) -> tuple[ir.Table, dict[str, Any]]:
     contract = landing.contract
     read = [entry for entry in index.values() if entry.has_rows_of(days)]
-    undated_days: dict[str, list[str]] = {}
-    for entry in read:
-        if entry.undated and entry.undated_day in days:
-            undated_days.setdefault(str(entry.undated_day), []).append(entry.path)
-    tables = []
-    for rows in landing.rows(session, read):
-        day = contract.day_of(rows, landing.timezone, landing.first_day)
-        undated = ibis.null("string")
-        if undated_days:
-            undated = ibis.cases(
-                *((rows._file.isin(paths), of) for of, paths in sorted(undated_days.items())), else_=undated
-            )
-        rows = rows.mutate(**{contract.day_column: day.fill_null(undated)})
-        tables.append(rows.filter(rows[contract.day_column].isin(list(days))))
-    early = sum(n for e in index.values() for day, n in e.days.items() if day < landing.first_day)
+    tables = landing.rows(session, read, days)
+    by_day = [(day, n) for e in index.values() for day, n in e.days.items()]
+    early = sum(n for day, n in by_day if day != UNKNOWN_DAY and day < landing.first_day)
     early += sum(e.undated for e in index.values() if e.undated and str(e.undated_day) < landing.first_day)
     numbers = {"files read": len(read), "rows before the first partition": early}
+    if contract.undated is not None:
+        numbers["rows of an unknown time"] = sum(n for day, n in by_day if day == UNKNOWN_DAY)
     return _union(session, tables, contract), numbers
 
 
@@ -162,19 +171,6 @@ def _union(session: Session, tables: Sequence[ir.Table], contract: Contract) -> 
         return session.read(contract.table, []).select(*names, **nothing)
     selected = [t.select(*names, *INSIDE) for t in tables]
     return selected[0] if len(selected) == 1 else ibis.union(*selected)
-
-
-def _checked(rows: ir.Table, contract: Contract) -> ir.Table:
-    """`rows` with `_reason` set where a value is unknown that has to be known, or breaks a rule of its column."""
-    broken = [(rows._reason.notnull(), rows._reason)]
-    for column in contract.columns:
-        value = rows[column.name]
-        if not column.nullable:
-            broken.append((value.isnull(), ibis.literal(f"{column.name} is NULL")))
-        for rule in column.rules:
-            breaks = value.notnull() & ~rule.holds(value).fill_null(False)
-            broken.append((breaks, f"{column.name}: " + value.cast("string") + f" is not {rule.words}"))
-    return rows.mutate(_reason=ibis.cases(*broken, else_=ibis.null("string")))
 
 
 def _by_key(rows: ir.Table, contract: Contract) -> ir.Table:

@@ -84,11 +84,15 @@ class Tick:
         return {request.key for request in self.requests}
 
 
-# What carries its state on from day to day, with what it is made of.
+# What carries its state on from day to day or is read of all days so far, with what it is made of.
 STATE = (
     "we_mart.ods_wv_member_profile",
     "weverse2.community_log_member_status_log",
     "we_mart.wv_comm_user_base",
+    "igaworks.event",
+    "igaworks.attribution",
+    "igaworks.attribution__date_unknown",
+    "igaworks.first_open",
 )
 
 
@@ -190,9 +194,10 @@ class House:
 
     def execute(self, request: Request) -> None:
         """Run what was requested, with the job that the daemon would launch it with."""
-        self.run(request.days[0], request.days[-1], request.tables)
+        first, last = (request.days[0], request.days[-1]) if request.days else (None, None)
+        self.run(first, last, request.tables)
 
-    def run(self, first: str, last: str, tables: Iterable[str] | None = None) -> None:
+    def run(self, first: str | None, last: str | None, tables: Iterable[str] | None = None) -> None:
         """Materialize the tables (all by day if not given, but for what was published with `give_state`) in one run."""
         if tables is None:
             of_job = self.defs.resolve_job_def("requested_by_day").asset_layer.selected_asset_keys
@@ -217,6 +222,8 @@ class House:
 def _request(request: dg.RunRequest) -> Request:
     if request.partition_key is not None:
         days: tuple[str, ...] = (request.partition_key,)
+    elif RANGE[0] not in request.tags:
+        days = ()
     else:
         first, last = (request.tags[tag] for tag in RANGE)
         period = Period(str(request.job_name).removeprefix("requested_by_"))

@@ -19,9 +19,11 @@ from wemart_assets.lake.engine import Engine
 from wemart_assets.lake.functions import (
     business_date,
     business_day,
+    day_of_local,
     from_utc_timestamp,
     get_json_object,
     in_repeated_time,
+    instant_of,
     json_fields,
     repeats,
     timestamp_millis,
@@ -38,7 +40,12 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 Evaluate = Callable[[str, Sequence[Any], Callable[[Any], ir.Value]], list[Any]]
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-ARROW = {"timestamp": pa.timestamp("us", "UTC"), "bigint": pa.int64(), "string": pa.string()}
+ARROW = {
+    "timestamp": pa.timestamp("us", "UTC"),
+    "local": pa.timestamp("us"),
+    "bigint": pa.int64(),
+    "string": pa.string(),
+}
 
 ZONES = (
     "Asia/Seoul",
@@ -321,6 +328,39 @@ def fields(v: Any) -> ir.Value:
 
 
 NOTHING = {"gcc": None, "os": None, "request": None}
+
+
+@pytest.mark.parametrize(
+    ("zone", "local", "utc"),
+    [
+        ("Asia/Seoul", "2024-06-01 00:00:00", "2024-05-31 15:00:00"),
+        ("Asia/Seoul", "1988-10-09 02:30:00", "1988-10-08 16:30:00"),  # repeated: the first pass, in summer time
+        ("America/New_York", "2024-11-03 00:59:59", "2024-11-03 04:59:59"),
+        ("America/New_York", "2024-11-03 01:00:00", "2024-11-03 05:00:00"),  # repeated
+        ("America/New_York", "2024-11-03 01:59:59", "2024-11-03 05:59:59"),  # repeated
+        ("America/New_York", "2024-11-03 02:00:00", "2024-11-03 07:00:00"),
+        ("America/New_York", "2024-03-10 02:30:00", "2024-03-10 07:30:00"),  # skipped: as 03:30
+        ("Pacific/Apia", "2011-12-30 12:00:00", "2011-12-30 22:00:00"),  # skipped with its whole day: as the 31st
+        ("Australia/Lord_Howe", "2024-04-07 01:45:00", "2024-04-06 14:45:00"),  # half an hour repeated
+    ],
+)
+def test_instant_of_a_local_time_by_hand(evaluate: Evaluate, zone: str, local: str, utc: str) -> None:
+    at = dt.datetime.fromisoformat(local)
+    [found] = evaluate("local", [at], lambda v: instant_of(v, zone))
+    assert found == dt.datetime.fromisoformat(utc).replace(tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_local_times_around_every_change_are_those_of_the_calendar(evaluate: Evaluate, zone: str) -> None:
+    """Python's calendar, too, takes a repeated time for its first pass and a skipped one as that much later."""
+    changes = [c for c in transitions(zone) if c.year in (1997, 2007, 2010, 2011, 2014, 2015, 2024)]
+    locals_ = [i.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0) for i in around(changes)]
+    locals_ += [c.replace(tzinfo=None) + dt.timedelta(hours=h) for c in changes for h in range(-26, 27)]
+    locals_.append(dt.datetime(2024, 2, 29, 23, 59, 59, 999999))
+    expected = [local.replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC) for local in locals_]
+    assert evaluate("local", locals_, lambda v: instant_of(v, zone)) == expected
+    days = [at.astimezone(ZoneInfo(zone)).date().isoformat() for at in expected]
+    assert evaluate("local", locals_, lambda v: day_of_local(v, zone)) == days
 
 
 @pytest.mark.parametrize(

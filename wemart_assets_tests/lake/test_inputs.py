@@ -93,7 +93,7 @@ def test_a_partition_affects_exactly_those_that_read_it(kind: str, days: Any) ->
     day = st.dates(dt.date(2024, 1, 3), dt.date(2024, 3, 31)).map(dt.date.isoformat)
     own, upstream = period_start(days.draw(day), reader.period), period_start(days.draw(day), read.table.period)
     latest = "2024-04-30"
-    assert (own in read.affected([upstream], reader, latest)) is (upstream in read.days([own], reader, "2024-01-01"))
+    assert (own in read.affected([upstream], reader, [latest])) is (upstream in read.days([own], reader, "2024-01-01"))
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ def test_dagster_shows_the_partitions_that_are_read(kind: str) -> None:
 
 
 def test_nothing_after_the_latest_day_is_affected() -> None:
-    assert following(of(VISITS), 3).affected(["2024-01-06"], OTHER, "2024-01-04") == {"2024-01-03", "2024-01-04"}
-    assert own_earlier_days(OTHER).affected(["2024-01-05"], OTHER, "2024-01-07") == {"2024-01-06", "2024-01-07"}
-    assert day_before(of(VISITS)).affected(["2024-01-05"], OTHER, "2024-01-05") == set()
+    assert following(of(VISITS), 3).affected(["2024-01-06"], OTHER, ["2024-01-04"]) == {"2024-01-03", "2024-01-04"}
+    assert own_earlier_days(OTHER).affected(["2024-01-05"], OTHER, ["2024-01-07"]) == {"2024-01-06", "2024-01-07"}
+    assert day_before(of(VISITS)).affected(["2024-01-05"], OTHER, ["2024-01-05"]) == set()
 
 
 @pytest.mark.parametrize(

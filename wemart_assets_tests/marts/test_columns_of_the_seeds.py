@@ -1,4 +1,4 @@
-"""The columns of the session marts are those of the documents that they come from: names, order, types."""
+"""The columns of the marts are those of the documents that they come from: names, order, types."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from wemart_assets.lake.table import Table
+from wemart_assets.marts.community.wv_comm_user import wv_comm_user
+from wemart_assets.marts.community.wv_comm_user_base import wv_comm_user_base
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 from wemart_assets.marts.sessions.wv_user_daily import wv_user_daily
@@ -30,18 +32,19 @@ def declared(table: Table) -> Columns:
     return [(column.name, column.type) for column in table.columns]
 
 
-def seed(shared: Path) -> str:
-    file = shared / "seeds" / "wv_sess_daily.md"
+def seed(shared: Path, name: str = "wv_sess_daily") -> str:
+    file = shared / "seeds" / f"{name}.md"
     if not file.is_file():
         pytest.skip(f"{file} is not there: the seeds are kept beside the repository, not in it")
     return file.read_text()
 
 
-def test_columns_of_wv_sess_daily_are_the_seeds(shared: Path) -> None:
-    table = seed(shared).partition("# COLUMN INFO")[2].partition("\n---")[0]
-    columns = re.findall(r"^\|(\d+)\|(\w+)\|(\w+)\|", table, re.MULTILINE)
-    assert [int(number) for number, _, _ in columns] == list(range(28))
-    assert declared(wv_sess_daily.table) == [(name, kind) for _, name, kind in columns]
+@pytest.mark.parametrize(("table", "count"), [(wv_sess_daily.table, 28), (wv_comm_user.table, 59)])
+def test_columns_of_a_main_mart_are_the_seeds(shared: Path, table: Table, count: int) -> None:
+    listed = seed(shared, table.name).partition("# COLUMN INFO")[2].partition("\n# ")[0]
+    columns = re.findall(r"^\|(\d+)\|(\w+)\|(\w+)\|", listed, re.MULTILINE)
+    assert [int(number) for number, _, _ in columns] == list(range(count))
+    assert declared(table) == [(name, kind) for _, name, kind in columns]
 
 
 def test_columns_of_wv_user_daily_are_the_seeds(shared: Path) -> None:
@@ -67,6 +70,8 @@ def test_columns_of_wv_server_log_base_are_those_of_its_page() -> None:
         (wv_server_log_base.table, ()),
         (wv_sess_daily.table, ("sess_id", "user_sess_id", "comm_id")),
         (wv_user_daily.table, ("sess_id", "user_sess_id", "comm_id")),
+        (wv_comm_user_base.table, ("comm_id", "wv_user_id")),
+        (wv_comm_user.table, ("comm_id", "wv_user_id")),
     ],
 )
 def test_grain(table: Table, grain: tuple[str, ...]) -> None:
@@ -74,8 +79,14 @@ def test_grain(table: Table, grain: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "day"),
-    [(wv_server_log_base.table, "date_id"), (wv_sess_daily.table, "part_date"), (wv_user_daily.table, "part_date")],
+    ("table", "columns"),
+    [
+        (wv_server_log_base.table, ("date_id",)),
+        (wv_sess_daily.table, ("part_date",)),
+        (wv_user_daily.table, ("part_date",)),
+        (wv_comm_user_base.table, ("part_date",)),
+        (wv_comm_user.table, ("part_comm_id", "part_date")),
+    ],
 )
-def test_partition_column(table: Table, day: str) -> None:
-    assert table.partition_by == (day,)
+def test_partition_columns(table: Table, columns: tuple[str, ...]) -> None:
+    assert table.partition_by == columns

@@ -2,13 +2,509 @@
 
 from __future__ import annotations
 
-from wemart_assets_tests.rule_cases.worlds import Domain
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from wemart_assets.lake.audit import GRAIN, ROWS
+from wemart_assets.lake.table import Table
+from wemart_assets.marts.community.engagement import ACTS as COUNTS
+from wemart_assets.marts.community.wv_comm_user import PUSH_FLAGS
+from wemart_assets.marts.community.wv_comm_user import TABLE as MEMBERS
+from wemart_assets.marts.community.wv_comm_user_update import TABLE as UPDATES
+from wemart_assets_tests.rule_cases.worlds import (
+    DAY,
+    DAY_BEFORE,
+    Case,
+    Domain,
+    Row,
+    World,
+    add_input,
+    add_row,
+    bad_value,
+    case,
+    change_input,
+    change_row,
+    drop_input,
+    drop_row,
+    kst,
+    published_before,
+)
 
 PROFILE, STATUS = "we_mart.ods_wv_member_profile", "weverse2.community_log_member_status_log"
 ACTS = ("we_mart.wv_post_view", "we_mart.wv_post_reaction", "we_mart.wv_media_reaction")
 TOO_LARGE = 2**31
 
+BASE, COMM, UPDATE = "we_mart.wv_comm_user_base", "we_mart.wv_comm_user", "we_mart.wv_comm_user_update"
+FC, PRIVATE, SETTING = (
+    "we_mart.stats_wv_d_comm_fc",
+    "we_mart.stats_wv_d_comm_profile",
+    "we_mart.stats_wv_d_user_setting",
+)
+JOIN, DM = "we_mart.stats_wv_d_comm_join", "we_mart.wv_dm_subscr"
+CROSS, CROSS_AGG = "we_mart.stats_wv_d_comm_cross_join", "we_mart.stats_wv_d_comm_cross_join_agg"
+ENGAGED = [f"we_mart.stats_wv_{period}_comm_engage_usr" for period in "dwm"]
+
+KEY_DATE, KEY_DATE_BEFORE = dt.date(2024, 3, 5), dt.date(2024, 3, 4)
+
+
+# The base: user 101 was there the day before and has left today, user 102 joined today, user 103 never subscribed.
+
+
+def pair(user: int, subscribed: int, unsubscribed: int, status: str | None, **columns: Any) -> Row:
+    return {
+        "comm_id": 10,
+        "wv_user_id": user,
+        "profile_updated_dt": kst("09:00:00"),
+        "last_join_dt": kst("09:00:00"),
+        "subscribe_cnt": subscribed,
+        "unsubscribe_cnt": unsubscribed,
+        "status_dt": None if status is None else kst("10:00:00"),
+        "status": status,
+        "part_date": DAY,
+        **columns,
+    }
+
+
+BASE_WORLD = World(
+    rows=(pair(101, 1, 1, "unsubscribe"), pair(102, 1, 0, "subscribe"), pair(103, 0, 0, None)),
+    inputs={
+        "before": (pair(101, 1, 0, "subscribe", part_date=DAY_BEFORE),),
+        "statuses": (
+            {"community_id": 10, "user_id": 101, "type": "unsubscribe", "part_date": DAY},
+            {"community_id": 10, "user_id": 102, "type": "subscribe", "part_date": DAY},
+        ),
+    },
+)
+
+# Members: user 103 is a fan, user 101 holds a membership, user 104 has joined another community earlier, user 102 is an
+# artist who left. All are in one community: each is a partition of its own, and an audit costs by the partition.
+
+
+def member(comm: int, user: int, **columns: Any) -> Row:
+    return {
+        "key_date": KEY_DATE,
+        "wv_user_id": user,
+        "we_member_id": user + 100,
+        "comm_id": comm,
+        "we_art_id": comm,
+        "is_fc": 0,
+        "comm_user_first_dt": kst("09:00:00", DAY_BEFORE),
+        "tot_comm_user_first_dt": kst("09:00:00", DAY_BEFORE),
+        "is_first_user_comm": 1,
+        "comm_user_status": "NORMAL",
+        "comm_user_grade": "FAN",
+        "comm_user_cre_dt": kst("09:00:00", DAY_BEFORE),
+        "is_profile_created": 1,
+        "is_profile_private": 0,
+        "is_upload_profile_img": 0,
+        "is_upload_profile_background_img": 1,
+        "is_official": 0,
+        "comm_user_id": f"{comm}-{user}",
+        "cnt_comm_user_id": 1,
+        "sum_report_count": 0,
+        "comm_user_seq": 1,
+        "notification_type": "ALL",
+        **dict.fromkeys(PUSH_FLAGS, 0),
+        "is_v_user": 0,
+        "part_comm_id": comm,
+        "part_date": DAY,
+        **columns,
+    }
+
+
+def of_day_before(row: Row, **columns: Any) -> Row:
+    return {**row, "key_date": KEY_DATE_BEFORE, "part_date": DAY_BEFORE, **columns}
+
+
+COMM_WORLD = World(
+    rows=(
+        member(10, 103),
+        member(10, 101, is_fc=1, fc_id=1, v_ch_join_dt=kst("09:00:00", DAY_BEFORE)),
+        member(10, 104, comm_user_first_dt=kst("08:00:00"), comm_user_cre_dt=kst("08:00:00"), is_first_user_comm=0),
+        member(
+            10,
+            102,
+            comm_user_grade="ARTIST",
+            art_indi_id="10-102",
+            art_indi_type="ARTIST",
+            comm_user_status="DEACTIVATED",
+            comm_user_end_dt=kst("23:59:59.999"),
+        ),
+    ),
+    inputs={"channels": ({"v_channel_id": 1, "comm_id": 10, "part_date": DAY},)},
+)
+
+
+# Updates: user 101 came, user 102 changed, user 103 went, user 104 is as before.
+
+
+def update(kind: str, row: Row, **columns: Any) -> Row:
+    return {**row, "update_type": kind, "key_date": KEY_DATE, "part_date": DAY, **columns}
+
+
+UPDATE_WORLD = World(
+    rows=(
+        update("c", member(10, 101)),
+        update("u", member(10, 102, profile_name="new")),
+        update("d", member(10, 103)),
+    ),
+    inputs={
+        "now": (member(10, 101), member(10, 102, profile_name="new"), member(10, 104)),
+        "before": (
+            of_day_before(member(10, 102)),
+            of_day_before(member(10, 103)),
+            of_day_before(member(10, 104)),
+        ),
+    },
+)
+
+
+def of_day(**columns: Any) -> Row:
+    return {"key_date": KEY_DATE, "part_date": DAY, **columns}
+
+
+# Joins: of the three members of the day before one had left; one of the two others leaves today, and one joins.
+JOIN_WORLD = World(
+    rows=(
+        of_day(comm_id=10, ip_ctry="KR", joins=1, leaves=0, members=2),
+        of_day(comm_id=10, ip_ctry=None, joins=0, leaves=1, members=1),
+    ),
+    inputs={
+        "before": (
+            of_day_before(member(10, 101)),
+            of_day_before(member(10, 102)),
+            of_day_before(member(10, 103, comm_user_status="DEACTIVATED")),
+        )
+    },
+)
+DM_WORLD = World(
+    rows=(
+        of_day(wv_user_id=101, comm_id=10, dm_id=1, is_comm_user=0, start_dt=kst("00:00:00")),
+        of_day(
+            wv_user_id=102,
+            we_member_id=202,
+            comm_id=10,
+            we_art_id=10,
+            dm_id=1,
+            is_comm_user=1,
+            is_fc=0,
+            start_dt=kst("23:59:59.999"),
+            end_dt=kst("00:00:00"),
+        ),
+    )
+)
+SETTING_COUNTS = [f"{flag.removesuffix('_enabled')}_cnt" for flag in PUSH_FLAGS]
+
+GOOD: dict[str, World] = {
+    BASE: BASE_WORLD,
+    COMM: COMM_WORLD,
+    UPDATE: UPDATE_WORLD,
+    FC: World(
+        rows=(
+            of_day(comm_id=10, we_art_id=10, we_art_name="artist 10", total_members=2, fc_members=2),
+            of_day(comm_id=11, total_members=1, fc_members=0),
+        )
+    ),
+    PRIVATE: World(
+        rows=(
+            of_day(comm_id=10, we_art_id=10, total_profile_created=2, total_profile_private=2),
+            of_day(comm_id=11, total_profile_created=1, total_profile_private=0),
+        )
+    ),
+    SETTING: World(
+        rows=(
+            of_day(comm_id=10, member_cnt=1, **dict.fromkeys(SETTING_COUNTS, 0)),
+            of_day(comm_id=11, member_cnt=2, **dict.fromkeys(SETTING_COUNTS, 2)),
+        )
+    ),
+    JOIN: JOIN_WORLD,
+    CROSS: World(
+        rows=(
+            of_day(comm_id=10, other_comm_id=11, member_cnt=2),
+            of_day(comm_id=11, other_comm_id=10, member_cnt=2),
+        )
+    ),
+    CROSS_AGG: World(
+        rows=(of_day(community_cnt=1, member_cnt=2), of_day(community_cnt=2, member_cnt=1)),
+        inputs={"members": (member(10, 101), member(10, 102), member(10, 103), member(11, 103))},
+    ),
+    DM: DM_WORLD,
+    **{
+        name: World(
+            rows=(
+                of_day(comm_id=10, ip_ctry=None, member_cnt=1, **dict.fromkeys(COUNTS, 0)),
+                of_day(comm_id=10, ip_ctry="KR", member_cnt=2, **dict.fromkeys(COUNTS, 2)),
+            )
+        )
+        for name in ENGAGED
+    },
+}
+
+NULL_BREAKS_TOO: dict[str, dict[str, set[str]]] = {
+    BASE: {"subscribe_cnt": {"status_is_counted"}, "unsubscribe_cnt": {"status_is_counted"}},
+    COMM: {
+        "key_date": {"partition_is_the_rows", "belongs_on_the_day"},
+        "wv_user_id": {"comm_user_id_formula"},
+        "comm_id": {"partition_is_the_rows", "comm_user_id_formula"},
+        "is_fc": {"membership_is_known"},
+        "comm_user_first_dt": {"first_join_first", "first_community_is_the_first"},
+        "tot_comm_user_first_dt": {"first_join_first", "first_community_is_the_first"},
+        "is_first_user_comm": {"first_community_is_the_first"},
+        "comm_user_grade": {"artists_have_ids"},
+        "comm_user_cre_dt": {"first_join_first", "belongs_on_the_day"},
+        "comm_user_id": {"comm_user_id_formula"},
+    },
+    UPDATE: {"comm_id": {"replay_gives_the_day"}, "wv_user_id": {"replay_gives_the_day"}},
+    FC: {"total_members": {"holders_are_members"}, "fc_members": {"holders_are_members"}},
+    PRIVATE: {
+        "total_profile_created": {"private_profiles_are_profiles"},
+        "total_profile_private": {"private_profiles_are_profiles"},
+    },
+    SETTING: {name: {"settings_of_members"} for name in ("member_cnt", *SETTING_COUNTS)},
+    JOIN: {name: {"members_add_up"} for name in ("comm_id", "joins", "members")},
+    CROSS: {
+        "comm_id": {"two_communities", "same_both_ways_round"},
+        "other_comm_id": {"two_communities", "same_both_ways_round"},
+        "member_cnt": {"same_both_ways_round"},
+    },
+    CROSS_AGG: {name: {"members_add_up"} for name in ("community_cnt", "member_cnt")},
+    DM: {"start_dt": {"runs_on_the_day"}},
+    **{
+        name: {
+            "key_date": {"first_day_of_the_period"},
+            **{count: {"engaged_are_members"} for count in ("member_cnt", *COUNTS)},
+        }
+        for name in ENGAGED
+    },
+}
+# Rows whose values nothing else depends on: of the base the pair that is new, of the updates the one of who went.
+LONELY_ROW = {BASE: 2, UPDATE: 2}
+
+# Laws that count over a run as a whole, or look at the day before its first.
+OF_THE_RUN = {(BASE, "nobody_is_lost"), (BASE, "status_lines_add_up"), (COMM, "growth")}
+
+
+def bad_columns(table: Table, row: int, also: dict[str, str]) -> Iterator[Case]:
+    """For each column of a member with value rules, a value that they do not allow."""
+    bad = {"comm_user_status": "LEFT", "comm_user_grade": "BOT", "notification_type": "NONE", "update_type": "x"}
+    least = {"cnt_comm_user_id": 0, "sum_report_count": -1, "comm_user_seq": 0}
+    for column in table.columns:
+        if column.rules:
+            value = bad.get(column.name, least.get(column.name, 2))
+            broken = [also[column.name]] if column.name in also else []
+            yield bad_value(table.full_name, column.name, value, row=row, also=broken)
+
+
+def volumes(*tables: str) -> Iterator[Case]:
+    for name in tables:
+        rows = len(GOOD[name].rows)
+        yield case(name, "volume", "a day of far fewer rows than the day before", published_before(3 * rows))
+        if rows > 2:
+            yield case(name, "volume", "a day of far more rows than the day before", published_before(1))
+
+
+def engagement_cases(name: str) -> Iterator[Case]:
+    yield bad_value(name, "member_cnt", 0)
+    for count in COUNTS[:-1]:
+        yield bad_value(name, count, -1)
+        words = f"more did one thing than anything: {count}"
+        yield case(name, "engaged_are_members", words, change_row(1, **{count: 3}))
+    yield bad_value(name, COUNTS[-1], -1, also=["engaged_are_members"])
+    yield case(name, "engaged_are_members", "more engaged than are members", change_row(1, engage_user_cnt=3))
+    yield case(name, GRAIN, "a community twice", add_row(0))
+    yield case(name, GRAIN, "a country twice", add_row(1))
+    yield case(name, "first_day_of_the_period", "the day before", change_row(0, key_date=KEY_DATE_BEFORE))
+
+
+CASES: list[Case] = [
+    # we_mart.wv_comm_user_base
+    bad_value(BASE, "subscribe_cnt", -1, row=2, also=["status_is_counted"]),
+    bad_value(BASE, "unsubscribe_cnt", -1, row=2, also=["status_is_counted"]),
+    bad_value(BASE, "status", "SUBSCRIBE", row=1, also=["status_is_counted"]),
+    case(BASE, GRAIN, "a pair twice", add_row(2)),
+    case(BASE, "seen_by_something", "neither profile nor status", change_row(2, profile_updated_dt=None)),
+    case(BASE, "status_is_counted", "none of its kind", change_row(1, status="unsubscribe")),
+    case(BASE, "status_is_counted", "a line that nobody counted", change_row(2, status="subscribe")),
+    case(BASE, "status_is_counted", "a count without a line", change_row(1, status=None)),
+    case(BASE, "nobody_is_lost", "a leaver", drop_row(0), also=["status_lines_add_up"]),
+    case(
+        BASE,
+        "nobody_is_lost",
+        "a pair of the day before",
+        add_input("before", **pair(109, 0, 0, None, part_date=DAY_BEFORE)),
+    ),
+    case(BASE, "nobody_is_lost", "another pair", change_row(0, wv_user_id=109)),
+    case(BASE, "status_lines_add_up", "a line was lost", change_row(0, subscribe_cnt=0)),
+    case(BASE, "status_lines_add_up", "a line was counted twice", change_row(1, subscribe_cnt=2)),
+    case(BASE, "status_lines_add_up", "a pair was lost", drop_row(1)),
+    case(BASE, "status_lines_add_up", "a line was invented", drop_input("statuses", 1)),
+    # we_mart.wv_comm_user
+    *bad_columns(
+        MEMBERS,
+        0,
+        {
+            "is_fc": "membership_is_known",
+            "is_first_user_comm": "first_community_is_the_first",
+            "comm_user_grade": "artists_have_ids",
+        },
+    ),
+    case(COMM, GRAIN, "a member twice", add_row(0)),
+    case(COMM, "partition_is_the_rows", "another community", change_row(0, part_comm_id=11)),
+    case(
+        COMM,
+        "partition_is_the_rows",
+        "another day",
+        change_row(2, key_date=dt.date(2024, 3, 6)),
+    ),
+    case(
+        COMM,
+        "first_join_first",
+        "after the last",
+        change_row(2, comm_user_first_dt=kst("08:00:00.001")),
+    ),
+    case(
+        COMM,
+        "first_join_first",
+        "before that of any community",
+        change_row(0, comm_user_first_dt=kst("08:59:59.999", DAY_BEFORE), is_first_user_comm=0),
+    ),
+    case(
+        COMM,
+        "ends_after_it_began",
+        "a leave before the join",
+        change_row(2, comm_user_end_dt=kst("07:59:59.999")),
+    ),
+    case(
+        COMM,
+        "belongs_on_the_day",
+        "joins on the next day",
+        change_row(2, comm_user_cre_dt=kst("00:00:00", "2024-03-06")),
+    ),
+    case(
+        COMM,
+        "belongs_on_the_day",
+        "left on the day before",
+        change_row(0, comm_user_end_dt=kst("23:59:59.999", DAY_BEFORE)),
+    ),
+    case(COMM, "membership_is_known", "held and unknown", change_row(1, fc_id=None)),
+    case(COMM, "membership_is_known", "known and not held", change_row(1, is_fc=0)),
+    case(COMM, "first_community_is_the_first", "the first is none", change_row(0, is_first_user_comm=0)),
+    case(COMM, "first_community_is_the_first", "another is the first", change_row(2, is_first_user_comm=1)),
+    case(COMM, "comm_user_id_formula", "another community", change_row(0, comm_user_id="11-103")),
+    case(COMM, "comm_user_id_formula", "the other way round", change_row(0, comm_user_id="103-10")),
+    case(COMM, "artists_have_ids", "a fan with an id", change_row(0, art_indi_id="10-103")),
+    case(COMM, "artists_have_ids", "a fan with a type", change_row(0, art_indi_type="FAN")),
+    case(COMM, "artists_have_ids", "an artist without", change_row(3, art_indi_id=None)),
+    case(COMM, "artists_have_ids", "an artist with the id of another", change_row(3, art_indi_id="10-101")),
+    case(COMM, "artists_have_ids", "an artist of another type", change_row(3, art_indi_type="OTHER_COMMUNITY_ARTIST")),
+    case(
+        COMM,
+        "one_beginning_a_user",
+        "another in another community",
+        add_row(
+            2,
+            comm_id=11,
+            part_comm_id=11,
+            comm_user_id="11-104",
+            tot_comm_user_first_dt=kst("08:59:59.999", DAY_BEFORE),
+        ),
+    ),
+    case(COMM, "growth", "far fewer than the day before", published_before(6)),
+    case(COMM, "growth", "far more than the day before", published_before(2)),
+    case(COMM, "unknown_artists", "a community without", change_row(2, we_art_id=None)),
+    case(COMM, "unknown_channels", "the channel of another community", change_input("channels", 0, comm_id=11)),
+    # we_mart.wv_comm_user_update
+    *bad_columns(UPDATES, 2, {"update_type": "replay_gives_the_day"}),
+    case(UPDATE, GRAIN, "an update twice", add_row(2)),
+    case(UPDATE, "replay_gives_the_day", "who came is lost", drop_row(0)),
+    case(UPDATE, "replay_gives_the_day", "a change is lost", drop_row(1)),
+    case(UPDATE, "replay_gives_the_day", "who went is lost", drop_row(2)),
+    case(UPDATE, "replay_gives_the_day", "who came has another name", change_row(0, profile_name="other")),
+    case(UPDATE, "replay_gives_the_day", "who changed has no name", change_row(1, profile_name=None)),
+    case(UPDATE, "replay_gives_the_day", "who is there went", change_row(1, update_type="d")),
+    case(UPDATE, "replay_gives_the_day", "who went is there", change_row(2, update_type="u")),
+    case(UPDATE, "replay_gives_the_day", "who is as before went", add_row(2, **member(10, 104))),
+    case(UPDATE, "replay_gives_the_day", "who came is not there", drop_input("now", 0)),
+    case(
+        UPDATE,
+        "replay_gives_the_day",
+        "all went and no update says so",
+        lambda world: replace(world, rows=(), inputs={**world.inputs, "now": ()}),
+        also=[ROWS],
+    ),
+    # we_mart.stats_wv_d_comm_fc
+    bad_value(FC, "total_members", 0, row=1),
+    bad_value(FC, "fc_members", -1),
+    case(FC, GRAIN, "a community twice", add_row(0)),
+    case(FC, GRAIN, "a community of two artists", add_row(0, we_art_id=11)),
+    case(FC, "holders_are_members", "more hold one than are members", change_row(0, fc_members=3)),
+    # we_mart.stats_wv_d_comm_profile
+    bad_value(PRIVATE, "total_profile_created", -1, change_row(0, total_profile_private=-1)),
+    bad_value(PRIVATE, "total_profile_private", -1),
+    case(PRIVATE, GRAIN, "a community twice", add_row(0)),
+    case(PRIVATE, "private_profiles_are_profiles", "more are private", change_row(0, total_profile_private=3)),
+    # we_mart.stats_wv_d_user_setting
+    bad_value(SETTING, "member_cnt", 0),
+    *(bad_value(SETTING, count, -1) for count in SETTING_COUNTS),
+    case(SETTING, GRAIN, "a community twice", add_row(0)),
+    *(
+        case(SETTING, "settings_of_members", f"on for more: {count}", change_row(1, **{count: 3}))
+        for count in SETTING_COUNTS
+    ),
+    # we_mart.stats_wv_d_comm_join
+    bad_value(JOIN, "joins", -1, also=["members_add_up"]),
+    bad_value(JOIN, "leaves", -1),
+    bad_value(JOIN, "members", 0, also=["members_add_up"]),
+    case(JOIN, GRAIN, "a country twice", change_row(1, ip_ctry="KR")),
+    case(JOIN, "members_add_up", "a join too many", change_row(0, joins=2)),
+    case(JOIN, "members_add_up", "a member too few", change_row(0, members=1)),
+    case(JOIN, "members_add_up", "members of no known country were lost", drop_row(1)),
+    case(
+        JOIN,
+        "members_add_up",
+        "a leaver of the day before stayed",
+        change_input("before", 2, comm_user_status="NORMAL"),
+    ),
+    case(JOIN, "members_add_up", "a community was lost", add_input("before", **of_day_before(member(11, 101)))),
+    case(JOIN, "members_add_up", "a community was invented", change_row(0, comm_id=11)),
+    case(JOIN, "members_add_up", "all were lost", lambda world: replace(world, rows=()), also=[ROWS]),
+    # we_mart.stats_wv_d_comm_cross_join
+    bad_value(CROSS, "member_cnt", 0, change_row(1, member_cnt=0)),
+    case(CROSS, GRAIN, "a row twice", add_row(0)),
+    case(CROSS, "two_communities", "a community with itself", add_row(0, other_comm_id=10)),
+    case(CROSS, "same_both_ways_round", "one way only", drop_row(1)),
+    case(CROSS, "same_both_ways_round", "more one way", change_row(0, member_cnt=3)),
+    # we_mart.stats_wv_d_comm_cross_join_agg
+    bad_value(CROSS_AGG, "community_cnt", 0, also=["members_add_up"]),
+    bad_value(CROSS_AGG, "member_cnt", 0, also=["members_add_up"]),
+    case(CROSS_AGG, GRAIN, "a number twice", change_row(0, member_cnt=1), add_row(0, member_cnt=1)),
+    case(CROSS_AGG, "members_add_up", "a user too many", change_row(0, member_cnt=3)),
+    case(CROSS_AGG, "members_add_up", "a user was lost", drop_row(1)),
+    case(CROSS_AGG, "members_add_up", "a member was lost", drop_input("members", 0)),
+    case(CROSS_AGG, "members_add_up", "no members", lambda world: replace(world, inputs={"members": ()})),
+    case(CROSS_AGG, "members_add_up", "all users were lost", lambda world: replace(world, rows=()), also=[ROWS]),
+    # we_mart.wv_dm_subscr
+    bad_value(DM, "is_comm_user", 2),
+    bad_value(DM, "is_fc", 2, row=1),
+    case(DM, GRAIN, "a subscription twice", add_row(0)),
+    case(DM, "runs_on_the_day", "begins on the next day", change_row(0, start_dt=kst("00:00:00", "2024-03-06"))),
+    case(DM, "runs_on_the_day", "ended on the day before", change_row(0, end_dt=kst("23:59:59.999", DAY_BEFORE))),
+    case(DM, "membership_of_somebody", "of an unknown artist", change_row(0, is_fc=0, we_member_id=201)),
+    case(DM, "membership_of_somebody", "of an unknown account", change_row(0, is_fc=0, we_art_id=10)),
+    case(DM, "membership_of_somebody", "unknown of a known one", change_row(1, is_fc=None)),
+    # the engaged members
+    *(of for name in ENGAGED for of in engagement_cases(name)),
+    *volumes(FC, PRIVATE, SETTING, CROSS, CROSS_AGG, DM),
+]
+
 DOMAIN = Domain(
+    good=GOOD,
+    cases=CASES,
+    null_breaks_too=NULL_BREAKS_TOO,
+    lonely_row=LONELY_ROW,
+    of_the_run=frozenset(OF_THE_RUN),
     good_values={
         (PROFILE, "first_join_at"): 1_709_600_400_000,
         (PROFILE, "last_join_at"): 1_709_600_400_000,

@@ -461,7 +461,6 @@ BAD_VALUES: dict[tuple[str, str, str], Sequence[Any]] = {
     ("we_mart.we_user", "wv_user_id", "fits_32_bits"): [2**31],
     ("we_mart.ws_fc_user_history", "we_member_id", "fits_32_bits"): [2**31],
     ("we_mart.ws_fc_user_history", "is_cx_by_restore", "domains"): [2],
-    ("we_mart.wv_comm_user", "wv_user_id", "fits_32_bits"): [2**31],
 }
 
 DOMAIN = Domain(GOOD, CASES, NULL_BREAKS_TOO, LONELY_ROW, GOOD_VALUES, BAD_VALUES)

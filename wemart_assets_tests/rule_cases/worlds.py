@@ -147,6 +147,7 @@ class Domain:
         lonely_row: the row whose value is made NULL, by table; the first if not said.
         good_values: for contracts, values of columns with rules, by (table, column).
         bad_values: for contracts, values that a rule does not allow, by (table, column, rule).
+        of_the_run: laws that speak of a run as a whole and not of each of its days, by (table, law).
     """
 
     good: Mapping[str, World] = field(default_factory=dict)
@@ -155,3 +156,4 @@ class Domain:
     lonely_row: Mapping[str, int] = field(default_factory=dict)
     good_values: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     bad_values: Mapping[tuple[str, str, str], Sequence[Any]] = field(default_factory=dict)
+    of_the_run: frozenset[tuple[str, str]] = frozenset()

@@ -28,6 +28,7 @@ from wemart_assets import catalog
 from wemart_assets.definitions import build_defs, open_engine
 from wemart_assets.lake.duckdb_engine import DuckDBEngine
 from wemart_assets.settings import Settings, load_settings
+from wemart_assets.sources.contract import UNKNOWN_DAY
 from wemart_assets.sources.landing import landings
 from wemart_assets.sources.source_asset import publish_source
 
@@ -205,13 +206,13 @@ class House:
         return self
 
     def publish(self, source: str, first: str, last: str | None = None) -> Row:
-        """Publish a source as its asset does, without Dagster around it; the metadata.
+        """Publish a source (with `UNKNOWN_DAY`, its rows of an unknown time) as its asset does; the metadata.
 
         Raises whatever stops the publication.
         """
         settings = self.settings
         landing = landings(settings, catalog.contracts())[source]
-        days = days_between(first, last or first)
+        days = [first] if first == UNKNOWN_DAY else days_between(first, last or first)
         log = logging.getLogger(__name__)
         with open_engine(settings, {}).connect() as session:
             _, metadata = publish_source(session, landing, days, settings.for_tables(), lambda: NOW, log)

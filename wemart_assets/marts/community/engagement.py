@@ -6,6 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
+from wemart_assets.lake.functions import first_day_of
 from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, at_least, column
 
 ACTS = ("view_user_cnt", "like_user_cnt", "cmnt_user_cnt", "media_react_user_cnt", "engage_user_cnt")
@@ -72,7 +73,7 @@ def engaged(members: ir.Table, views: ir.Table, reactions: ir.Table, media: ir.T
     did = acts.group_by("start", "of_comm", "of_account").aggregate(
         **{f"did_{act}": (acts.act == act).cast("int64").max() for act in ("view", "like", "cmnt", "media_react")}
     )
-    members = members.mutate(key_date=_start(members.key_date, period))
+    members = members.mutate(key_date=first_day_of(members.key_date, period))
     at = [members.key_date == did.start, members.comm_id == did.of_comm, members.we_member_id == did.of_account]
     both = members.select("key_date", "comm_id", "ip_ctry", "we_member_id").left_join(did, at)
     by_country = both.group_by("key_date", "comm_id", "ip_ctry")
@@ -86,10 +87,5 @@ def engaged(members: ir.Table, views: ir.Table, reactions: ir.Table, media: ir.T
 
 def _acts(rows: ir.Table, act: str, period: Period) -> ir.Table:
     return rows.select(
-        start=_start(rows.key_date, period), of_comm="comm_id", of_account="we_member_id", act=ibis.literal(act)
+        start=first_day_of(rows.key_date, period), of_comm="comm_id", of_account="we_member_id", act=ibis.literal(act)
     )
-
-
-def _start(day: ir.DateValue, period: Period) -> ir.DateValue:
-    """First day of the period; weeks begin on Monday."""
-    return day if period is Period.DAY else day.truncate({Period.WEEK: "W", Period.MONTH: "M"}[period]).cast("date")

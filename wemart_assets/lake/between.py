@@ -1,0 +1,114 @@
+"""The table of any range of days, from the very function that makes the table of each day.
+
+A mart whose function groups by `period`, and not by the day itself, is also a table function of SQL,
+`<table>_between(first, last)`: users of a range are then counted distinctly, which daily counts cannot be added up to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import sqlglot
+from sqlglot import exp
+
+from wemart_assets.lake.functions import day_after
+from wemart_assets.lake.inject import call, parameters
+from wemart_assets.lake.inputs import Input
+from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.table import Table, data_type
+
+# The function's parameters, days as dates or as text; in the expression they stand as texts that no table has.
+FIRST, LAST = "first_day", "last_day"
+STAND_INS = {f"\x01{name}": name for name in (FIRST, LAST)}
+
+
+def is_over_any_range(declared: Mart) -> bool:
+    """Whether the mart's function makes the table of a range as well."""
+    return "period" in parameters(declared.function)
+
+
+@dataclass(frozen=True)
+class Between:
+    """A mart over any range of days, under given settings."""
+
+    mart: Mart
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.mart.table.name}_between"
+
+    @property
+    def inputs(self) -> Mapping[str, Table]:
+        """The tables that it reads."""
+        return {name: given.table for name, given in self._given().items()}
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Names and Spark SQL types of the columns."""
+        rows = self._rows(None)
+        return {c.name: c.type for c in self.mart.table.columns if c.name in rows.columns}
+
+    def sql(self, dialect: str, catalog: str | None = None) -> str:
+        """The query over the tables' own names, in an engine's dialect of ibis, with the parameters as bare names."""
+        query = sqlglot.parse_one(str(ibis.to_sql(self._rows(catalog), dialect=dialect, pretty=False)), read=dialect)
+
+        def parameter(node: exp.Expression) -> exp.Expression:
+            if isinstance(node, exp.Literal) and node.this in STAND_INS:
+                day = exp.cast(exp.column(STAND_INS[node.this]), "date")
+                return exp.cast(day, "text", dialect=dialect)
+            return node
+
+        # ibis takes a sum of integers for an integer, which is wider on DuckDB.
+        kinds = {name: exp.DataType.build(kind, dialect="spark") for name, kind in self.columns.items()}
+        typed = [exp.cast(exp.column(name, quoted=True), kind).as_(name, quoted=True) for name, kind in kinds.items()]
+        return (
+            exp.select(*typed)
+            .from_(exp.Subquery(this=query.transform(parameter), alias=exp.to_identifier("found")))
+            .sql(dialect=dialect)
+        )
+
+    def duckdb_macro(self, catalog: str) -> str:
+        """The statement that defines it in DuckDB, over the tables of a catalog."""
+        name = f'{catalog}."{self.mart.table.database}"."{self.name}"'
+        return f"create macro {name}({FIRST}, {LAST}) as table {self.sql('duckdb', catalog)}"
+
+    def spark_function(self) -> str:
+        """The statement that defines it in a Spark session, whose catalog has the tables."""
+        columns = ", ".join(f"`{name}` {kind}" for name, kind in self.columns.items())
+        return (
+            f"CREATE OR REPLACE TEMPORARY FUNCTION {self.name}({FIRST} STRING, {LAST} STRING) "
+            f"RETURNS TABLE ({columns}) RETURN {self.sql('pyspark')}"
+        )
+
+    def _given(self) -> dict[str, Input]:
+        asked = parameters(self.mart.function)
+        return {n: i.under(self.settings) for n, i in self.mart.inputs.items() if n in asked}
+
+    def _rows(self, catalog: str | None) -> ir.Table:
+        tables = {name: _of_range(_stored(of.table, catalog), of) for name, of in self._given().items()}
+        rows = call(self.mart.function, {**self.settings, **tables, "period": ()})
+        kinds = {c.name: data_type(c.type) for c in self.mart.table.columns if c.name in rows.columns}
+        return rows.select(**{name: rows[name].cast(kind) for name, kind in kinds.items()})
+
+
+def _stored(table: Table, catalog: str | None) -> ir.Table:
+    # As engines read it: what must be known is said nowhere there.
+    schema = ibis.schema({c.name: data_type(c.type) for c in table.columns})
+    return ibis.table(schema, name=table.name, catalog=catalog, database=table.database)
+
+
+def _of_range(rows: ir.Table, given: Input) -> ir.Table:
+    """The rows that a range of days reads of an input."""
+    if given.table.only_partition is not None:
+        return rows
+    first, last = (ibis.literal(stand_in) for stand_in in STAND_INS)
+    day = rows[given.table.day_column]
+    rows = rows.filter(day <= (day_after(last, given.last) if given.last else last))
+    if given.first is None:
+        return rows
+    return rows.filter(rows[given.table.day_column] >= (day_after(first, given.first) if given.first else first))

@@ -1,0 +1,64 @@
+"""`igaworks.active_user_by_campaign`: how many users of a day each campaign had brought by then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import same_day, up_to, whole
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Table
+from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
+from wemart_assets.marts.attribution.rules import (
+    ACTIVE_USERS,
+    CAMPAIGN,
+    UNDATED,
+    above_all_users,
+    of_users,
+    per,
+    report_columns,
+    users_of,
+    with_campaigns,
+)
+from wemart_assets.sources.contracts.igaworks import attribution, event
+
+
+def _more_than_are_active(staged: ir.Table, all_users: ir.Table) -> ir.Table:
+    return above_all_users(staged, "active_users", all_users)
+
+
+def _users_of_no_row(staged: ir.Table, all_users: ir.Table) -> ir.Table:
+    rows = staged.group_by("part_date").aggregate(in_rows=staged.active_users.sum())
+    both = all_users.left_join(rows, "part_date")
+    both = both.select(all_users.part_date, all_users.active_users, in_rows=both.in_rows.fill_null(0))
+    return both.filter(both.in_rows < both.active_users)
+
+
+TABLE = Table(
+    database="igaworks",
+    name="active_user_by_campaign",
+    words="One row a campaign and business day: the active users whom it had brought by then.",
+    grain=("key_date", "campaign"),
+    columns=report_columns(CAMPAIGN, ACTIVE_USERS),
+    laws=(
+        Law("no_more_than_all_users", "no campaign has more users than were active", _more_than_are_active),
+        Law("nobody_is_lost", "the rows' users are at least all active users", _users_of_no_row),
+    ),
+)
+
+
+@mart(
+    TABLE,
+    events=same_day(event),
+    attributions=up_to(attribution),
+    undated=whole(UNDATED),
+    all_users=same_day(active_user_by_date),
+)
+def active_user_by_campaign(
+    events: ir.Table, attributions: ir.Table, undated: ir.Table, period: Sequence[str]
+) -> ir.Table:
+    """A user counts once for each campaign that had touched them by the end of the day, else for `(none)`."""
+    user_days = of_users(events).select("part_date", "identity_adid").distinct()
+    users = with_campaigns(user_days, attributions, undated)
+    return per(users, [*period, "campaign"], active_users=users_of(users, period))

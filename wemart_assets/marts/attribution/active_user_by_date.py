@@ -1,0 +1,35 @@
+"""`igaworks.active_user_by_date`: how many users a day had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Table
+from wemart_assets.lake.volume import volume_law
+from wemart_assets.marts.attribution.rules import ACTIVE_USERS, of_users, per, report_columns
+from wemart_assets.sources.contracts.igaworks import event
+
+
+def _days_without_row(staged: ir.Table, events: ir.Table) -> ir.Table:
+    return of_users(events).select("part_date").distinct().anti_join(staged, "part_date")
+
+
+TABLE = Table(
+    database="igaworks",
+    name="active_user_by_date",
+    words="One row a business day: the users with any event.",
+    grain=("key_date",),
+    columns=report_columns(ACTIVE_USERS),
+    laws=(Law("every_day_counts", "each day with an event of somebody has a row", _days_without_row), volume_law()),
+)
+
+
+@mart(TABLE, events=same_day(event))
+def active_user_by_date(events: ir.Table, period: Sequence[str]) -> ir.Table:
+    """A user of several devices' models, countries or systems counts once."""
+    users = of_users(events)
+    return per(users, period, active_users=users.identity_adid.nunique())

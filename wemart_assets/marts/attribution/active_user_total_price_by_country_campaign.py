@@ -1,0 +1,102 @@
+"""`igaworks.active_user_total_price_by_country_campaign`: users, buyers and amounts of each country and campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import same_day, up_to, whole
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Rule, Table, column
+from wemart_assets.marts.attribution.active_user_by_campaign import active_user_by_campaign
+from wemart_assets.marts.attribution.rules import (
+    ACTIVE_USERS,
+    CAMPAIGN,
+    PURCHASE,
+    PURCHASE_USERS,
+    TOTAL_PRICE,
+    UNDATED,
+    of_users,
+    per,
+    report_columns,
+    total_price,
+    users_of,
+    with_campaigns,
+)
+from wemart_assets.marts.attribution.total_price_active_user_by_campaign import total_price_active_user_by_campaign
+from wemart_assets.sources.contracts.igaworks import attribution, event
+
+KEYS = ["part_date", "campaign"]
+
+
+def _campaigns_with_other_users(staged: ir.Table, active: ir.Table) -> ir.Table:
+    """A user of several countries is in each: the most of one country is at most all, the sum at least."""
+    countries = staged.group_by(KEYS).aggregate(most=staged.active_users.max(), sum=staged.active_users.sum())
+    both = active.outer_join(countries, KEYS)
+    both = both.select("active_users", "most", "sum", part_date=ibis.coalesce(both.part_date, both.part_date_right))
+    return both.filter(~both.active_users.between(both.most, both["sum"]).fill_null(False))
+
+
+def _campaigns_with_other_amount(staged: ir.Table, paid: ir.Table) -> ir.Table:
+    countries = staged.group_by(KEYS).aggregate(of_countries=staged.total_price.sum())
+    both = countries.outer_join(paid, KEYS)
+    both = both.select(
+        of_countries=both.of_countries.fill_null(0),
+        of_campaign=both.total_price.fill_null(0),
+        part_date=ibis.coalesce(both.part_date, both.part_date_right),
+    )
+    return both.filter(both.of_countries != both.of_campaign)
+
+
+TABLE = Table(
+    database="igaworks",
+    name="active_user_total_price_by_country_campaign",
+    words="One row a country, campaign and business day; a user counts in each country that their events came from.",
+    grain=("key_date", "country", "campaign"),
+    columns=report_columns(
+        column("country", "string", "country of the event, NULL where unknown"),
+        CAMPAIGN,
+        ACTIVE_USERS,
+        PURCHASE_USERS,
+        TOTAL_PRICE,
+    ),
+    rules=(
+        Rule(
+            "buyers_are_active", "no more users bought than were active", lambda t: t.purchase_users <= t.active_users
+        ),
+    ),
+    laws=(
+        Law("users_of_campaigns", "the countries' users are those of the campaign", _campaigns_with_other_users),
+        Law("amounts_add_up", "the countries' amounts are that of the campaign", _campaigns_with_other_amount),
+    ),
+)
+
+
+@mart(
+    TABLE,
+    events=same_day(event),
+    attributions=up_to(attribution),
+    undated=whole(UNDATED),
+    active=same_day(active_user_by_campaign),
+    paid=same_day(total_price_active_user_by_campaign),
+)
+def active_user_total_price_by_country_campaign(
+    events: ir.Table, attributions: ir.Table, undated: ir.Table, period: Sequence[str]
+) -> ir.Table:
+    """Users, buyers and what they paid, once for each campaign that had touched the user by the end of the day."""
+    users = of_users(events)
+    is_purchase = (users.event_name == PURCHASE).fill_null(False)
+    # A user's events of a day and country are summed up before there are several campaigns of them.
+    user_days = users.group_by("part_date", "identity_adid", "country").aggregate(
+        price=users.price.sum(where=is_purchase), purchases=is_purchase.cast("int64").sum()
+    )
+    found = with_campaigns(user_days, attributions, undated)
+    return per(
+        found,
+        [*period, "country", "campaign"],
+        active_users=users_of(found, period),
+        purchase_users=users_of(found, period, where=found.purchases > 0),
+        total_price=total_price(found),
+    )

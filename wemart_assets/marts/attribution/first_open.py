@@ -1,0 +1,63 @@
+"""`igaworks.first_open`: the day on which a user first opened the app, once for ever: the cohorts of retention."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import own_earlier_days, same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Table, column
+from wemart_assets.marts.attribution.rules import DAY_COLUMNS, FIRSTOPEN, KEY_DATE, of_users
+from wemart_assets.sources.contracts.igaworks import event
+
+
+def _openings(events: ir.Table) -> ir.Table:
+    return of_users(events).filter(events.event_name == FIRSTOPEN)
+
+
+def _not_in_any_cohort(staged: ir.Table, before: ir.Table, events: ir.Table) -> ir.Table:
+    """Openings of a day of users who are in no cohort up to it."""
+    cohorts = ibis.union(*(t.select(user="identity_adid", cohort="part_date") for t in (staged, before)))
+    openings = _openings(events).select("part_date", "identity_adid").distinct()
+    return openings.anti_join(cohorts, [openings.identity_adid == cohorts.user, cohorts.cohort <= openings.part_date])
+
+
+def _in_two_cohorts(staged: ir.Table, before: ir.Table) -> ir.Table:
+    cohorts = ibis.union(*(t.select("identity_adid", "part_date") for t in (staged, before)))
+    repeated = cohorts.group_by("identity_adid").aggregate(days=ibis._.count(), part_date=cohorts.part_date.max())
+    return repeated.filter(repeated.days > 1)
+
+
+def _without_opening(staged: ir.Table, events: ir.Table) -> ir.Table:
+    return staged.anti_join(_openings(events), ["part_date", "identity_adid", "server_datetime"])
+
+
+TABLE = Table(
+    database="igaworks",
+    name="first_open",
+    words="One row a user with a firstopen of a known time: their first. The users of a business day are its cohort.",
+    grain=("identity_adid",),
+    columns=(
+        KEY_DATE,
+        column("identity_adid", "string", "advertising id of the device: the user", nullable=False),
+        column("server_datetime", "timestamp", "instant of the first firstopen (UTC)", nullable=False),
+        *DAY_COLUMNS,
+    ),
+    laws=(
+        Law("in_a_cohort", "every user with a firstopen is in a cohort of that day or before", _not_in_any_cohort),
+        Law("in_one_cohort", "no user is in two cohorts", _in_two_cohorts),
+        Law("with_a_firstopen", "every user of a cohort has that firstopen on its day", _without_opening),
+    ),
+)
+
+
+@mart(TABLE, events=same_day(event), before=own_earlier_days(TABLE))
+def first_open(events: ir.Table, before: ir.Table) -> ir.Table:
+    """The first firstopen of each user who is in no earlier cohort."""
+    openings = _openings(events)
+    firsts = openings.group_by("identity_adid").aggregate(
+        server_datetime=openings.server_datetime.min(), part_date=openings.part_date.min()
+    )
+    firsts = firsts.anti_join(before, "identity_adid")
+    return firsts.mutate(key_date=firsts.part_date.cast("date"))

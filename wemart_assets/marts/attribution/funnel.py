@@ -1,0 +1,89 @@
+"""The funnel from the first opening to a purchase, as users by day and step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.functions import day_after
+from wemart_assets.lake.table import at_least, column, one_of
+from wemart_assets.marts.attribution.rules import FUNNEL, of_users, per, users_of
+
+STEPS = dict(enumerate(FUNNEL, start=1))
+FUNNEL_COLUMNS = (
+    column("step", "int", "step of the funnel", one_of(*STEPS), nullable=False),
+    column("event_name", "string", "event of the step", one_of(*FUNNEL), nullable=False),
+    column("users", "bigint", "users with the event on that day", at_least(0), nullable=False),
+    column(
+        "users_in_order",
+        "bigint",
+        "users who had the events up to this step in order, from a firstopen on that day on",
+        at_least(0),
+        nullable=False,
+    ),
+)
+
+
+def users_of_steps(events: ir.Table, later: ir.Table, funnel_days: int) -> ir.Table:
+    """One row a business day, step and user, `in_order` or not.
+
+    Not in order: users with the step's event on the day. In order: users with a firstopen on the day, then a login,
+    then a purchase, each no earlier than the step before and no later than `funnel_days` days after the day. Equal
+    instants count as in order.
+    """
+    columns = ["part_date", "step", "identity_adid"]
+    named = of_users(events)
+    named = named.filter(named.event_name.isin(FUNNEL))
+    step = ibis.cases(*((named.event_name == name, number) for number, name in STEPS.items()))
+    each = named.mutate(step=step.cast("int32")).select(*columns).distinct()
+
+    openings = named.filter(named.event_name == STEPS[1])
+    reached = openings.group_by("part_date", "identity_adid").aggregate(at=openings.server_datetime.min())
+    in_order = [reached.mutate(step=ibis.literal(1, type="int32"))]
+    later = of_users(later)
+    for number in list(STEPS)[1:]:
+        # The earliest that is in order leaves the most time for what follows.
+        follow = later.filter(later.event_name == STEPS[number])
+        follow = follow.select(user="identity_adid", day="part_date", then="server_datetime")
+        found = reached.inner_join(
+            follow,
+            [
+                reached.identity_adid == follow.user,
+                follow.then >= reached["at"],
+                follow.day <= day_after(reached.part_date, funnel_days),
+            ],
+        )
+        reached = found.group_by("part_date", "identity_adid").aggregate(at=found.then.min())
+        in_order.append(reached.mutate(step=ibis.literal(number, type="int32")))
+    ordered = ibis.union(*(t.select(*columns) for t in in_order))
+    return ibis.union(each.mutate(in_order=ibis.literal(False)), ordered.mutate(in_order=ibis.literal(True)))
+
+
+def funnel(users: ir.Table, period: Sequence[str], by: Sequence[str] = ()) -> ir.Table:
+    """The users of each step, by day and `by`; where there are users at any step, all steps have a row."""
+    counted = per(
+        users,
+        [*period, *by, "step"],
+        users=users_of(users, period, where=~users.in_order),
+        users_in_order=users_of(users, period, where=users.in_order),
+    )
+    keys = [name for name in counted.columns if name not in ("step", "users", "users_in_order")]
+    steps = ibis.array([ibis.literal(n, type="int32") for n in STEPS]).unnest()
+    nobody = {name: ibis.literal(0, type="int64") for name in ("users", "users_in_order")}
+    every_step = counted.select(*keys, there=ibis.literal(1)).distinct().mutate(step=steps, **nobody).drop("there")
+    rows = ibis.union(counted.select(*every_step.columns), every_step)
+    filled = rows.group_by(*keys, "step").aggregate(users=rows.users.max(), users_in_order=rows.users_in_order.max())
+    return filled.mutate(event_name=ibis.cases(*((filled.step == n, name) for n, name in STEPS.items())))
+
+
+def growing_steps(staged: ir.Table, by: Sequence[str] = ()) -> ir.Table:
+    """Steps in order with more users than the step before, and first steps that are no first."""
+    keys = ["part_date", *by]
+    before = staged.select(*keys, step=(staged.step + 1).cast("int32"), at_most=staged.users_in_order)
+    firsts = staged.filter(staged.step == 1).select(*keys, "step", at_most="users")
+    bounds = ibis.union(before, firsts)
+    both = staged.left_join(bounds, [*(staged[k].identical_to(bounds[k]) for k in keys), staged.step == bounds.step])
+    both = both.select(staged.part_date, staged.step, staged.users_in_order, at_most=both.at_most)
+    return both.filter((both.users_in_order > both.at_most).fill_null(True))

@@ -1,0 +1,69 @@
+"""`igaworks.hard_new_install_funnel_by_partner`: the funnel of users whom a partner had newly brought by then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import following, same_day, up_to, whole
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Table, column
+from wemart_assets.marts.attribution.funnel import FUNNEL_COLUMNS, funnel, growing_steps, users_of_steps
+from wemart_assets.marts.attribution.hard_funnel import hard_funnel
+from wemart_assets.marts.attribution.rules import NEW_INSTALL, NONE, UNDATED, first_touches, report_columns
+from wemart_assets.sources.contracts.igaworks import attribution, event
+
+
+def _growing_steps(staged: ir.Table) -> ir.Table:
+    return growing_steps(staged, by=["partner"])
+
+
+def _more_than_all(staged: ir.Table, all_users: ir.Table) -> ir.Table:
+    everyone = all_users.select("part_date", "step", all="users", all_in_order="users_in_order")
+    both = staged.left_join(everyone, ["part_date", "step"])
+    both = both.select(*staged.columns, all=both["all"].fill_null(0), all_in_order=both.all_in_order.fill_null(0))
+    return both.filter((both.users > both["all"]) | (both.users_in_order > both.all_in_order))
+
+
+TABLE = Table(
+    database="igaworks",
+    name="hard_new_install_funnel_by_partner",
+    words="One row a partner, business day and step of the funnel, of the users whom the partner had newly brought.",
+    grain=("key_date", "partner", "step"),
+    columns=report_columns(
+        column("partner", "string", f"partner of the new installs, `{NONE}` where none is named", nullable=False),
+        *FUNNEL_COLUMNS,
+    ),
+    laws=(
+        Law("steps_never_grow", "no step in order has more users than the step before it", _growing_steps),
+        Law("no_more_than_all_users", "no partner has more users at a step than there are", _more_than_all),
+    ),
+)
+
+
+@mart(
+    TABLE,
+    events=same_day(event),
+    later=following(event, "funnel_days"),
+    attributions=up_to(attribution),
+    undated=whole(UNDATED),
+    all_users=same_day(hard_funnel),
+)
+def hard_new_install_funnel_by_partner(
+    events: ir.Table,
+    later: ir.Table,
+    attributions: ir.Table,
+    undated: ir.Table,
+    funnel_days: int,
+    period: Sequence[str],
+) -> ir.Table:
+    """A user counts for each partner that a new install is attributed to by the end of the day."""
+    users = users_of_steps(events, later, funnel_days)
+    installs = [
+        t.filter(t.attribution_type == NEW_INSTALL).mutate(partner=t.partner.nullif("").fill_null(NONE))
+        for t in (attributions, undated)
+    ]
+    touches = first_touches(installs[0], installs[1], "partner").rename(toucher="identity_adid")
+    brought = users.inner_join(touches, [users.identity_adid == touches.toucher, touches.since <= users.part_date])
+    return funnel(brought.select(*users.columns, "partner"), period, ["partner"])

@@ -1,0 +1,108 @@
+"""`igaworks.hard_retention_by_dates`: who of a day's cohort came back, 1, 2, 3 and 7 days after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.functions import day_after
+from wemart_assets.lake.inputs import same_day, trailing
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Rule, Table, at_least, column, one_of
+from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event
+from wemart_assets.marts.attribution.first_open import first_open
+from wemart_assets.marts.attribution.rules import FIRSTOPEN, of_users, per, report_columns
+from wemart_assets.sources.contracts.igaworks import event
+
+DAYS_SINCE = (0, 1, 2, 3, 7)
+
+
+def _cohorts_above_their_openings(staged: ir.Table, by_event: ir.Table) -> ir.Table:
+    openings = by_event.filter(by_event.event_name == FIRSTOPEN)
+    cohorts = staged.filter(staged.days_since == 0)
+    both = cohorts.left_join(openings, "part_date")
+    both = both.select(cohorts.part_date, cohorts.cohort_users, openings=both.active_users.fill_null(0))
+    return both.filter(both.cohort_users > both.openings)
+
+
+def _other_cohorts(staged: ir.Table, first_opens: ir.Table) -> ir.Table:
+    sizes = first_opens.group_by(cohort="part_date").aggregate(there=ibis._.count())
+    both = staged.left_join(sizes, staged.cohort_date.cast("string") == sizes.cohort)
+    both = both.select(staged.part_date, staged.cohort_date, staged.cohort_users, there=both.there.fill_null(0))
+    return both.filter(both.cohort_users != both.there)
+
+
+TABLE = Table(
+    database="igaworks",
+    name="hard_retention_by_dates",
+    words="One row a business day and cohort, of 0, 1, 2, 3 and 7 days before: who of it had any event that day.",
+    grain=("key_date", "cohort_date"),
+    columns=report_columns(
+        column("cohort_date", "date", "business day of the cohort's first firstopen", nullable=False),
+        column("days_since", "int", "days from the cohort's to this one", one_of(*DAYS_SINCE), nullable=False),
+        column("cohort_users", "bigint", "users of the cohort", at_least(1), nullable=False),
+        column("retained_users", "bigint", "users of the cohort with any event that day", at_least(0), nullable=False),
+    ),
+    rules=(
+        Rule(
+            "within_the_cohort", "no more users came back than there are", lambda t: t.retained_users <= t.cohort_users
+        ),
+        Rule(
+            "all_on_day_0",
+            "on its own day the whole cohort was there",
+            lambda t: (t.days_since != 0) | (t.retained_users == t.cohort_users),
+        ),
+        Rule(
+            "days_between",
+            "cohort_date is days_since days before key_date",
+            lambda t: t.key_date.delta(t.cohort_date, unit="day") == t.days_since,
+        ),
+    ),
+    laws=(
+        Law("cohorts_of_first_open", "each cohort has the users that first_open has of its day", _other_cohorts),
+        Law("cohort_opened", "no cohort is larger than the users with a firstopen", _cohorts_above_their_openings),
+    ),
+)
+
+
+@mart(
+    TABLE,
+    events=same_day(event),
+    first_opens=trailing(first_open, max(DAYS_SINCE) + 1),
+    by_event=same_day(active_user_by_event),
+)
+def hard_retention_by_dates(events: ir.Table, first_opens: ir.Table, period: Sequence[str]) -> ir.Table:
+    """Cohorts with nobody back have a row, too, on days on which anybody was there.
+
+    Over a range, the users who were there so many days after their first opening; of a user there is one such day.
+    """
+    active = of_users(events)
+    sizes = first_opens.group_by(cohort="part_date").aggregate(cohort_users=ibis._.count())
+    there = active.select("part_date").distinct()
+    expected = ibis.union(
+        *(
+            sizes.mutate(days_since=ibis.literal(days, type="int32"), day=day_after(sizes.cohort, days))
+            for days in DAYS_SINCE
+        )
+    )
+    expected = expected.semi_join(there, [expected.day == there.part_date])
+    opened = first_opens.select(user="identity_adid", cohort="part_date")
+    # Only users of these cohorts are looked at by day, and not all who are there.
+    since = active.part_date.cast("date").delta(opened.cohort.cast("date"), unit="day")
+    back = active.inner_join(opened, [active.identity_adid == opened.user, since.isin(DAYS_SINCE)])
+    back = back.select(active_day="part_date", active_cohort="cohort", user="user").distinct()
+    back = back.group_by("active_day", "active_cohort").aggregate(retained_users=ibis._.count())
+    both = expected.left_join(back, [expected.day == back.active_day, expected.cohort == back.active_cohort])
+    rows = both.select(
+        "days_since",
+        "cohort_users",
+        part_date=both.day,
+        cohort_date=both.cohort.cast("date"),
+        retained_users=both.retained_users.fill_null(0),
+    )
+    keys = [*period, "cohort_date"] if period else []
+    return per(
+        rows, [*keys, "days_since"], cohort_users=rows.cohort_users.sum(), retained_users=rows.retained_users.sum()
+    )

@@ -1,0 +1,327 @@
+"""Event and attribution files: no header, a literal null, times of a wall clock, exact prices, many days in a file."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import random
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pytest
+
+from wemart_assets.lake.errors import LandingError
+from wemart_assets.lake.publication import RejectedByAudit
+from wemart_assets.sources.contract import UNKNOWN_DAY
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.sources.conftest import House, MakeHouse
+
+EVENT, ATTRIBUTION = "igaworks.event", "igaworks.attribution"
+UNDATED, UNDATED_ATTRIBUTION = f"{EVENT}__date_unknown", f"{ATTRIBUTION}__date_unknown"
+FIRST, DAY, NEXT = "2024-03-01", "2024-03-02", "2024-03-03"
+UNKNOWN = "0001-01-01 00:00:00.0"
+
+
+def line(
+    user: str = "u", at: str = f"{DAY} 12:00:00.0", quantity: str = "1", price: str = "1.5", end: str = "\n"
+) -> str:
+    return f"{user},iOS,iPhone,KR,purchase,log,{at},{quantity},{price}{end}"
+
+
+def touch(user: str = "u", at: str = f"{DAY} 12:00:00.0", campaign: str = "a", type: str = "0") -> str:
+    return f"partner,{campaign},{at},tracker,log,{type},{user}\n"
+
+
+def instant(local: str, zone: str = "Asia/Seoul", fold: int = 0) -> dt.datetime:
+    return dt.datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(dt.UTC)
+
+
+def test_every_line_is_a_row_the_first_too(house: House) -> None:
+    house.land(EVENT, "part-00000.csv", line("first") + line("second"))
+    house.publish(EVENT, DAY)
+    [first, second] = house.read(EVENT)
+    assert [first["identity_adid"], second["identity_adid"]] == ["first", "second"]
+    assert first == {
+        "identity_adid": "first",
+        "os": "iOS",
+        "model": "iPhone",
+        "country": "KR",
+        "event_name": "purchase",
+        "log_id": "log",
+        "server_datetime": instant(f"{DAY} 12:00:00"),
+        "quantity": 1,
+        "price": Decimal("1.5000"),
+        "part_date": DAY,
+    }
+
+
+def test_attributions_have_columns_of_their_own(house: House) -> None:
+    house.land(ATTRIBUTION, "part-00001.csv", touch(campaign="null", type="1"))
+    house.publish(ATTRIBUTION, DAY)
+    [found] = house.read(ATTRIBUTION)
+    assert found == {
+        "partner": "partner",
+        "campaign": None,
+        "server_datetime": instant(f"{DAY} 12:00:00"),
+        "tracker_id": "tracker",
+        "log_id": "log",
+        "attribution_type": 1,
+        "identity_adid": "u",
+        "part_date": DAY,
+    }
+
+
+def test_a_literal_null_is_null_in_every_column(house: House) -> None:
+    house.land(EVENT, "a.csv", line("null", quantity="null", price="null").replace("iPhone", "null"))
+    house.publish(EVENT, DAY)
+    [found] = house.read(EVENT)
+    assert [found[c] for c in ("identity_adid", "model", "quantity", "price")] == [None] * 4
+    assert house.quarantine(EVENT) == []
+
+
+NAMES = ("part-00000.csv", "part-00000", "date=2024-03-09/deep/er/part-00000.csv", "part-00000.csv.gz", "part-00000.gz")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_any_name_and_place_is_read(house: House, name: str) -> None:
+    content = (line("u") + line("v", f"{NEXT} 00:00:00.0")).encode()
+    house.land(EVENT, name, gzip.compress(content) if name.endswith(".gz") else content)
+    house.publish(EVENT, DAY, NEXT)
+    assert house.column(EVENT, "identity_adid", DAY) == ["u"]
+    assert house.column(EVENT, "identity_adid", NEXT) == ["v"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_end_as_they_do_on_any_system(house: House, end: str) -> None:
+    house.land(EVENT, "a.csv", line("u", price="null", end=end) + line("v", price="2", end=""))
+    house.publish(EVENT, DAY)
+    assert house.column(EVENT, "price") == [Decimal(2), None]
+
+
+def test_nothing_is_lost_at_the_borders_of_days(house: House) -> None:
+    edges = [f"{FIRST} 23:59:59.999999", f"{DAY} 00:00:00.0", f"{DAY} 23:59:59.9", f"{NEXT} 00:00:00"]
+    house.land(EVENT, "a.csv", "".join(line(str(n), at) for n, at in enumerate(edges)))
+    house.land(EVENT, "b.csv", "".join(line(str(n + 4), at) for n, at in enumerate(edges)))
+    for day in (NEXT, FIRST, DAY):
+        house.publish(EVENT, day)
+    assert [house.column(EVENT, "identity_adid", day) for day in (FIRST, DAY, NEXT)] == [
+        ["0", "4"],
+        ["1", "2", "5", "6"],
+        ["3", "7"],
+    ]
+
+
+def test_days_run_one_by_one_are_the_days_of_a_range(make_house: MakeHouse) -> None:
+    drawn = random.Random(7)
+    times = [f"2024-03-{drawn.randint(1, 5):02d} {drawn.randint(0, 23):02d}:00:00.0" for _ in range(60)] + [UNKNOWN] * 3
+    houses = [make_house(), make_house()]
+    for house in houses:
+        house.land(EVENT, "a.csv", "".join(line(str(n), at) for n, at in enumerate(times[:40])))
+        house.land(EVENT, "b.csv", "".join(line(str(n), at, price="null") for n, at in enumerate(times[40:])))
+    houses[0].publish(EVENT, "2024-03-01", "2024-03-05")
+    for day in (3, 1, 5, 2, 4):
+        houses[1].publish(EVENT, f"2024-03-{day:02d}")
+    assert len(houses[0].read(EVENT)) == 60
+    assert houses[0].read(EVENT) == houses[1].read(EVENT)
+
+
+@pytest.mark.parametrize(
+    "unknown", [UNKNOWN, "0001-01-01 00:00:00", "0001-01-01T00:00:00.000", "0001-01-01", "null", "", "  "]
+)
+def test_rows_of_an_unknown_time_are_kept_apart(house: House, unknown: str) -> None:
+    house.land(EVENT, "a.csv", line("unknown", unknown) + line("known"))
+    counted = house.publish(EVENT, DAY)["rows of an unknown time"]
+    house.publish(EVENT, UNKNOWN_DAY)
+    [found] = house.read(UNDATED)
+    assert counted == 1
+    assert (found["identity_adid"], found["server_datetime"], found["part_date"]) == ("unknown", None, "unknown")
+    assert found["price"] == Decimal("1.5000")
+    assert house.column(EVENT, "identity_adid") == ["known"]
+    assert house.quarantine(EVENT) == []
+
+
+def test_rows_of_an_unknown_time_are_those_of_all_files(house: House) -> None:
+    house.land(EVENT, "a.csv", line("u", UNKNOWN) * 2)
+    house.land(EVENT, "b.csv", line("v", UNKNOWN) + line("w"))
+    house.publish(EVENT, UNKNOWN_DAY)
+    assert house.column(UNDATED, "identity_adid") == ["u", "u", "v"]
+    (house.landing / EVENT / "a.csv").unlink()
+    house.publish(EVENT, UNKNOWN_DAY)
+    assert house.column(UNDATED, "identity_adid") == ["v"]
+
+
+def test_a_time_that_cannot_be_read_is_no_unknown_one(make_house: MakeHouse) -> None:
+    house = make_house(quarantine_share=1)
+    house.land(EVENT, "a.csv", line("u", "yesterday") + line("v", "2024-13-01 00:00:00.0") + line("w"))
+    house.publish(EVENT, DAY)
+    house.publish(EVENT, UNKNOWN_DAY)
+    assert house.read(UNDATED) == []
+    assert sorted(row["reason"] for row in house.quarantine(EVENT)) == [
+        "server_datetime: '2024-13-01 00:00:00.0' is not a timestamp",
+        "server_datetime: 'yesterday' is not a timestamp",
+    ]
+
+
+def test_a_row_of_an_unknown_time_with_a_fault_is_quarantined_as_such(make_house: MakeHouse) -> None:
+    house = make_house(quarantine_share=1)
+    house.land(EVENT, "a.csv", line("u", UNKNOWN, price="0.12345") + line("v", UNKNOWN))
+    house.publish(EVENT, UNKNOWN_DAY)
+    assert house.column(UNDATED, "identity_adid") == ["v"]
+    [found] = house.quarantine(EVENT, UNKNOWN_DAY)
+    assert found["raw_row"]["identity_adid"] == "u"
+
+
+PRICES = {
+    "0.1": "0.1000",
+    "16777217.01": "16777217.0100",  # a 32-bit float makes 16777216 of it
+    "0.0001": "0.0001",
+    "12.34500000": "12.3450",
+    "-3.25": "-3.2500",
+    "99999999999999.9999": "99999999999999.9999",
+    "1.0E7": "10000000.0000",
+    "5.0E-4": "0.0005",
+    "1.23456789E3": None,
+    "29900": "29900.0000",
+    " 7.5 ": "7.5000",
+    "0.00001": None,
+    "1.00005": None,
+    "1E-9": None,
+    "100000000000000": None,
+    "1,5": None,
+    "NaN": None,
+    "Infinity": None,
+    "twelve": None,
+    "1_000": None,
+}
+
+
+def test_prices_are_exact_or_set_aside(make_house: MakeHouse) -> None:
+    house = make_house(quarantine_share=1)
+    lines = [line(price, price=f'"{price}"') for price in PRICES]
+    house.land(
+        EVENT, "a.csv", "".join(entry.replace(f"{p},", f'"{p}",', 1) for entry, p in zip(lines, PRICES, strict=True))
+    )
+    house.publish(EVENT, DAY)
+    found = {row["identity_adid"]: str(row["price"]) for row in house.read(EVENT)}
+    assert found == {text: value for text, value in PRICES.items() if value is not None}
+    quarantined = {row["raw_row"]["price"]: row["reason"] for row in house.quarantine(EVENT)}
+    assert set(quarantined) == {text for text, value in PRICES.items() if value is None}
+    assert quarantined["0.00001"] == "price: '0.00001' is not a decimal(18,4)"
+
+
+def test_prices_of_parquet_are_exact_or_set_aside(make_house: MakeHouse) -> None:
+    house = make_house(quarantine_share=1)
+    prices = pa.array([Decimal("1.234500"), Decimal("1.234560"), None], pa.decimal128(20, 6))
+    columns: dict[str, Any] = {name: ["x"] * 3 for name in ("os", "model", "country", "event_name", "log_id")}
+    times = pa.array(
+        [dt.datetime(2024, 3, 2, 0, 0), dt.datetime(2024, 3, 2, 12), dt.datetime(1, 1, 1)], pa.timestamp("us")
+    )
+    rows = pa.table(
+        {"identity_adid": ["u", "v", "w"], **columns, "server_datetime": times, "quantity": [1, 2, 3], "price": prices}
+    )
+    house.land(EVENT, "a.parquet", house.parquet(rows))
+    house.publish(EVENT, DAY)
+    house.publish(EVENT, UNKNOWN_DAY)
+    [found] = house.read(EVENT)
+    assert (found["identity_adid"], found["price"]) == ("u", Decimal("1.2345"))
+    assert found["server_datetime"] == instant(f"{DAY} 00:00:00")
+    assert [row["raw_row"]["identity_adid"] for row in house.quarantine(EVENT)] == ["v"]
+    assert house.column(UNDATED, "identity_adid") == ["w"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (touch(), "has 7 columns, expected 9"),
+        (line().replace("\n", ",more\n"), "has 10 columns, expected 9"),
+        ("u;iOS;iPhone;KR;purchase;log;2024-03-02 12:00:00.0;1;1.5\n", "has 1 columns, expected 9"),
+        (line() * 3 + "u,iOS\n", "cannot be read"),
+        (line() * 30_000 + touch(), "cannot be read"),
+        (line().replace("iPhone", '"iPhone'), "has 3 columns, expected 9"),
+        (line().encode() + b"\xff\xfe,iOS,m,KR,p,l,2024-03-02 12:00:00.0,1,1\n", "cannot be read"),
+    ],
+)
+def test_a_file_of_another_shape_is_refused_by_name(house: House, content: str | bytes, words: str) -> None:
+    house.land(EVENT, "wrong/part-00001.csv", content)
+    with pytest.raises(LandingError, match=f"(?s)part-00001.csv.*{words}|{words}.*part-00001.csv"):
+        house.publish(EVENT, DAY)
+    assert house.published(EVENT, DAY) == set()
+
+
+def test_a_refused_file_says_what_was_expected(house: House) -> None:
+    house.land(ATTRIBUTION, "part-00000.csv.gz", gzip.compress(line().encode()))
+    with pytest.raises(LandingError) as refused:
+        house.publish(ATTRIBUTION, DAY)
+    assert str(refused.value).endswith(
+        "igaworks.attribution: landing file part-00000.csv.gz has 9 columns, expected 7 without a header: partner, "
+        "campaign, server_datetime, tracker_id, log_id, attribution_type, identity_adid. If it is of another source, "
+        "move it there; else deliver it with these columns, or say its names in sources.yaml."
+    )
+
+
+def test_many_bad_rows_stop_the_day(house: House) -> None:
+    house.land(EVENT, "a.csv", line() * 50 + line(price="0.12345"))
+    with pytest.raises(RejectedByAudit, match="quarantine_share"):
+        house.publish(EVENT, DAY)
+
+
+def test_a_file_of_settings_goes_before_what_is_usual(house: House) -> None:
+    house.map(
+        """
+        igaworks.event:
+          names: []
+          "null": "-"
+          delimiter: ";"
+          columns: {identity_adid: adid, price: cost, server_datetime: moment}
+        """
+    )
+    house.land(EVENT, "a.csv", "cost;adid;moment\n2.5;u;2024-03-02 00:00:00\n-;v;2024-03-02 00:00:00\n")
+    house.publish(EVENT, DAY)
+    assert house.column(EVENT, "price") == [Decimal("2.5"), None]
+    assert house.column(EVENT, "identity_adid") == ["u", "v"]
+
+
+# --- wall clocks elsewhere --------------------------------------------------------------------------------------------
+
+NEW_YORK = "America/New_York"
+TIMES = {
+    "2024-11-03 00:59:59.0": "2024-11-03 04:59:59",
+    "2024-11-03 01:30:00.0": "2024-11-03 05:30:00",  # shown twice: the first
+    "2024-11-03 02:00:00.0": "2024-11-03 07:00:00",
+    "2024-11-03 01:30:00-05:00": "2024-11-03 06:30:00",  # the second, which only its offset tells
+    "2024-11-03 05:30:00Z": "2024-11-03 05:30:00",
+    "2024-11-03T23:59:59.999": "2024-11-04 04:59:59.999",
+    "2024-11-03": "2024-11-03 04:00:00",
+    "2024-03-10 02:30:00.0": "2024-03-10 07:30:00",  # skipped: as half past three
+}
+
+
+def test_local_times_are_those_of_the_business_timezone(make_house: MakeHouse) -> None:
+    house = make_house(timezone=NEW_YORK, first_day=dt.date(2024, 3, 1))
+    house.land(EVENT, "a.csv", "".join(line(at, at) for at in TIMES))
+    house.publish(EVENT, "2024-03-10", "2024-11-03")
+    found = {row["identity_adid"]: row["server_datetime"] for row in house.read(EVENT)}
+    assert found == {at: dt.datetime.fromisoformat(utc).replace(tzinfo=dt.UTC) for at, utc in TIMES.items()}
+    days = {row["identity_adid"]: row["part_date"] for row in house.read(EVENT)}
+    assert days == {at: at[:10] for at in TIMES}
+
+
+def test_attributions_of_before_the_first_day_are_known_on_it(house: House) -> None:
+    house.land(ATTRIBUTION, "a.csv", touch("early", "2019-01-01 00:00:00.0") + touch("u"))
+    house.land(EVENT, "a.csv", line("early", "2019-01-01 00:00:00.0") + line("u"))
+    house.publish(ATTRIBUTION, FIRST, DAY)
+    assert house.publish(EVENT, FIRST, DAY)["rows before the first partition"] == 1
+    assert house.column(ATTRIBUTION, "identity_adid", FIRST) == ["early"]
+    assert house.column(EVENT, "identity_adid") == ["u"]
+
+
+def test_the_assets_run_together_as_a_range_and_apart(house: House) -> None:
+    house.land(EVENT, "a.csv", line("u", UNKNOWN) + line("v"))
+    both = house.run(FIRST, DAY, tables=(EVENT, UNDATED))
+    assert both.success
+    assert both.metadata[UNDATED]["None"]["dagster/row_count"] == 1
+    assert house.column(EVENT, "identity_adid", DAY) == ["v"]
+    assert house.column(UNDATED, "identity_adid") == ["u"]

@@ -1,0 +1,35 @@
+"""The queries of the project's own documents run, and find something."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from wemart_assets import catalog
+from wemart_assets.settings import Settings
+from wemart_assets.sql import analyst
+
+PROJECT = Path(__file__).parents[1]
+QUERIES = [
+    query.strip()
+    for document in ("README.md", "docs/attribution.md")
+    for block in re.findall(r"```sql\n(.*?)```", (PROJECT / document).read_text(), flags=re.DOTALL)
+    for query in block.split(";")
+    if query.strip()
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_of_the_document_finds_something(query: str, world: Path) -> None:
+    functions = catalog.functions(Settings().for_tables())
+    with analyst(world / "lake", catalog.tables(), catalog.views().values(), functions) as session:
+        rows = session.run(query).to_pylist()
+    assert rows
+    assert any(value is not None for row in rows for value in row.values())
+
+
+def test_the_document_asks_each_report() -> None:
+    reports = {name for name, group in catalog.groups().items() if group == "attribution"} - {"igaworks.first_open"}
+    assert {name for name in reports if any(name in query for query in QUERIES)} == reports
