@@ -53,7 +53,7 @@ from wemart_assets.lake.delta import (
 from wemart_assets.lake.engine import Baseline, ExternalTable, FileFormat, Staged, foreign_days, unknown_partition
 from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableTable
 from wemart_assets.lake.functions import SPARK_FUNCTIONS
-from wemart_assets.lake.spark_landing import FAILURES, file_columns, in_words, landed, spark_expression
+from wemart_assets.lake.spark_landing import FAILURES, file_columns, in_words, landed, quoted, spark_expression
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table, data_type
 
 # What rows depend on, and what other readers of the lake need. Set on every session, whoever started it.
@@ -184,10 +184,10 @@ class SparkSession:
         if frame is None:
             frame = self.spark.createDataFrame([], _struct(table))
         if days is not None:
-            frame = frame.where(f.col(_name(table.day_column)).isin(list(days)))
+            frame = frame.where(f.col(quoted(table.day_column)).isin(list(days)))
         # Before a column was declared, there was none.
         typed = [
-            (f.col(_name(c.name)) if c.name in frame.columns else f.lit(None)).cast(c.type).alias(c.name)
+            (f.col(quoted(c.name)) if c.name in frame.columns else f.lit(None)).cast(c.type).alias(c.name)
             for c in table.columns
         ]
         return self.view(frame.select(*typed))
@@ -205,14 +205,14 @@ class SparkSession:
     def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
         self.tables.check(table)
         frame = self.spark.sql(self.ibis.compile(table.conform(rows)))
-        frame = frame.select(*(f.col(_name(c.name)).cast(c.type).alias(c.name) for c in table.columns))
+        frame = frame.select(*(f.col(quoted(c.name)).cast(c.type).alias(c.name) for c in table.columns))
         if len(days) > 1:
             # Each task would write a file for each day that it has rows of.
             frame = frame.hint("rebalance", *table.partition_by)
         frame = frame.persist(StorageLevel.DISK_ONLY)
         try:
             with in_words():
-                counted = frame.groupBy(*map(_name, table.partition_by)).count().collect()
+                counted = frame.groupBy(*map(quoted, table.partition_by)).count().collect()
             counts = _checked_counts(table, days, [row.asDict() for row in counted])
         except BaseException:
             frame.unpersist()
@@ -276,7 +276,7 @@ class SparkSession:
         writer = frame.writeTo(self.tables.address(table))
         writer = writer.option("userMetadata", commit_words(days, run))
         writer = writer.option("txnAppId", application).option("txnVersion", str(number))
-        writer.overwrite(f.col(_name(table.day_column)).isin(list(days)))
+        writer.overwrite(f.col(quoted(table.day_column)).isin(list(days)))
 
     def _external(self, table: Table, external: ExternalTable, days: Sequence[str] | None) -> ir.Table:
         if not DeltaTable.is_deltatable(str(external.location)):
@@ -295,11 +295,11 @@ class SparkSession:
                     f"it has {', '.join(frame.columns)}. Map it in sources.yaml."
                 )
             sql = external.expressions.get(c.name)
-            values[c.name] = f.expr(spark_expression(sql)) if sql is not None else f.col(_name(c.name))
+            values[c.name] = f.expr(spark_expression(sql)) if sql is not None else f.col(quoted(c.name))
         try:
             typed = {c.name: values[c.name].cast(c.type) for c in table.columns if c.name in values}
             if external.day is not None:
-                typed[table.day_column] = f.col(_name(external.day)).cast("string")
+                typed[table.day_column] = f.col(quoted(external.day)).cast("string")
             rows = self.view(frame.select(*(value.alias(name) for name, value in typed.items())))
         except AnalysisException as error:
             raise UnreadableTable(
@@ -361,7 +361,7 @@ class _FolderTables:
         self.prepare = lake.prepare
 
     def address(self, table: Table) -> str:
-        return f"delta.{_name(str(self.lake.location(table)))}"
+        return f"delta.{quoted(str(self.lake.location(table)))}"
 
     def check(self, table: Table) -> None:
         self.lake.folder(table)
@@ -393,7 +393,7 @@ class _CatalogTables:
         self.catalog = catalog
 
     def address(self, table: Table) -> str:
-        return ".".join(map(_name, (self.catalog, table.database, table.name)))
+        return ".".join(map(quoted, (self.catalog, table.database, table.name)))
 
     def check(self, table: Table) -> None:
         # What may be written is the catalog's to say, and it says so at the commit.
@@ -437,13 +437,13 @@ class _CatalogTables:
         return found
 
     def prepare(self, table: Table) -> None:
-        columns = ", ".join(f"{_name(c.name)} {c.type}" for c in table.columns)
+        columns = ", ".join(f"{quoted(c.name)} {c.type}" for c in table.columns)
         # Other readers of the lake know neither deletion vectors nor renamed columns.
         properties = PROPERTIES | {"delta.enableDeletionVectors": "false", "delta.columnMapping.mode": "none"}
-        self.spark.sql(f"create database if not exists {_name(self.catalog)}.{_name(table.database)}")
+        self.spark.sql(f"create database if not exists {quoted(self.catalog)}.{quoted(table.database)}")
         self.spark.sql(
             f"create table if not exists {self.address(table)} ({columns}) using delta"
-            f" partitioned by ({', '.join(map(_name, table.partition_by))}) comment {_text(table.words)}"
+            f" partitioned by ({', '.join(map(quoted, table.partition_by))}) comment {_text(table.words)}"
             f" tblproperties ({', '.join(f'{_text(k)} = {_text(v)}' for k, v in properties.items())})"
         )
         stored = {field.name: field.dataType for field in self.spark.table(self.address(table)).schema.fields}
@@ -460,7 +460,7 @@ class _CatalogTables:
                 f"({'; '.join(changed) or 'other partition columns'}). Rename {self.address(table)} and run its days "
                 "again."
             )
-        if added := [f"{_name(name)} {kind.simpleString()}" for name, kind in declared.items() if name not in stored]:
+        if added := [f"{quoted(name)} {kind.simpleString()}" for name, kind in declared.items() if name not in stored]:
             self.spark.sql(f"alter table {self.address(table)} add columns ({', '.join(added)})")
 
     def version(self, table: Table) -> int:
@@ -479,9 +479,9 @@ class _CatalogTables:
         return [row.asDict() for row in history.collect()]
 
     def _files(self, table: Table, days: Sequence[str]) -> list[dict[str, Any]]:
-        rows = self.spark.table(self.address(table)).where(f.col(_name(table.day_column)).isin(list(days)))
+        rows = self.spark.table(self.address(table)).where(f.col(quoted(table.day_column)).isin(list(days)))
         files = rows.select(
-            f.col(_name(table.day_column)).alias("day"),
+            f.col(quoted(table.day_column)).alias("day"),
             f.col("_metadata.file_path").alias("path"),
             f.col("_metadata.file_size").alias("size"),
         )
@@ -543,10 +543,6 @@ def _landing_errors(paths: Sequence[str]) -> Iterator[None]:
 
 def _struct(table: Table) -> st.StructType:
     return st.StructType([st.StructField(c.name, PySparkType.from_ibis(data_type(c.type))) for c in table.columns])
-
-
-def _name(identifier: str) -> str:
-    return "`" + identifier.replace("`", "``") + "`"
 
 
 def _text(literal: str) -> str:

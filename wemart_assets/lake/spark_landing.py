@@ -172,7 +172,7 @@ def _csv(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence
             # Values may hold line ends.
             multiLine=True,
         )
-        values = {name: f.col(_name(name)) for name in names}
+        values = {name: f.col(quoted(name)) for name in names}
         if form.null is not None:
             # Only the literal is NULL then; nothing between two delimiters is an empty text.
             values = {n: f.nullif(f.coalesce(v, f.lit("")), f.lit(form.null)) for n, v in values.items()}
@@ -184,7 +184,7 @@ def _csv(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence
 def _jsonl(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str]) -> list[DataFrame]:
     fields = st.StructType([st.StructField(name, st.StringType()) for name in columns])
     rows = _documents(_lines(spark, paths)).withColumn("__wemart_doc", f.from_json(TEXT, fields))
-    values = [f.col(f"__wemart_doc.{_name(c)}").alias(c) for c in columns]
+    values = [f.col(f"__wemart_doc.{quoted(c)}").alias(c) for c in columns]
     return [rows.select(*values, f.btrim(f.col(TEXT), f.lit(" \t\r\n")).alias(RAW), f.col(PATH))]
 
 
@@ -213,11 +213,11 @@ def _parquet_schema(path: str) -> pa.Schema:
 
 
 def _as_microseconds(field: pa.Field) -> Column:
-    column = f.col(_name(field.name))
+    column = f.col(quoted(field.name))
     if pa.types.is_uint64(field.type):
         return column.cast("bigint")
     if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
-        instant = f.expr(f"timestamp_micros({_name(field.name)} div 1000)")
+        instant = f.expr(f"timestamp_micros({quoted(field.name)} div 1000)")
         return instant if field.type.tz else instant.cast("timestamp_ntz")
     return column
 
@@ -245,5 +245,6 @@ def _exactly(path: str) -> str:
     return "".join(f"\\{c}" if c in "\\*?[]{}" else c for c in path)
 
 
-def _name(identifier: str) -> str:
+def quoted(identifier: str) -> str:
+    """A name as Spark's SQL takes it to the letter."""
     return "`" + identifier.replace("`", "``") + "`"

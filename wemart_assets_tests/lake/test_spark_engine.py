@@ -438,6 +438,13 @@ def test_with_duckdb_nothing_of_spark_is_imported(tmp_path: Path) -> None:
     assert run_python(code, WEMART_ENGINE="duckdb", WEMART_LAKE=str(tmp_path)).strip() == "set()"
 
 
+def test_the_driver_is_not_bound_to_the_loopback(tmp_path: Path) -> None:
+    """pandera would see to it, and no executor of a cluster would find the driver."""
+    code = "import os, wemart_assets.definitions; print(os.environ.get('SPARK_LOCAL_IP'))"
+    environment = {"WEMART_ENGINE": "spark", "WEMART_LAKE": str(tmp_path)}
+    assert run_python(code, **environment).strip() == os.environ.get("SPARK_LOCAL_IP", "None")
+
+
 def test_definitions_on_spark_start_no_jvm(tmp_path: Path) -> None:
     code = (
         "import wemart_assets.definitions as d; from pyspark import SparkContext;"
