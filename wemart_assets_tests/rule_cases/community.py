@@ -329,7 +329,12 @@ CASES: list[Case] = [
     case(BASE, "status_is_counted", "a line that nobody counted", change_row(2, status="subscribe")),
     case(BASE, "status_is_counted", "a count without a line", change_row(1, status=None)),
     case(BASE, "nobody_is_lost", "a leaver", drop_row(0), also=["status_lines_add_up"]),
-    case(BASE, "nobody_is_lost", "a pair of the day before", add_input("before", **pair(109, 0, 0, None))),
+    case(
+        BASE,
+        "nobody_is_lost",
+        "a pair of the day before",
+        add_input("before", **pair(109, 0, 0, None, part_date=DAY_BEFORE)),
+    ),
     case(BASE, "nobody_is_lost", "another pair", change_row(0, wv_user_id=109)),
     case(BASE, "status_lines_add_up", "a line was lost", change_row(0, subscribe_cnt=0)),
     case(BASE, "status_lines_add_up", "a line was counted twice", change_row(1, subscribe_cnt=2)),
