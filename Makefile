@@ -17,7 +17,7 @@ demo: install ## simulate a small fan platform and run the whole graph over it
 	$(BIN)/wemart demo
 
 test: install ## the test suite, but for the slow ones and those on Spark
-	$(BIN)/python -m pytest -m "not slow and not spark"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not spark"
 
 test-spark: install ## the tests on Spark, which need Java 17 or later
 	$(BIN)/python -m pytest -m spark

@@ -96,6 +96,7 @@ def test_a_file_that_is_gone_takes_its_rows_of_an_unknown_time_along(house: Hous
     assert house.tick(tick.cursor, NOW).requests[0].tables == {UNDATED_ATTRIBUTION}
 
 
+@pytest.mark.slow
 def test_what_is_requested_runs_and_ends_as_if_all_had_come_on_time(house: House) -> None:
     house.land(EVENT, "part-00000", event("2024-03-02 12:00:00.0") + event("2024-03-03 12:00:00.0", "v"))
     cursor = None

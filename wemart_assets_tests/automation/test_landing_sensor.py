@@ -531,12 +531,14 @@ def carried(make_house: MakeHouse) -> tuple[House, str | None]:
     return house, tick.cursor
 
 
+@pytest.mark.slow
 def test_state_is_requested_from_the_change_to_the_latest_day(carried: tuple[House, str | None]) -> None:
     house, _ = carried
     days = house.tick(at="2024-03-06 01:00:00").days_of(STATE)
     assert days == ["2024-03-01", "2024-03-02", "2024-03-03", "2024-03-04", "2024-03-05"]
 
 
+@pytest.mark.slow
 def test_a_late_change_requests_its_day_to_the_latest_with_what_hangs_on_them(
     carried: tuple[House, str | None], make_house: MakeHouse
 ) -> None:
@@ -558,6 +560,7 @@ def test_a_late_change_requests_its_day_to_the_latest_with_what_hangs_on_them(
     }
 
 
+@pytest.mark.slow
 def test_days_that_were_left_behind_by_hand_are_requested_once(
     carried: tuple[House, str | None], make_house: MakeHouse
 ) -> None:
@@ -573,6 +576,7 @@ def test_days_that_were_left_behind_by_hand_are_requested_once(
     assert house.tick(tick.cursor, at="2024-03-06 02:00:00").requests == []
 
 
+@pytest.mark.slow
 def test_a_day_after_a_gap_is_requested_with_the_days_of_the_gap(
     carried: tuple[House, str | None], make_house: MakeHouse
 ) -> None:
