@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from wemart_assets_tests.automation.conftest import House, MakeHouse
 
