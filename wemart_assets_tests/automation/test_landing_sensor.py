@@ -474,7 +474,7 @@ def test_late_and_corrected_deliveries_end_as_on_time_ones_would(
         if house is on_time:
             house.land_lines("date=2024-03-04/a.csv", "2024-03-04 12:00:00")
         _artists(house, "2024-03-03")
-    on_time.run("2024-03-02", "2024-03-04")
+    on_time.run("2024-03-01", "2024-03-04")
     for tick in late.ticks(cursor, at="2024-03-05 01:00:00"):
         for request in tick.requests:
             late.execute(request)
