@@ -390,7 +390,10 @@ def test_a_mart_joins_a_snapshot_of_someone_else_on_its_day(house: House, said: 
     )
     _external(house, accounts, *said, source=USERS)
     house.land(LOG, "a.csv", [house.line(f"2024-03-0{n} 12:00:00", user_info_id=5) for n in (2, 3)])
-    run = house.run("2024-03-01", "2024-03-03", tables=sorted(upstream("we_mart.wv_sess_daily") - {USERS}))
+    state = upstream("we_mart.wv_comm_user_base")
+    assert house.run("2024-03-01", "2024-03-03", tables=sorted(state)).success
+    rest = upstream("we_mart.wv_sess_daily") - state - {USERS}
+    run = house.run("2024-03-02", "2024-03-03", tables=sorted(rest))
     assert (run.failed, run.crashed) == ({}, {})
     members = {row["part_date"]: row["we_member_id"] for row in house.read("we_mart.wv_sess_daily")}
     assert members == {"2024-03-02": 50, "2024-03-03": 60 if said else 50}
