@@ -63,8 +63,8 @@ def jobs_and_schedules(marts: Mapping[str, Mart]) -> tuple[list[Any], list[Any]]
     primary = dg.AssetSelection.tag("tier", "primary")
     priority = dg.define_asset_job(
         "analytics_we_mart_priority_daily",
-        selection=(primary.upstream() | primary.downstream()) & daily,
-        description="All primary marts, what they need and what follows from them on the same day.",
+        selection=primary.downstream().upstream() & daily,
+        description="All primary marts, what follows from them on the same day, and what these need.",
     )
     jobs = [sessions, priority]
     schedules = [dg.build_schedule_from_partitioned_job(priority, hour_of_day=HOUR_OF_DAY, minute_of_hour=0)]

@@ -32,7 +32,7 @@ def source_asset(
     """The Dagster asset of a source table that is made from landing files. Needs a resource `engine`."""
 
     def run(session: Session, days: Sequence[str], log: Any) -> tuple[Publication, dict[str, Any]]:
-        return _publish(session, landing, days, settings, clock, log)
+        return publish_source(session, landing, days, settings, clock, log)
 
     return table_asset(landing.contract.table, group, partitions, run, kinds=KINDS)
 
@@ -42,20 +42,9 @@ def undated_asset(landing: Landing, group: str, settings: Mapping[str, Any], clo
     assert landing.contract.undated is not None
 
     def run(session: Session, _days: Sequence[str], log: Any) -> tuple[Publication, dict[str, Any]]:
-        return _publish(session, landing, [UNKNOWN_DAY], settings, clock, log)
+        return publish_source(session, landing, [UNKNOWN_DAY], settings, clock, log)
 
     return table_asset(landing.contract.undated, group, None, run, kinds=KINDS)
-
-
-def _publish(
-    session: Session, landing: Landing, days: Sequence[str], settings: Mapping[str, Any], clock: Clock, log: Any
-) -> tuple[Publication, dict[str, Any]]:
-    try:
-        return publish_source(session, landing, days, settings, clock, log)
-    except session.failures as error:
-        raise LandingError(
-            f"{landing.contract.full_name}: {days[0]} to {days[-1]}: landing files cannot be read: {error}"
-        ) from error
 
 
 def publish_source(
@@ -113,6 +102,10 @@ def publish_source(
         published = publish(
             session, table, days, compute, settings, now, before=lambda: session.publish(quarantined.pop())
         )
+    except session.failures as error:
+        raise LandingError(
+            f"{contract.full_name}: {days[0]} to {days[-1]}: landing files cannot be read: {error}"
+        ) from error
     finally:
         for staged in quarantined:
             session.discard(staged)

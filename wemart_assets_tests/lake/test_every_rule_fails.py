@@ -417,28 +417,52 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         yield opened
 
 
+@dataclass(frozen=True)
+class SparkBench:
+    """Audits worlds of a table, each on its day, as if they had been staged on Spark."""
+
+    session: Session
+    given: Given
+
+    def broken(self, table: Table, worlds: Sequence[World]) -> list[set[str]]:
+        days = [place(n) for n in range(len(worlds))]
+        worlds = [moved(world, n * DAYS_APART) for n, world in enumerate(worlds)]
+        rows = [{**row, "run_timestamp": SPARK_RUN} for world in worlds for row in world.rows]
+        counts = Counter(str(row[table.day_column]) for row in rows)
+        published = self.given(self.session, table, [row for world in worlds for row in world.before])
+        inputs = {
+            n: self.given(self.session, of, [row for world in worlds for row in world.inputs.get(n, ())])
+            for n, of in inputs_of(table.full_name).items()
+        }
+        staged_rows, baseline = self.given(self.session, table, rows), self.session.baseline(table, days)
+        staged = Staged(table, tuple(days), staged_rows, counts, baseline)
+        found = audit(staged, lambda: published, inputs, SETTINGS)
+        return [{f.check.name for f in found if day in (f.bad_days or {})} for day in days]
+
+
+@pytest.fixture(scope="module")
+def on_spark(tmp_path_factory: pytest.TempPathFactory, given: Given) -> Iterator[SparkBench]:
+    with spark_engine(tmp_path_factory.mktemp("rules_on_spark") / "lake").connect() as opened:
+        yield SparkBench(opened, given)
+
+
 @pytest.mark.spark
 @pytest.mark.parametrize("name", TABLES)
-def test_every_broken_rule_is_found_on_spark(spark: Session, given: Given, name: str) -> None:
-    """The audit alone, of all cases at once and of the good world, on what would have been staged."""
-    table, changed = tables()[name], [of for of in cases() if of.table == name]
-    worlds = [good(name), *(of.change(good(name)) for of in changed)]
-    days = [place(n) for n in range(len(worlds))]
-    worlds = [moved(world, n * DAYS_APART) for n, world in enumerate(worlds)]
-    rows = [{**row, "run_timestamp": SPARK_RUN} for world in worlds for row in world.rows]
-    counts = Counter(str(row[table.day_column]) for row in rows)
-    published = given(spark, table, [row for world in worlds for row in world.before])
-    inputs = {
-        n: given(spark, of, [row for world in worlds for row in world.inputs.get(n, ())])
-        for n, of in inputs_of(name).items()
-    }
-    staged = Staged(table, tuple(days), given(spark, table, rows), counts, spark.baseline(table, days))
-    found = Outcome(
-        {f.check.name: f for f in audit(staged, lambda: published, inputs, SETTINGS)}, "", [], [], True, True
+def test_every_broken_rule_is_found_on_spark(on_spark: SparkBench, name: str) -> None:
+    of_table = [of for of in cases() if of.table == name and not is_of_the_run(of)]
+    worlds = [good(name), *(of.change(good(name)) for of in of_table)]
+    found = on_spark.broken(without_laws_of_the_run(name), worlds)
+    expected = [set(), *({of.check, *of.also} for of in of_table)]
+    assert dict(zip(["good", *map(str, of_table)], found, strict=True)) == dict(
+        zip(["good", *map(str, of_table)], expected, strict=True)
     )
-    assert found.broken_on(DAY) == set()
-    broken = {str(of): found.broken_on(place(n)) for n, of in enumerate(changed, 1)}
-    assert broken == {str(of): {of.check, *of.also} for of in changed}
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("of", [of for of in cases() if is_of_the_run(of)], ids=str)
+def test_a_broken_law_of_a_run_is_found_on_spark(on_spark: SparkBench, of: Case) -> None:
+    assert on_spark.broken(tables()[of.table], [good(of.table)]) == [set()]
+    assert on_spark.broken(tables()[of.table], [of.change(good(of.table))]) == [{of.check, *of.also}]
 
 
 @pytest.mark.parametrize("name", TABLES)
