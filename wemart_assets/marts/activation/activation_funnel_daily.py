@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
+from wemart_assets.lake.chart import Line, line_chart
 from wemart_assets.lake.inputs import following, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Rule, Table, at_least, column
+from wemart_assets.lake.table import Law, Picture, Rule, Table, at_least, column
 from wemart_assets.marts.activation.dim__users import dim__users
 from wemart_assets.marts.activation.fact__events import KeyEvents, fact__events
 from wemart_assets.marts.activation.fact__first_activation_events import fact__first_activation_events
@@ -17,6 +19,8 @@ from wemart_assets.marts.activation.key_events import FIRST_VISIT
 from wemart_assets.marts.activation.rules import DAY_COLUMNS, days_from
 
 COHORT = ("part_date", "country")
+# Of the cohorts that the picture shows.
+DAYS_SHOWN = 90
 
 
 def _steps(key_events: KeyEvents, key_event_days: Sequence[int]) -> list[tuple[int, str, int]]:
@@ -43,6 +47,28 @@ def _other_cohorts(staged: ir.Table, firsts: ir.Table) -> ir.Table:
     both = there.outer_join(counted, "part_date")
     both = both.select("there", "counted", part_date=ibis.coalesce(both.part_date, both.part_date_right))
     return both.filter((both.there != both.counted).fill_null(True))
+
+
+def _by_day(staged: ir.Table, published: ir.Table) -> ir.Table:
+    columns = ["part_date", "step", "event_name", "within_days", "first_visits", "users", "users_in_order"]
+    rows = ibis.union(staged.select(*columns), published.select(*columns))
+    of_step = rows.group_by("part_date", "step", "event_name", "within_days")
+    return of_step.aggregate(**{name: rows[name].sum() for name in columns[4:]})
+
+
+def _conversion(points: Sequence[Mapping[str, Any]]) -> str:
+    """Each step by itself (the line) and in order (dashed), of the latest cohorts."""
+    days = sorted({point["part_date"] for point in points})[-DAYS_SHOWN:]
+    of_step = {(point["part_date"], point["step"]): point for point in points if point["step"] > 0}
+    lines = []
+    for step in sorted({step for _, step in of_step}):
+        said = [of_step.get((day, step)) for day in days]
+        newest = next(point for point in reversed(said) if point is not None)
+        name = f"{newest['event_name']} within {newest['within_days']} d"
+        for dashed, users in ((False, "users"), (True, "users_in_order")):
+            shares = [0.0 if point is None else point[users] / point["first_visits"] for point in said]
+            lines.append(Line(f"{name}{', in order' if dashed else ''}", shares, colour=step - 1, dashed=dashed))
+    return line_chart("Conversion by day of the first visit, of all countries", days, lines)
 
 
 TABLE = Table(
@@ -100,6 +126,7 @@ TABLE = Table(
         Law("steps_never_grow", "no step in order has more users than the step before it", _growing),
         Law("cohorts_add_up", "the countries' first visits are all first visits of the day", _other_cohorts),
     ),
+    pictures=(Picture("conversion", _by_day, _conversion),),
 )
 
 
