@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 860, 340
-LEFT, RIGHT, TOP, BOTTOM = 50, 20, 36, 60
+LEFT, RIGHT, TOP, BOTTOM = 50, 40, 36, 60
 # Told apart by those who do not see colours as others do (Okabe and Ito).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DAY_LABELS = 8
