@@ -23,7 +23,9 @@ def simulate_identities(config: SimulatorConfig, apps: AppsConfig, landing: Path
     """Writes `<landing>/core.identity_map/`, a snapshot a day: space, foreign_id, we_member_id; the files.
 
     Trackers know a user of the fan service by that service's id. A device is known from the day on which the app is on
-    it and its user has an account; some users have several. Raises FileExistsError if the folder holds something already.
+    it and its user has an account; some users have several.
+
+    Raises FileExistsError if the folder holds something already.
     """
     platform = build_platform(config)
     users = platform.users
