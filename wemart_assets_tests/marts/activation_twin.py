@@ -29,7 +29,11 @@ class Twin:
     accounts: Sequence[Row] = ()
     countries: Sequence[Row] = ()
     key_events: Mapping[str, int] = field(default_factory=dict)
-    zone: ZoneInfo = ZoneInfo("Asia/Seoul")
+    timezone: str = "Asia/Seoul"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
 
     def day(self, at: dt.datetime) -> dt.date:
         return at.astimezone(self.zone).date()
@@ -119,10 +123,8 @@ class Twin:
 
     def hours(self, first: dt.datetime, then: dt.datetime) -> int:
         """Of a clock on the wall, which shows whole hours and is never set."""
-        shown = [
-            at.astimezone(self.zone).replace(minute=0, second=0, microsecond=0, tzinfo=None) for at in (first, then)
-        ]
-        return max((shown[1] - shown[0]) // dt.timedelta(hours=1), 0) + 1
+        came, went = (at.astimezone(self.zone).replace(tzinfo=None, minute=0, second=0) for at in (first, then))
+        return max((went.replace(microsecond=0) - came.replace(microsecond=0)) // dt.timedelta(hours=1), 0) + 1
 
     def funnel(self, cohort: str, last: str) -> set[tuple[Any, ...]]:
         """activation.activation_funnel_daily of a day, when the days up to the last are there: country, step, event,

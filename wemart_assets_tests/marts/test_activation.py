@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -273,7 +274,7 @@ def test_a_first_visit_stays_when_a_session_comes_on_a_later_day(lake: Lake, run
     lake.put(SESSIONS, [session(1, f"{SECOND}T08:00")])
     for run in runs:
         lake.run(*run)
-    assert {day: first_visits(lake, day) for day in DAYS} == dict.fromkeys(DAYS, {"1": local(f"{FIRST}T09:00")})
+    assert {day: first_visits(lake, day) for day in DAYS} == {day: {"1": local(f"{FIRST}T09:00")} for day in DAYS}
 
 
 @pytest.mark.parametrize("runs", [[DAYS], [[day] for day in DAYS]], ids=["a range", "day by day"])
@@ -417,7 +418,7 @@ def test_hours_and_days_are_those_of_a_clock_on_the_wall(
     )
     [found] = [row for row in rows if row["event_name"] == CART]
     assert (found["hours_from_first_visit"], found["days_from_first_visit"]) == (hours, days)
-    twin = Twin(zone=ZoneInfo(zone))
+    twin = Twin(timezone=zone)
     instants = acts[0]["datetime"], acts[1]["datetime"]
     assert (twin.hours(*instants), twin.days(*instants)) == (hours, days)
 
@@ -482,7 +483,7 @@ CLOCKS = st.sampled_from(["00:00:00", "09:00:00", "09:30:00", "10:00:00", "23:59
 WHEN = st.builds("{}T{}".format, st.sampled_from(DAYS), CLOCKS)
 HAPPENINGS = st.one_of(
     st.builds(
-        lambda user, at, *said: (SESSIONS, session(user, at, **dict(zip(("sess_ctry", "os", "app_ver"), said)))),
+        lambda user, at, ctry, os, ver: (SESSIONS, session(user, at, sess_ctry=ctry, os=os, app_ver=ver)),
         PEOPLE | st.none(),
         WHEN,
         st.sampled_from(["KR", "US", "ZZ", None]),
@@ -524,7 +525,7 @@ def compare_with_twin(bench: Bench, deliveries: list[list[tuple[str, Row]]], cut
             lake.put(table, [row])
         first = min((DAYS.index(row["part_date"]) for _, row in delivery), default=len(DAYS))
         edges = sorted({first, *(cut for cut in cuts if cut > first), len(DAYS)})
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in itertools.pairwise(edges):
             lake.run(*DAYS[start:end])
         lake.refresh_funnel()
     twin = Twin(
