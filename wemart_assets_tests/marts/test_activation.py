@@ -92,19 +92,20 @@ def country(code: str, name: str, days: Iterable[str] = DAYS) -> list[Row]:
     return on(days, ctry_code=code, ctry_name=name)
 
 
+def steps_of(steps: dict[str, int]) -> Row:
+    """The settings of a funnel of these key events, each within so many days."""
+    events = tuple((name, KeyEvent(tracks=(name,))) for name in steps)
+    return {"key_events": events, "key_event_days": tuple(steps.values())}
+
+
 class Lake:
     """Partitions of tables by name and day, and runs of the marts that read them as the declared inputs say."""
 
     MARTS = (first_touch, dim__users, fact__first_activation_events, activation_funnel_daily)
 
-    def __init__(self, bench: Bench, steps: dict[str, int] | None = None, zone: str = SEOUL) -> None:
+    def __init__(self, bench: Bench, zone: str = SEOUL) -> None:
         self.bench = bench
-        steps = STEPS if steps is None else steps
-        self.settings: Row = {
-            "timezone": zone,
-            "key_events": tuple((name, KeyEvent(tracks=(name,))) for name in steps),
-            "key_event_days": tuple(steps.values()),
-        }
+        self.settings: Row = {"timezone": zone, **steps_of(STEPS)}
         self.partitions: dict[str, dict[str, list[Row]]] = {}
 
     def put(self, table: str, rows: Iterable[Row]) -> None:
@@ -473,6 +474,19 @@ def test_a_cohorts_country_is_that_of_its_day(lake: Lake) -> None:
     )
     lake.run(*DAYS)
     assert {(row[0], row[3]) for row in lake.funnel(FIRST)} == {("South Korea", 1), (None, 1)}
+
+
+def test_another_key_event_and_another_window_are_settings_and_a_backfill(lake: Lake) -> None:
+    events = [event(1, VISIT, f"{FIRST}T12:00"), event(1, "search", f"{SECOND}T12:00"), event(1, BUY, f"{LAST}T12:00")]
+    lake.put(EVENTS, events)
+    lake.run(*DAYS)
+    assert {row[1:] for row in lake.funnel(FIRST)} == {(0, VISIT, 1, 1, 1), (1, CART, 1, 0, 0), (2, BUY, 1, 0, 0)}
+    others = {"search": 2, CART: 2, BUY: 4}
+    lake.settings |= steps_of(others)
+    lake.run(*DAYS)
+    assert {name for _, _, name, _, _ in lake.firsts()} == {VISIT, "search", BUY}
+    twin = Twin(events=events, key_events=others)
+    assert lake.funnel(FIRST) == twin.funnel(FIRST, LAST) >= {(None, 1, "search", 1, 1, 1), (None, 3, BUY, 1, 1, 0)}
 
 
 # --- random histories, in random orders of arrival --------------------------------------------------------------------
