@@ -244,7 +244,7 @@ def _simulate(
     artists: int | None = None,
     events: int | None = None,
 ) -> None:
-    from wemart_assets.simulator import AppsConfig, SimulatorConfig, simulate_apps
+    from wemart_assets.simulator import AppsConfig, SimulatorConfig, simulate_apps, simulate_identities
     from wemart_assets.simulator import simulate as run
 
     try:
@@ -263,7 +263,7 @@ def _simulate(
             first_day=config.first_day, days=days, events=events, seed=seed, files=8 if events > 1_000_000 else 3
         )
         summary = run(config, landing, truth, progress=lambda text: click.echo(f"  {text}"))
-        files = [*summary.files, *simulate_apps(apps, landing, truth)]
+        files = [*summary.files, *simulate_apps(apps, landing, truth), *simulate_identities(config, apps, landing)]
         click.echo(f"  {events:,} events of apps, {apps.size[0]:,} attributions of their {apps.size[1]:,} users")
     except FileExistsError as error:
         raise click.ClickException(f"{error}. Remove the folder, or name another with --landing.") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic_core import to_json
+
 from wemart_assets import catalog
 from wemart_assets.lake.audit import checks_of
 from wemart_assets.lake.between import is_over_any_range
@@ -148,4 +150,7 @@ def _anchor(name: str) -> str:
 
 
 def _default(value: object) -> str:
-    return "" if value is None or value == {} else f"`{value}`"
+    if isinstance(value, dict | tuple):
+        # As the variable would say it.
+        value = to_json(value, exclude_none=True).decode()
+    return "" if value is None or value == "{}" else f"`{value}`"

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSetting
+
+from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent, check_names
 
 
 class SettingsError(Exception):
@@ -60,6 +64,13 @@ class Settings(BaseSettings):
     funnel_days: int = Field(
         7, ge=0, le=90, description="users in order have the funnel's steps within so many days after the first's"
     )
+    key_events: dict[str, KeyEvent] = Field(
+        DEFAULT_KEY_EVENTS, description="the steps after the first visit, in order: name and rule of each, as JSON"
+    )
+    key_event_days: tuple[int, ...] = Field(
+        (1, 7),
+        description="calendar days, that of the first visit included, within which each key event counts, as JSON",
+    )
     sources: Path | None = Field(None, description="`sources.yaml`: how files and tables map to the source contracts")
     quarantine_share: float = Field(
         0.01, ge=0, le=1, description="a source partition fails where a larger share of its rows breaks the contract"
@@ -77,6 +88,28 @@ class Settings(BaseSettings):
         ZoneInfo(name)
         return name
 
+    @field_validator("key_events")
+    @classmethod
+    def _named_events(cls, events: dict[str, KeyEvent]) -> dict[str, KeyEvent]:
+        check_names(events)
+        return events
+
+    @field_validator("key_event_days")
+    @classmethod
+    def _possible_days(cls, days: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not 1 <= n <= 90 for n in days):
+            raise ValueError("each is between 1 (the day of the first visit) and 90")
+        return days
+
+    @model_validator(mode="after")
+    def _days_of_each_event(self) -> Settings:
+        if len(self.key_events) != len(self.key_event_days):
+            raise ValueError(
+                f"WEMART_KEY_EVENT_DAYS has {len(self.key_event_days)} numbers for the {len(self.key_events)} events"
+                f" of WEMART_KEY_EVENTS ({', '.join(self.key_events)}); it needs one for each"
+            )
+        return self
+
     def for_tables(self) -> dict[str, Any]:
         """The settings by which rows may differ, as tables, rules and laws name them."""
         return {
@@ -84,6 +117,8 @@ class Settings(BaseSettings):
             "first_day": self.first_day.isoformat(),
             "session_gap_seconds": self.session_gap_seconds,
             "funnel_days": self.funnel_days,
+            "key_events": tuple(self.key_events.items()),
+            "key_event_days": self.key_event_days,
             "quarantine_share": self.quarantine_share,
         }
 
@@ -96,9 +131,22 @@ def load_settings(**overrides: object) -> Settings:
     """
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
+    except UnreadableSetting as error:
+        # Which field it is stands in its text alone; what JSON says is its cause.
+        field = str(error).partition('"')[2].partition('"')[0]
+        raise SettingsError(f"settings cannot be used: WEMART_{field.upper()} is not JSON: {error.__cause__}") from None
     except ValidationError as error:
-        problems = "; ".join(
-            f"WEMART_{'__'.join(map(str, e['loc'])).upper()}={e['input']!r}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()
-        )
+        problems = "; ".join(map(_problem, error.errors()))
         raise SettingsError(f"settings cannot be used: {problems}") from None
+
+
+def _problem(error: ErrorDetails) -> str:
+    """Variable, value and what is allowed."""
+    message = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    name, *inside = map(str, error["loc"])
+    if name == "spark":
+        return f"WEMART_{'__'.join([name, *inside]).upper()}={error['input']!r}: {message}"
+    place = f" ({'.'.join(inside)})" if inside else ""
+    return f"WEMART_{name.upper()}{place}={error['input']!r}: {message}"

@@ -30,7 +30,7 @@ class Input:
     Partitions before the first there is are not read. Partitions after the mart's own are read as far as they have
     been published by then. A table without days is read whole.
 
-    `last_setting` names the setting that says what `last` is (`under`).
+    `last_setting` names the setting that says what `last` is (`under`): a number, or the greatest of several.
     """
 
     table: Table
@@ -41,7 +41,10 @@ class Input:
 
     def under(self, settings: Mapping[str, Any]) -> Input:
         """The input as these settings say."""
-        return self if self.last_setting is None else replace(self, last=int(settings[self.last_setting]))
+        if self.last_setting is None:
+            return self
+        said = settings[self.last_setting]
+        return replace(self, last=max(said) if isinstance(said, Sequence) else int(said))
 
     def days(self, run: Sequence[str], reader: Table, first_day: str) -> list[str]:
         """The input's partitions that a run of the reader's partitions reads."""

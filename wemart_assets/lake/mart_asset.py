@@ -5,6 +5,7 @@ reads no setting and a test calls its function with small tables.
 """
 
 # No postponed annotations here: Dagster looks at the type of an asset's `context` as it is.
+import base64
 import datetime as dt
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -210,6 +211,7 @@ def table_asset(
                 "preview": dg.MetadataValue.md(preview(published.preview, table)),
                 "dagster/column_lineage": _lineage(published, inputs or {}),
                 **published.measures,
+                **{name: picture(name, svg) for name, svg in published.pictures.items()},
                 **published.seconds,
                 **metadata,
             },
@@ -244,6 +246,11 @@ def preview(rows: Sequence[Mapping[str, Any]], table: Table) -> str:
         cells = ["" if row[name] is None else _cell(row[name]) for name in names]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def picture(name: str, svg: str) -> dg.MarkdownMetadataValue:
+    """A drawing as Dagster's UI shows it: text of SVG is taken out of Markdown, an image is not."""
+    return dg.MetadataValue.md(f"![{name}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})")
 
 
 def _cell(value: Any) -> str:

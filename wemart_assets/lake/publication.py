@@ -27,7 +27,10 @@ PREVIEW_ROWS = 5
 
 @dataclass(frozen=True)
 class Publication:
-    """What one run published: rows and bytes of each day, the Delta version, what the checks found, what took time."""
+    """What one run published: rows and bytes of each day, the Delta version, what the checks found, what took time.
+
+    `pictures` are SVG by name.
+    """
 
     version: int
     rows: Mapping[str, int]
@@ -36,6 +39,7 @@ class Publication:
     preview: Sequence[Mapping[str, Any]]
     lineage: ColumnLineage
     measures: Mapping[str, Any]
+    pictures: Mapping[str, str]
     seconds: Mapping[str, float]
 
 
@@ -71,14 +75,17 @@ def publish(
     rows, inputs = compute()
     staged = stage(session, table, rows, days, baseline, now)
     was_staged = time.monotonic()
+    lazy = {"published": lambda: _published_outside(session, table, days)}
     try:
-        findings = audit(staged, lambda: _published_outside(session, table, days), inputs, settings)
+        findings = audit(staged, lazy["published"], inputs, settings)
         errors = [f for f in findings if not f.passed and f.check.severity is Severity.ERROR]
         if errors:
             raise RejectedByAudit(_explain(table, days, errors), findings)
         preview = staged.rows.limit(PREVIEW_ROWS).to_pyarrow().to_pylist()
         arguments = {**inputs, **settings, "staged": staged.rows}
         measures = {m.name: call(m.value, arguments).to_pyarrow().as_py() for m in table.measures}
+        points = {p.name: call(p.points, arguments, lazy=lazy).to_pyarrow().to_pylist() for p in table.pictures}
+        pictures = {p.name: p.draw(points[p.name]) for p in table.pictures}
         before()
     except BaseException:
         session.discard(staged)
@@ -94,6 +101,7 @@ def publish(
         preview,
         column_lineage(rows, {rows.op(): name for name, rows in inputs.items()}),
         measures,
+        pictures,
         {
             "seconds to stage": round(was_staged - began, 3),
             "seconds to audit": round(was_audited - was_staged, 3),

@@ -6,7 +6,7 @@ what is true of a table on any engine; how rows are stored or read does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -99,6 +99,19 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """What each run shows drawn beside its rows.
+
+    `points(...)` is a small table; its parameters are looked up by name as a law's are. `draw` makes SVG of its rows,
+    which are in no order.
+    """
+
+    name: str
+    points: Callable[..., ir.Table]
+    draw: Callable[[Sequence[Mapping[str, Any]]], str]
+
+
+@dataclass(frozen=True)
 class ValueRule:
     """A condition on the known values of one column; NULL passes. Columns that share a name are shown as one check."""
 
@@ -156,7 +169,7 @@ class Table:
         period: how much time a partition covers; the day column holds its first day.
         only_partition: what the day column holds throughout, of a table that has no days.
         rules, laws: what the audit demands beside types, known values and the grain.
-        measures: numbers that each run shows.
+        measures, pictures: numbers and drawings that each run shows.
         newest_in_sql: analysts know the table as unpartitioned: in SQL its name shows the newest row of each key, and
             `<name>__daily` the partitions.
     """
@@ -172,6 +185,7 @@ class Table:
     rules: tuple[Rule, ...] = ()
     laws: tuple[Law, ...] = ()
     measures: tuple[Measure, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     newest_in_sql: bool = False
     owner: str = "team:data-platform"
     tags: dict[str, str] = field(default_factory=dict)

@@ -117,6 +117,12 @@ def simulate_apps(config: AppsConfig, landing: Path, truth: Path, progress: Prog
     return files
 
 
+def app_devices(config: AppsConfig) -> tuple[pa.Array, Ints]:
+    """The advertising ids of the apps' users, and the day on which each installed; -1 before the first day."""
+    apps = _Apps(config)
+    return apps.adid, apps.install_day
+
+
 @dataclass(frozen=True)
 class _Touches:
     """Attributions, one a position; `second` is that of the day, `unknown` where the files do not say the time."""

@@ -40,6 +40,7 @@ class Stream(IntEnum):
     APP_TOUCHES = 20
     APP_TOUCH_IDS = 21
     APP_EVENTS = 22
+    IDENTITIES = 30
 
 
 def random_stream(seed: int, purpose: Stream, day: int = 0, chunk: int = 0) -> np.random.Generator:

@@ -36,6 +36,14 @@ UNKNOWN = -1
 
 COUNTRIES = ("KR", "US", "JP", "ID", "BR", "MX", "PH", "TH", "VN", "IN", "FR", "DE", "GB", "TW")
 COUNTRY_SHARES = cumulative((26, 17, 14, 9, 6, 5, 5, 4, 3, 3, 2, 2, 2, 2))
+COUNTRY_NAMES = (
+    *("South Korea", "United States", "Japan", "Indonesia", "Brazil", "Mexico", "Philippines", "Thailand", "Vietnam"),
+    *("India", "France", "Germany", "United Kingdom", "Taiwan"),
+)
+REGIONS = (
+    *("KR", "AMERICAS", "JP", "ASIA", "AMERICAS", "AMERICAS", "ASIA", "ASIA", "ASIA"),
+    *("ASIA", "EUROPE", "EUROPE", "EUROPE", "ASIA"),
+)
 LANGUAGES = ("ko", "en", "ja", "id", "pt", "es", "en", "th", "vi", "en", "fr", "de", "en", "zh")
 
 FIRST_WORDS = (

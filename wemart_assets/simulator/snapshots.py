@@ -7,7 +7,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wemart_assets.simulator.columns import instants, nullable, prefixed, take
-from wemart_assets.simulator.platform import COUNTRIES, UNKNOWN, Platform, notice_ids, post_public_ids
+from wemart_assets.simulator.platform import (
+    COUNTRIES,
+    COUNTRY_NAMES,
+    REGIONS,
+    UNKNOWN,
+    Platform,
+    notice_ids,
+    post_public_ids,
+)
 
 
 def community_content_post(platform: Platform, day: int) -> pa.Table:
@@ -96,10 +104,16 @@ def ws_fc_user_history(platform: Platform, day: int) -> pa.Table:
     )
 
 
+def we_country(platform: Platform, day: int) -> pa.Table:
+    """One row a country: ctry_code, ctry_name, region_type."""
+    return pa.table({"ctry_code": COUNTRIES, "ctry_name": COUNTRY_NAMES, "region_type": REGIONS})
+
+
 SNAPSHOTS: dict[str, Callable[[Platform, int], pa.Table]] = {
     "weverse2.community_content_post": community_content_post,
     "weverse2.community_content_common_notice": community_content_common_notice,
     "we_mart.we_user": we_user,
     "we_mart.we_artist": we_artist,
     "we_mart.ws_fc_user_history": ws_fc_user_history,
+    "we_meta.we_country": we_country,
 }

@@ -42,6 +42,7 @@ class Contract:
     Attributes:
         key: the columns that name a row within a day. Exact duplicates collapse; of rows that share a key but differ,
             the first in the order of all columns stays and the others are quarantined. Empty: equal rows are kept.
+        first_by: the column that this order looks at before all others.
         unique_where_known: further column sets that no two rows of a day share, unless one of them is NULL.
         instant: for facts, the column that says when: milliseconds (bigint), a timestamp, or a date.
         is_history: facts from before the first business day there is belong to that day, which then knows
@@ -61,6 +62,7 @@ class Contract:
     kind: Kind
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
+    first_by: str | None = None
     unique_where_known: tuple[tuple[str, ...], ...] = ()
     instant: str | None = None
     is_history: bool = False

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import ibis
@@ -84,8 +85,11 @@ def publish_source(
         for entry in index.values():
             if entry.error is not None:
                 log.warning(f"not read, and of no day of this run: {entry.error}")
-        read = _facts if contract.kind is Kind.FACTS else _snapshots
-        rows, numbers = read(session, landing, index, days)
+        if contract.kind is Kind.FACTS:
+            today = now.astimezone(ZoneInfo(landing.timezone)).date().isoformat()
+            rows, numbers = _facts(session, landing, index, days, today)
+        else:
+            rows, numbers = _snapshots(session, landing, index, days)
         shown.update(numbers)
         shown["files that cannot be read"] = sum(1 for e in index.values() if e.error is not None)
         shown["files delivered twice"] = dg.MetadataValue.json(delivered_twice(landing, files))
@@ -113,15 +117,16 @@ def publish_source(
 
 
 def _facts(
-    session: Session, landing: Landing, index: Mapping[LandingFile, FileIndex], days: Sequence[str]
+    session: Session, landing: Landing, index: Mapping[LandingFile, FileIndex], days: Sequence[str], today: str
 ) -> tuple[ir.Table, dict[str, Any]]:
     contract = landing.contract
     read = [entry for entry in index.values() if entry.has_rows_of(days)]
     tables = landing.rows(session, read, days)
     by_day = [(day, n) for e in index.values() for day, n in e.days.items()]
     early = sum(n for day, n in by_day if day != UNKNOWN_DAY and day < landing.first_day)
+    to_come = sum(n for day, n in by_day if day != UNKNOWN_DAY and day > today)
     early += sum(e.undated for e in index.values() if e.undated and str(e.undated_day) < landing.first_day)
-    numbers = {"files read": len(read), "rows before the first partition": early}
+    numbers = {"files read": len(read), "rows before the first partition": early, "rows of days to come": to_come}
     if contract.undated is not None:
         numbers["rows of an unknown time"] = sum(n for day, n in by_day if day == UNKNOWN_DAY)
     return _union(session, tables, contract), numbers
@@ -170,6 +175,8 @@ def _by_key(rows: ir.Table, contract: Contract) -> ir.Table:
     """One row a key and day: exact duplicates collapse, the others that share a key are given a `_reason`."""
     keys = [*([contract.key] if contract.key else []), *contract.unique_where_known]
     columns = [c.name for c in contract.columns]
+    if contract.first_by is not None:
+        columns.sort(key=lambda name: name != contract.first_by)
     for key in keys:
         known = rows._reason.isnull() & ibis.and_(*(rows[c].notnull() for c in key))
         # Rows that take no part stand in a group of their own, so that none is compared with them.

@@ -8,7 +8,7 @@ import io
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -96,13 +96,28 @@ STATE = (
     "igaworks.attribution__date_unknown",
     "igaworks.first_open",
 )
+# Users are carried on too: each day of sessions is followed by all later days of these, and by cohorts before it.
+# Tests of other tables look away from them.
+USERS = (
+    "rudder.tracks",
+    "core.identity_map",
+    "we_meta.we_country",
+    "core.first_touch",
+    "core.fact__events",
+    "core.dim__users",
+    "activation.fact__first_activation_events",
+    "activation.activation_funnel_daily",
+)
+# What these read beside each other, and what runs with the rest.
+READ_OF_USERS = ("we_mart.we_user", "we_mart.wv_sess_daily")
 
 
 class House:
     """Settings, files, the graph and its sensor. Days are business days in Seoul."""
 
-    def __init__(self, root: Path, instance: dg.DagsterInstance, **settings: Any) -> None:
+    def __init__(self, root: Path, instance: dg.DagsterInstance, looks_at_users: bool = False, **settings: Any) -> None:
         self.root = root
+        self.looks_at_users = looks_at_users
         self.instance = instance
         self.lake, self.landing = root / "lake", root / "landing"
         self.settings: Row = {"first_day": dt.date(2024, 3, 1), "threads": 2, "memory_limit": "1GB", **settings}
@@ -111,7 +126,7 @@ class House:
     def give_state(self) -> House:
         """Publish what carries its state on for the days to come, empty: no tick has to ask for it any more."""
         lake, days = DeltaLake(self.lake), days_between("2024-03-01", "2025-02-28")
-        for name in STATE:
+        for name in (*STATE, *USERS, *READ_OF_USERS):
             table = catalog.tables()[name]
             of = days if table.only_partition is None else [table.only_partition]
             lake.commit(table, of, [], lake.baseline(table, of))
@@ -128,7 +143,11 @@ class House:
         """Write `sources.yaml` and load the graph again with it."""
         path = self.root / "sources.yaml"
         path.write_text(yaml_text)
-        self.settings["sources"] = path
+        self.set(sources=path)
+
+    def set(self, **settings: Any) -> None:
+        """Load the graph again under other settings."""
+        self.settings |= settings
         self._defs = None
 
     def copy_of(self, template: House) -> House:
@@ -175,8 +194,11 @@ class House:
             )
             context.log.addHandler(heard)
             done = sensor.evaluate_tick(context)
+        requests = [_request(r) for r in done.run_requests or ()]
+        if not self.looks_at_users:
+            requests = [replace(r, tables=r.tables - set(USERS)) for r in requests if r.tables - set(USERS)]
         return Tick(
-            [_request(r) for r in done.run_requests or ()],
+            requests,
             done.cursor or cursor,
             done.skip_message,
             {
@@ -207,7 +229,7 @@ class House:
         """Materialize the tables (all by day if not given, but for what was published with `give_state`) in one run."""
         if tables is None:
             of_job = self.defs.resolve_job_def("requested_by_day").asset_layer.selected_asset_keys
-            tables = {".".join(key.path) for key in of_job} - set(STATE)
+            tables = {".".join(key.path) for key in of_job} - {*STATE, *USERS}
         selection = [dg.AssetKey(name.split(".")) for name in sorted(tables)]
         result = self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=self.instance,
@@ -252,8 +274,8 @@ def make_house(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterIns
     """A new house, under settings of its own."""
     template = House(tmp_path_factory.mktemp("template"), instance).give_state()
 
-    def make(**settings: Any) -> House:
-        house = House(tmp_path_factory.mktemp("house"), instance, **settings)
+    def make(looks_at_users: bool = False, **settings: Any) -> House:
+        house = House(tmp_path_factory.mktemp("house"), instance, looks_at_users, **settings)
         if "first_day" not in settings:
             shutil.copytree(template.lake, house.lake)
         return house

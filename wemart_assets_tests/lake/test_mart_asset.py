@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from wemart_assets.lake.table import (
     RUN_TIMESTAMP,
     Law,
     Measure,
+    Picture,
     Rule,
     Severity,
     Table,
@@ -38,6 +41,16 @@ SETTINGS: dict[str, Any] = {"first_day": D1, "visits_a_day": 3, "shortest": 1}
 
 Row = Mapping[str, Any]
 Read = Callable[..., list[dict[str, Any]]]
+
+
+def _visits_by_day(staged: ir.Table, published: ir.Table) -> ir.Table:
+    rows = ibis.union(*(t.select("part_date") for t in (staged, published)))
+    return rows.group_by("part_date").aggregate(visits=rows.count())
+
+
+def _drawn(rows: Sequence[Row]) -> str:
+    return f"<svg>{sorted((row['part_date'], row['visits']) for row in rows)}</svg>"
+
 
 VISITS = Table(
     database="web",
@@ -57,6 +70,7 @@ VISITS = Table(
         Rule("under_a_minute", "no visit takes a minute", lambda t: t.seconds < 60, Severity.WARN),
     ),
     measures=(Measure("all seconds", lambda staged: staged.seconds.sum()),),
+    pictures=(Picture("visits by day", _visits_by_day, _drawn),),
     owner="team:web",
     tags={"tier": "primary"},
 )
@@ -286,6 +300,16 @@ def test_a_materialization_tells_what_was_published(dagster: Dagster, session: S
     assert metadata["all seconds"].value == 6
     assert "| 2 | u0 | 3 | 1 | 2024-03-01 |" in str(metadata["preview"].value)
     assert [row["id"] for row in read(session, VISITS)] == [0, 1, 2]
+
+
+def test_a_picture_is_drawn_of_the_run_and_of_what_was_there(dagster: Dagster) -> None:
+    assert dagster.run(visits, day=D1).success
+    assert dagster.run(visits, day=D2).success
+    shown = dagster.materialized(VISITS)[D2].metadata["visits by day"]
+    assert isinstance(shown, dg.MarkdownMetadataValue)
+    image = re.fullmatch(r"!\[visits by day\]\(data:image/svg\+xml;base64,(\S+)\)", str(shown.value))
+    assert image is not None
+    assert base64.b64decode(image[1]).decode() == f"<svg>{[(D1, 3), (D2, 3)]}</svg>"
 
 
 def test_the_size_is_that_of_the_partitions_files(dagster: Dagster, lake: Path) -> None:

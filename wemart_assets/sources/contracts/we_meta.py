@@ -16,3 +16,16 @@ v_to_wv_comm_mapping = Contract(
         column("comm_id", "bigint", "community"),
     ),
 )
+
+we_country = Contract(
+    database="we_meta",
+    name="we_country",
+    words="One row a country, with its name and the region that it counts for.",
+    kind=Kind.SNAPSHOT,
+    key=("ctry_code",),
+    columns=(
+        column("ctry_code", "string", "code of two letters", nullable=False),
+        column("ctry_name", "string", "name in English"),
+        column("region_type", "string", "region of the world"),
+    ),
+)

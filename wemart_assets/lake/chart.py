@@ -1,0 +1,66 @@
+"""A line chart of shares over days, as SVG: what a run shows of a table beside its rows.
+
+Written by hand: it takes some hundred elements, which no plotting library is worth its seconds of imports for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+WIDTH, HEIGHT = 860, 340
+LEFT, RIGHT, TOP, BOTTOM = 50, 40, 36, 60
+# Told apart by those who do not see colours as others do (Okabe and Ito).
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DAY_LABELS = 8
+
+
+@dataclass(frozen=True)
+class Line:
+    """A share by day, each between 0 and 1. Lines of one colour belong together; one of them may be dashed."""
+
+    name: str
+    shares: Sequence[float]
+    colour: int
+    dashed: bool = False
+
+
+def line_chart(title: str, days: Sequence[str], lines: Sequence[Line]) -> str:
+    """The lines over the days, from 0 to the next ten percent above the highest share."""
+    top = max((share for line in lines for share in line.shares), default=0.0)
+    top = min(-(-int(top * 1000 + 1) // 100) / 10, 1.0)
+    across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+
+    def x(n: int) -> float:
+        return round(LEFT + across * (n / (len(days) - 1) if len(days) > 1 else 0.5), 1)
+
+    def y(share: float) -> float:
+        return round(TOP + down * (1 - share / top), 1)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
+        ' font-family="sans-serif" font-size="11" fill="#333">',
+        '<rect width="100%" height="100%" fill="#fff"/>',
+        f'<text x="{LEFT}" y="20" font-size="14">{escape(title)}</text>',
+    ]
+    for fifth in range(6):
+        share = top * fifth / 5
+        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(share)}" y2="{y(share)}" stroke="#ddd"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y(share) + 4}" text-anchor="end">{share:.0%}</text>')
+    parts += [
+        f'<text x="{x(n)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(days[n])}</text>'
+        for n in range(0, len(days), max(-(-len(days) // DAY_LABELS), 1))
+    ]
+    step = across / max(len(lines), 1)
+    for place, line in enumerate(lines):
+        colour = COLOURS[line.colour % len(COLOURS)]
+        look = f'stroke="{colour}" stroke-width="2"' + (' stroke-dasharray="5 4"' if line.dashed else "")
+        points = " ".join(f"{x(n)},{y(share)}" for n, share in enumerate(line.shares))
+        parts.append(f'<polyline points="{points}" fill="none" {look}/>')
+        # A single day is a point, which a line alone does not show.
+        parts += [f'<circle cx="{x(n)}" cy="{y(s)}" r="2.5" fill="{colour}"/>' for n, s in enumerate(line.shares)]
+        at, below = LEFT + place * step, HEIGHT - 16
+        parts.append(f'<line x1="{at:.1f}" x2="{at + 24:.1f}" y1="{below - 4}" y2="{below - 4}" {look}/>')
+        parts.append(f'<text x="{at + 30:.1f}" y="{below}">{escape(line.name)}</text>')
+    return "".join([*parts, "</svg>"])

@@ -1,0 +1,112 @@
+"""`core.fact__events`: the key events of users, from the log and from the tracks, by the rules of the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.functions import business_date
+from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Measure, Rule, Table, column
+from wemart_assets.lake.volume import volume_law
+from wemart_assets.marts.activation.key_events import KeyEvent
+from wemart_assets.marts.activation.rules import DAY_COLUMNS, USER_ID, is_event
+from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
+from wemart_assets.sources.contracts.core import RUDDER, identity_map
+from wemart_assets.sources.contracts.rudder import tracks
+from wemart_assets.sources.contracts.we_mart import we_user
+
+KeyEvents = Sequence[tuple[str, KeyEvent]]
+
+
+def _in_log(lines: ir.Table, key_events: KeyEvents) -> ir.Table:
+    """One row a line of the log and event that it tells of; `wv_user` is the user of the line."""
+    # A line may tell of several events.
+    names = [is_event(lines, event).ifelse(name, ibis.null("string")) for name, event in key_events]
+    told = lines.select(
+        wv_user="user_id_fill", part_date="date_id", datetime="log_dt", event_name=ibis.array(names).unnest()
+    )
+    return told.filter(told.event_name.notnull())
+
+
+def _in_tracks(tracks: ir.Table, key_events: KeyEvents) -> ir.Table:
+    """One row a track and event that it tells of; `foreign_id` is the user of the track."""
+    names = [tracks.event.isin(event.tracks).ifelse(name, ibis.null("string")) for name, event in key_events]
+    told = tracks.select("part_date", foreign_id="user_id", datetime="timestamp", event_name=ibis.array(names).unnest())
+    return told.filter(told.event_name.notnull())
+
+
+def _accounts(users: ir.Table) -> ir.Table:
+    known = users.filter(users.wv_user_id.notnull())
+    return known.select("part_date", wv_user=known.wv_user_id.cast("string"), user_id=known.we_member_id.cast("string"))
+
+
+def _tracked(identities: ir.Table) -> ir.Table:
+    known = identities.filter(identities.space == RUDDER)
+    return known.select("part_date", "foreign_id", user_id=known.we_member_id.cast("string"))
+
+
+def _of_nobody_known(
+    lines: ir.Table, tracks: ir.Table, users: ir.Table, identities: ir.Table, key_events: KeyEvents
+) -> ir.Scalar:
+    logged = _in_log(lines, key_events).anti_join(_accounts(users), ["part_date", "wv_user"])
+    tracked = _in_tracks(tracks, key_events).anti_join(_tracked(identities), ["part_date", "foreign_id"])
+    return ibis.union(logged.select("event_name"), tracked.select("event_name")).count()
+
+
+def _of_other_accounts(staged: ir.Table, users: ir.Table, identities: ir.Table) -> ir.Table:
+    known = ibis.union(*(t.select("part_date", "user_id") for t in (_accounts(users), _tracked(identities))))
+    return staged.anti_join(known, ["part_date", "user_id"])
+
+
+TABLE = Table(
+    database="core",
+    name="fact__events",
+    words="One row a key event of a user. Equal rows are all kept.",
+    columns=(
+        column("date", "date", "business day of the event", nullable=False),
+        column("datetime", "timestamp", "instant of the event (UTC)", nullable=False),
+        USER_ID,
+        column("event_name", "string", "name that WEMART_KEY_EVENTS gives the event", nullable=False),
+        *DAY_COLUMNS,
+    ),
+    rules=(
+        Rule(
+            "day_of_the_event",
+            "date is the business day of datetime, and part_date says the same",
+            lambda t, timezone: (
+                (t.date == business_date(t.datetime, timezone)) & (t.part_date == t.date.cast("string"))
+            ),
+        ),
+        Rule(
+            "named_in_the_settings",
+            "event_name is one of WEMART_KEY_EVENTS",
+            lambda t, key_events: t.event_name.isin([name for name, _ in key_events]),
+        ),
+    ),
+    laws=(
+        Law("of_known_accounts", "every event is of an account that is known that day", _of_other_accounts),
+        volume_law(),
+    ),
+    measures=(Measure("events of nobody known", _of_nobody_known),),
+)
+
+
+@mart(
+    TABLE,
+    lines=same_day(wv_server_log_base),
+    tracks=same_day(tracks),
+    users=same_day(we_user),
+    identities=same_day(identity_map),
+)
+def fact__events(
+    lines: ir.Table, tracks: ir.Table, users: ir.Table, identities: ir.Table, key_events: KeyEvents
+) -> ir.Table:
+    """What lines of the log and tracks tell, each under the account that its user has on that day."""
+    logged = _in_log(lines, key_events).inner_join(_accounts(users), ["part_date", "wv_user"])
+    tracked = _in_tracks(tracks, key_events).inner_join(_tracked(identities), ["part_date", "foreign_id"])
+    found = ibis.union(*(t.select("part_date", "datetime", "user_id", "event_name") for t in (logged, tracked)))
+    return found.mutate(date=found.part_date.cast("date"))

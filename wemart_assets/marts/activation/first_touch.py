@@ -1,0 +1,65 @@
+"""`core.first_touch`: the campaign that first touched an advertising id, once for ever."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import own_earlier_days, same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Table, column
+from wemart_assets.marts.activation.rules import DAY_COLUMNS
+from wemart_assets.marts.attribution.rules import of_users
+from wemart_assets.sources.contracts.igaworks import attribution
+
+TOUCH = ("campaign", "partner", "tracker_id", "attribution_type")
+
+
+def _touches(attributions: ir.Table) -> ir.Table:
+    return of_users(attributions).filter(attributions.campaign.notnull() & (attributions.campaign != ""))
+
+
+def _untouched(staged: ir.Table, before: ir.Table, attributions: ir.Table) -> ir.Table:
+    """Touches of a day of ids that have no touch up to that instant."""
+    known = ibis.union(*(t.select(adid="identity_adid", at="server_datetime") for t in (staged, before)))
+    touches = _touches(attributions)
+    return touches.anti_join(known, [touches.identity_adid == known.adid, known["at"] <= touches.server_datetime])
+
+
+def _touched_twice(staged: ir.Table, before: ir.Table) -> ir.Table:
+    touched = ibis.union(*(t.select("identity_adid", "part_date") for t in (staged, before)))
+    repeated = touched.group_by("identity_adid").aggregate(touches=ibis._.count(), part_date=touched.part_date.max())
+    return repeated.filter(repeated.touches > 1)
+
+
+TABLE = Table(
+    database="core",
+    name="first_touch",
+    words="One row an advertising id: the first touch by a named campaign, of a known time, that it is attributed to.",
+    grain=("identity_adid",),
+    columns=(
+        column("identity_adid", "string", "advertising id of the device", nullable=False),
+        column("server_datetime", "timestamp", "instant of the touch (UTC)", nullable=False),
+        column("campaign", "string", "campaign", nullable=False),
+        column("partner", "string", "who showed the campaign"),
+        column("tracker_id", "string", "id of the tracking link"),
+        column("attribution_type", "int", "0 a new install, 1 another"),
+        *DAY_COLUMNS,
+    ),
+    laws=(
+        Law("every_touch_counts", "an id that is touched has a first touch by then", _untouched),
+        Law("once_for_ever", "no id has two first touches", _touched_twice),
+    ),
+)
+
+
+@mart(TABLE, attributions=same_day(attribution), before=own_earlier_days(TABLE))
+def first_touch(attributions: ir.Table, before: ir.Table) -> ir.Table:
+    """The first touch of each id that had none before; of equal instants the first in the order of what they say.
+
+    A day reads the ids so far, and not their touches.
+    """
+    touches = _touches(attributions).anti_join(before, "identity_adid")
+    order = [touches[name].asc(nulls_first=False) for name in ("server_datetime", *TOUCH)]
+    placed = touches.mutate(place=ibis.row_number().over(ibis.window(group_by="identity_adid", order_by=order)))
+    return placed.filter(placed.place == 0).select("identity_adid", "server_datetime", *TOUCH, "part_date")

@@ -1,0 +1,64 @@
+"""The line chart: where its points lie, and what it says."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from wemart_assets.lake.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, line_chart
+
+SVG = "{http://www.w3.org/2000/svg}"
+DAYS = ["2024-03-01", "2024-03-02", "2024-03-03"]
+
+
+def drawn(days: list[str], *lines: Line) -> ElementTree.Element:
+    return ElementTree.fromstring(line_chart("Share & more", days, lines))
+
+
+def points(svg: ElementTree.Element) -> list[list[tuple[float, float]]]:
+    return [
+        [(float(x), float(y)) for x, y in (point.split(",") for point in line.attrib["points"].split())]
+        for line in svg.findall(f"{SVG}polyline")
+    ]
+
+
+def texts(svg: ElementTree.Element) -> list[str]:
+    return [str(text.text) for text in svg.findall(f"{SVG}text")]
+
+
+def test_shares_lie_between_the_first_and_the_last_day_and_between_none_and_the_top() -> None:
+    [found] = points(drawn(DAYS, Line("joined", [0.0, 0.5, 1.0], 0)))
+    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
+    assert found == [(LEFT, bottom), ((LEFT + right) / 2, (TOP + bottom) / 2), (right, TOP)]
+
+
+def test_the_top_is_the_next_ten_percent_above_the_highest_share() -> None:
+    said = texts(drawn(DAYS, Line("joined", [0.0, 0.31, 0.2], 0)))
+    assert "40%" in said
+    assert "41%" not in said
+    assert "100%" not in said
+
+
+def test_lines_are_named_and_told_apart() -> None:
+    svg = drawn(DAYS, Line("a < b", [0.1] * 3, 0), Line("in order", [0.1] * 3, 0, dashed=True), Line("c", [0.2] * 3, 1))
+    assert {"Share & more", "a < b", "in order", "c"} <= set(texts(svg))
+    lines = svg.findall(f"{SVG}polyline")
+    assert [line.attrib["stroke"] for line in lines[:2]] == [lines[0].attrib["stroke"]] * 2
+    assert lines[2].attrib["stroke"] != lines[0].attrib["stroke"]
+    assert ["stroke-dasharray" in line.attrib for line in lines] == [False, True, False]
+
+
+def test_a_single_day_is_a_point() -> None:
+    svg = drawn(DAYS[:1], Line("joined", [0.05], 0))
+    assert len(svg.findall(f"{SVG}circle")) == 1
+    assert DAYS[0] in texts(svg)
+
+
+def test_many_days_are_not_all_named() -> None:
+    days = [f"day {n}" for n in range(90)]
+    named = [text for text in texts(drawn(days, Line("joined", [0.5] * 90, 0))) if text.startswith("day ")]
+    assert named[0] == "day 0"
+    assert 5 <= len(named) <= 8
+
+
+def test_nothing_at_all_is_drawn_as_well() -> None:
+    assert points(drawn([])) == []

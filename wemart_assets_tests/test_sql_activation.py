@@ -1,0 +1,110 @@
+"""The activation document's queries run as they stand, and ask for what plain Python counts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+
+from wemart_assets import catalog
+from wemart_assets.sql import Analyst, analyst
+
+SEED = Path(__file__).parents[2] / "shared" / "seeds" / "first_activation_mart.md"
+VISIT, JOIN, VIEW = "first_visit", "key_event_1", "key_event_2"
+LAST = "2024-01-05"
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def door(world: Path) -> Iterator[Analyst]:
+    with analyst(world / "lake", catalog.tables(), catalog.views().values()) as session:
+        yield session
+
+
+def rows_of(world: Path, table: str) -> list[Row]:
+    rows: list[Row] = DeltaTable(world / "lake" / table.replace(".", "/")).to_pyarrow_table().to_pylist()
+    return rows
+
+
+@pytest.fixture(scope="module")
+def firsts(world: Path) -> list[Row]:
+    return rows_of(world, "activation.fact__first_activation_events")
+
+
+@pytest.fixture(scope="module")
+def users(world: Path) -> list[Row]:
+    return rows_of(world, "core.dim__users")
+
+
+def seed_queries() -> list[str]:
+    if not SEED.exists():
+        return []
+    usage = SEED.read_text().split("\n# 4. ")[1].split("\n# 5. ")[0]
+    return re.findall(r"```sql\n(.*?)```", usage, flags=re.DOTALL)
+
+
+def cohorts(firsts: list[Row], windows: dict[str, int]) -> list[tuple[Any, ...]]:
+    counted = Counter(
+        (row["first_visit_date"], row["event_name"])
+        for row in firsts
+        if row["days_from_first_visit"] <= windows.get(row["event_name"], 0)
+    )
+    return [(day, *(counted[day, name] for name in windows)) for day in sorted({day for day, _ in counted})]
+
+
+def expected(number: int, firsts: list[Row], users: list[Row]) -> list[tuple[Any, ...]]:
+    """What the document's query of that number asks for."""
+    if number == 0:
+        return sorted(Counter(row["date"] for row in firsts if row["event_name"] == JOIN).items())
+    windows = {VISIT: 1, JOIN: 1} if number == 1 else {VISIT: 1, JOIN: 1, VIEW: 7}
+    americans = {u["user_id"] for u in users if u["part_date"] == LAST and u["country"] == "United States"}
+    return cohorts([row for row in firsts if number < 3 or row["user_id"] in americans], windows)
+
+
+@pytest.mark.skipif(not SEED.exists(), reason=f"the document {SEED.name} is not beside this checkout")
+@pytest.mark.parametrize("number", range(4))
+def test_a_query_of_the_document_runs_unchanged(
+    number: int, door: Analyst, firsts: list[Row], users: list[Row]
+) -> None:
+    queries = seed_queries()
+    assert len(queries) == 4
+    found = [tuple(row.values()) for row in door.run(queries[number]).to_pylist()]
+    assert found == expected(number, firsts, users)
+    assert len(found) >= 3
+    assert all(sum(row[place] for row in found) > 0 for place in range(1, len(found[0])))
+
+
+def test_users_are_shown_once_as_of_the_latest_day(door: Analyst, users: list[Row]) -> None:
+    [found] = door.run(
+        "select count(*) as rows, count(distinct user_id) as users, max(part_date) as day from dim__users"
+    ).to_pylist()
+    there = sum(1 for user in users if user["part_date"] == LAST)
+    assert found == {"rows": there, "users": there, "day": LAST}
+    assert door.run("from core.dim__users__daily").num_rows == len(users) > there
+
+
+def test_what_is_known_of_users_comes_from_every_source(users: list[Row]) -> None:
+    for column in ("country", "device_os", "app_version", "first_campaign", "first_medium", "first_source"):
+        assert len({user[column] for user in users} - {None}) > 1, column
+
+
+def test_the_funnel_by_itself_is_what_the_document_counts(
+    door: Analyst, world: Path, firsts: list[Row], users: list[Row]
+) -> None:
+    """By country too, which is that of the day of the first visit."""
+    country = {(u["user_id"], u["first_date"]): u["country"] for u in users if str(u["first_date"]) == u["part_date"]}
+    windows = {VISIT: 1, JOIN: 1, VIEW: 7}
+    counted = Counter(
+        (row["first_visit_date"], country[row["user_id"], row["first_visit_date"]], row["event_name"])
+        for row in firsts
+        if row["days_from_first_visit"] <= windows[row["event_name"]]
+    )
+    funnel = rows_of(world, "activation.activation_funnel_daily")
+    found = {(r["first_visit_date"], r["country"], r["event_name"]): r["users"] for r in funnel if r["users"]}
+    assert found == counted
+    assert 0 < sum(r["users_in_order"] for r in funnel if r["step"] == 2) < sum(r["users"] for r in funnel)
