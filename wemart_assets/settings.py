@@ -60,6 +60,13 @@ class Settings(BaseSettings):
     funnel_days: int = Field(
         7, ge=0, le=90, description="users in order have the funnel's steps within so many days after the first's"
     )
+    rudder_gap_seconds: int = Field(
+        1800, ge=1, le=43_200, description="RudderStack: a silence longer than this many seconds begins a new session"
+    )
+    rudder_view_event: str = Field(
+        "view_product", description="RudderStack: the event that `cnt_viewed_product` counts"
+    )
+    rudder_signup_event: str = Field("signup", description="RudderStack: the event that `cnt_signup` counts")
     sources: Path | None = Field(None, description="`sources.yaml`: how files and tables map to the source contracts")
     quarantine_share: float = Field(
         0.01, ge=0, le=1, description="a source partition fails where a larger share of its rows breaks the contract"
@@ -84,6 +91,9 @@ class Settings(BaseSettings):
             "first_day": self.first_day.isoformat(),
             "session_gap_seconds": self.session_gap_seconds,
             "funnel_days": self.funnel_days,
+            "rudder_gap_seconds": self.rudder_gap_seconds,
+            "rudder_view_event": self.rudder_view_event,
+            "rudder_signup_event": self.rudder_signup_event,
             "quarantine_share": self.quarantine_share,
         }
 
