@@ -13,7 +13,7 @@ import pytest
 
 from wemart_assets.definitions import build_defs
 from wemart_assets.settings import Settings
-from wemart_assets.simulator import AppsConfig, SimulatorConfig, simulate, simulate_apps
+from wemart_assets.simulator import AppsConfig, SimulatorConfig, TracksConfig, simulate, simulate_apps, simulate_tracks
 from wemart_assets_tests.engines import why_no_spark
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -32,6 +32,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     simulate(SimulatorConfig(days=5, lines_per_day=6_000), folder / "landing", folder / "truth")
     simulate_apps(AppsConfig(days=5, events=3_000), folder / "landing", folder / "truth")
+    simulate_tracks(TracksConfig(days=5, tracks=2_000, visitors=200), folder / "landing", folder / "truth")
     settings = Settings(lake=folder / "lake", landing=folder / "landing", spill=folder / "spill")
     build_defs(settings).resolve_job_def("requested_by_day").execute_in_process(
         instance=dg.DagsterInstance.ephemeral(), tags={RANGE_START: "2024-01-01", RANGE_END: "2024-01-05"}
