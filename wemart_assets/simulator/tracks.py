@@ -45,7 +45,7 @@ EVENT_SHARES = cumulative([55, 25, 10, 8, 1, 1])
 HOUR_SHARES = cumulative([2, 1, 1, 1, 1, 1, 2, 3, 4, 4, 4, 4, 5, 5, 4, 4, 5, 6, 7, 8, 9, 9, 7, 5])
 # Browsers are those of the platform's first users, so their ids are the platform's.
 FIRST_USER, USER_STEP = 95_003, 7
-WITH_ACCOUNT, SECOND_BROWSER, SHARED_BROWSER = 0.5, 0.2, 0.1
+WITH_ACCOUNT, SECOND_BROWSER, SHARED_BROWSER = 0.6, 0.3, 0.1
 # Shares of tracks with a flaw; none is so frequent that its day would not be published.
 COPIED, RECEIVED_AGAIN, REPEATED, OF_NOBODY = 0.002, 0.001, 0.001, 0.0005
 
@@ -128,7 +128,7 @@ def _happened(config: TracksConfig) -> _Tracks:
     days = BusinessDays.starting(config.first_day, config.days, config.timezone)
     begin, end = days.start(0), days.end(config.days - 1)
     browsers = int(browsers_of.sum())
-    logs_in_at = begin + (draw.random(people) * (end - begin) * 0.8).astype(np.int64)
+    logs_in_at = begin + (draw.random(people) ** 2 * (end - begin)).astype(np.int64)
 
     draw = random_stream(config.seed, Stream.TRACKED_VISITS)
     visits = max(config.tracks // TRACKS_A_VISIT, 1)

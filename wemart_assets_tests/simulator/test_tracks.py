@@ -16,7 +16,7 @@ import pytest
 from wemart_assets.simulator.tracks import TRACKS, TracksConfig, simulate_tracks
 from wemart_assets_tests.marts.rudder_twin import Twin
 
-CONFIG = TracksConfig(days=4, tracks=1_000, visitors=90)
+CONFIG = TracksConfig(days=4, tracks=1_500, visitors=90)
 LAST = "2024-01-04"
 SEOUL = ZoneInfo("Asia/Seoul")
 Row = dict[str, Any]

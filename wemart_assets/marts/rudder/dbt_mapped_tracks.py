@@ -70,6 +70,7 @@ TABLE = Table(
     laws=(
         Law("every_track_is_there", "every track of somebody is there, unless its id is of an earlier day", _lost),
         Law("with_an_id", "every track has an anonymous id or a user id", _nobodys, Severity.WARN),
+        Law("ids_are_of_one_day", "no track has an id of an earlier day", lambda repeated: repeated, Severity.WARN),
         Law(
             "not_ahead_of_time",
             f"no track happened more than {AHEAD_SECONDS} seconds after it was received",

@@ -34,6 +34,20 @@ def _other_tracks(staged: ir.Table, mapped: ir.Table) -> ir.Table:
     return ibis.union(lost, staged.anti_join(mapped, keys).select(*keys))
 
 
+def _other_state(staged: ir.Table, state: ir.Table) -> ir.Table:
+    """Visitors of the day whose last session and track are not those that their state carries on."""
+    last = state.mutate(session_id=session_id(state.number_of_sessions, state.dbt_visitor_id))
+    return last.anti_join(
+        staged,
+        [
+            last.session_id == staged.session_id,
+            last.part_date == staged.part_date,
+            last.session_tracks == staged.track_sequence_number,
+            last.last_track_at == staged.timestamp,
+        ],
+    )
+
+
 def _gaps(staged: ir.Table, earlier: ir.Table, days: Sequence[str]) -> ir.Table:
     """Sessions whose sequence numbers of a day do not follow those before it, one by one."""
     number = staged.track_sequence_number
@@ -80,11 +94,17 @@ TABLE = Table(
     laws=(
         Law("every_track_is_in_one_session", "the tracks are those of dbt_mapped_tracks", _other_tracks),
         Law("sequence_has_no_gaps", "the sequence numbers of a session are 1, 2, 3, ..., over midnight too", _gaps),
+        Law("state_is_of_the_tracks", "what visitor_state carries on is each visitor's last track", _other_state),
     ),
 )
 
 
-@mart(TABLE, mapped=same_day(dbt_mapped_tracks), earlier=earlier_days(visitor_state))
+@mart(
+    TABLE,
+    mapped=same_day(dbt_mapped_tracks),
+    earlier=earlier_days(visitor_state),
+    state=same_day(visitor_state),
+)
 def dbt_track_facts(mapped: ir.Table, earlier: ir.Table, days: Sequence[str], rudder_gap_seconds: int) -> ir.Table:
     """The tracks in their sessions; equal instants of a visitor are in the order of their ids."""
     tracks = mapped.drop("idle_time_minutes", "run_timestamp")

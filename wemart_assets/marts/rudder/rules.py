@@ -58,8 +58,8 @@ def mapped(tracks: ir.Table, repeated: ir.Table, aliases: ir.Table) -> ir.Table:
 
 
 def last_state(earlier: ir.Table, rows: ir.Table, days: Sequence[str]) -> ir.Table:
-    """For each visitor of `rows`, the visitor's newest state from before `days`, as `before_<column>`."""
-    before = earlier.filter(earlier.part_date < days[0])
+    """For each visitor of `rows`, the visitor's newest state from before the run's `days`, as `before_<column>`."""
+    before = earlier.filter(earlier.part_date.notin(list(days)))
     before = before.semi_join(rows, "dbt_visitor_id")
     newest = ibis.row_number().over(ibis.window(group_by="dbt_visitor_id", order_by=ibis.desc("part_date")))
     before = before.mutate(place=newest)

@@ -17,22 +17,20 @@ from wemart_assets.sources.contracts.rudder import tracks
 
 
 def _gone_back(staged: ir.Table, earlier: ir.Table, days: Sequence[str]) -> ir.Table:
-    """States that do not go on from the visitor's state before: fewer sessions, or nothing after its last track."""
+    """States that do not go on from the visitor's state before: by a later track, of the same session or a next one."""
     names = [c.name for c in TABLE.columns if c.name != "run_timestamp"]
     before = last_state(earlier, staged, days)
     before = before.select(**{name: before[f"before_{name}"] for name in names})
     rows = ibis.union(before, staged.select(*names))
     window = ibis.window(group_by="dbt_visitor_id", order_by="part_date")
-    rows = rows.mutate(
-        sessions_before=rows.number_of_sessions.lag().over(window),
-        last_before=rows.last_track_at.lag().over(window),
-        first_before=rows.first_session_start_at.lag().over(window),
-    )
+    rows = rows.mutate(**{f"before_{name}": rows[name].lag().over(window) for name in names[1:-1]})
+    is_same = rows.number_of_sessions == rows.before_number_of_sessions
     return rows.filter(
-        (rows.number_of_sessions < rows.sessions_before)
-        | (rows.last_track_at <= rows.last_before)
-        | (rows.first_session_start_at != rows.first_before)
-        | (rows.sessions_before.isnull() & (rows.part_date == days[0]) & (rows.number_of_sessions < 1))
+        (rows.number_of_sessions < rows.before_number_of_sessions)
+        | (rows.last_track_at <= rows.before_last_track_at)
+        | (rows.first_session_start_at != rows.before_first_session_start_at)
+        | (is_same != (rows.session_start_at == rows.before_session_start_at))
+        | (is_same & (rows.session_tracks <= rows.before_session_tracks))
     )
 
 
@@ -56,9 +54,18 @@ TABLE = Table(
             "first_session_start_at <= session_start_at <= last_track_at",
             lambda t: (t.first_session_start_at <= t.session_start_at) & (t.session_start_at <= t.last_track_at),
         ),
+        Rule(
+            "first_is_last_of_one",
+            "the first session is the last one where there is one alone",
+            lambda t: (t.number_of_sessions == 1) == (t.first_session_start_at == t.session_start_at),
+        ),
     ),
     laws=(
-        Law("goes_on", "sessions are counted on, the first one stays, and the last track is a later one", _gone_back),
+        Law(
+            "goes_on",
+            "what was known of a visitor before goes on: by a later track, of the same session or of a next one",
+            _gone_back,
+        ),
     ),
 )
 
