@@ -21,13 +21,19 @@ class Twin:
         self, tracks: Sequence[Row], day: str, gap: int = 1800, view: str = "view_product", signup: str = "signup"
     ) -> None:
         self.gap, self.view, self.signup = dt.timedelta(seconds=gap), view, signup
-        first_days: dict[str, str] = {}
+        # Of an id the first that was received on its first day; NULL is last in an order.
+        copies: dict[str, list[Row]] = defaultdict(list)
         for track in tracks:
-            first_days[track["id"]] = min(first_days.get(track["id"], "9"), track["part_date"])
+            copies[track["id"]].append(track)
+        names = ("received_at", "anonymous_id", "user_id", "event", "timestamp")
+        firsts = [
+            min(of, key=lambda t: (t["part_date"], *((t[n] is None, t[n] or "") for n in names)))
+            for of in copies.values()
+        ]
         self.tracks = [
             {**t, "user": t["user_id"] or None, "anonymous": t["anonymous_id"] or None}
-            for t in tracks
-            if t["part_date"] == first_days[t["id"]] and t["part_date"] <= day
+            for t in firsts
+            if t["part_date"] <= day
         ]
         self.tracks = [t for t in self.tracks if t["user"] or t["anonymous"]]
         self.by_visitor: dict[str, list[Row]] = defaultdict(list)

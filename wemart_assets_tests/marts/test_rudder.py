@@ -140,28 +140,54 @@ SILENCES = (
 @st.composite
 def many_tracks(draw: st.DrawFn) -> list[Row]:
     """Tracks of a few ids over four days: ties, logins, several devices of one user, one device of several users, an id
-    that is both, tracks of nobody, ids that come again on a later day."""
+    that is both, tracks of nobody, ids that come again on the same day or a later one."""
     at = dt.datetime(2024, 1, 14, 15, tzinfo=dt.UTC) + draw(st.sampled_from([0, 12, 23, 24])) * dt.timedelta(hours=1)
     numbers = draw(st.permutations(range(24)))
-    found: dict[tuple[str, str], Row] = {}
+    found: list[Row] = []
     for number in numbers[: draw(st.integers(1, 24))]:
         at += draw(st.sampled_from(SILENCES))
         anonymous = draw(st.sampled_from([None, "", "a", "b", "u"]))
         user = draw(st.sampled_from([None, None, "", "u", "v"]))
         event = draw(st.sampled_from([None, "view_product", "signup", "page"]))
-        again = draw(st.sampled_from([None] * 9 + sorted({id for id, _ in found})[:1]))
+        again = draw(st.sampled_from([None] * 9 + [row["id"] for row in found[:1]]))
         row = at_instant(again or f"e{number:02}", at, anonymous, user, event)
+        row["received_at"] = draw(st.sampled_from([at, dt.datetime(2024, 1, 19, tzinfo=dt.UTC), None]))
         if row["part_date"] in DAYS:
-            found.setdefault((row["id"], row["part_date"]), row)
-    return list(found.values())
+            found.append(row)
+    return found
 
 
-@pytest.mark.parametrize("runs", [[1, 1, 1, 1], [4], [2, 2], [1, 3]], ids=str)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(tracks=many_tracks())
-def test_the_newest_rows_are_those_of_a_full_rebuild(bench: Bench, runs: list[int], tracks: list[Row]) -> None:
-    lake, days = Lake(bench, tracks), list(DAYS)
+# Each set of days that runs together is compiled once, which costs more than a run.
+RUNS = ([1, 1, 1, 1], [4], [2, 2], [1, 3])
+
+
+def check(bench: Bench, tracks: list[Row], runs: list[int], late: int) -> None:
+    """What is there after these runs, of which the tracks of a day missed a part, and after those from this day on."""
+    on_time = [t for n, t in enumerate(tracks) if t["part_date"] != DAYS[late] or n % 2]
+    lake, first = Lake(bench, on_time), 0
     for length in runs:
-        run, days = days[:length], days[length:]
-        lake.run(*run)
-        lake.is_that_of(Twin(tracks, run[-1]))
+        lake.run(*DAYS[first : first + length])
+        first += length
+        lake.is_that_of(Twin(on_time, DAYS[first - 1]))
+    lake.land(tracks)
+    for first, length in zip((sum(runs[:n]) for n in range(len(runs))), runs, strict=True):
+        if first + length > late:
+            lake.run(*DAYS[first : first + length])
+    lake.is_that_of(Twin(tracks, DAYS[-1]))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tracks=many_tracks(), runs=st.sampled_from(RUNS), late=st.integers(0, 3))
+def test_the_newest_rows_are_those_of_a_full_rebuild(
+    bench: Bench, tracks: list[Row], runs: list[int], late: int
+) -> None:
+    check(bench, tracks, runs, late)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tracks=many_tracks(), runs=st.sampled_from(RUNS), late=st.integers(0, 3))
+def test_the_newest_rows_are_those_of_a_full_rebuild_at_length(
+    bench: Bench, tracks: list[Row], runs: list[int], late: int
+) -> None:
+    check(bench, tracks, runs, late)

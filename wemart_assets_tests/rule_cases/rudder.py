@@ -129,7 +129,7 @@ def alias(name: str, visitor: str) -> Row:
 
 
 GOOD = {
-    REPEATED: World((of_day(event_id="t1", first_part_date=DAY_BEFORE),)),
+    REPEATED: World((of_day(event_id="t1", first_part_date=DAY_BEFORE, left_out=1),)),
     ALIASES: World(
         (of_day(**alias(B, U)), of_day(**alias(U, U)), of_day(**alias(W, W))),
         {"before": (day_before(**alias(B, B)),), "tracks": TRACKS, "repeated": ()},
@@ -191,7 +191,8 @@ FIVE_BEFORE = [add_row(0, event_id=f"s{n}") for n in range(3)]
 CASES: list[Case] = [
     # rudder.repeated_tracks
     case(REPEATED, GRAIN, "an id twice", add_row(0)),
-    case(REPEATED, "repeats", "an id of the day alone", change_row(0, first_part_date=DAY)),
+    bad_value(REPEATED, "left_out", 0),
+    case(REPEATED, "first_is_no_later", "a first day to come", change_row(0, first_part_date="9999-01-01")),
     # rudder.dbt_aliases_mapping
     case(ALIASES, GRAIN, "an alias of two visitors", add_row(0, dbt_visitor_id=W)),
     case(
@@ -243,10 +244,10 @@ CASES: list[Case] = [
     ),
     case(
         MAPPED,
-        "ids_are_of_one_day",
+        "ids_come_once",
         "a track whose id is of the day before",
         add_input("tracks", **track("t1", NOON, B, None)),
-        add_input("repeated", **of_day(event_id="t1", first_part_date=DAY_BEFORE)),
+        add_input("repeated", **of_day(event_id="t1", first_part_date=DAY_BEFORE, left_out=1)),
     ),
     case(MAPPED, "not_ahead_of_time", "a clock that is ahead", change_input("tracks", 3, received_at=TEN)),
     # rudder.dbt_track_facts
@@ -350,7 +351,7 @@ CASES: list[Case] = [
 ]
 
 NULL_BREAKS_TOO = {
-    REPEATED: {"first_part_date": {"repeats"}},
+    REPEATED: {"first_part_date": {"first_is_no_later"}},
     ALIASES: {"alias": {"every_id_is_an_alias"}},
     STATE: {
         "number_of_sessions": {"first_is_last_of_one"},

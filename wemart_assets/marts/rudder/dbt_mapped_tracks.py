@@ -68,9 +68,9 @@ TABLE = Table(
         *DAY_COLUMNS,
     ),
     laws=(
-        Law("every_track_is_there", "every track of somebody is there, unless its id is of an earlier day", _lost),
+        Law("every_track_is_there", "every track of somebody is there, of an id the first", _lost),
         Law("with_an_id", "every track has an anonymous id or a user id", _nobodys, Severity.WARN),
-        Law("ids_are_of_one_day", "no track has an id of an earlier day", lambda repeated: repeated, Severity.WARN),
+        Law("ids_come_once", "no track has the id of another one", lambda repeated: repeated, Severity.WARN),
         Law(
             "not_ahead_of_time",
             f"no track happened more than {AHEAD_SECONDS} seconds after it was received",
@@ -80,7 +80,7 @@ TABLE = Table(
     ),
     measures=(
         Measure("tracks without any id, left out", lambda tracks: _nobodys(tracks).count()),
-        Measure("tracks with an id of an earlier day, left out", lambda repeated: repeated.count()),
+        Measure("tracks with the id of another, left out", lambda repeated: repeated.left_out.sum().fill_null(0)),
     ),
 )
 

@@ -13,6 +13,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import unix_micros
 from wemart_assets.lake.table import RUN_TIMESTAMP, Column, column
+from wemart_assets.sources.contracts.rudder import tracks as contract
 
 SECOND, MINUTE = 1_000_000, 60_000_000  # microseconds
 # How far a clock may be ahead of RudderStack's.
@@ -30,6 +31,7 @@ DAY_COLUMNS: tuple[Column, ...] = (
 )
 
 IN_ORDER = ("timestamp", "event_id")
+CONTRACT = contract.columns
 
 
 def known(id: ir.StringValue) -> ir.StringValue:
@@ -38,15 +40,21 @@ def known(id: ir.StringValue) -> ir.StringValue:
 
 
 def of_somebody(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
-    """The tracks that count: with an alias, and with an id that no earlier day has."""
-    named = tracks.mutate(
-        alias=ibis.coalesce(known(tracks.user_id), known(tracks.anonymous_id)),
-        user=known(tracks.user_id),
-        anonymous=known(tracks.anonymous_id),
-    )
-    again = repeated.select(again="event_id", again_on="part_date")
-    named = named.anti_join(again, [named.id == again.again, named.part_date == again.again_on])
-    return named.filter(named["alias"].notnull())
+    """The tracks that count: of an id the first that was received of its first day, and that with an alias."""
+    again = repeated.select("first_part_date", again="event_id", again_on="part_date")
+
+    def with_id(of: ir.Table) -> list[ir.BooleanValue]:
+        return [tracks.id == of.again, tracks.part_date == of.again_on]
+
+    twice_a_day = again.filter(again.first_part_date == again.again_on)
+    order = [column.asc(nulls_first=False) for column in (tracks.received_at, *(tracks[c.name] for c in CONTRACT))]
+    copies = tracks.semi_join(twice_a_day, with_id(twice_a_day))
+    copies = copies.mutate(place=ibis.row_number().over(ibis.window(group_by=["id", "part_date"], order_by=order)))
+    copies = copies.filter(copies.place == 0).drop("place")
+    counted = ibis.union(tracks.anti_join(again, with_id(again)), copies)
+    counted = counted.mutate(user=known(counted.user_id), anonymous=known(counted.anonymous_id))
+    counted = counted.mutate(alias=ibis.coalesce(counted.user, counted.anonymous))
+    return counted.filter(counted["alias"].notnull())
 
 
 def mapped(tracks: ir.Table, repeated: ir.Table, aliases: ir.Table) -> ir.Table:
