@@ -322,17 +322,19 @@ def visitors(lake: Lake) -> dict[str, str]:
 
 
 def test_a_track_is_mapped_as_of_its_own_day(bench: Bench) -> None:
+    """The example of docs/rudder.md."""
     lake = in_one_run(
         bench,
-        track("e1", "15 10:00:00"),
-        track("e2", "16 09:00:00"),
-        track("e3", "16 10:00:00", user="u"),
-        track("e4", "17 10:00:00"),
+        track("e1", "15 10:00:00", "b"),
+        track("e2", "16 09:00:00", "b"),
+        track("e3", "16 10:00:00", "b", "u"),
+        track("e4", "17 10:00:00", "b"),
     )
-    # Before the login on its day, after it, and never again of the day before.
-    assert visitors(lake) == {"e1": "a", "e2": "u", "e3": "u", "e4": "u"}
+    assert visitors(lake) == {"e1": "b", "e2": "u", "e3": "u", "e4": "u"}
+    sessions = {id: row["session_id"] for id, row in lake.newest(dbt_track_facts).items()}
+    assert sessions == {"e1": "1 - b", "e2": "1 - u", "e3": "2 - u", "e4": "3 - u"}
     mapping = [lake.rows(dbt_aliases_mapping, day, "alias", "dbt_visitor_id") for day in DAYS[:3]]
-    assert mapping == [[("a", "a")], [("a", "u"), ("u", "u")], [("a", "u"), ("u", "u")]]
+    assert mapping == [[("b", "b")], [("b", "u"), ("u", "u")], [("b", "u"), ("u", "u")]]
 
 
 def test_a_visitor_under_another_id_starts_at_session_one(bench: Bench) -> None:
