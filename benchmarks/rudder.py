@@ -56,7 +56,8 @@ PLAIN = {
           and timestamp >= session_start_at and (timestamp < next_session_start_at or next_session_start_at is null)""",
     "dbt_session_track_facts": """
         select session_id, max(timestamp) as ended_at, count(distinct event_id) as num_pvs,
-          count(*) filter (event = 'view_product') as cnt_viewed_product, count(*) filter (event = 'signup') as cnt_signup
+          count(*) filter (event = 'view_product') as cnt_viewed_product,
+          count(*) filter (event = 'signup') as cnt_signup
         from dbt_track_facts group by session_id""",
     "dbt_user_session_facts": """
         select dbt_visitor_id, min(session_start_at) as first_date, max(session_start_at) as last_date,

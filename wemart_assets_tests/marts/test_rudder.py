@@ -185,7 +185,7 @@ def test_the_newest_rows_are_those_of_a_full_rebuild(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tracks=many_tracks(), runs=st.sampled_from(RUNS), late=st.integers(0, 3))
 def test_the_newest_rows_are_those_of_a_full_rebuild_at_length(
     bench: Bench, tracks: list[Row], runs: list[int], late: int
