@@ -7,38 +7,27 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.functions import day_after
+from wemart_assets.lake.days import shift
 from wemart_assets.lake.inputs import own_day_before, same_day
 from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import Law, Table, column
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
-from wemart_assets.marts.rudder.rules import DAY_COLUMNS, of_somebody, on_days
+from wemart_assets.marts.rudder.rules import DAY_COLUMNS, of_somebody
 from wemart_assets.sources.contracts.rudder import tracks
 
 
-def _lost(staged: ir.Table, before: ir.Table, days: Sequence[str]) -> ir.Table:
-    """Aliases that a day of the run does not have, and the day before it has."""
-    there = ibis.union(*(t.select("alias", "part_date") for t in (before, staged)))
-    expected = on_days(there.mutate(part_date=day_after(there.part_date)), days)
-    return expected.anti_join(staged, ["alias", "part_date"])
-
-
-def _unknown(staged: ir.Table, tracks: ir.Table, repeated: ir.Table) -> ir.Table:
-    """Ids of the day's tracks that are no aliases."""
+def _lost(staged: ir.Table, before: ir.Table, tracks: ir.Table, repeated: ir.Table, days: Sequence[str]) -> ir.Table:
+    """Ids that are not there on each day of the run from the one on which they were seen first."""
     counted = of_somebody(tracks, repeated)
-    ids = [counted.select("part_date", alias=counted[name]) for name in ("anonymous", "user")]
-    seen = ibis.union(*ids).distinct()
-    seen = seen.filter(seen["alias"].notnull())
-    return seen.anti_join(staged, ["alias", "part_date"])
-
-
-def _of_nobody(staged: ir.Table) -> ir.Table:
-    """Aliases of a visitor who is no alias."""
-    mapped = staged.filter(staged.dbt_visitor_id != staged["alias"])
-    visitors = staged.select("part_date", visitor="alias")
-    return mapped.anti_join(
-        visitors, [mapped.dbt_visitor_id == visitors.visitor, mapped.part_date == visitors.part_date]
-    )
+    seen = [counted.select("part_date", alias=counted[name]) for name in ("anonymous", "user")]
+    every = ibis.union(before.select("part_date", "alias"), *seen)
+    every = every.filter(every["alias"].notnull())
+    firsts = every.group_by("alias").aggregate(since=ibis.greatest(every.part_date.min(), days[0]))
+    there = staged.group_by("alias").aggregate(days=staged.count())
+    both = firsts.left_join(there, "alias")
+    expected = ibis.literal(days[-1]).cast("date").delta(both.since.cast("date"), unit="day") + 1
+    lost = both.filter(both.days.fill_null(0) != expected)
+    return lost.select("alias", part_date=lost.since)
 
 
 TABLE = Table(
@@ -52,11 +41,7 @@ TABLE = Table(
         column("dbt_visitor_id", "string", "the alias's latest known user by the day, else itself", nullable=False),
         *DAY_COLUMNS,
     ),
-    laws=(
-        Law("nobody_is_lost", "every alias of the day before is there", _lost),
-        Law("every_id_is_an_alias", "every id of the day's tracks is there", _unknown),
-        Law("visitors_are_aliases", "every visitor is an alias", _of_nobody),
-    ),
+    laws=(Law("nobody_is_lost", "every id that was seen is there, from its first day on", _lost),),
 )
 
 
@@ -71,23 +56,26 @@ def dbt_aliases_mapping(before: ir.Table, tracks: ir.Table, repeated: ir.Table, 
     seen = counted.select("part_date", "alias", user=ibis.null("string"))
     changes = ibis.union(seen, _latest_users(counted).select("part_date", "alias", "user"))
     changes = changes.group_by("alias", day="part_date").aggregate(user=changes.user.max())
-    all_days = ibis.array([ibis.literal(day) for day in days]).unnest()
-    still = before.anti_join(changes, "alias").select("alias", "dbt_visitor_id").mutate(part_date=all_days)
+    all_days = ibis.array([ibis.literal(day) for day in days])
+    still = before.anti_join(changes, "alias").select("alias", "dbt_visitor_id").mutate(part_date=all_days.unnest())
     carried = before.semi_join(changes, "alias")
-    carried = carried.select("alias", day=ibis.literal(""), user="dbt_visitor_id")
+    carried = carried.select("alias", day=ibis.literal(shift(days[0], -1)), user="dbt_visitor_id")
 
     rows = ibis.union(carried, changes.select("alias", "day", "user"))
-    window = ibis.window(group_by="alias", order_by="day")
-    rows = rows.mutate(
-        users=rows.user.count().over(ibis.window(group_by="alias", order_by="day", rows=(None, 0))),
-        until=rows.day.lead().over(window),
-    )
-    # The only one of its group with a user is the first.
+    so_far = ibis.window(group_by="alias", order_by="day", rows=(None, 0))
+    until = rows.day.lead().over(ibis.window(group_by="alias", order_by="day"))
+    rows = rows.mutate(users=rows.user.count().over(so_far), until=until)
+    # Of rows with as many users so far, the first alone has one.
     rows = rows.mutate(user=rows.user.max().over(ibis.window(group_by=["alias", "users"])))
-    rows = rows.mutate(part_date=all_days)
-    rows = rows.filter(rows.day <= rows.part_date, rows.until.isnull() | (rows.part_date < rows.until))
+    first, last = ibis.greatest(_place(rows.day, days), 0), _place(rows.until, days).fill_null(len(days))
+    rows = rows.mutate(place=ibis.range(first, last).unnest())
     visitor = ibis.coalesce(rows.user, rows["alias"])
-    return ibis.union(still, rows.select("alias", dbt_visitor_id=visitor, part_date="part_date"))
+    return ibis.union(still, rows.select("alias", dbt_visitor_id=visitor, part_date=all_days[rows.place]))
+
+
+def _place(day: ir.StringValue, days: Sequence[str]) -> ir.IntegerValue:
+    """Place of a day among those of the run, which follow each other."""
+    return day.cast("date").delta(ibis.literal(days[0]).cast("date"), unit="day")
 
 
 def _latest_users(counted: ir.Table) -> ir.Table:

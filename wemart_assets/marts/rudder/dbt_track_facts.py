@@ -28,10 +28,11 @@ from wemart_assets.marts.rudder.visitor_state import visitor_state
 
 
 def _other_tracks(staged: ir.Table, mapped: ir.Table) -> ir.Table:
-    """Tracks of the day that are in no session, and those in a session that are no tracks of the day."""
-    keys = ["event_id", "part_date"]
-    lost = mapped.anti_join(staged, keys).select(*keys)
-    return ibis.union(lost, staged.anti_join(mapped, keys).select(*keys))
+    """Tracks of a day that are in no session, and days with more in sessions than it has."""
+    lost = mapped.anti_join(staged, ["event_id", "part_date"]).select("part_date")
+    counts = [t.group_by("part_date").aggregate(tracks=t.count()) for t in (staged, mapped)]
+    both = counts[0].left_join(counts[1].rename(there="tracks"), "part_date")
+    return ibis.union(lost, both.filter(both.tracks > both.there.fill_null(0)).select("part_date"))
 
 
 def _other_state(staged: ir.Table, state: ir.Table) -> ir.Table:

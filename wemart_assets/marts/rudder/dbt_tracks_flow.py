@@ -8,6 +8,7 @@ from itertools import pairwise
 import ibis
 import ibis.expr.types as ir
 
+from wemart_assets.lake.functions import business_day
 from wemart_assets.lake.inputs import trailing
 from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import Law, Table, at_least, column
@@ -29,12 +30,12 @@ DAYS_READ = 4
 
 def _other_tracks(staged: ir.Table, facts: ir.Table, days: Sequence[str]) -> ir.Table:
     """Tracks of a day that are not there, or in another place."""
-    return on_days(facts, days).anti_join(staged, ["event_id", "part_date", "session_id", "track_sequence_number"])
+    return on_days(facts, days).anti_join(staged, ["event_id", "part_date", "track_sequence_number"])
 
 
-def _too_many(staged: ir.Table, facts: ir.Table) -> ir.Table:
+def _too_many(staged: ir.Table, timezone: str) -> ir.Table:
     """Sessions of which more than four tracks of earlier days are there."""
-    earlier = staged.anti_join(facts, ["event_id", "part_date"])
+    earlier = staged.filter(business_day(staged.timestamp, timezone) < staged.part_date)
     counted = earlier.group_by("session_id", "part_date").aggregate(tracks=earlier.count())
     return counted.filter(counted.tracks > len(FOLLOWING))
 

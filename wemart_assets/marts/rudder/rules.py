@@ -60,9 +60,12 @@ def of_somebody(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
 def mapped(tracks: ir.Table, repeated: ir.Table, aliases: ir.Table) -> ir.Table:
     """The tracks that count, each with the visitor that its alias maps to as of its day."""
     counted = of_somebody(tracks, repeated)
-    mapping = aliases.select("alias", "dbt_visitor_id", mapped_on="part_date")
-    both = counted.inner_join(mapping, [counted["alias"] == mapping["alias"], counted.part_date == mapping.mapped_on])
-    return both.select("anonymous_id", "dbt_visitor_id", "timestamp", "event", "part_date", event_id=counted.id)
+    # Every alias is there, and most map to themselves: those of another visitor are enough to know.
+    others = aliases.filter(aliases.dbt_visitor_id != aliases["alias"])
+    others = others.select(other="alias", visitor="dbt_visitor_id", mapped_on="part_date")
+    both = counted.left_join(others, [counted["alias"] == others.other, counted.part_date == others.mapped_on])
+    found = both.select("anonymous_id", "timestamp", "event", "part_date", "alias", "visitor", event_id=counted.id)
+    return found.mutate(dbt_visitor_id=ibis.coalesce(found.visitor, found["alias"])).drop("alias", "visitor")
 
 
 def last_state(earlier: ir.Table, rows: ir.Table, days: Sequence[str]) -> ir.Table:
