@@ -390,7 +390,6 @@ NULL_BREAKS_TOO = {
     DURATION: {"session_id": {"every_session_is_there"}},
     FLOW: {
         "event_id": {"every_track_is_there"},
-        "session_id": {"every_track_is_there"},
         "track_sequence_number": {"every_track_is_there"},
     },
 }
