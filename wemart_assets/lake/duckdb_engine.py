@@ -197,7 +197,8 @@ class DuckDBSession:
     def _write(self, table: Table, query: str, days: Sequence[str], location: Path) -> list[Any]:
         """Parquet files of the query's rows, as (path, rows, bytes, footer bytes, statistics, partition values)."""
         run = uuid.uuid4().hex
-        options = "format parquet, compression zstd, return_stats"
+        # Its first level takes three quarters of the time of its third, for files of the same size.
+        options = "format parquet, compression zstd, compression_level 1, return_stats"
         if list(table.partition_by) != [table.day_column] or len(days) > 1:
             partitions = ", ".join(map(_name, table.partition_by))
             try:

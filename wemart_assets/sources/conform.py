@@ -25,11 +25,23 @@ BLANKS, NOT_BLANK = r"[ \t\n\r\f\v]", r"[^ \t\n\r\f\v]"
 SCIENTIFIC = r"[0-9]([.][0-9]{1,16})?[eE]([+]?[0-9]{1,2}|-[0-8])"
 
 
-def conformed(rows: ir.Table, contract: Contract, columns: Sequence[Column], timezone: str, first_day: str) -> ir.Table:
+def conformed(
+    rows: ir.Table,
+    contract: Contract,
+    columns: Sequence[Column],
+    timezone: str,
+    first_day: str,
+    unknown_as: Sequence[str] | None = None,
+    is_clean: bool = False,
+) -> ir.Table:
     """The file's rows as these columns of the contract, typed; a value that cannot be read is NULL.
 
     Beside them `_file` and `_raw` as they came, `_reason`, NULL where every known value could be read, and for facts
-    `_day`, NULL where the instant cannot be read, and `_is_unknown`, whether the time is one that nobody knows.
+    `_day`, NULL where the instant cannot be read, `_is_unknown`, whether the time is one that nobody knows, and
+    `_unknown_as`, how that is written.
+
+    What has been found of the files before, is not looked for again: of a file that `is_clean` every value is known to
+    read, and `unknown_as` is all that its unknown times are written as.
     """
     kinds = {c.name: data_type(c.type) for c in columns}
     there = [name for name in kinds if name in rows.columns]
@@ -39,16 +51,18 @@ def conformed(rows: ir.Table, contract: Contract, columns: Sequence[Column], tim
         if contract.local_times and kinds[n].is_timestamp() and not getattr(rows[n].type(), "timezone", 0)
     ]
     values: dict[str, ir.Value] = {n: ibis.null(kind) for n, kind in kinds.items()}
-    values |= {n: _value(rows[n], kinds[n]) for n in there if n not in local}
+    values |= {n: _value(rows[n], kinds[n], is_clean) for n in there if n not in local}
     values |= {_local(n): _local_time(rows[n]) for n in local}
-    values |= {_written(n): rows[n] for n in there if n in local or not _always_reads(rows[n], kinds[n])}
+    values |= {_written(n): rows[n] for n in there if n in local or not (is_clean or _always_reads(rows[n], kinds[n]))}
     instant = str(contract.instant)
     # Said of the row as it came, so that leaving such rows out does not make values of all others first.
-    is_unknown = _is_unknown(rows[instant], contract) if contract.undated is not None else ibis.literal(False)
+    is_unknown = ibis.literal(False)
+    if contract.undated is not None:
+        is_unknown = _is_unknown(rows[instant], contract, unknown_as)
     read = rows.select(**values, _file=rows._file, _raw=rows._raw, _is_unknown=is_unknown)
     placed = read.mutate(**{n: _instant(read[_local(n)], read[_written(n)], contract, timezone) for n in local})
 
-    unread = {n: _cannot_be_read(placed, n, contract) for n in there if _written(n) in placed.columns}
+    unread = {n: _cannot_be_read(placed, n, contract) for n in there if _written(n) in placed.columns and not is_clean}
     faults = []
     for column in (c for c in columns if c.name in unread):
         article = "an" if column.type.startswith("int") else "a"
@@ -59,6 +73,9 @@ def conformed(rows: ir.Table, contract: Contract, columns: Sequence[Column], tim
         local_day = day_of_local(placed[_local(instant)], timezone) if instant in local else None
         day = contract.day_of(placed, timezone, first_day, local_day)
         found |= {"_day": placed._is_unknown.ifelse(UNKNOWN_DAY, day), "_is_unknown": placed._is_unknown}
+        nothing, is_text = ibis.null("string"), instant in local and rows[instant].type().is_string()
+        unknown_text = placed._is_unknown.ifelse(placed[_written(instant)], nothing) if is_text else nothing
+        found |= {"_unknown_as": unknown_text}
     reason = ibis.cases(*faults, else_=ibis.null("string")) if faults else ibis.null("string")
     return placed.select(**found, _file=placed._file, _raw=placed._raw, _reason=reason)
 
@@ -102,11 +119,11 @@ def _always_reads(found: ir.Value, kind: types.DataType) -> bool:
     return bool(found.type().is_null() or found.type() == kind or found.type().is_temporal())
 
 
-def _value(found: ir.Value, kind: types.DataType) -> ir.Value:
+def _value(found: ir.Value, kind: types.DataType, is_clean: bool = False) -> ir.Value:
     """A file's value as its column's type, NULL where it cannot be read."""
     if _always_reads(found, kind):
         return found.cast(kind)
-    if found.type().is_string():
+    if found.type().is_string() and not is_clean:
         # Engines read more than one would write: 0x1F, 1_000, 12.5 as 13, `epoch`, names of zones.
         found = found.re_search(_alone(_pattern(kind))).ifelse(found, ibis.null("string"))
     return found.try_cast(kind)
@@ -128,10 +145,12 @@ def _instant(local: ir.TimestampValue, written: ir.Value, contract: Contract, ti
     return local.isnull().ifelse(_value(written, INSTANT), instant)
 
 
-def _is_unknown(written: ir.Value, contract: Contract) -> ir.BooleanValue:
+def _is_unknown(written: ir.Value, contract: Contract, written_as: Sequence[str] | None) -> ir.BooleanValue:
     """Whether a time is known to be unknown: none, or what the contract says stands for it."""
     none = written.isnull()
     if written.type().is_string():
+        if written_as is not None:
+            return none | written.isin(list(written_as)) if written_as else none
         none = none | ~written.re_search(NOT_BLANK)
     return none | _stands_for_unknown(_local_time(written), contract)
 

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.mapping import SourceMapping, load_mappings, referenced
 
 INDEX_FOLDER = "_landing"
+# Texts of unknown times that the index keeps; a file with more is one that nobody writes.
+MOST_TEXTS = 20
 DELIVERY = re.compile(r"(?:^|/)date=(\d{4}-\d{2}-\d{2})/")
 
 
@@ -66,6 +69,7 @@ class FileIndex:
         undated: rows whose instant cannot be read, counted for `undated_day`.
         faulty: rows that break the contract by themselves; None where that was not counted, since rows of a key break
             it together.
+        unknown_as: all that unknown times are written as in a text file, None where that was not looked for or is much.
         error: why it cannot be read, None where it can.
     """
 
@@ -76,6 +80,7 @@ class FileIndex:
     undated: int = 0
     undated_day: str | None = None
     faulty: int | None = None
+    unknown_as: Sequence[str] | None = None
     error: str | None = None
 
     def has_rows_of(self, days: Iterable[str]) -> bool:
@@ -151,7 +156,10 @@ class Landing:
         tables = []
         for (form, _, which, is_clean), entries in groups.items():
             paths, columns = [e.path for e in entries], entries[0].columns
-            rows = self._conformed(session, paths, form, columns, self.contract.columns)
+            unknown_as = None
+            if all(entry.unknown_as is not None for entry in entries):
+                unknown_as = sorted({text for entry in entries for text in entry.unknown_as or ()})
+            rows = self._conformed(session, paths, form, columns, self.contract.columns, unknown_as, is_clean)
             if is_clean:
                 rows = rows.mutate(_reason=ibis.null("string"))
             else:
@@ -176,7 +184,7 @@ class Landing:
         if by_day:
             undated = [(rows._file.isin(paths), ibis.literal(of)) for of, paths in sorted(by_day.items())]
             day = day.fill_null(ibis.cases(*undated, else_=ibis.null("string")))
-        return rows.mutate(**{self.contract.day_column: day}).drop("_day", "_is_unknown")
+        return rows.mutate(**{self.contract.day_column: day}).drop("_day", "_is_unknown", "_unknown_as")
 
     def _format_of(self, path: str) -> FileFormat:
         return self.mapping.format_of(path, self.contract.form)
@@ -227,25 +235,32 @@ class Landing:
             return FileIndex(file.path, columns, types, {})
         of = [c for c in self.contract.columns if c.name == self.contract.instant or _may_be_faulty(c)]
         rows = with_faults(self._conformed(session, [file.path], form, columns, of), self.contract, of)
-        by_day = rows.group_by(day=rows._day).aggregate(rows=ibis._.count(), faulty=rows._reason.count())
+        by_day = rows.group_by(day=rows._day, unknown_as=rows._unknown_as).aggregate(
+            rows=ibis._.count(), faulty=rows._reason.count()
+        )
         try:
             found = by_day.to_pyarrow().to_pylist()
         except session.failures as error:
             raise LandingError(
                 f"{self.contract.full_name}: landing file {file.path} cannot be read: {error}"
             ) from error
-        counted = {row["day"]: row["rows"] for row in found}
+        counted = Counter[str | None]()
+        for row in found:
+            counted[row["day"]] += row["rows"]
+        written = {row["unknown_as"] for row in found} - {None}
+        is_text = str(sample[str(self.contract.instant)].type()) == "string"
         undated = counted.pop(None, 0)
-        dated = sorted(set(counted) - {UNKNOWN_DAY})
+        dated = sorted(str(day) for day in set(counted) - {UNKNOWN_DAY})
         return FileIndex(
             file.path,
             columns,
             types,
-            dict(sorted(counted.items())),
+            dict(sorted((str(day), n) for day, n in counted.items())),
             undated,
             # A row whose time cannot be read is quarantined under the day that its file was delivered for.
             (file.delivery or (dated[0] if dated else self.first_day)) if undated else None,
             faulty=None if self.contract.key else sum(row["faulty"] for row in found),
+            unknown_as=sorted(written) if is_text and len(written) <= MOST_TEXTS else None,
         )
 
     def _check_width(self, path: str, form: FileFormat) -> None:
@@ -315,11 +330,18 @@ class Landing:
                 )
 
     def _conformed(
-        self, session: Session, paths: Sequence[str], form: FileFormat, columns: Sequence[str], of: Sequence[Column]
+        self,
+        session: Session,
+        paths: Sequence[str],
+        form: FileFormat,
+        columns: Sequence[str],
+        of: Sequence[Column],
+        unknown_as: Sequence[str] | None = None,
+        is_clean: bool = False,
     ) -> ir.Table:
         absolute = [str(self.folder / path) for path in paths]
         rows = session.scan(absolute, form, columns, self._expressions(columns, [c.name for c in of]))
-        found = conformed(rows, self.contract, of, self.timezone, self.first_day)
+        found = conformed(rows, self.contract, of, self.timezone, self.first_day, unknown_as, is_clean)
         return found.mutate(_file=found._file.substr(len(str(self.folder)) + 1))
 
     def _entry(self, file: LandingFile) -> Path:
