@@ -123,6 +123,7 @@ def tables() -> None:
 @click.option("--users", type=int, help="users at the end of the last day; a tenth of the lines if none")
 @click.option("--artists", type=int, help="artists, each with a community; by the lines if none")
 @click.option("--events", type=int, help="events of the apps over all days; 1,000 a day if none")
+@click.option("--tracks", type=int, help="events of tracked visitors over all days, ten a visitor; 400 a day if none")
 @click.option("--seed", default=7, show_default=True, help="another number makes another platform")
 def simulate(
     landing: Path | None,
@@ -133,6 +134,7 @@ def simulate(
     users: int | None,
     artists: int | None,
     events: int | None,
+    tracks: int | None,
     seed: int,
 ) -> None:
     """Make up a fan platform: landing files of every source, and the truth beside them.
@@ -142,10 +144,11 @@ def simulate(
       wemart simulate --days 3 --lines 1000000 --landing /tmp/landing
       wemart simulate --days 2 --users 1000000 --artists 200 --landing /tmp/landing
       wemart simulate --days 44 --lines 500 --events 18000000 --landing /tmp/landing
+      wemart simulate --days 16 --lines 500 --tracks 3000000 --landing /tmp/landing
     """
     settings = load_settings()
     first = first_day.date() if first_day else None
-    _simulate(settings, landing or settings.landing, truth, first, days, lines, seed, users, artists, events)
+    _simulate(settings, landing or settings.landing, truth, first, days, lines, seed, users, artists, events, tracks)
 
 
 @main.command()
@@ -243,8 +246,16 @@ def _simulate(
     users: int | None = None,
     artists: int | None = None,
     events: int | None = None,
+    tracks: int | None = None,
 ) -> None:
-    from wemart_assets.simulator import AppsConfig, SimulatorConfig, simulate_apps, simulate_identities
+    from wemart_assets.simulator import (
+        AppsConfig,
+        SimulatorConfig,
+        TracksConfig,
+        simulate_apps,
+        simulate_identities,
+        simulate_tracks,
+    )
     from wemart_assets.simulator import simulate as run
 
     try:
@@ -262,9 +273,20 @@ def _simulate(
         apps = AppsConfig(
             first_day=config.first_day, days=days, events=events, seed=seed, files=8 if events > 1_000_000 else 3
         )
+        tracks = 400 * days if tracks is None else tracks
+        site = TracksConfig(
+            first_day=config.first_day,
+            days=days,
+            timezone=settings.timezone,
+            tracks=tracks,
+            visitors=max(tracks // 10, 1),
+            seed=seed,
+        )
         summary = run(config, landing, truth, progress=lambda text: click.echo(f"  {text}"))
         files = [*summary.files, *simulate_apps(apps, landing, truth), *simulate_identities(config, apps, landing)]
+        files += simulate_tracks(site, landing, truth)
         click.echo(f"  {events:,} events of apps, {apps.size[0]:,} attributions of their {apps.size[1]:,} users")
+        click.echo(f"  {tracks:,} tracks of {site.visitors:,} visitors")
     except FileExistsError as error:
         raise click.ClickException(f"{error}. Remove the folder, or name another with --landing.") from error
     except ValueError as error:

@@ -71,6 +71,13 @@ class Settings(BaseSettings):
         (1, 7),
         description="calendar days, that of the first visit included, within which each key event counts, as JSON",
     )
+    rudder_gap_seconds: int = Field(
+        1800, ge=1, le=43_200, description="RudderStack: a silence longer than this many seconds begins a new session"
+    )
+    rudder_view_event: str = Field(
+        "view_product", description="RudderStack: the event that `cnt_viewed_product` counts"
+    )
+    rudder_signup_event: str = Field("signup", description="RudderStack: the event that `cnt_signup` counts")
     sources: Path | None = Field(None, description="`sources.yaml`: how files and tables map to the source contracts")
     quarantine_share: float = Field(
         0.01, ge=0, le=1, description="a source partition fails where a larger share of its rows breaks the contract"
@@ -119,6 +126,9 @@ class Settings(BaseSettings):
             "funnel_days": self.funnel_days,
             "key_events": tuple(self.key_events.items()),
             "key_event_days": self.key_event_days,
+            "rudder_gap_seconds": self.rudder_gap_seconds,
+            "rudder_view_event": self.rudder_view_event,
+            "rudder_signup_event": self.rudder_signup_event,
             "quarantine_share": self.quarantine_share,
         }
 

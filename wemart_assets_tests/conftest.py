@@ -13,7 +13,15 @@ import pytest
 
 from wemart_assets.definitions import build_defs
 from wemart_assets.settings import Settings
-from wemart_assets.simulator import AppsConfig, SimulatorConfig, simulate, simulate_apps, simulate_identities
+from wemart_assets.simulator import (
+    AppsConfig,
+    SimulatorConfig,
+    TracksConfig,
+    simulate,
+    simulate_apps,
+    simulate_identities,
+    simulate_tracks,
+)
 from wemart_assets_tests.engines import why_no_spark
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -34,6 +42,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     simulate(config, folder / "landing", folder / "truth")
     simulate_apps(apps, folder / "landing", folder / "truth")
     simulate_identities(config, apps, folder / "landing")
+    simulate_tracks(TracksConfig(days=5, tracks=2_000, visitors=200), folder / "landing", folder / "truth")
     settings = Settings(lake=folder / "lake", landing=folder / "landing", spill=folder / "spill")
     build_defs(settings).resolve_job_def("requested_by_day").execute_in_process(
         instance=dg.DagsterInstance.ephemeral(), tags={RANGE_START: "2024-01-01", RANGE_END: "2024-01-05"}

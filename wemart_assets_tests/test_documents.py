@@ -14,7 +14,7 @@ from wemart_assets.sql import analyst
 PROJECT = Path(__file__).parents[1]
 QUERIES = [
     query.strip()
-    for document in ("README.md", "docs/attribution.md", "docs/activation.md")
+    for document in ("README.md", "docs/attribution.md", "docs/activation.md", "docs/rudder.md")
     for block in re.findall(r"```sql\n(.*?)```", (PROJECT / document).read_text(), flags=re.DOTALL)
     for query in block.split(";")
     if query.strip()
@@ -33,3 +33,10 @@ def test_a_query_of_the_document_finds_something(query: str, world: Path) -> Non
 def test_the_document_asks_each_report() -> None:
     reports = {name for name, group in catalog.groups().items() if group == "attribution"} - {"igaworks.first_open"}
     assert {name for name in reports if any(name in query for query in QUERIES)} == reports
+
+
+def test_the_page_of_rudderstack_names_each_of_its_tables() -> None:
+    page = (PROJECT / "docs" / "rudder.md").read_text()
+    names = {name.split(".")[1] for name, group in catalog.groups().items() if group == "rudder"}
+    assert len(names) == 11
+    assert {name for name in names if f"`{name}`" in page} == names

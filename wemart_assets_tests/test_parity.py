@@ -16,7 +16,15 @@ from wemart_assets.catalog import marts, tables
 from wemart_assets.definitions import build_defs
 from wemart_assets.lake.days import Period
 from wemart_assets.settings import Settings
-from wemart_assets.simulator import AppsConfig, SimulatorConfig, simulate, simulate_apps, simulate_identities
+from wemart_assets.simulator import (
+    AppsConfig,
+    SimulatorConfig,
+    TracksConfig,
+    simulate,
+    simulate_apps,
+    simulate_identities,
+    simulate_tracks,
+)
 from wemart_assets_tests.engines import settings_of
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -43,6 +51,7 @@ def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     simulate(config, folder / "landing", folder / "truth")
     simulate_apps(apps, folder / "landing", folder / "truth")
     simulate_identities(config, apps, folder / "landing")
+    simulate_tracks(TracksConfig(days=len(DAYS), tracks=1_400, visitors=100), folder / "landing", folder / "truth")
     return folder / "landing"
 
 

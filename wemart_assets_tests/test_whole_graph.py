@@ -8,14 +8,17 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
+from wemart_assets import catalog
 from wemart_assets.catalog import contracts, marts, tables
 from wemart_assets.definitions import build_defs
 from wemart_assets.lake.days import Period
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import SimulatorConfig, simulate
+from wemart_assets.sql import analyst
 
 FIRST = "2024-01-01"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -214,6 +217,27 @@ def test_cohorts_sum_to_the_users_with_a_firstopen_of_a_known_date(world: Path) 
         f"""select count(distinct identity_adid) from {reports}/event/part_date=*/*') where event_name = 'firstopen'""",
     )
     assert cohorts == users > 300
+
+
+def test_the_sessions_of_tracked_visitors_are_those_that_were_simulated(world: Path) -> None:
+    """In SQL, where a table's name shows the newest row of each key."""
+    truth = json.loads((world / "truth" / "rudder.json").read_text())
+    made = pq.read_table(world / "truth" / "rudder_sessions.parquet")
+    with analyst(world / "lake", catalog.tables(), catalog.views().values()) as door:
+        found = door.run(
+            "select dbt_visitor_id as visitor, session_sequence_number as number,"
+            " epoch_ms(session_start_at) as start_ms, epoch_ms(ended_at) as end_ms, num_pvs as tracks"
+            " from rudder.dbt_session_tracks join rudder.dbt_session_track_facts using (session_id)"
+        )
+        by_day = door.run("select part_date, count(*) as n from rudder.dbt_track_facts__daily group by all").to_pylist()
+        longest = door.run("select * from rudder.dbt_top_users_by_avg_session_duration").to_pylist()
+    order = [("visitor", "ascending"), ("number", "ascending")]
+    assert found.sort_by(order).to_pylist() == made.sort_by(order).to_pylist()
+    assert {row["part_date"]: row["n"] for row in by_day} == {d: of["tracks"] for d, of in truth["days"].items()}
+    assert len(longest) == len({row["visitor"] for row in made.to_pylist()})
+    minutes = [row["avg_session_duration"] for row in longest]
+    assert minutes == sorted(minutes, reverse=True)
+    assert minutes[0] > minutes[-1]
 
 
 def test_run_timestamp_is_the_clock_of_the_run(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def checks_of(table: Table) -> list[CheckSpec]:
         built_in.append(CheckSpec(GRAIN, f"one row for each ({', '.join(table.grain)})", Severity.ERROR))
     declared = [CheckSpec(r.name, r.words, r.severity) for r in (*table.value_rules(), *table.rules)]
     declared += [CheckSpec(law.name, law.words, law.severity) for law in table.laws]
-    return [*built_in, *declared, CheckSpec(ROWS, "each day has rows", Severity.WARN)]
+    rows = [] if table.may_be_empty else [CheckSpec(ROWS, "each day has rows", Severity.WARN)]
+    return [*built_in, *declared, *rows]
 
 
 def audit(

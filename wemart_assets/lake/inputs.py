@@ -149,6 +149,11 @@ def up_to(of: HasTable) -> Input:
     return Input(of.table, None, 0)
 
 
+def earlier_days(of: HasTable) -> Input:
+    """The input's partitions of all days before the mart's; a run of several days reads those between them, too."""
+    return Input(of.table, None, -1)
+
+
 def whole(table: Table) -> Input:
     """A table that has no days."""
     return Input(table)

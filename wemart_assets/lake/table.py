@@ -168,6 +168,7 @@ class Table:
         partition_by: storage partitions; the last is the day column.
         period: how much time a partition covers; the day column holds its first day.
         only_partition: what the day column holds throughout, of a table that has no days.
+        may_be_empty: a day without rows is nothing to warn of.
         rules, laws: what the audit demands beside types, known values and the grain.
         measures, pictures: numbers and drawings that each run shows.
         newest_in_sql: analysts know the table as unpartitioned: in SQL its name shows the newest row of each key, and
@@ -182,6 +183,7 @@ class Table:
     partition_by: tuple[str, ...] = ("part_date",)
     period: Period = Period.DAY
     only_partition: str | None = None
+    may_be_empty: bool = False
     rules: tuple[Rule, ...] = ()
     laws: tuple[Law, ...] = ()
     measures: tuple[Measure, ...] = ()

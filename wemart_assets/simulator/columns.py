@@ -41,6 +41,10 @@ class Stream(IntEnum):
     APP_TOUCH_IDS = 21
     APP_EVENTS = 22
     IDENTITIES = 30
+    TRACKED_PEOPLE = 23
+    TRACKED_VISITS = 24
+    TRACKS = 25
+    TRACK_DELIVERY = 26
 
 
 def random_stream(seed: int, purpose: Stream, day: int = 0, chunk: int = 0) -> np.random.Generator:

@@ -1,0 +1,86 @@
+"""`rudder.dbt_aliases_mapping`: which visitor each id that was ever seen stands for, carried on from day to day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.days import shift
+from wemart_assets.lake.inputs import own_day_before, same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Table, column
+from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
+from wemart_assets.marts.rudder.rules import DAY_COLUMNS, of_somebody
+from wemart_assets.sources.contracts.rudder import tracks
+
+
+def _lost(staged: ir.Table, before: ir.Table, tracks: ir.Table, repeated: ir.Table, days: Sequence[str]) -> ir.Table:
+    """Ids that are not there on each day of the run from the one on which they were seen first."""
+    counted = of_somebody(tracks, repeated)
+    seen = [counted.select("part_date", alias=counted[name]) for name in ("anonymous", "user")]
+    every = ibis.union(before.select("part_date", "alias"), *seen)
+    every = every.filter(every["alias"].notnull())
+    firsts = every.group_by("alias").aggregate(since=ibis.greatest(every.part_date.min(), days[0]))
+    there = staged.group_by("alias").aggregate(days=staged.count())
+    both = firsts.left_join(there, "alias")
+    expected = ibis.literal(days[-1]).cast("date").delta(both.since.cast("date"), unit="day") + 1
+    lost = both.filter(both.days.fill_null(0) != expected)
+    return lost.select("alias", part_date=lost.since)
+
+
+TABLE = Table(
+    database="rudder",
+    name="dbt_aliases_mapping",
+    words="One row an id, of a browser or a user, that was seen by the day: the visitor whom it stands for.",
+    grain=("alias",),
+    newest_in_sql=True,
+    columns=(
+        column("alias", "string", "an anonymous id or a user id", nullable=False),
+        column("dbt_visitor_id", "string", "the alias's latest known user by the day, else itself", nullable=False),
+        *DAY_COLUMNS,
+    ),
+    laws=(Law("nobody_is_lost", "every id that was seen is there, from its first day on", _lost),),
+)
+
+
+@mart(TABLE, before=own_day_before(TABLE), tracks=same_day(tracks), repeated=same_day(repeated_tracks))
+def dbt_aliases_mapping(before: ir.Table, tracks: ir.Table, repeated: ir.Table, days: Sequence[str]) -> ir.Table:
+    """Each id ever seen, as of each day.
+
+    An id maps to the user of its latest track as an anonymous id with a known user (equal instants: of the greatest
+    track id), else to itself.
+    """
+    counted = of_somebody(tracks, repeated)
+    seen = counted.select("part_date", "alias", user=ibis.null("string"))
+    changes = ibis.union(seen, _latest_users(counted).select("part_date", "alias", "user"))
+    changes = changes.group_by("alias", day="part_date").aggregate(user=changes.user.max())
+    all_days = ibis.array([ibis.literal(day) for day in days])
+    still = before.anti_join(changes, "alias").select("alias", "dbt_visitor_id").mutate(part_date=all_days.unnest())
+    carried = before.semi_join(changes, "alias")
+    carried = carried.select("alias", day=ibis.literal(shift(days[0], -1)), user="dbt_visitor_id")
+
+    rows = ibis.union(carried, changes.select("alias", "day", "user"))
+    so_far = ibis.window(group_by="alias", order_by="day", rows=(None, 0))
+    until = rows.day.lead().over(ibis.window(group_by="alias", order_by="day"))
+    rows = rows.mutate(users=rows.user.count().over(so_far), until=until)
+    # Of rows with as many users so far, the first alone has one.
+    rows = rows.mutate(user=rows.user.max().over(ibis.window(group_by=["alias", "users"])))
+    first, last = ibis.greatest(_place(rows.day, days), 0), _place(rows.until, days).fill_null(len(days))
+    rows = rows.mutate(place=ibis.range(first, last).unnest())
+    visitor = ibis.coalesce(rows.user, rows["alias"])
+    return ibis.union(still, rows.select("alias", dbt_visitor_id=visitor, part_date=all_days[rows.place]))
+
+
+def _place(day: ir.StringValue, days: Sequence[str]) -> ir.IntegerValue:
+    """Place of a day among those of the run, which follow each other."""
+    return day.cast("date").delta(ibis.literal(days[0]).cast("date"), unit="day")
+
+
+def _latest_users(counted: ir.Table) -> ir.Table:
+    """The latest known user of each anonymous id, by day."""
+    logins = counted.filter(counted.anonymous.notnull() & counted.user.notnull())
+    latest = ibis.window(group_by=["anonymous", "part_date"], order_by=[ibis.desc("timestamp"), ibis.desc("id")])
+    logins = logins.mutate(place=ibis.row_number().over(latest))
+    return logins.filter(logins.place == 0).select("part_date", "user", alias="anonymous")

@@ -1,0 +1,102 @@
+"""`rudder.dbt_mapped_tracks`: each track with its visitor, and how long the visitor was silent before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.functions import unix_micros
+from wemart_assets.lake.inputs import earlier_days, same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Measure, Severity, Table, at_least, column
+from wemart_assets.marts.rudder.dbt_aliases_mapping import dbt_aliases_mapping
+from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
+from wemart_assets.marts.rudder.rules import (
+    AHEAD_SECONDS,
+    ANONYMOUS_ID,
+    DAY_COLUMNS,
+    EVENT,
+    EVENT_ID,
+    SECOND,
+    TIMESTAMP,
+    VISITOR,
+    in_order,
+    known,
+    last_state,
+    mapped,
+    of_somebody,
+    whole_minutes,
+)
+from wemart_assets.marts.rudder.visitor_state import visitor_state
+from wemart_assets.sources.contracts.rudder import tracks
+
+
+def _nobodys(tracks: ir.Table) -> ir.Table:
+    return tracks.filter(known(tracks.user_id).isnull() & known(tracks.anonymous_id).isnull())
+
+
+def _lost(staged: ir.Table, tracks: ir.Table, repeated: ir.Table) -> ir.Table:
+    counted = of_somebody(tracks, repeated).select("part_date", event_id="id")
+    return counted.anti_join(staged, ["event_id", "part_date"])
+
+
+def _ahead(tracks: ir.Table) -> ir.Table:
+    """Tracks that happened after they were received."""
+    return tracks.filter(unix_micros(tracks.timestamp) - unix_micros(tracks.received_at) > AHEAD_SECONDS * SECOND)
+
+
+TABLE = Table(
+    database="rudder",
+    name="dbt_mapped_tracks",
+    words="One row a track of somebody, with the visitor to whom it belongs as of its day.",
+    grain=("event_id",),
+    newest_in_sql=True,
+    columns=(
+        EVENT_ID,
+        ANONYMOUS_ID,
+        VISITOR,
+        TIMESTAMP,
+        EVENT,
+        column(
+            "idle_time_minutes",
+            "bigint",
+            "whole minutes since the visitor's track before, NULL for the first",
+            at_least(0),
+        ),
+        *DAY_COLUMNS,
+    ),
+    laws=(
+        Law("every_track_is_there", "every track of somebody is there, of an id the first", _lost),
+        Law("with_an_id", "every track has an anonymous id or a user id", _nobodys, Severity.WARN),
+        Law("ids_come_once", "no track has the id of another one", lambda repeated: repeated, Severity.WARN),
+        Law(
+            "not_ahead_of_time",
+            f"no track happened more than {AHEAD_SECONDS} seconds after it was received",
+            _ahead,
+            Severity.WARN,
+        ),
+    ),
+    measures=(
+        Measure("tracks without any id, left out", lambda tracks: _nobodys(tracks).count()),
+        Measure("tracks with the id of another, left out", lambda repeated: repeated.left_out.sum().fill_null(0)),
+    ),
+)
+
+
+@mart(
+    TABLE,
+    tracks=same_day(tracks),
+    repeated=same_day(repeated_tracks),
+    aliases=same_day(dbt_aliases_mapping),
+    earlier=earlier_days(visitor_state),
+)
+def dbt_mapped_tracks(
+    tracks: ir.Table, repeated: ir.Table, aliases: ir.Table, earlier: ir.Table, days: Sequence[str]
+) -> ir.Table:
+    """The tracks of somebody. Equal instants of a visitor are in the order of their ids."""
+    rows = mapped(tracks, repeated, aliases)
+    rows = in_order(rows, last_state(earlier, rows, days))
+    idle = rows.previous_at.isnull().ifelse(ibis.null("int64"), whole_minutes(rows.previous_at, rows.timestamp))
+    return rows.mutate(idle_time_minutes=idle)

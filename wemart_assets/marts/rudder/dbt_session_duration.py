@@ -1,0 +1,61 @@
+"""`rudder.dbt_session_duration`: how long each session lasted, as of the day."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Table, at_least, column
+from wemart_assets.marts.rudder.dbt_session_track_facts import dbt_session_track_facts
+from wemart_assets.marts.rudder.dbt_session_tracks import dbt_session_tracks
+from wemart_assets.marts.rudder.rules import DAY_COLUMNS, SESSION_ID, VISITOR, session_id, whole_minutes
+from wemart_assets.marts.rudder.visitor_state import visitor_state
+
+
+def _lost(staged: ir.Table, facts: ir.Table) -> ir.Table:
+    return facts.anti_join(staged, ["session_id", "part_date"])
+
+
+TABLE = Table(
+    database="rudder",
+    name="dbt_session_duration",
+    words="One row a session with a track on the day, with how long it lasted so far.",
+    grain=("session_id",),
+    newest_in_sql=True,
+    columns=(
+        VISITOR,
+        SESSION_ID,
+        column(
+            "session_duration",
+            "bigint",
+            "whole minutes from the first track to the last so far",
+            at_least(0),
+            nullable=False,
+        ),
+        *DAY_COLUMNS,
+    ),
+    laws=(Law("every_session_is_there", "the sessions of dbt_session_track_facts are there", _lost),),
+)
+
+
+@mart(
+    TABLE,
+    facts=same_day(dbt_session_track_facts),
+    sessions=same_day(dbt_session_tracks),
+    state=same_day(visitor_state),
+)
+def dbt_session_duration(facts: ir.Table, sessions: ir.Table, state: ir.Table) -> ir.Table:
+    """The sessions of a day: a visitor's last one, whose start the state knows, and those that a next one followed."""
+    followed = sessions.filter(sessions.next_session_start_at.notnull())
+    columns = ["part_date", "dbt_visitor_id", "session_id", "session_start_at"]
+    last = state.mutate(session_id=session_id(state.number_of_sessions, state.dbt_visitor_id))
+    starts = ibis.union(followed.select(*columns), last.select(*columns))
+    both = facts.inner_join(starts, ["session_id", "part_date"])
+    return both.select(
+        "session_id",
+        "part_date",
+        "dbt_visitor_id",
+        session_duration=whole_minutes(both.session_start_at, both.ended_at),
+    )

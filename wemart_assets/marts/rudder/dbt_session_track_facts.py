@@ -1,0 +1,92 @@
+"""`rudder.dbt_session_track_facts`: what happened in each session, as of the day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import own_day_before, same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Rule, Table, at_least, column
+from wemart_assets.marts.rudder.dbt_session_tracks import dbt_session_tracks
+from wemart_assets.marts.rudder.dbt_track_facts import dbt_track_facts
+from wemart_assets.marts.rudder.rules import DAY_COLUMNS, SESSION_ID, on_days
+
+COUNTS = ("num_pvs", "cnt_viewed_product", "cnt_signup")
+
+
+def _uncounted(staged: ir.Table, before: ir.Table, facts: ir.Table, days: Sequence[str]) -> ir.Table:
+    """Days whose tracks are not what they add to the sessions' counts."""
+    rows = ibis.union(*(t.select("session_id", "part_date", "num_pvs") for t in (before, staged)))
+    window = ibis.window(group_by="session_id", order_by="part_date")
+    rows = on_days(rows.mutate(added=rows.num_pvs - rows.num_pvs.lag().over(window).fill_null(0)), days)
+    added = rows.group_by("part_date").aggregate(added=rows.added.sum())
+    there = facts.group_by("part_date").aggregate(tracks=facts.count())
+    both = added.outer_join(there, "part_date")
+    both = both.select("added", "tracks", part_date=ibis.coalesce(both.part_date, both.part_date_right))
+    return both.filter(both.added.fill_null(0) != both.tracks.fill_null(0))
+
+
+def _overlapping(staged: ir.Table, sessions: ir.Table) -> ir.Table:
+    """Sessions that end before they start, or not before the next one starts."""
+    both = staged.inner_join(sessions, ["session_id", "part_date"])
+    both = both.select(
+        "session_id", "part_date", "ended_at", both.session_start_at, both.next_session_start_at, both.dbt_visitor_id
+    )
+    return both.filter(
+        (both.ended_at < both.session_start_at) | (both.ended_at >= both.next_session_start_at).fill_null(False)
+    )
+
+
+TABLE = Table(
+    database="rudder",
+    name="dbt_session_track_facts",
+    words="One row a session with a track on the day, with what happened in it so far.",
+    grain=("session_id",),
+    newest_in_sql=True,
+    columns=(
+        SESSION_ID,
+        column("ended_at", "timestamp", "instant of the session's last track so far (UTC)", nullable=False),
+        column("num_pvs", "bigint", "tracks so far", at_least(1), nullable=False),
+        column(
+            "cnt_viewed_product", "bigint", "tracks of WEMART_RUDDER_VIEW_EVENT so far", at_least(0), nullable=False
+        ),
+        column("cnt_signup", "bigint", "tracks of WEMART_RUDDER_SIGNUP_EVENT so far", at_least(0), nullable=False),
+        *DAY_COLUMNS,
+    ),
+    rules=(
+        Rule(
+            "counts_are_of_the_tracks",
+            "no event is counted more often than there are tracks",
+            lambda t: (t.cnt_viewed_product <= t.num_pvs) & (t.cnt_signup <= t.num_pvs),
+        ),
+    ),
+    laws=(
+        Law("tracks_add_up", "what a day adds to num_pvs is its tracks", _uncounted),
+        Law("sessions_do_not_overlap", "a session ends at its start or later, and before the next one", _overlapping),
+    ),
+)
+
+
+@mart(
+    TABLE,
+    facts=same_day(dbt_track_facts),
+    before=own_day_before(TABLE),
+    sessions=same_day(dbt_session_tracks),
+)
+def dbt_session_track_facts(
+    facts: ir.Table, before: ir.Table, days: Sequence[str], rudder_view_event: str, rudder_signup_event: str
+) -> ir.Table:
+    """Each session of a day, as of its end. One that goes on had a track the day before: no gap is longer than that."""
+    of_day = facts.group_by("session_id", "part_date").aggregate(
+        ended_at=facts.timestamp.max(),
+        num_pvs=facts.count(),
+        cnt_viewed_product=facts.count(where=facts.event == rudder_view_event),
+        cnt_signup=facts.count(where=facts.event == rudder_signup_event),
+    )
+    going_on = before.semi_join(of_day, "session_id").select(*of_day.columns)
+    rows = ibis.union(of_day, going_on)
+    so_far = ibis.window(group_by="session_id", order_by="part_date", rows=(None, 0))
+    return on_days(rows.mutate(**{name: rows[name].sum().over(so_far) for name in COUNTS}), days)

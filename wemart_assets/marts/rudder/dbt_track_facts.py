@@ -1,0 +1,123 @@
+"""`rudder.dbt_track_facts`: each track with its session, and its place in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import earlier_days, same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Table, at_least, column
+from wemart_assets.marts.rudder.dbt_mapped_tracks import dbt_mapped_tracks
+from wemart_assets.marts.rudder.rules import (
+    ANONYMOUS_ID,
+    DAY_COLUMNS,
+    EVENT,
+    EVENT_ID,
+    SESSION_ID,
+    TIMESTAMP,
+    VISITOR,
+    begins_session,
+    in_order,
+    last_state,
+    session_id,
+)
+from wemart_assets.marts.rudder.visitor_state import visitor_state
+
+
+def _other_tracks(staged: ir.Table, mapped: ir.Table) -> ir.Table:
+    """Tracks of a day that are in no session, and days with more in sessions than it has."""
+    lost = mapped.anti_join(staged, ["event_id", "part_date"]).select("part_date")
+    counts = [t.group_by("part_date").aggregate(tracks=t.count()) for t in (staged, mapped)]
+    both = counts[0].left_join(counts[1].rename(there="tracks"), "part_date")
+    return ibis.union(lost, both.filter(both.tracks > both.there.fill_null(0)).select("part_date"))
+
+
+def _other_state(staged: ir.Table, state: ir.Table) -> ir.Table:
+    """Visitors of the day whose last session and track are not those that their state carries on."""
+    last = state.mutate(session_id=session_id(state.number_of_sessions, state.dbt_visitor_id))
+    return last.anti_join(
+        staged,
+        [
+            last.session_id == staged.session_id,
+            last.part_date == staged.part_date,
+            last.session_tracks == staged.track_sequence_number,
+            last.last_track_at == staged.timestamp,
+        ],
+    )
+
+
+def _gaps(staged: ir.Table, earlier: ir.Table, days: Sequence[str]) -> ir.Table:
+    """Sessions whose sequence numbers of a day do not follow those before it, one by one."""
+    number = staged.track_sequence_number
+    numbers = staged.group_by("session_id", "dbt_visitor_id", "part_date").aggregate(
+        least=number.min(), greatest=number.max(), tracks=staged.count(), different=number.nunique()
+    )
+    before = last_state(earlier, staged, days)
+    before = before.select(
+        session_id=session_id(before.before_number_of_sessions, before.before_dbt_visitor_id),
+        dbt_visitor_id="before_dbt_visitor_id",
+        part_date="before_part_date",
+        least=ibis.literal(1, type="int64"),
+        greatest="before_session_tracks",
+        tracks="before_session_tracks",
+        different="before_session_tracks",
+    )
+    rows = ibis.union(before, numbers.select(*before.columns))
+    window = ibis.window(group_by="session_id", order_by="part_date")
+    rows = rows.mutate(until=rows.greatest.lag().over(window).fill_null(0))
+    return rows.filter(
+        (rows.least != rows.until + 1)
+        | (rows.greatest - rows.least + 1 != rows.tracks)
+        | (rows.tracks != rows.different),
+        rows.part_date.isin(list(days)),
+    )
+
+
+TABLE = Table(
+    database="rudder",
+    name="dbt_track_facts",
+    words="One row a track of somebody, with its session and its place in it.",
+    grain=("event_id",),
+    newest_in_sql=True,
+    columns=(
+        ANONYMOUS_ID,
+        TIMESTAMP,
+        EVENT_ID,
+        EVENT,
+        SESSION_ID,
+        VISITOR,
+        column("track_sequence_number", "bigint", "place of the track in its session", at_least(1), nullable=False),
+        *DAY_COLUMNS,
+    ),
+    laws=(
+        Law("every_track_is_in_one_session", "the tracks are those of dbt_mapped_tracks", _other_tracks),
+        Law("sequence_has_no_gaps", "the sequence numbers of a session are 1, 2, 3, ..., over midnight too", _gaps),
+        Law("state_is_of_the_tracks", "what visitor_state carries on is each visitor's last track", _other_state),
+    ),
+)
+
+
+@mart(
+    TABLE,
+    mapped=same_day(dbt_mapped_tracks),
+    earlier=earlier_days(visitor_state),
+    state=same_day(visitor_state),
+)
+def dbt_track_facts(mapped: ir.Table, earlier: ir.Table, days: Sequence[str], rudder_gap_seconds: int) -> ir.Table:
+    """The tracks in their sessions; equal instants of a visitor are in the order of their ids."""
+    tracks = mapped.drop("idle_time_minutes", "run_timestamp")
+    rows = in_order(tracks, last_state(earlier, tracks, days))
+    rows = rows.mutate(begins=begins_session(rows, rudder_gap_seconds))
+    so_far = ibis.window(group_by="dbt_visitor_id", order_by="place", rows=(None, 0))
+    rows = rows.mutate(
+        begun=rows.begins.cast("int64").sum().over(so_far),
+        start=rows.begins.ifelse(rows.place, ibis.null("int64")).max().over(so_far),
+    )
+    number = rows.before_number_of_sessions.fill_null(0) + rows.begun
+    return rows.mutate(
+        session_id=session_id(number, rows.dbt_visitor_id),
+        track_sequence_number=ibis.coalesce(rows.place - rows.start + 1, rows.before_session_tracks + rows.place),
+    )

@@ -1,0 +1,70 @@
+"""`rudder.dbt_user_session_facts`: since when and how often each visitor came, as of the day."""
+
+from __future__ import annotations
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.table import Law, Rule, Table, at_least, column
+from wemart_assets.marts.rudder.dbt_session_tracks import dbt_session_tracks
+from wemart_assets.marts.rudder.rules import DAY_COLUMNS, VISITOR
+from wemart_assets.marts.rudder.visitor_state import visitor_state
+
+
+def _other_sessions(staged: ir.Table, sessions: ir.Table) -> ir.Table:
+    """Visitors whose newest session of the day is not the last that is counted."""
+    last = sessions.filter(sessions.next_session_start_at.isnull())
+    last = last.select("dbt_visitor_id", "part_date", "session_sequence_number", "session_start_at")
+    both = last.left_join(staged, ["dbt_visitor_id", "part_date"])
+    both = both.select(
+        last.dbt_visitor_id,
+        last.part_date,
+        "session_sequence_number",
+        "session_start_at",
+        "number_of_sessions",
+        "last_date",
+    )
+    return both.filter(
+        ~both.number_of_sessions.identical_to(both.session_sequence_number)
+        | ~both.last_date.identical_to(both.session_start_at)
+    )
+
+
+TABLE = Table(
+    database="rudder",
+    name="dbt_user_session_facts",
+    words="One row a visitor with a track on the day, with their sessions so far.",
+    grain=("dbt_visitor_id",),
+    newest_in_sql=True,
+    columns=(
+        VISITOR,
+        column("first_date", "timestamp", "start of the visitor's first session (UTC)", nullable=False),
+        column("last_date", "timestamp", "start of the visitor's last session so far (UTC)", nullable=False),
+        column("number_of_sessions", "bigint", "sessions so far", at_least(1), nullable=False),
+        *DAY_COLUMNS,
+    ),
+    rules=(
+        Rule(
+            "first_before_last",
+            "first_date is last_date for one session, and before it for more",
+            lambda t: (
+                ((t.number_of_sessions == 1) & (t.first_date == t.last_date))
+                | ((t.number_of_sessions > 1) & (t.first_date < t.last_date))
+            ),
+        ),
+    ),
+    laws=(Law("sessions_add_up", "the last session that is counted is the last one that started", _other_sessions),),
+)
+
+
+@mart(TABLE, state=same_day(visitor_state), sessions=same_day(dbt_session_tracks))
+def dbt_user_session_facts(state: ir.Table) -> ir.Table:
+    """What the visitor's state says of their sessions."""
+    return state.select(
+        "dbt_visitor_id",
+        "number_of_sessions",
+        "part_date",
+        first_date="first_session_start_at",
+        last_date="session_start_at",
+    )

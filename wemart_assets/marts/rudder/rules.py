@@ -1,0 +1,109 @@
+"""The rules of RudderStack's sessions that more than one table states.
+
+A track belongs to a visitor: the user that its alias maps to as of the track's own day. What was found of earlier days
+comes from `visitor_state`; a run of several days is one query over all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.functions import unix_micros
+from wemart_assets.lake.table import RUN_TIMESTAMP, Column, column
+from wemart_assets.sources.contracts.rudder import tracks as contract
+
+SECOND, MINUTE = 1_000_000, 60_000_000  # microseconds
+# How far a clock may be ahead of RudderStack's.
+AHEAD_SECONDS = 300
+
+EVENT_ID = column("event_id", "string", "id of the track", nullable=False)
+ANONYMOUS_ID = column("anonymous_id", "string", "id of the browser or the app's installation")
+VISITOR = column("dbt_visitor_id", "string", "visitor: the user where known that day, else the alias", nullable=False)
+SESSION_ID = column("session_id", "string", "session: `<number> - <visitor>`", nullable=False)
+TIMESTAMP = column("timestamp", "timestamp", "instant at which it happened (UTC)", nullable=False)
+EVENT = column("event", "string", "what happened")
+DAY_COLUMNS: tuple[Column, ...] = (
+    column("part_date", "string", "business day", nullable=False),
+    RUN_TIMESTAMP,
+)
+
+IN_ORDER = ("timestamp", "event_id")
+CONTRACT = contract.columns
+
+
+def known(id: ir.StringValue) -> ir.StringValue:
+    """The id, NULL where it is empty."""
+    return id.nullif("")
+
+
+def of_somebody(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
+    """The tracks that count: of an id the first that was received of its first day, and that with an alias."""
+    again = repeated.select("first_part_date", again="event_id", again_on="part_date")
+
+    def with_id(of: ir.Table) -> list[ir.BooleanValue]:
+        return [tracks.id == of.again, tracks.part_date == of.again_on]
+
+    twice_a_day = again.filter(again.first_part_date == again.again_on)
+    order = [column.asc(nulls_first=False) for column in (tracks.received_at, *(tracks[c.name] for c in CONTRACT))]
+    copies = tracks.semi_join(twice_a_day, with_id(twice_a_day))
+    copies = copies.mutate(place=ibis.row_number().over(ibis.window(group_by=["id", "part_date"], order_by=order)))
+    copies = copies.filter(copies.place == 0).drop("place")
+    counted = ibis.union(tracks.anti_join(again, with_id(again)), copies)
+    counted = counted.mutate(user=known(counted.user_id), anonymous=known(counted.anonymous_id))
+    counted = counted.mutate(alias=ibis.coalesce(counted.user, counted.anonymous))
+    return counted.filter(counted["alias"].notnull())
+
+
+def mapped(tracks: ir.Table, repeated: ir.Table, aliases: ir.Table) -> ir.Table:
+    """The tracks that count, each with the visitor that its alias maps to as of its day."""
+    counted = of_somebody(tracks, repeated)
+    # Every alias is there, and most map to themselves: those of another visitor are enough to know.
+    others = aliases.filter(aliases.dbt_visitor_id != aliases["alias"])
+    others = others.select(other="alias", visitor="dbt_visitor_id", mapped_on="part_date")
+    both = counted.left_join(others, [counted["alias"] == others.other, counted.part_date == others.mapped_on])
+    found = both.select("anonymous_id", "timestamp", "event", "part_date", "alias", "visitor", event_id=counted.id)
+    return found.mutate(dbt_visitor_id=ibis.coalesce(found.visitor, found["alias"])).drop("alias", "visitor")
+
+
+def last_state(earlier: ir.Table, rows: ir.Table, days: Sequence[str]) -> ir.Table:
+    """For each visitor of `rows`, the visitor's newest state from before the run's `days`, as `before_<column>`."""
+    before = earlier.filter(earlier.part_date.notin(list(days)))
+    before = before.semi_join(rows, "dbt_visitor_id")
+    newest = ibis.row_number().over(ibis.window(group_by="dbt_visitor_id", order_by=ibis.desc("part_date")))
+    before = before.mutate(place=newest)
+    before = before.filter(before.place == 0).drop("place", "run_timestamp")
+    return before.rename({f"before_{name}": name for name in before.columns})
+
+
+def in_order(rows: ir.Table, state: ir.Table, by: Sequence[str] = IN_ORDER) -> ir.Table:
+    """`rows` with the state of their visitor before the run, their `place` among the visitor's tracks of the run (from
+    1), and `previous_at`, the instant of the visitor's track before, wherever it lies."""
+    both = rows.left_join(state, rows.dbt_visitor_id == state.before_dbt_visitor_id)
+    window = ibis.window(group_by="dbt_visitor_id", order_by=list(by))
+    placed = both.mutate(place=ibis.row_number().over(window) + 1, lagged=both.timestamp.lag().over(window))
+    return placed.mutate(previous_at=ibis.coalesce(placed.lagged, placed.before_last_track_at)).drop("lagged")
+
+
+def begins_session(rows: ir.Table, gap_seconds: int) -> ir.BooleanValue:
+    """Whether a track is the visitor's first, or follows a silence of strictly more than the gap."""
+    silence = unix_micros(rows.timestamp) - unix_micros(rows.previous_at)
+    return rows.previous_at.isnull() | (silence > gap_seconds * SECOND)
+
+
+def whole_minutes(earlier: ir.TimestampValue, later: ir.TimestampValue) -> ir.IntegerValue:
+    """Elapsed minutes, rounded down."""
+    elapsed = unix_micros(later) - unix_micros(earlier)
+    return ((elapsed - elapsed % MINUTE) / MINUTE).round().cast("int64")
+
+
+def session_id(number: ir.IntegerValue, visitor: ir.StringValue) -> ir.StringValue:
+    """Name of a visitor's session."""
+    return number.cast("string") + " - " + visitor
+
+
+def on_days(rows: ir.Table, days: Sequence[str]) -> ir.Table:
+    """The rows of the run's days."""
+    return rows.filter(rows.part_date.isin(list(days)))
