@@ -93,6 +93,13 @@ class Twin:
             t for t in self.attributions if t["identity_adid"] == device and t["campaign"] and t["part_date"] <= as_of
         ]
 
+    def touches(self, last: str) -> set[tuple[Any, ...]]:
+        """core.first_touch of all days up to the last: id, instant, campaign, partner, kind, day."""
+        devices = {t["identity_adid"] for t in self.attributions} - {None}
+        firsts = [min(of, key=said) for device in devices if (of := self.touches_of(device, last))]
+        names = ("identity_adid", "server_datetime", "campaign", "partner", "attribution_type", "part_date")
+        return {tuple(touch[name] for name in names) for touch in firsts}
+
     def users(self, as_of: str) -> set[tuple[Any, ...]]:
         """core.dim__users: user, first date and instant, country, os, version, campaign, medium, source."""
         return {

@@ -141,6 +141,10 @@ class Lake:
         names = ("user_id", "first_date", "first_datetime", "country", "device_os", "app_version")
         return self._set(USERS, (*names, "first_campaign", "first_medium", "first_source"), day)
 
+    def touches(self) -> set[tuple[Any, ...]]:
+        names = ("identity_adid", "server_datetime", "campaign", "partner", "attribution_type", "part_date")
+        return self._set(TOUCHES, names, *DAYS)
+
     def firsts(self) -> set[tuple[Any, ...]]:
         names = ("datetime", "user_id", "event_name", "hours_from_first_visit", "days_from_first_visit")
         return self._set(FIRSTS, names, *DAYS)
@@ -330,6 +334,16 @@ def test_the_campaign_is_that_of_the_first_touch_of_a_device_that_is_known_to_be
         lake.run(*run)
     later = ("first", "other", "p")
     assert campaigns(lake) == [(None, None, None), later, later, ("earlier", "install", None)]
+
+
+@pytest.mark.parametrize("runs", [[DAYS], [[day] for day in DAYS]], ids=["a range", "day by day"])
+def test_an_id_has_one_first_touch_for_ever(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
+    lake.put(ATTRIBUTIONS, [touch("a", "x", f"{day}T{hour}:00") for day in DAYS for hour in ("12", "10")])
+    lake.put(ATTRIBUTIONS, [touch("a", "w", f"{SECOND}T10:00"), touch("b", "z", f"{LAST}T10:00")])
+    for run in runs:
+        lake.run(*run)
+    first, last = local(f"{FIRST}T10:00"), local(f"{LAST}T10:00")
+    assert lake.touches() == {("a", first, "x", "p", 0, FIRST), ("b", last, "z", "p", 0, LAST)}
 
 
 # --- fact__first_activation_events ------------------------------------------------------------------------------------
@@ -553,6 +567,7 @@ def compare_with_twin(bench: Bench, deliveries: list[list[tuple[str, Row]]], cut
         assert lake.users(day) == twin.users(day), day
         assert lake.funnel(day) == twin.funnel(day, LAST), day
     assert lake.firsts() == twin.firsts(LAST)
+    assert lake.touches() == twin.touches(LAST)
 
 
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
