@@ -62,11 +62,11 @@ def dbt_aliases_mapping(before: ir.Table, tracks: ir.Table, repeated: ir.Table, 
     carried = carried.select("alias", day=ibis.literal(shift(days[0], -1)), user="dbt_visitor_id")
 
     rows = ibis.union(carried, changes.select("alias", "day", "user"))
+    window = ibis.window(group_by="alias", order_by="day")
     so_far = ibis.window(group_by="alias", order_by="day", rows=(None, 0))
-    until = rows.day.lead().over(ibis.window(group_by="alias", order_by="day"))
-    rows = rows.mutate(users=rows.user.count().over(so_far), until=until)
-    # Of rows with as many users so far, the first alone has one.
-    rows = rows.mutate(user=rows.user.max().over(ibis.window(group_by=["alias", "users"])))
+    # Days are as long as each other: behind the greatest is the latest user.
+    latest = (rows.day + rows.user).max().over(so_far).substr(len(days[0]))
+    rows = rows.mutate(user=latest, until=rows.day.lead().over(window))
     first, last = ibis.greatest(_place(rows.day, days), 0), _place(rows.until, days).fill_null(len(days))
     rows = rows.mutate(place=ibis.range(first, last).unnest())
     visitor = ibis.coalesce(rows.user, rows["alias"])
