@@ -573,7 +573,7 @@ def compare_with_twin(bench: Bench, deliveries: list[list[tuple[str, Row]]], cut
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@settings(QUIET, max_examples=15)
+@settings(QUIET, max_examples=10)
 @given(deliveries=DELIVERIES, cuts=CUTS)
 def test_whatever_the_order_of_arrival_the_tables_end_as_a_rebuild(
     bench: Bench, deliveries: list[list[tuple[str, Row]]], cuts: list[int]
@@ -582,7 +582,7 @@ def test_whatever_the_order_of_arrival_the_tables_end_as_a_rebuild(
 
 
 @pytest.mark.slow
-@settings(QUIET, max_examples=150)
+@settings(QUIET, max_examples=100)
 @given(deliveries=DELIVERIES, cuts=CUTS)
 def test_many_random_histories(bench: Bench, deliveries: list[list[tuple[str, Row]]], cuts: list[int]) -> None:
     compare_with_twin(bench, deliveries, cuts)

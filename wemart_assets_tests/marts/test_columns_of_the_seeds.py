@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from wemart_assets.lake.table import Table
+from wemart_assets.marts.activation.dim__users import dim__users
+from wemart_assets.marts.activation.fact__first_activation_events import fact__first_activation_events
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 from wemart_assets.marts.community.wv_comm_user_base import wv_comm_user_base
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
@@ -56,6 +58,24 @@ def test_columns_of_wv_user_daily_are_the_seeds(shared: Path) -> None:
     assert declared(wv_user_daily.table) == columns
 
 
+@pytest.mark.parametrize(
+    ("table", "further"),
+    [
+        (dim__users.table, ["country_code", "part_date", "run_timestamp"]),
+        (fact__first_activation_events.table, ["part_date", "run_timestamp"]),
+    ],
+)
+def test_columns_of_the_activation_tables_are_the_seeds_and_few_more(
+    shared: Path, table: Table, further: list[str]
+) -> None:
+    document = seed(shared, "first_activation_mart").partition("\n# 3. ")[2]
+    section = document.partition(f". `{table.name}`\n")[2].partition("\n### ")[0]
+    listed = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert len(listed) >= 8
+    assert [c.name for c in table.columns if c.name not in further] == listed
+    assert {c.name for c in table.columns} == {*listed, *further}
+
+
 def test_columns_of_wv_server_log_base_are_those_of_its_page() -> None:
     columns = []
     for group in SERVER_LOG_BASE.split(";"):
@@ -72,6 +92,8 @@ def test_columns_of_wv_server_log_base_are_those_of_its_page() -> None:
         (wv_user_daily.table, ("sess_id", "user_sess_id", "comm_id")),
         (wv_comm_user_base.table, ("comm_id", "wv_user_id")),
         (wv_comm_user.table, ("comm_id", "wv_user_id")),
+        (dim__users.table, ("user_id",)),
+        (fact__first_activation_events.table, ("user_id", "event_name")),
     ],
 )
 def test_grain(table: Table, grain: tuple[str, ...]) -> None:

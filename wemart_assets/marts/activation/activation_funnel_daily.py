@@ -19,6 +19,7 @@ from wemart_assets.marts.activation.key_events import FIRST_VISIT
 from wemart_assets.marts.activation.rules import DAY_COLUMNS, days_from
 
 COHORT = ("part_date", "country")
+NEW_USER = ("part_date", "user_id")
 # Of the cohorts that the picture shows.
 DAYS_SHOWN = 90
 
@@ -155,25 +156,25 @@ def activation_funnel_daily(
     visits = firsts.filter(firsts.event_name == FIRST_VISIT).select("part_date", "user_id", "first_visit_datetime")
     cohort = visits.left_join(countries, ["part_date", "user_id"]).select(*visits.columns, "country")
 
-    reached = cohort.select("user_id", at="first_visit_datetime")
+    reached = cohort.select(*NEW_USER, at="first_visit_datetime")
     users_of = [(0, reached, reached)]
     for step, name, within in steps[1:]:
-        acts = cohort.inner_join(events.filter(events.event_name == name), "user_id")
+        then = events.filter(events.event_name == name).select("user_id", "datetime")
+        acts = cohort.inner_join(then, "user_id")
         days_since = days_from(acts.first_visit_datetime, acts.datetime, timezone)
         acts = acts.filter(acts.datetime >= acts.first_visit_datetime, days_since <= within)
-        acts = acts.select("user_id", then="datetime")
-        in_order = reached.inner_join(acts, "user_id")
+        acts = acts.select(*NEW_USER, then="datetime")
+        in_order = reached.inner_join(acts, NEW_USER)
         in_order = in_order.filter(in_order.then >= in_order["at"])
         # The earliest that is in order leaves the most time for what follows.
-        reached = in_order.group_by("user_id").aggregate(at=in_order.then.min())
-        users_of.append((step, acts.select("user_id").distinct(), reached))
+        reached = in_order.group_by(*NEW_USER).aggregate(at=in_order.then.min())
+        users_of.append((step, acts.select(*NEW_USER).distinct(), reached))
 
-    member = cohort.select("user_id", *COHORT)
     came = [_counted(found, step, users=1, users_in_order=0) for step, found, _ in users_of]
     came += [_counted(found, step, users=0, users_in_order=1) for step, _, found in users_of]
     # Nobody may have come as far as a step: the cohort has a row of it all the same.
     came += [_counted(cohort, step, users=0, users_in_order=0) for step, _, _ in steps]
-    found = ibis.union(*came).inner_join(member, "user_id")
+    found = ibis.union(*came).inner_join(cohort.select(*NEW_USER, "country"), NEW_USER)
     found = found.group_by(*COHORT, "step").aggregate(
         users=found.users.sum(), users_in_order=found.users_in_order.sum()
     )
@@ -190,7 +191,7 @@ def activation_funnel_daily(
 
 def _counted(found: ir.Table, step: int, users: int, users_in_order: int) -> ir.Table:
     return found.select(
-        "user_id",
+        *NEW_USER,
         step=ibis.literal(step, type="int32"),
         users=ibis.literal(users, type="int64"),
         users_in_order=ibis.literal(users_in_order, type="int64"),
