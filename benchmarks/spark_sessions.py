@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ import ibis.expr.types as ir
 
 from wemart_assets import catalog
 from wemart_assets.definitions import open_engine, utc_now
+from wemart_assets.lake.audit import audit
+from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.functions import timestamp_millis
 from wemart_assets.lake.mart_asset import Mart
 from wemart_assets.lake.publication import stage
@@ -131,10 +134,10 @@ def main() -> None:
         log = sum(f.stat().st_size for f in (settings.lake / "service_log").rglob("*.parquet"))
         print(f"the published log has {log / 1e6:,.0f} MB")
         with open_engine(settings, {}).connect() as session:
-            compare(session, settings.for_tables())
+            compare(session, settings.for_tables(), str(folder / "staging"))
 
 
-def compare(session: Any, settings: Mapping[str, Any]) -> None:
+def compare(session: Any, settings: Mapping[str, Any], staging: str) -> None:
     stages = Stages(session.spark)
     tables = settings["timezone"], settings["session_gap_seconds"]
 
@@ -167,6 +170,18 @@ def compare(session: Any, settings: Mapping[str, Any]) -> None:
     baseline = session.baseline(mart.table, [DAY])
     rows = mart(lines(), *tables)
     staged = measure("line table staged", stages, lambda: stage(session, mart.table, rows, [DAY], baseline, utc_now()))
+
+    def judge(of: Staged) -> None:
+        audit(of, lambda: session.read(mart.table, []), {"lines": lines()}, settings)
+
+    # Beside what is done (`persist`): a folder of files that the audit reads and the publication writes once more.
+    measure("line table audited", stages, lambda: judge(staged))
+    frame = session.spark.sql(session.ibis.compile(mart.table.conform(staged.rows)))
+    measure("what is staged, to a folder", stages, lambda: frame.write.parquet(staging))
+    of_folder = replace(staged, rows=session.view(session.spark.read.parquet(staging)))
+    measure("the folder audited", stages, lambda: judge(of_folder))
+    again = session.spark.read.parquet(staging)
+    measure("the folder written once more", stages, lambda: again.write.parquet(f"{staging}_published"))
     measure("line table published", stages, lambda: session.publish(staged))
     inputs = {name: session.read(of.table, [DAY]) for name, of in wv_sess_daily.inputs.items()}
     rows = wv_sess_daily(**inputs, timezone=settings["timezone"])

@@ -153,7 +153,7 @@ def table_asset(
             group_name=group,
             owners=[table.owner],
             kinds=set(kinds),
-            tags={**table.tags, "period": table.period},
+            tags={**table.tags, "period": str(table.period)},
             partitions_def=partitions,
             # Without partitions too: else no range could be run of a selection that has it.
             backfill_policy=dg.BackfillPolicy.single_run(),
