@@ -68,9 +68,10 @@ def dbt_aliases_mapping(before: ir.Table, tracks: ir.Table, repeated: ir.Table, 
     latest = (rows.day + rows.user).max().over(so_far).substr(len(days[0]))
     rows = rows.mutate(user=latest, until=rows.day.lead().over(window))
     first, last = ibis.greatest(_place(rows.day, days), 0), _place(rows.until, days).fill_null(len(days))
+    # Spark takes no wider number for a place in an array.
     rows = rows.mutate(place=ibis.range(first, last).unnest())
     visitor = ibis.coalesce(rows.user, rows["alias"])
-    return ibis.union(still, rows.select("alias", dbt_visitor_id=visitor, part_date=all_days[rows.place]))
+    return ibis.union(still, rows.select("alias", dbt_visitor_id=visitor, part_date=all_days[rows.place.cast("int32")]))
 
 
 def _place(day: ir.StringValue, days: Sequence[str]) -> ir.IntegerValue:

@@ -90,13 +90,13 @@ TABLE = Table(
     tracks=same_day(tracks),
     repeated=same_day(repeated_tracks),
     aliases=same_day(dbt_aliases_mapping),
+    state=same_day(visitor_state),
     earlier=earlier_days(visitor_state),
 )
 def dbt_mapped_tracks(
-    tracks: ir.Table, repeated: ir.Table, aliases: ir.Table, earlier: ir.Table, days: Sequence[str]
+    tracks: ir.Table, repeated: ir.Table, aliases: ir.Table, state: ir.Table, earlier: ir.Table, days: Sequence[str]
 ) -> ir.Table:
     """The tracks of somebody. Equal instants of a visitor are in the order of their ids."""
-    rows = mapped(tracks, repeated, aliases)
-    rows = in_order(rows, last_state(earlier, rows, days))
+    rows = in_order(mapped(tracks, repeated, aliases), last_state(earlier, state, days))
     idle = rows.previous_at.isnull().ifelse(ibis.null("int64"), whole_minutes(rows.previous_at, rows.timestamp))
     return rows.mutate(idle_time_minutes=idle)

@@ -49,13 +49,13 @@ def _other_state(staged: ir.Table, state: ir.Table) -> ir.Table:
     )
 
 
-def _gaps(staged: ir.Table, earlier: ir.Table, days: Sequence[str]) -> ir.Table:
+def _gaps(staged: ir.Table, earlier: ir.Table, state: ir.Table, days: Sequence[str]) -> ir.Table:
     """Sessions whose sequence numbers of a day do not follow those before it, one by one."""
     number = staged.track_sequence_number
     numbers = staged.group_by("session_id", "dbt_visitor_id", "part_date").aggregate(
         least=number.min(), greatest=number.max(), tracks=staged.count(), different=number.nunique()
     )
-    before = last_state(earlier, staged, days)
+    before = last_state(earlier, state, days)
     before = before.select(
         session_id=session_id(before.before_number_of_sessions, before.before_dbt_visitor_id),
         dbt_visitor_id="before_dbt_visitor_id",
@@ -106,10 +106,12 @@ TABLE = Table(
     earlier=earlier_days(visitor_state),
     state=same_day(visitor_state),
 )
-def dbt_track_facts(mapped: ir.Table, earlier: ir.Table, days: Sequence[str], rudder_gap_seconds: int) -> ir.Table:
+def dbt_track_facts(
+    mapped: ir.Table, earlier: ir.Table, state: ir.Table, days: Sequence[str], rudder_gap_seconds: int
+) -> ir.Table:
     """The tracks in their sessions; equal instants of a visitor are in the order of their ids."""
     tracks = mapped.drop("idle_time_minutes", "run_timestamp")
-    rows = in_order(tracks, last_state(earlier, tracks, days))
+    rows = in_order(tracks, last_state(earlier, state, days))
     rows = rows.mutate(begins=begins_session(rows, rudder_gap_seconds))
     so_far = ibis.window(group_by="dbt_visitor_id", order_by="place", rows=(None, 0))
     rows = rows.mutate(

@@ -69,7 +69,10 @@ def mapped(tracks: ir.Table, repeated: ir.Table, aliases: ir.Table) -> ir.Table:
 
 
 def last_state(earlier: ir.Table, rows: ir.Table, days: Sequence[str]) -> ir.Table:
-    """For each visitor of `rows`, the visitor's newest state from before the run's `days`, as `before_<column>`."""
+    """For each visitor of `rows`, the newest state from before the run's `days`, as `before_<column>`.
+
+    `rows` are read for their visitors alone: the states of the days are the cheapest rows that have them all.
+    """
     before = earlier.filter(earlier.part_date.notin(list(days)))
     before = before.semi_join(rows, "dbt_visitor_id")
     newest = ibis.row_number().over(ibis.window(group_by="dbt_visitor_id", order_by=ibis.desc("part_date")))
