@@ -23,6 +23,7 @@ from wemart_assets.marts.rudder.dbt_tracks_flow import dbt_tracks_flow
 from wemart_assets.marts.rudder.dbt_user_session_facts import dbt_user_session_facts
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
 from wemart_assets.marts.rudder.visitor_state import visitor_state
+from wemart_assets.settings import SettingsError, load_settings
 from wemart_assets.sources.contracts.rudder import tracks as contract
 from wemart_assets_tests.marts.rudder_twin import Twin
 
@@ -211,6 +212,13 @@ def test_the_gap_is_a_setting(bench: Bench) -> None:
     tracks = track("e1", "15 10:00:00"), track("e2", "15 10:01:00"), track("e3", "15 10:02:00.000001")
     lake = in_one_run(bench, *tracks, rudder_gap_seconds=60)
     assert lake.rows(dbt_session_track_facts, DAYS[0], "session_id", "num_pvs") == [("1 - a", 2), ("2 - a", 1)]
+
+
+def test_a_gap_of_more_than_twelve_hours_cannot_be_set() -> None:
+    """A session goes on from the day before at the most, and what a day completes lies a few days back."""
+    assert load_settings(rudder_gap_seconds=43_200).for_tables()["rudder_gap_seconds"] == 43_200
+    with pytest.raises(SettingsError, match="WEMART_RUDDER_GAP_SECONDS=43201"):
+        load_settings(rudder_gap_seconds=43_201)
 
 
 def test_the_events_that_are_counted_are_settings(bench: Bench) -> None:
