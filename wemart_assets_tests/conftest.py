@@ -6,10 +6,12 @@ Tests that are marked `spark` are skipped where it cannot run. With `WEMART_TEST
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from filelock import FileLock
 
 from wemart_assets.definitions import build_defs
 from wemart_assets.settings import Settings
@@ -36,8 +38,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `landing`, `truth`, and the `lake` that one run over five days made of it. Not to be written."""
-    folder = tmp_path_factory.mktemp("world")
+    """A folder with `landing`, `truth`, and the `lake` that one run over five days made of it. Not to be written.
+
+    Processes that share a run of the tests share it: the first that needs it makes it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "world"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "made").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _make_world(folder)
+            (folder / "made").touch()
+    return folder
+
+
+def _make_world(folder: Path) -> None:
     config, apps = SimulatorConfig(days=5, lines_per_day=6_000), AppsConfig(days=5, events=3_000)
     simulate(config, folder / "landing", folder / "truth")
     simulate_apps(apps, folder / "landing", folder / "truth")
@@ -47,4 +62,3 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_defs(settings).resolve_job_def("requested_by_day").execute_in_process(
         instance=dg.DagsterInstance.ephemeral(), tags={RANGE_START: "2024-01-01", RANGE_END: "2024-01-05"}
     )
-    return folder

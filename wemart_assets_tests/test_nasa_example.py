@@ -10,8 +10,10 @@ import dagster as dg
 import duckdb
 import pytest
 
+from wemart_assets.catalog import tables
 from wemart_assets.definitions import build_defs
 from wemart_assets.settings import Settings
+from wemart_assets_tests.graph import upstream
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "nasa"
 
@@ -30,8 +32,9 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         first_day=dt.date(1995, 8, 1),
         timezone=request.param,
     )
-    build_defs(settings).resolve_job_def("requested_by_day").execute_in_process(
+    build_defs(settings).resolve_implicit_global_asset_job_def().execute_in_process(
         instance=dg.DagsterInstance.ephemeral(),
+        asset_selection=[dg.AssetKey(tables()[name].key) for name in upstream("we_mart.wv_sess_daily")],
         tags={
             "dagster/asset_partition_range_start": "1995-08-01",
             "dagster/asset_partition_range_end": "1995-08-02",

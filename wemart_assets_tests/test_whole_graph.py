@@ -19,6 +19,7 @@ from wemart_assets.lake.days import Period
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import SimulatorConfig, simulate
 from wemart_assets.sql import analyst
+from wemart_assets_tests.graph import upstream
 
 FIRST = "2024-01-01"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -163,6 +164,7 @@ def test_every_broken_row_is_in_quarantine_and_nothing_else(world: Path) -> None
         made[broken["source"]] = made.get(broken["source"], 0) + broken["rows"]
     apps = json.loads((world / "truth" / "igaworks.json").read_text())
     made |= {source: rows for source, rows in apps["broken"].items() if rows}
+    made["rudder.tracks"] = json.loads((world / "truth" / "rudder.json").read_text())["received_again"]
     found = {}
     for name in contracts():
         folder = world / "lake" / name.replace(".", "/")
@@ -244,10 +246,14 @@ def test_run_timestamp_is_the_clock_of_the_run(tmp_path: Path) -> None:
     clock = dt.datetime(2030, 5, 6, 7, 8, 9, 123456, tzinfo=dt.UTC)
     simulate(SimulatorConfig(days=1, lines_per_day=500), tmp_path / "landing", tmp_path / "truth")
     settings = Settings(lake=tmp_path / "lake", landing=tmp_path / "landing", spill=tmp_path / "spill")
-    job = build_defs(settings, clock=lambda: clock).resolve_job_def("requested_by_day")
-    job.execute_in_process(instance=dg.DagsterInstance.ephemeral(), partition_key=FIRST)
+    needed = upstream("we_mart.wv_server_log_base")
+    build_defs(settings, clock=lambda: clock).resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=dg.DagsterInstance.ephemeral(),
+        partition_key=FIRST,
+        asset_selection=[dg.AssetKey(tables()[name].key) for name in needed],
+    )
     found = rows_of(
-        tmp_path, "select distinct run_timestamp from read_parquet('LAKE/we_mart/wv_sess_daily/*/*.parquet')"
+        tmp_path, "select distinct run_timestamp from read_parquet('LAKE/we_mart/wv_server_log_base/*/*.parquet')"
     )
     assert found == [(clock,)]
 

@@ -177,7 +177,7 @@ def check(bench: Bench, tracks: list[Row], runs: list[int], late: int) -> None:
     lake.is_that_of(Twin(tracks, DAYS[-1]))
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tracks=many_tracks(), runs=st.sampled_from(RUNS), late=st.integers(0, 3))
 def test_the_newest_rows_are_those_of_a_full_rebuild(
     bench: Bench, tracks: list[Row], runs: list[int], late: int
