@@ -17,7 +17,6 @@ from urllib.parse import unquote
 import duckdb
 import ibis
 import ibis.expr.types as ir
-import sqlglot
 from dagster_duckdb import DuckDBResource
 from deltalake import DeltaTable
 from ibis.backends.duckdb import Backend
@@ -170,7 +169,7 @@ class DuckDBSession:
         location = self.lake.folder(table)
         # ibis takes a sum of integers for an integer, which is a HUGEINT here, and a double in Parquet.
         typed = ", ".join(f"cast({_name(c.name)} as {duckdb_type(c.type)}) as {_name(c.name)}" for c in table.columns)
-        query = f"select {typed} from ({_streamed(self.ibis.compile(table.conform(rows)))})"
+        query = f"select {typed} from ({self._streamed(table.conform(rows))})"
         written = self._write(table, query, days, location)
         files = tuple(
             DataFile(
@@ -193,6 +192,18 @@ class DuckDBSession:
         for file in files:
             counts[str(file.partition[table.day_column])] += file.rows
         return Staged(table, tuple(days), self._view(table, files), counts, baseline, files)
+
+    def _streamed(self, rows: ir.Table) -> str:
+        """The query of `rows` with shared subqueries computed where they are read, unless they aggregate.
+
+        ibis writes what is used twice as a CTE, and DuckDB keeps each CTE as a whole: rows as wide as a log line would
+        go to disk and come back. Measured over 10 M lines: 334 s so, 197 s streamed.
+        """
+        query = self.ibis.compiler.to_sqlglot(rows)
+        for shared in query.find_all(exp.CTE):
+            if not shared.this.args.get("group"):
+                shared.set("materialized", False)
+        return str(query.sql(dialect=self.ibis.dialect, copy=False))
 
     def _write(self, table: Table, query: str, days: Sequence[str], location: Path) -> list[Any]:
         """Parquet files of the query's rows, as (path, rows, bytes, footer bytes, statistics, partition values)."""
@@ -303,19 +314,6 @@ class DuckDBSession:
 def _remove(location: Path, files: Sequence[DataFile]) -> None:
     for file in files:
         (location / file.path).unlink(missing_ok=True)
-
-
-def _streamed(query: str) -> str:
-    """The query with shared subqueries computed where they are read, unless they aggregate.
-
-    ibis writes what is used twice as a CTE, and DuckDB keeps each CTE as a whole: rows as wide as a log line would go
-    to disk and come back. Measured over 10 M lines: 334 s so, 197 s streamed.
-    """
-    parsed = sqlglot.parse_one(query, read="duckdb")
-    for shared in parsed.find_all(exp.CTE):
-        if not shared.this.args.get("group"):
-            shared.set("materialized", False)
-    return parsed.sql(dialect="duckdb")
 
 
 def duckdb_type(name: str) -> str:

@@ -36,7 +36,7 @@ from wemart_assets.sources.mapping import SourceMapping, load_mappings, referenc
 INDEX_FOLDER = "_landing"
 # Texts of unknown times that the index keeps; a file with more is one that nobody writes.
 MOST_TEXTS = 20
-DELIVERY = re.compile(r"(?:^|/)date=(\d{4}-\d{2}-\d{2})/")
+DELIVERY = r"(?:^|/)date=([0-9]{4}-[0-9]{2}-[0-9]{2})/"
 
 
 @dataclass(frozen=True, order=True)
@@ -50,7 +50,7 @@ class LandingFile:
     @property
     def delivery(self) -> str | None:
         """The day of the `date=` folder that it lies in, None where there is none that is a day."""
-        found = DELIVERY.search(self.path)
+        found = re.search(DELIVERY, self.path)
         try:
             return dt.date.fromisoformat(found.group(1)).isoformat() if found else None
         except ValueError:

@@ -17,7 +17,7 @@ from wemart_assets.lake.errors import LandingError
 from wemart_assets.lake.mart_asset import Clock, table_asset
 from wemart_assets.lake.publication import Publication, publish, stage
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
-from wemart_assets.sources.landing import FileIndex, Landing, LandingFile
+from wemart_assets.sources.landing import DELIVERY, FileIndex, Landing, LandingFile
 
 KINDS = frozenset({"file", "deltalake"})
 INSIDE = ("_file", "_raw", "_reason")
@@ -136,23 +136,21 @@ def _snapshots(
     session: Session, landing: Landing, index: Mapping[LandingFile, FileIndex], days: Sequence[str]
 ) -> tuple[ir.Table, dict[str, Any]]:
     contract = landing.contract
-    by_delivery: dict[str, list[FileIndex]] = {}
-    for file, entry in index.items():
-        if file.delivery is not None:
-            by_delivery.setdefault(file.delivery, []).append(entry)
     of_delivery: dict[str, list[str]] = {}
     for day in days:
         delivered = _shown(index, day)
         if delivered is not None:
             of_delivery.setdefault(delivered, []).append(day)
+    read = [entry for file, entry in index.items() if file.delivery in of_delivery]
     tables = []
-    for delivered, its_days in of_delivery.items():
-        for rows in landing.rows(session, by_delivery[delivered]):
-            if len(its_days) == 1:
-                tables.append(rows.mutate(**{contract.day_column: ibis.literal(its_days[0])}))
-            else:
-                carried = ibis.array([ibis.literal(day) for day in its_days]).unnest()
-                tables.append(rows.mutate(**{contract.day_column: carried}))
+    # What each delivery's rows are the same for is computed in one query: its folder says which it is.
+    for rows in landing.rows(session, read):
+        delivery = rows._file.re_extract(DELIVERY, 1)
+        if all([delivered] == its_days for delivered, its_days in of_delivery.items()):
+            tables.append(rows.mutate(**{contract.day_column: delivery}))
+            continue
+        shown_on = [(delivery == of, ibis.array([ibis.literal(day) for day in on])) for of, on in of_delivery.items()]
+        tables.append(rows.mutate(**{contract.day_column: ibis.cases(*shown_on).unnest()}))
     carried_days = sum(1 for delivered, its_days in of_delivery.items() for day in its_days if day != delivered)
     return _union(session, tables, contract), {"days carried forward": carried_days}
 
