@@ -115,7 +115,10 @@ TABLE = Table(
         Rule(
             "rates",
             "rates are the shares of the first visits",
-            lambda t: (t.rate == t.users / t.first_visits) & (t.rate_in_order == t.users_in_order / t.first_visits),
+            lambda t: (
+                (t.rate == t.users / t.first_visits.nullif(0))
+                & (t.rate_in_order == t.users_in_order / t.first_visits.nullif(0))
+            ),
         ),
         Rule(
             "day_of_the_cohort",
