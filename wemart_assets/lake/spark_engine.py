@@ -32,6 +32,8 @@ from dagster_pyspark import LazyPySparkResource
 from deltalake import DeltaTable
 from ibis.backends.pyspark import Backend
 from ibis.backends.pyspark.datatypes import PySparkType
+from ibis.backends.sql.compilers.base import STAR
+from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from py4j.protocol import Py4JError
 from pyspark import StorageLevel
 from pyspark.errors import AnalysisException, PySparkException
@@ -488,11 +490,23 @@ class _CatalogTables:
         return [row.asDict() for row in files.distinct().collect()]
 
 
+class _Compiler(PySparkCompiler):  # type: ignore[misc]
+    """ibis' words for Spark, of which one is corrected."""
+
+    __slots__ = ()
+
+    def visit_CountStar(self, op: Any, *, arg: Any, where: Any) -> Any:
+        # ibis adds up the condition, which is NULL, not 0, where it is nowhere known or where there are no rows.
+        return self.f.count(STAR) if where is None else self.f.count_if(where)
+
+
 class _Backend(Backend):  # type: ignore[misc]
     """ibis on Spark, with instants that say that they are, and rows that come as Arrow.
 
     ibis brings rows through pandas, where a number that may be NULL is a double and the years end in 2262.
     """
+
+    compiler = _Compiler()
 
     def get_schema(self, table_name: str, *, catalog: str | None = None, database: str | None = None) -> ibis.Schema:
         plain = super().get_schema(table_name, catalog=catalog, database=database)

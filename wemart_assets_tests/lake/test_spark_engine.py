@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -267,6 +268,20 @@ def test_of_two_writers_at_once_one_wins(lake: Path, other: str, first: list[str
 def both(lake: Path) -> Iterator[dict[str, Session]]:
     with open_engine("duckdb", lake).connect() as duckdb, open_engine("spark", lake).connect() as spark:
         yield {"duckdb": duckdb, "spark": spark}
+
+
+def test_rows_of_which_the_condition_is_unknown_are_counted_as_none(both: dict[str, Session]) -> None:
+    ids = {"none met": [None, None], "one met": [None, 2], "no rows": []}
+    for name, session in both.items():
+        for case, found in ids.items():
+            arrow = pa.table({"id": pa.array(found, pa.int64()), "half": pa.array([1] * len(found), pa.int64())})
+            rows = table_of(session, arrow)
+            counted = rows.aggregate(twos=rows.count(where=rows.id == 2), rows=rows.count())
+            # Over a window as well.
+            each = rows.select(twos=rows.count(where=rows.id == 2).over(ibis.window(group_by="half")))
+            twos = int(case == "one met")
+            assert counted.to_pyarrow().to_pylist() == [{"twos": twos, "rows": len(found)}], (name, case)
+            assert each.to_pyarrow().to_pylist() == [{"twos": twos}] * len(found), (name, case)
 
 
 @pytest.mark.parametrize("days", [[D1], [D1, D2]], ids=["day", "range"])
