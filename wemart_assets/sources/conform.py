@@ -151,7 +151,10 @@ def _is_unknown(written: ir.Value, contract: Contract, written_as: Sequence[str]
     if written.type().is_string():
         if written_as is not None:
             return none | written.isin(list(written_as)) if written_as else none
-        none = none | ~written.re_search(NOT_BLANK)
+        local = _local_time(written)
+        # What reads as a time is not looked through for blanks.
+        blank = none | ~written.re_search(NOT_BLANK)
+        return local.notnull().ifelse(_stands_for_unknown(local, contract), blank)
     return none | _stands_for_unknown(_local_time(written), contract)
 
 
