@@ -63,6 +63,7 @@ class FileIndex:
 
     Attributes:
         columns: the file's columns that the contract reads.
+        header: all columns of a file that has the same ones in each row (of JSON lines each row says its own).
         types: the contract's columns, with the types that the file gives them.
         days: rows of each business day (facts), and of `UNKNOWN_DAY` where the contract knows unknown times; as they
             last were where the file cannot be read any more.
@@ -81,6 +82,7 @@ class FileIndex:
     undated_day: str | None = None
     faulty: int | None = None
     unknown_as: Sequence[str] | None = None
+    header: Sequence[str] = ()
     error: str | None = None
 
     def has_rows_of(self, days: Iterable[str]) -> bool:
@@ -152,9 +154,12 @@ class Landing:
             others = frozenset() if days is None else frozenset(entry.all_days() - set(days))
             which = "all" if not others else "known" if others == {UNKNOWN_DAY} else "some"
             which = "unknown" if list(days or ()) == [UNKNOWN_DAY] else which
-            groups.setdefault((self._format_of(entry.path), alike, which, entry.faulty == 0), []).append(entry)
+            is_clean = entry.faulty == 0
+            # Read together, rows would have each other's columns: `_raw` is asked for where a row may be faulty.
+            header = () if is_clean else tuple(entry.header)
+            groups.setdefault((self._format_of(entry.path), alike, which, is_clean, header), []).append(entry)
         tables = []
-        for (form, _, which, is_clean), entries in groups.items():
+        for (form, _, which, is_clean, _), entries in groups.items():
             paths, columns = [e.path for e in entries], entries[0].columns
             unknown_as = None
             if all(entry.unknown_as is not None for entry in entries):
@@ -227,12 +232,14 @@ class Landing:
             return FileIndex(file.path, [], {}, {})
         if form.names:
             self._check_width(file.path, form)
-        columns = self._columns(file.path, form, session.file_columns(path, form))
+        there = session.file_columns(path, form)
+        header = [] if form.kind is FileKind.JSONL else list(there)
+        columns = self._columns(file.path, form, there)
         sample = session.scan([path], form, columns, self._expressions(columns))
         self._check_types(file.path, form, sample)
         types = {c.name: str(sample[c.name].type()) for c in self.contract.columns if c.name in sample.columns}
         if self.contract.kind is Kind.SNAPSHOT:
-            return FileIndex(file.path, columns, types, {})
+            return FileIndex(file.path, columns, types, {}, header=header)
         of = [c for c in self.contract.columns if c.name == self.contract.instant or _may_be_faulty(c)]
         rows = with_faults(self._conformed(session, [file.path], form, columns, of), self.contract, of)
         by_day = rows.group_by(day=rows._day, unknown_as=rows._unknown_as).aggregate(
@@ -261,6 +268,7 @@ class Landing:
             (file.delivery or (dated[0] if dated else self.first_day)) if undated else None,
             faulty=None if self.contract.key else sum(row["faulty"] for row in found),
             unknown_as=sorted(written) if is_text and len(written) <= MOST_TEXTS else None,
+            header=header,
         )
 
     def _check_width(self, path: str, form: FileFormat) -> None:
