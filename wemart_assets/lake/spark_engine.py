@@ -74,6 +74,9 @@ RUNTIME = {
     # 703 scans instead of 16 for wv_sess_daily.
     "spark.sql.optimizer.dynamicPartitionPruning.enabled": "false",
     "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
+    # The JVM never compiles a method of more than 8,000 bytes of code, and Spark makes one of a whole stage, which is
+    # several times that for a wide table. Above the limit it makes a method of each expression.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
     # A join or window by device, day and more reuses the shuffle by device and day.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
 }

@@ -24,6 +24,7 @@ from wemart_assets.lake.duckdb_engine import DuckDBEngine, DuckDBSession
 from wemart_assets.lake.inject import parameters
 from wemart_assets.lake.mart_asset import Mart
 from wemart_assets.lake.table import data_type
+from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
@@ -149,15 +150,16 @@ def line() -> Callable[..., Row]:
     return log_line
 
 
-@pytest.fixture(scope="session")
-def base(bench: Bench) -> Callable[..., list[Row]]:
-    """The rows of wv_server_log_base over these lines, in the order of time."""
+@pytest.fixture(scope="session", params=[by_buckets, by_windows], ids=lambda form: form.__name__)
+def base(bench: Bench, request: pytest.FixtureRequest) -> Callable[..., list[Row]]:
+    """The rows of wv_server_log_base over these lines, in the order of time; sessions in each form."""
 
     def run(*lines: Row, timezone: str = SEOUL, gap: int = 1800) -> list[Row]:
         dated = [
             row | {"date_id": business_day(from_milliseconds(row["unix_log_timestamp"]), timezone)} for row in lines
         ]
-        rows = bench(wv_server_log_base, {"timezone": timezone, "session_gap_seconds": gap}, lines=dated)
+        said = {"timezone": timezone, "session_gap_seconds": gap, "form": request.param}
+        rows = bench(wv_server_log_base, said, lines=dated)
         return sorted(rows, key=place_in_order)
 
     return run

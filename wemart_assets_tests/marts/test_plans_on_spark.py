@@ -1,4 +1,4 @@
-"""No table is computed in one task: what grows with the log is never brought together in one place on Spark."""
+"""How Spark computes the tables: never in one task, never in the square of a group's rows, the log shuffled once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from wemart_assets.catalog import marts
 from wemart_assets.lake.inject import call
+from wemart_assets.marts.sessions.sessionization import by_buckets
 from wemart_assets.settings import Settings
 from wemart_assets_tests.engines import open_engine, rows_as, table_of
 
@@ -33,13 +34,25 @@ def plan_of(session: Any, rows: ir.Table) -> list[dict[str, Any]]:
     return nodes
 
 
-def in_one_place(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What brings all rows together: windows without partitions, joins without an equality."""
+def reads_on(expression: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a window's frame goes from about the row to the last one: Spark reads all of that anew for each row."""
+    classes = [part["class"].rpartition(".")[2] for part in expression]
+    _, _, bounds = " ".join(classes).partition("SpecifiedWindowFrame ")
+    return "UnboundedFollowing" in bounds and "UnboundedPreceding" not in bounds
+
+
+def too_much(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What does not scale.
+
+    Windows without partitions and joins without an equality bring all rows together; frames that end with the group's
+    last row take the square of its rows.
+    """
     found = []
     for node in nodes:
         kind = node["class"].rpartition(".")[2]
         if kind == "Window" and not node["partitionSpec"]:
             found.append("window")
+        found += ["window to its end"] * sum(map(reads_on, node.get("windowExpressions", [])))
         if kind == "Join" and not any(
             part["class"].endswith((".EqualTo", ".EqualNullSafe")) for part in node.get("condition") or []
         ):
@@ -48,17 +61,37 @@ def in_one_place(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", sorted(marts()))
-def test_a_table_is_computed_in_many_places(session: Any, name: str) -> None:
+def test_a_table_scales(session: Any, name: str) -> None:
     mart = marts()[name]
     inputs = {n: table_of(session, rows_as(of.table, [])) for n, of in mart.inputs.items()}
     rows = call(mart.function, {**Settings().for_tables(), **inputs, "days": DAYS, "period": (mart.table.day_column,)})
-    assert in_one_place(plan_of(session, rows)) == []
+    assert too_much(plan_of(session, rows)) == []
 
 
-def test_what_is_computed_in_one_place_is_seen(session: Any) -> None:
+def test_what_does_not_scale_is_seen(session: Any) -> None:
     table = next(iter(marts().values())).table
     rows = table_of(session, rows_as(table, []))
-    assert in_one_place(plan_of(session, rows.mutate(n=ibis.row_number()))) == ["window"]
+    assert too_much(plan_of(session, rows.mutate(n=ibis.row_number()))) == ["window"]
+    day = table.day_column
+    ahead = ibis.window(group_by=day, order_by=day, rows=(1, None))
+    assert too_much(plan_of(session, rows.mutate(n=rows[day].max().over(ahead)))) == ["window to its end"]
+    behind = ibis.window(group_by=day, order_by=day, rows=(None, 0))
+    assert too_much(plan_of(session, rows.mutate(n=rows[day].max().over(behind)))) == []
     other = table_of(session, rows_as(table, [])).select(other=table.day_column)
-    assert len(in_one_place(plan_of(session, rows.cross_join(other)))) == 1
-    assert in_one_place(plan_of(session, rows.join(other, rows[table.day_column] == other.other))) == []
+    assert len(too_much(plan_of(session, rows.cross_join(other)))) == 1
+    assert too_much(plan_of(session, rows.join(other, rows[table.day_column] == other.other))) == []
+
+
+def shuffles(session: Any, rows: ir.Table) -> int:
+    plan = session.spark.sql(session.ibis.compile(rows))._jdf.queryExecution().executedPlan().toString()
+    return int(plan.count("Exchange hashpartitioning("))
+
+
+def test_lines_are_shuffled_once(session: Any) -> None:
+    mart = marts()["we_mart.wv_server_log_base"]
+    line = {"date_id": DAYS[0], "user_info_device_id": "d", "unix_log_timestamp": 1_704_067_200_000}
+    lines = table_of(session, rows_as(mart.inputs["lines"].table, [line]))
+    said = {"timezone": "Asia/Seoul", "session_gap_seconds": 1800}
+    assert shuffles(session, mart(lines, **said)) == 1
+    # So they are counted: the form that is not Spark's has many.
+    assert shuffles(session, mart(lines, **said, form=by_buckets)) > 3

@@ -12,6 +12,7 @@ import ibis
 import pytest
 
 from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 from wemart_assets_tests.engines import open_engine, rows_as, table_of
@@ -132,12 +133,15 @@ def made(bench: Callable[..., list[Row]], tmp_path_factory: pytest.TempPathFacto
 
         spark = {
             "base": run(wv_server_log_base, settings, lines=lines),
+            "base by windows": run(wv_server_log_base, settings | {"form": by_windows}, lines=lines),
+            "base by buckets": run(wv_server_log_base, settings | {"form": by_buckets}, lines=lines),
             "daily": run(wv_sess_daily, {"timezone": ZONE}, lines=base, **dated),
         }
-    return {"duckdb": {"base": base, "daily": daily}, "spark": spark}
+    duckdb = dict.fromkeys(("base", "base by windows", "base by buckets"), base)
+    return {"duckdb": {**duckdb, "daily": daily}, "spark": spark}
 
 
-@pytest.mark.parametrize("table", ["base", "daily"])
+@pytest.mark.parametrize("table", ["base", "base by windows", "base by buckets", "daily"])
 def test_odd_lines_make_the_same_rows(made: dict[str, dict[str, list[Row]]], table: str) -> None:
     known, found = (sorted(made[engine][table], key=repr) for engine in ("duckdb", "spark"))
     assert len(known) > 300

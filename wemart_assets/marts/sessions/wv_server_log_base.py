@@ -16,6 +16,7 @@ from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Law, Measure, Rule, Table, column
 from wemart_assets.marts.sessions.rules import session_id
+from wemart_assets.marts.sessions.sessionization import Form, sessions_and_users
 from wemart_assets.sources.contracts.service_log import weverse_server_log
 
 TV_OS = ("ANDTV", "APPLETV", "FIRETV", "TIZEN", "WEBOS")
@@ -210,115 +211,22 @@ TABLE = Table(
 
 
 @mart(TABLE, lines=same_day(weverse_server_log))
-def wv_server_log_base(lines: ir.Table, timezone: str, session_gap_seconds: int) -> ir.Table:
+def wv_server_log_base(lines: ir.Table, timezone: str, session_gap_seconds: int, form: Form | None = None) -> ir.Table:
     """Each counted line of the log, once, with its session.
 
     A session is the lines of one device on one business day, in time order; a new one starts where the silence since
-    the line before is strictly longer than `session_gap_seconds`.
+    the line before is strictly longer than `session_gap_seconds`. `form` is how `sessions_and_users` finds it.
     """
     lines = _counted_lines(lines)
-    gap = session_gap_seconds * 1000
+    lines = lines.mutate(user=lines.user_info_id.nullif(0))
+    lines = sessions_and_users(lines, session_gap_seconds * 1000, timezone, form)
     lines = lines.mutate(
         log_dt=timestamp_millis(lines.unix_log_timestamp),
-        user=lines.user_info_id.nullif(0),
-        # No two lines of a device within one bucket are further apart than the gap: a session is never split there.
-        bucket=(lines.unix_log_timestamp // gap).cast("int64"),
+        user_info_id=lines.user.cast("string"),
+        user_id_fill=lines.user_fill.cast("string"),
     )
-    lines = _with_session(lines, _session_buckets(lines, gap, timezone))
-    lines = _with_user(lines)
     lines = lines.mutate(user_sess_id=lines.sess_id + ("|" + lines.user_id_fill).fill_null(""))
     return _with_client(_with_subject(_with_params(lines, timezone)))
-
-
-def _session_buckets(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
-    """One row a (day, device, bucket) that has lines, with the session that all of them belong to.
-
-    Far fewer rows than lines, and the only ones that are put in order.
-    """
-    device_day = ["date_id", "user_info_device_id"]
-    buckets = lines.group_by(*device_day, "bucket").aggregate(
-        first=lines.unix_log_timestamp.min(),
-        last=lines.unix_log_timestamp.max(),
-        lowest_user=lines.user.min(),
-        highest_user=lines.user.max(),
-    )
-    in_time = ibis.window(group_by=device_day, order_by="bucket")
-    silence = buckets.first - buckets["last"].lag().over(in_time)
-    buckets = buckets.mutate(is_start=(silence.isnull() | (silence > gap)).cast("int64"))
-    so_far = ibis.window(group_by=device_day, order_by="bucket", rows=(None, 0))
-    buckets = buckets.mutate(sess_seq=buckets.is_start.sum().over(so_far))
-    session = ibis.window(group_by=[*device_day, "sess_seq"])
-    buckets = buckets.mutate(
-        sess_start_dt=timestamp_millis(buckets.first.min().over(session)),
-        sess_end_dt=timestamp_millis(buckets["last"].max().over(session)),
-        lowest_user=buckets.lowest_user.min().over(session),
-        highest_user=buckets.highest_user.max().over(session),
-    )
-    return buckets.select(
-        *device_day,
-        "bucket",
-        "sess_seq",
-        "sess_start_dt",
-        "sess_end_dt",
-        sess_id=session_id(buckets.sess_start_dt, buckets.user_info_device_id, timezone),
-        has_users=(buckets.lowest_user < buckets.highest_user).fill_null(False),
-        only_user=buckets.lowest_user,
-    )
-
-
-def _with_session(lines: ir.Table, buckets: ir.Table) -> ir.Table:
-    return lines.inner_join(buckets, ["date_id", "user_info_device_id", "bucket"])
-
-
-def _with_user(lines: ir.Table) -> ir.Table:
-    """Adds `user_id_fill` and the user's part of the session.
-
-    The user of a line is the one that it names, else the next that a line of the session names, else the last before.
-    Only sessions with several users are looked at line by line.
-    """
-    session = ["date_id", "user_info_device_id", "sess_seq"]
-    shared = lines.filter(lines.has_users)
-    # Lines of one instant stand in the order of their users' numbers, those without a user last.
-    moments = shared.group_by(*session, "unix_log_timestamp").aggregate(
-        first_user=shared.user.min(), last_user=shared.user.max()
-    )
-    moments = moments.mutate(
-        known_at=moments.first_user.notnull().ifelse(moments.unix_log_timestamp, ibis.null("int64"))
-    )
-    order = {"group_by": session, "order_by": "unix_log_timestamp"}
-    following = moments.known_at.min().over(ibis.window(**order, rows=(1, None)))
-    preceding = moments.known_at.max().over(ibis.window(**order, rows=(None, 0)))
-    silent = moments.mutate(following=following, preceding=preceding)
-    silent = silent.mutate(named_at=silent.following.fill_null(silent.preceding))
-    naming = moments.select(*session, named_at="unix_log_timestamp", first="first_user", last="last_user")
-    silent = silent.inner_join(naming, [*session, "named_at"])
-    fills = silent.select(
-        "date_id",
-        "user_info_device_id",
-        fill_at=silent.unix_log_timestamp,
-        fill=silent.following.notnull().ifelse(silent["first"], silent["last"]),
-    )
-    lines = lines.mutate(
-        fill_at=(lines.has_users & lines.user.isnull()).ifelse(lines.unix_log_timestamp, ibis.null("int64"))
-    )
-    keys = ["date_id", "user_info_device_id", "fill_at"]
-    filled = lines.left_join(fills, keys, rname="{name}_of_fill").drop(*(f"{k}_of_fill" for k in keys))
-    filled = filled.mutate(
-        fill=ibis.cases((filled.has_users, filled.user.fill_null(filled.fill)), else_=filled.only_user)
-    )
-    shared = filled.filter(filled.has_users)
-    parts = shared.group_by(*session, shared_by=shared.fill).aggregate(
-        part_start=shared.log_dt.min(), part_end=shared.log_dt.max()
-    )
-    filled = filled.mutate(shared_by=filled.has_users.ifelse(filled.fill, ibis.null("int64")))
-    keys = [*session, "shared_by"]
-    known = filled.left_join(parts, keys, rname="{name}_of_part").drop(*(f"{k}_of_part" for k in keys))
-    return known.mutate(
-        user_info_id=known.user.cast("string"),
-        user_id_fill=known.fill.cast("string"),
-        user_sess_start_dt=known.part_start.fill_null(known.sess_start_dt),
-        user_sess_end_dt=known.part_end.fill_null(known.sess_end_dt),
-    )
 
 
 def _with_params(lines: ir.Table, timezone: str) -> ir.Table:

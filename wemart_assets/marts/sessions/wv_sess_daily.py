@@ -200,8 +200,7 @@ def wv_sess_daily(
         user_sess_dur=duration_seconds(visits.user_sess_start_dt, visits.user_sess_end_dt),
         is_sess_login=visits.user_id_fill.notnull().cast("int32"),
     )
-    for add in (_with_client, _with_country, _with_device_login):
-        visits = add(visits, lines)
+    visits = _with_device_login(_with_country(_with_client(visits, lines), lines))
     visits = _with_account(visits, users)
     return _with_membership(_with_artist(visits, artists), memberships, timezone)
 
@@ -265,21 +264,19 @@ def _with_client(visits: ir.Table, lines: ir.Table) -> ir.Table:
 
 
 def _with_country(visits: ir.Table, lines: ir.Table) -> ir.Table:
+    """The country of the user's day; of one that nobody is known of, of the device's."""
     of_user = last_known(lines.filter(lines.user_id_fill.notnull()), ["date_id", "user_id_fill"], ["country"])
     of_user = of_user.rename(user_day="date_id", of_user="user_id_fill", user_country="country")
-    of_device = last_known(lines, ["date_id", "user_info_device_id"], ["country"])
-    of_device = of_device.rename(device_day="date_id", of_device="user_info_device_id", device_country="country")
     visits = visits.left_join(
         of_user, [visits.date_id == of_user.user_day, visits.user_id_fill == of_user.of_user]
     ).drop("user_day", "of_user")
-    visits = visits.left_join(
-        of_device, [visits.date_id == of_device.device_day, visits.device_id == of_device.of_device]
-    ).drop("device_day", "of_device")
-    known = visits.user_id_fill.notnull()
-    return visits.mutate(user_ctry=known.ifelse(visits.user_country, visits.device_country))
+    # Sessions of a device follow one another, so what the last of them knows is what the last of its lines does.
+    known_from = visits.sess_ctry.notnull().ifelse(visits.sess_start_dt, ibis.null(visits.sess_start_dt.type()))
+    of_device = visits.sess_ctry.argmax(known_from).over(ibis.window(group_by=[visits.date_id, visits.device_id]))
+    return visits.mutate(user_ctry=visits.user_id_fill.notnull().ifelse(visits.user_country, of_device))
 
 
-def _with_device_login(visits: ir.Table, lines: ir.Table) -> ir.Table:
+def _with_device_login(visits: ir.Table) -> ir.Table:
     of_device = ibis.window(group_by=[visits.date_id, visits.device_id])
     return visits.mutate(is_device_login=visits.is_sess_login.max().over(of_device))
 
