@@ -1,4 +1,4 @@
-"""A real cluster of two processes, a master and a worker on the loopback, runs the session tables once."""
+"""A real cluster of two processes, a master and a worker on the loopback: it runs the tables, and loses executors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,45 @@ with dg.DagsterInstance.ephemeral() as instance:
 from pyspark.sql import SparkSession
 context = SparkSession.getActiveSession().sparkContext
 print(context.master, context._jsc.sc().statusTracker().getExecutorInfos().__len__())
+"""
+# What the executors had staged is killed with them while it is audited.
+LOSE = """
+import datetime as dt, os, signal, subprocess, sys
+from deltalake import DeltaTable
+from wemart_assets.definitions import open_engine
+from wemart_assets.lake.publication import publish
+from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, column
+from wemart_assets.settings import load_settings
+
+DAY, worker, settings = "2024-03-01", sys.argv[1], load_settings()
+
+def published():
+    rows = DeltaTable(settings.lake / "db" / "visits").to_pyarrow_table()
+    return sorted(rows["id"].to_pylist())
+
+def loses_executors(t):
+    children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", worker], capture_output=True, text=True).stdout
+    executors = [int(line.split()[0]) for line in children.splitlines() if "CoarseGrainedExecutorBackend" in line]
+    assert executors, "there is no executor to kill"
+    for pid in executors:
+        os.kill(pid, signal.SIGKILL)
+    print("killed")
+    assert published() == list(range(100)), "the old rows are gone"
+    return t.id >= 100
+
+def table(*rules):
+    columns = (column("id", "bigint", "its number"), column("part_date", "string", "business day"), RUN_TIMESTAMP)
+    return Table(database="db", name="visits", words="One row a visit.", grain=("id",), columns=columns, rules=rules)
+
+def put(session, of, *ids):
+    rows = session.view(session.spark.range(*ids).selectExpr("id", f"'{DAY}' as part_date"))
+    publish(session, of, [DAY], lambda: (rows, {}), {}, dt.datetime.now(dt.UTC))
+
+with open_engine(settings, {}).connect() as session:
+    put(session, table(), 0, 100)
+    put(session, table(Rule("loses_executors", "a rule", loses_executors)), 100, 300)
+assert published() == list(range(100, 300)), "the new rows are not those that were staged"
+print("published")
 """
 
 
@@ -67,9 +107,16 @@ def start(command: Sequence[str], ready: str) -> subprocess.Popen[str]:
     return process
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A master and its one worker, whose children are the executors."""
+
+    master: str
+    worker: int
+
+
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
-    """The address of a master that has one worker."""
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
     from pyspark import find_spark_home
 
     home = find_spark_home._find_spark_home()
@@ -84,7 +131,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
         running.append(start(command, "I have been elected leader"))
         command = [java, f"{deploy}.worker.Worker", *options, *work, master]
         running.append(start(command, "Successfully registered with master"))
-        yield master
+        yield Cluster(master, running[-1].pid)
     finally:
         for process in reversed(running):
             process.terminate()
@@ -92,28 +139,33 @@ def cluster(tmp_path: Path) -> Iterator[str]:
             process.wait(PATIENCE)
 
 
-def test_a_cluster_makes_the_rows_that_duckdb_makes(world: Path, cluster: str, tmp_path: Path) -> None:
-    lake = tmp_path / "lake"
-    shutil.copytree(world / "lake", lake)
-    for name in SESSIONS:
-        shutil.rmtree(lake / "we_mart" / name)
+def on_cluster(cluster: Cluster, lake: Path, landing: Path, code: str, argument: str) -> str:
+    """What a driver says that runs the code on the cluster."""
     conf = {name: value for name, value in SPARK_CONF.items() if "driver.memory" not in name}
     environment = {
         **os.environ,
         "WEMART_ENGINE": "spark",
         "WEMART_LAKE": str(lake),
-        "WEMART_LANDING": str(world / "landing"),
-        "WEMART_SPARK__MASTER": cluster,
+        "WEMART_LANDING": str(landing),
+        "WEMART_SPARK__MASTER": cluster.master,
         "WEMART_SPARK__CONF": json.dumps({**conf, "spark.executor.memory": "1g", "spark.driver.host": "127.0.0.1"}),
         "PYSPARK_PYTHON": sys.executable,
     }
     done = subprocess.run(
-        [sys.executable, "-c", RUN, DAY], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, argument], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    master, executors = done.stdout.split()[-2:]
+    return done.stdout
+
+
+def test_a_cluster_makes_the_rows_that_duckdb_makes(world: Path, cluster: Cluster, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(world / "lake", lake)
+    for name in SESSIONS:
+        shutil.rmtree(lake / "we_mart" / name)
+    master, executors = on_cluster(cluster, lake, world / "landing", RUN, DAY).split()[-2:]
     # The driver counts as one.
-    assert (master, int(executors)) == (cluster, 2)
+    assert (master, int(executors)) == (cluster.master, 2)
     for name in SESSIONS:
         rows = [
             sorted(
@@ -125,3 +177,8 @@ def test_a_cluster_makes_the_rows_that_duckdb_makes(world: Path, cluster: str, t
         ]
         assert rows[0] == rows[1]
         assert rows[0]
+
+
+def test_a_killed_executor_leaves_the_old_rows_and_the_run_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    said = on_cluster(cluster, tmp_path / "lake", tmp_path / "landing", LOSE, str(cluster.worker))
+    assert [line for line in said.splitlines() if line in ("killed", "published")] == ["killed", "published"]
