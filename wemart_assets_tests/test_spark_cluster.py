@@ -55,9 +55,11 @@ def published():
     return sorted(rows["id"].to_pylist())
 
 def loses_executors(t):
-    children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", worker], capture_output=True, text=True).stdout
+    # Without -ww a terminal's width cuts the words off.
+    list_children = ["ps", "-ww", "-o", "pid=,args=", "--ppid", worker]
+    children = subprocess.run(list_children, capture_output=True, text=True).stdout
     executors = [int(line.split()[0]) for line in children.splitlines() if "CoarseGrainedExecutorBackend" in line]
-    assert executors, "there is no executor to kill"
+    assert executors, f"there is no executor to kill: {children}"
     for pid in executors:
         os.kill(pid, signal.SIGKILL)
     print("killed")
