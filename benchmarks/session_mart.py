@@ -10,6 +10,7 @@ from pathlib import Path
 from shown import peak_gigabytes, run_tables
 
 from wemart_assets.lake.duckdb_engine import DuckDBEngine, DuckDBSession
+from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import SimulatorConfig, simulate
@@ -55,6 +56,13 @@ def compare(session: DuckDBSession) -> None:
     print(f"a window over every line takes {window / buckets:.2f} times as long")
     if found != known:
         raise SystemExit("the two ways do not find the same sessions")
+    took = {}
+    for form in (by_buckets, by_windows):
+        table = wv_server_log_base(lines, timezone="Asia/Seoul", session_gap_seconds=1800, form=form)
+        made = f"create or replace temp table made as {session.ibis.compile(table.drop('sent'))}"
+        took[form], _ = best(3, lambda made=made: session.raw.execute(made))
+    ratio = took[by_windows] / took[by_buckets]
+    print(f"the whole line table by windows, Spark's form, takes {ratio:.2f} times as long as by buckets")
 
 
 def main() -> None:

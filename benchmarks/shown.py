@@ -37,7 +37,9 @@ def run_tables(
             found = event.step_materialization_data.materialization
             values = {name: entry.value for name, entry in found.metadata.items()}
             seconds = "".join(f"{values[f'seconds to {step}']:9.2f}" for step in STEPS)
-            print(f"{found.asset_key.to_user_string():<45}{values['dagster/partition_row_count']:>12,}{seconds}")
+            # Of a table without days it is the table's.
+            rows = values.get("dagster/partition_row_count", values.get("dagster/row_count"))
+            print(f"{found.asset_key.to_user_string():<45}{rows:>12,}{seconds}")
     print(f"in all {took:.1f} s\n")
     return took
 

@@ -1,7 +1,7 @@
 """The engine's contract: read published tables and landing files, stage, publish.
 
-A mart's function never sees an engine. What differs between DuckDB and Spark lives behind these two protocols; what a
-commit is lives in `delta.py`.
+A mart's function never sees an engine. What differs between DuckDB and Spark lives behind these two protocols, but for
+the form in which sessions are found (`marts/sessions/sessionization.py`); what a commit is lives in `delta.py`.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ A session is the lines of one device on one business day in which no silence is 
 of a line is the one that it names, else the next that a line of the session names, else the last before. Lines of one
 instant stand in the order of their users' numbers, those without a user last.
 
-DuckDB puts a day's lines in order far slower than it groups and joins them, so there only buckets of lines are. Spark
-computes what is grouped and joined once for each of its readers, the reading and shuffling of the log included, so
-there the lines are put in order, after one shuffle (`benchmarks/spark_sessions.py` has the figures).
+DuckDB puts whole lines in order more slowly than it groups and joins them (the line table takes half as long again), so
+there only buckets of lines are. Spark computes what is grouped and joined once for each of its readers, the reading and
+shuffling of the log included, so there the lines are put in order, after one shuffle. `benchmarks/session_mart.py` and
+`benchmarks/spark_sessions.py` have the figures.
 """
 
 from __future__ import annotations
