@@ -27,13 +27,14 @@ def now() -> dt.datetime:
     return NOW
 
 
-@pytest.fixture(scope="session")
+# An engine lives no longer than the module that says which one it is: a module that names none has to get DuckDB.
+@pytest.fixture(scope="module")
 def engine_name() -> str:
     """The engine to run on; a module whose tests are to run on each has a fixture of this name with `ENGINES`."""
     return "duckdb"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def engine(engine_name: str) -> Callable[[Path], Engine]:
     """Opens the engine on a lake folder."""
 

@@ -33,7 +33,7 @@ from wemart_assets.lake.functions import (
 from wemart_assets_tests.engines import ENGINES, table_of
 
 
-@pytest.fixture(scope="session", params=ENGINES)
+@pytest.fixture(scope="module", params=ENGINES)
 def engine_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
