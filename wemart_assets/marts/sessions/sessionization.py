@@ -38,6 +38,11 @@ def sessions_and_users(lines: ir.Table, gap: int, timezone: str, form: Form | No
     return form(lines, gap, timezone)
 
 
+def _is_apart(silence: ir.IntegerValue, gap: int) -> ir.BooleanValue:
+    """Whether a session lies only on one side of a silence; it is NULL beside a device's first and last line."""
+    return silence.isnull() | (silence > gap)
+
+
 def by_windows(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
     """The lines in order, forwards for what began before them and backwards for what ends after them.
 
@@ -50,7 +55,7 @@ def by_windows(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
 
     forwards = {"group_by": DEVICE_DAY, "order_by": [at, user.asc(nulls_first=False)]}
     silence = lines.unix_log_timestamp - lines.unix_log_timestamp.lag().over(ibis.window(**forwards))
-    lines = lines.mutate(is_start=silence.isnull() | (silence > gap))
+    lines = lines.mutate(is_start=_is_apart(silence, gap))
     until_here = ibis.window(**forwards, rows=(None, 0))
     lines = lines.mutate(
         sess_seq=lines.is_start.cast("int64").sum().over(until_here),
@@ -61,7 +66,7 @@ def by_windows(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
     # An end is found as a start is, not from the starts: equal lines may stand otherwise in this order than in that.
     backwards = {"group_by": DEVICE_DAY, "order_by": [at.desc(), user.desc(nulls_first=True)]}
     silence = lines.unix_log_timestamp.lag().over(ibis.window(**backwards)) - lines.unix_log_timestamp
-    lines = lines.mutate(is_end=silence.isnull() | (silence > gap))
+    lines = lines.mutate(is_end=_is_apart(silence, gap))
     from_here = ibis.window(**backwards, rows=(None, 0))
     lines = lines.mutate(
         end=lines.is_end.ifelse(lines.unix_log_timestamp, nothing).min().over(from_here),
@@ -104,7 +109,7 @@ def _session_buckets(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
     )
     in_time = ibis.window(group_by=DEVICE_DAY, order_by="bucket")
     silence = buckets.first - buckets["last"].lag().over(in_time)
-    buckets = buckets.mutate(is_start=(silence.isnull() | (silence > gap)).cast("int64"))
+    buckets = buckets.mutate(is_start=_is_apart(silence, gap).cast("int64"))
     so_far = ibis.window(group_by=DEVICE_DAY, order_by="bucket", rows=(None, 0))
     buckets = buckets.mutate(sess_seq=buckets.is_start.sum().over(so_far))
     session = ibis.window(group_by=SESSION)
