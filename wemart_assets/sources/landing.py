@@ -16,7 +16,8 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -134,8 +135,9 @@ class Landing:
         return sorted(found)
 
     def index(self, session: Session, files: Sequence[LandingFile]) -> dict[LandingFile, FileIndex]:
-        """What each file holds; files that were not seen before are read for it."""
-        return {file: self.known(file) or self._look(session, file) for file in files}
+        """What each file holds; files that were not seen before are read for it. Those that went meanwhile are none."""
+        found = {file: self.known(file) or self._look(session, file) for file in files}
+        return {file: entry for file, entry in found.items() if entry is not None}
 
     def known(self, file: LandingFile) -> FileIndex | None:
         """What is kept of a file, None where it was never looked at as it is now."""
@@ -194,10 +196,13 @@ class Landing:
     def _format_of(self, path: str) -> FileFormat:
         return self.mapping.format_of(path, self.contract.form)
 
-    def _look(self, session: Session, file: LandingFile) -> FileIndex:
+    def _look(self, session: Session, file: LandingFile) -> FileIndex | None:
         try:
-            entry = self._read(session, file)
+            with self._errors_of(file.path):
+                entry = self._read(session, file)
         except LandingError as error:
+            if not (self.folder / file.path).exists():
+                return None
             before = self._kept(self._last(file))
             return FileIndex(file.path, [], {}, before.days if before else {}, error=str(error))
         try:
@@ -245,12 +250,8 @@ class Landing:
         by_day = rows.group_by(day=rows._day, unknown_as=rows._unknown_as).aggregate(
             rows=ibis._.count(), faulty=rows._reason.count()
         )
-        try:
+        with self._errors_of(file.path, session.failures):
             found = by_day.to_pyarrow().to_pylist()
-        except session.failures as error:
-            raise LandingError(
-                f"{self.contract.full_name}: landing file {file.path} cannot be read: {error}"
-            ) from error
         counted = Counter[str | None]()
         for row in found:
             counted[row["day"]] += row["rows"]
@@ -258,18 +259,35 @@ class Landing:
         is_text = str(sample[str(self.contract.instant)].type()) == "string"
         undated = counted.pop(None, 0)
         dated = sorted(str(day) for day in set(counted) - {UNKNOWN_DAY})
+        # A row whose time cannot be read is quarantined under the day that its file was delivered for, or begins with.
+        # A file that began before the first day is not looked at before that.
+        undated_day = file.delivery or next(iter(dated), self.first_day)
+        if undated_day < self.first_day:
+            undated_day = next((day for day in dated if day >= self.first_day), undated_day)
         return FileIndex(
             file.path,
             columns,
             types,
             dict(sorted((str(day), n) for day, n in counted.items())),
             undated,
-            # A row whose time cannot be read is quarantined under the day that its file was delivered for.
-            (file.delivery or (dated[0] if dated else self.first_day)) if undated else None,
+            undated_day if undated else None,
             faulty=None if self.contract.key else sum(row["faulty"] for row in found),
             unknown_as=sorted(written) if is_text and len(written) <= MOST_TEXTS else None,
             header=header,
         )
+
+    @contextmanager
+    def _errors_of(
+        self, path: str, errors: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, csv.Error)
+    ) -> Iterator[None]:
+        """What goes wrong while a file is read, said of that file."""
+        try:
+            yield
+        except errors as error:
+            raise LandingError(
+                f"{self.contract.full_name}: landing file {path} cannot be read: {error}. If it is still being "
+                "written, it is read again when it has changed; else deliver it anew or remove it."
+            ) from error
 
     def _check_width(self, path: str, form: FileFormat) -> None:
         """Without a header only the number of columns tells a file of another source.
@@ -389,19 +407,9 @@ def _digest(said: Sequence[object]) -> str:
 
 
 def _unzipped(path: str) -> int:
-    """Bytes of a gzipped file's content.
-
-    Raises:
-        LandingError: the file is cut off or damaged, which engines may read over without a word.
-    """
+    """Bytes of a gzipped file's content, all of which is read: engines may read over a cut-off end without a word."""
     size = 0
-    try:
-        with gzip.open(path) as content:
-            while chunk := content.read(1 << 20):
-                size += len(chunk)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise LandingError(
-            f"landing file {path} cannot be read: {error}. If it is still being written, it is read again when it has "
-            "changed; else deliver it anew or remove it."
-        ) from error
+    with gzip.open(path) as content:
+        while chunk := content.read(1 << 20):
+            size += len(chunk)
     return size

@@ -334,6 +334,14 @@ def test_an_unreadable_file_is_warned_of_and_does_not_stop_the_tick(house: House
     assert [LOG in text and "broken.parquet" in text for text in tick.warnings] == [True]
 
 
+def test_a_file_whose_first_line_never_ends_does_not_stop_the_tick(house: House) -> None:
+    house.land("igaworks.event", "endless.csv", '"' + "u,iOS\n" * 30_000)
+    house.land_lines("date=2024-03-01/a.csv", "2024-03-01 12:00:00")
+    tick = house.tick()
+    assert tick.days_of(LOG) == ["2024-03-01"]
+    assert [text for text in tick.warnings if "igaworks.event" in text and "endless.csv" in text]
+
+
 def test_an_unreadable_file_is_warned_of_by_a_tick_that_requests_nothing(house: House) -> None:
     house.land(LOG, "date=2024-03-03/broken.parquet", "no parquet")
     tick = house.tick()

@@ -241,6 +241,7 @@ def test_prices_of_parquet_are_exact_or_set_aside(make_house: MakeHouse) -> None
         (line() * 3 + "u,iOS\n", "cannot be read"),
         (line() * 30_000 + touch(), "cannot be read"),
         (line().replace("iPhone", '"iPhone'), "has 3 columns, expected 9"),
+        ('"' + line() * 3_000, "cannot be read"),
         (line().encode() + b"\xff\xfe,iOS,m,KR,p,l,2024-03-02 12:00:00.0,1,1\n", "cannot be read"),
     ],
 )

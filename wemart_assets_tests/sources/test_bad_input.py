@@ -12,10 +12,11 @@ import pyarrow as pa
 import pytest
 
 from wemart_assets import catalog
-from wemart_assets.definitions import build_defs
+from wemart_assets.definitions import build_defs, open_engine
 from wemart_assets.lake.errors import LandingError, WemartError
 from wemart_assets.lake.publication import RejectedByAudit
 from wemart_assets.settings import SettingsError, load_settings
+from wemart_assets.sources.landing import LandingFile, landings
 
 if TYPE_CHECKING:
     from wemart_assets_tests.sources.conftest import House, MakeHouse
@@ -83,6 +84,13 @@ def test_a_cut_off_log_file_is_named_and_nothing_changes(lived_in: House, name: 
     run = lived_in.run(DAY)
     assert name in run.failed.get(LOG, "no clear failure")
     assert lived_in.read(LOG) == before
+
+
+@pytest.mark.parametrize("path", ["gone.csv", "gone.csv.gz", "gone.jsonl", "gone.parquet"])
+def test_a_file_that_goes_while_it_is_looked_for_is_none(house: House, path: str) -> None:
+    landing = landings(house.settings, catalog.contracts())[LOG]
+    with open_engine(house.settings, {}).connect() as session:
+        assert landing.index(session, [LandingFile(path, 10, 1)]) == {}
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])

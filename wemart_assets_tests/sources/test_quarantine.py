@@ -304,8 +304,17 @@ def _undated(house: House) -> dict[str, Any]:
         ("date=2024-03-04/a.csv", [], "2024-03-04"),
         ("export.csv", ["2024-03-06 12:00:00", "2024-03-03 12:00:00"], "2024-03-03"),
         ("export.csv", [], "2024-03-01"),
+        ("export.csv", ["2024-02-20 12:00:00", "2024-03-03 12:00:00"], "2024-03-03"),
+        ("date=2024-02-20/a.csv", ["2024-02-20 12:00:00", "2024-03-03 12:00:00"], "2024-03-03"),
     ],
-    ids=["delivery day", "delivery day without other rows", "first day of the file", "first day of all"],
+    ids=[
+        "delivery day",
+        "delivery day without other rows",
+        "first day of the file",
+        "first day of all",
+        "first day of the file that is a partition",
+        "first day that is a partition of an early delivery",
+    ],
 )
 def test_rows_without_a_readable_instant_are_quarantined_under(
     house: House, file: str, dated: list[str], day: str
