@@ -459,13 +459,14 @@ def histories(draw: st.DrawFn) -> History:
         return [row for place, row in enumerate(every) if kept >> place & 1]
 
     left = {user: draw(st.sampled_from([None, None, *NEAR])) for user in USERS}
+    known_from = {user: draw(st.sampled_from([DAYS[0], DAYS[0], DAYS[-1]])) for user in USERS}
     vlive = {user: maybe(1000 + user) for user in USERS}
     users = []
     for day in DAYS:
         for user in (7, 8):
             gone = left[user]
-            # A snapshot knows a leave from its day on.
-            gone = None if gone is None or business_day(gone) > day else gone
+            # A snapshot knows a leave from its day on, or later where it was carried forward from the days before.
+            gone = None if gone is None or max(business_day(gone), known_from[user]) > day else gone
             state = "NORMAL" if gone is None else "DELETED"
             users.append(
                 {

@@ -165,18 +165,19 @@ def of_day(**columns: Any) -> Row:
     return {"key_date": KEY_DATE, "part_date": DAY, **columns}
 
 
-# Joins: of the three members of the day before one had left; one of the two others leaves today, and one joins.
+# Joins: of the three members of the day before one had left; one of the two others leaves today, and a fourth joins.
 JOIN_WORLD = World(
     rows=(
         of_day(comm_id=10, ip_ctry="KR", joins=1, leaves=0, members=2),
         of_day(comm_id=10, ip_ctry=None, joins=0, leaves=1, members=1),
     ),
     inputs={
+        "now": (member(10, 101), member(10, 102, comm_user_status="DEACTIVATED"), member(10, 104)),
         "before": (
             of_day_before(member(10, 101)),
             of_day_before(member(10, 102)),
             of_day_before(member(10, 103, comm_user_status="DEACTIVATED")),
-        )
+        ),
     },
 )
 DM_WORLD = World(
@@ -461,13 +462,11 @@ CASES: list[Case] = [
     case(JOIN, "members_add_up", "a join too many", change_row(0, joins=2)),
     case(JOIN, "members_add_up", "a member too few", change_row(0, members=1)),
     case(JOIN, "members_add_up", "members of no known country were lost", drop_row(1)),
-    case(
-        JOIN,
-        "members_add_up",
-        "a leaver of the day before stayed",
-        change_input("before", 2, comm_user_status="NORMAL"),
-    ),
-    case(JOIN, "members_add_up", "a community was lost", add_input("before", **of_day_before(member(11, 101)))),
+    case(JOIN, "members_add_up", "one who stayed joined", drop_input("before", 0)),
+    case(JOIN, "members_add_up", "a leaver of the day before came back", add_input("now", **member(10, 103))),
+    case(JOIN, "members_add_up", "a community was lost", add_input("now", **member(11, 101))),
+    case(JOIN, "left_unseen", "a leave is known a day late", add_input("before", **of_day_before(member(10, 105)))),
+    case(JOIN, "left_unseen", "the last of a community", add_input("before", **of_day_before(member(11, 101)))),
     case(JOIN, "members_add_up", "a community was invented", change_row(0, comm_id=11)),
     case(JOIN, "members_add_up", "all were lost", lambda world: replace(world, rows=()), also=[ROWS]),
     # we_mart.stats_wv_d_comm_cross_join
@@ -530,6 +529,7 @@ DOMAIN = Domain(
         ("weverse2.community_member_special_member", "special_member_type", "domains"): ["FAN"],
         ("weverse2.community_member_special_member", "is_official", "domains"): [2],
         ("weverse2.community_common_report", "user_id", "fits_32_bits"): [TOO_LARGE],
+        ("weverse2.community_common_report", "report_count", "domains"): [-1],
         ("weverse2.notification_push_config", "user_id", "fits_32_bits"): [TOO_LARGE],
         ("weverse2.community_member_purchase", "wv_user_id", "fits_32_bits"): [TOO_LARGE],
         ("we_mart.wv_user_ctry_history", "wv_user_id", "fits_32_bits"): [TOO_LARGE],

@@ -7,11 +7,13 @@ import json
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import dagster as dg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wemart_assets_tests.graph import upstream
+from wemart_assets_tests.sources.conftest import millis
 
 if TYPE_CHECKING:
     from wemart_assets_tests.sources.conftest import House, MakeHouse
@@ -227,6 +229,27 @@ def test_a_snapshot_that_is_removed_shows_the_one_before_again(house: House) -> 
     removed.unlink()
     house.publish(ARTISTS, "2024-03-03")
     assert house.column(ARTISTS, "we_art_name") == ["first"]
+
+
+def test_a_leave_that_a_carried_snapshot_does_not_know_is_warned_of_and_stops_no_day(house: House) -> None:
+    """The account left on the day without a delivery, so it is a member there, and gone on the next."""
+    account = {"wv_user_id": 7, "wv_status": "NORMAL"}
+    joined = millis("2024-02-01 10:00:00")
+    profile = {"community_id": 1, "user_id": 7, "first_join_at": joined, "last_join_at": joined, "updated_at": joined}
+    about = dict.fromkeys(
+        ("hidden", "profile_name", "profile_image_url", "profile_cover_image_url", "cumulative_report_count")
+    )
+    house.land("we_mart.ods_wv_member_profile", "a.csv", [profile | about])
+    house.land("we_mart.we_user", "date=2024-03-01/a.csv", [house.user(107, **account)])
+    left = house.user(107, **account, wv_leave_dt="2024-03-02 03:00:00")
+    house.land("we_mart.we_user", "date=2024-03-03/a.csv", [left])
+    members, joins = "we_mart.wv_comm_user", "we_mart.stats_wv_d_comm_join"
+    made = house.run("2024-03-01", "2024-03-03", tables=sorted({joins, *upstream(joins)}))
+    assert (made.failed, made.crashed) == ({}, {})
+    assert house.column(members, "part_date") == ["2024-03-01", "2024-03-02"]
+    check = made.checks[joins]["left_unseen"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert made.checks[joins]["members_add_up"].passed
 
 
 @pytest.mark.slow

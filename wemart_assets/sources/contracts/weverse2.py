@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wemart_assets.lake.table import FLAG, column, one_of
+from wemart_assets.lake.table import FLAG, at_least, column, one_of
 from wemart_assets.sources.contract import INT32, Contract, Kind
 
 community_content_post = Contract(
@@ -85,7 +85,7 @@ community_common_report = Contract(
     columns=(
         column("community_id", "bigint", "community", nullable=False),
         column("user_id", "bigint", "Weverse user", INT32, nullable=False),
-        column("report_count", "bigint", "times that the member was reported"),
+        column("report_count", "bigint", "times that the member was reported", at_least(0)),
     ),
 )
 
