@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.audit import Finding, audit
 from wemart_assets.lake.engine import Baseline, Session, Staged
 from wemart_assets.lake.errors import AuditFailed
-from wemart_assets.lake.inject import call
+from wemart_assets.lake.inject import call, parameters
 from wemart_assets.lake.lineage import ColumnLineage, column_lineage
 from wemart_assets.lake.table import RUN_TIMESTAMP, Severity, Table, data_type
 
@@ -80,7 +80,7 @@ def publish(
         findings = audit(staged, lazy["published"], inputs, settings)
         errors = [f for f in findings if not f.passed and f.check.severity is Severity.ERROR]
         if errors:
-            raise RejectedByAudit(_explain(table, days, errors), findings)
+            raise RejectedByAudit(_explain(table, days, errors, inputs), findings)
         preview = staged.rows.limit(PREVIEW_ROWS).to_pyarrow().to_pylist()
         arguments = {**inputs, **settings, "staged": staged.rows}
         measures = {m.name: call(m.value, arguments).to_pyarrow().as_py() for m in table.measures}
@@ -123,7 +123,7 @@ def _published_outside(session: Session, table: Table, days: Sequence[str]) -> i
     return published.filter(published[table.day_column].notin(list(days)))
 
 
-def _explain(table: Table, days: Sequence[str], errors: Sequence[Finding]) -> str:
+def _explain(table: Table, days: Sequence[str], errors: Sequence[Finding], inputs: Iterable[str]) -> str:
     lines = [
         f"{table.full_name}: {days[0]}{'' if len(days) == 1 else f' to {days[-1]}'} was not published; readers keep "
         "what they had. Broken rules:"
@@ -132,4 +132,11 @@ def _explain(table: Table, days: Sequence[str], errors: Sequence[Finding]) -> st
         lines.append(f"  {finding.check.name} ({finding.check.words}): {finding.words}")
         lines += [f"    {dict(row)}" for row in finding.examples[:2]]
     lines.append("Correct the input (or the rule) and run the partition again.")
+    broken = {finding.check.name for finding in errors}
+    compared = {name for law in table.laws if law.name in broken for name in parameters(law.broken)} & set(inputs)
+    if compared:
+        lines.append(
+            f"It was compared with {', '.join(sorted(compared))} as published: if another run has changed what that is "
+            "made of, run it anew first."
+        )
     return "\n".join(lines)

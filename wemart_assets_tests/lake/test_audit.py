@@ -125,6 +125,16 @@ def test_the_message_names_table_day_rule_and_rows_and_what_to_do(run: Publish) 
     assert "run the partition again" in message
 
 
+def test_the_message_of_a_law_that_compares_names_with_what(session: Session, run: Publish, given: Given) -> None:
+    more = with_law(lambda staged, stock: staged.anti_join(stock, "id"))
+    inputs = {"stock": given(session, ORDERS, orders(D1, 1)), "shops": given(session, ORDERS, [])}
+    with pytest.raises(RejectedByAudit, match=r"compared with stock as published: .* run it anew first"):
+        run(more, [D1], orders(D1, 1, 2), inputs=inputs)
+    with pytest.raises(RejectedByAudit) as of_a_rule:
+        run(more, [D1], orders(D1, 1, amount=-1), inputs=inputs)
+    assert "compared" not in str(of_a_rule.value)
+
+
 def test_every_broken_rule_is_found_in_one_run(run: Publish) -> None:
     table = replace(with_rule(lambda t: t.amount < 100), laws=with_law(lambda staged: staged.limit(1)).laws)
     with pytest.raises(RejectedByAudit) as rejected:
