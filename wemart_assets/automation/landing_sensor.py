@@ -13,12 +13,12 @@ import itertools
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagster as dg
 
-from wemart_assets.lake.days import Period, days_between, ranges, shift
+from wemart_assets.lake.days import Period, days_between, period_days, ranges, shift
 from wemart_assets.lake.delta import open_delta, partition_values
 from wemart_assets.lake.engine import Engine, ExternalTable, Session
 from wemart_assets.lake.errors import UnreadableTable
@@ -123,20 +123,26 @@ def landing_sensor(
                     problems.append(str(error))
             for problem in problems:
                 context.log.warning(problem)
-            due = changed_days(cursor, landed, snapshots, days)
+            # What waits is asked for when what was asked for before is done: what was missing for it may be there then.
+            is_busy = context.instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)) > 0
+            held = cursor.due if is_busy else {}
+            due = changed_days(replace(cursor, due={}) if is_busy else cursor, landed, snapshots, days)
             for name, its_days in cursor.stopped.items():
                 due.setdefault(name, set()).update(
                     day for day in its_days if not _is_stopped(day, broken.get(name, ()))
                 )
             continued = dict(cursor.continued)
             # Between two runs of one request a table is left behind as well: that is the second run's to mend.
-            if not context.instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):
+            if not is_busy:
                 for name, (day, version) in stale(marts, days, session).items():
                     if list(continued.get(name, ())) != [day, version]:
                         due.setdefault(name, set()).add(day)
                         continued[name] = [day, version]
             undated = {s.contract.undated.full_name for s in sources.values() if s.contract.undated is not None}
             requests, waiting = plan(due, {*sources, *undated}, marts, keys, session)
+            requested = {(name, day) for request in requests for name in request.tables for day in request.days}
+            for name, its_days in held.items():
+                waiting[name] = sorted({*waiting.get(name, ()), *(d for d in its_days if (name, d) not in requested)})
         asked = {
             (name, day)
             for request in requests
@@ -238,26 +244,25 @@ def plan(
 
     days = partitions[Period.DAY]
     follows = affected({name: {key for key in keys if exists(name, key)} for name, keys in due.items()}, marts, days)
-    todo = _with_what_is_missing(follows, sources, marts, days, session)
     # What lies before the first day never becomes a partition.
-    waiting = {name: {key for key in keys if not exists(name, key) and key >= first_day} for name, keys in due.items()}
-    undated = {name for name, keys in todo.items() if UNKNOWN_DAY in keys}
-    tables: dict[Period, dict[str, set[str]]] = {period: {} for period in Period}
-    for name, keys in todo.items():
-        period = periods.get(name, Period.DAY)
-        for key in keys - {UNKNOWN_DAY}:
-            if key in there[period]:
-                tables[period].setdefault(key, set()).add(name)
-            elif key >= first_day:
-                waiting.setdefault(name, set()).add(key)
+    waiting: dict[str, set[str]] = {}
+    for name, keys in (*due.items(), *follows.items()):
+        waiting.setdefault(name, set()).update(key for key in keys if not exists(name, key) and key >= first_day)
+
+    def of(period: Period, wanted: Mapping[str, Set[str]]) -> dict[str, Set[str]]:
+        return {name: keys for name, keys in wanted.items() if periods.get(name, Period.DAY) is period}
+
+    todo = _with_what_is_missing(of(Period.DAY, follows), sources, marts, partitions, session)
     # What has no days is read by any of them.
-    taken = [Request(None, [UNKNOWN_DAY], frozenset(undated))] if undated else []
-    taken += _requests(tables[Period.DAY], sorted(tables[Period.DAY]), Period.DAY)[:RUNS_A_TICK]
-    done = {day for request in taken for day in request.days}
-    if done >= set(tables[Period.DAY]):
-        for period in (Period.WEEK, Period.MONTH):
-            taken += _requests(tables[period], sorted(tables[period]), period)
-        taken = taken[:RUNS_A_TICK]
+    undated = frozenset(name for name, keys in todo.items() if UNKNOWN_DAY in keys)
+    taken = [Request(None, [UNKNOWN_DAY], undated)] if undated else []
+    taken += _requests(todo, there[Period.DAY], Period.DAY)
+    if len(taken) <= RUNS_A_TICK:
+        # Weeks and months come after all days, and after the days that they lack.
+        lacking = _beyond(todo, _with_what_is_missing(follows, sources, marts, partitions, session))
+        for period in (Period.DAY, Period.WEEK, Period.MONTH):
+            taken += _requests(of(period, lacking), there[period], period)
+    taken = taken[:RUNS_A_TICK]
     done_keys = {(name, key) for request in taken for name in request.tables for key in request.days}
     for name, keys in follows.items():
         # What was only missing is looked for again by then: nothing follows from it.
@@ -300,20 +305,27 @@ def _from(first: str, latest: str, period: Period) -> list[str]:
 
 
 def _with_what_is_missing(
-    todo: dict[str, set[str]], sources: Set[str], marts: Mapping[str, Mart], days: Sequence[str], session: Session
+    todo: Mapping[str, Set[str]],
+    sources: Set[str],
+    marts: Mapping[str, Mart],
+    partitions: Mapping[Period, Sequence[str]],
+    session: Session,
 ) -> dict[str, set[str]]:
-    """`todo` with what its days read and was never published: it has to run with them, or before them.
+    """`todo` with what its partitions read and was never published: it has to run with them, or before them.
 
-    For a table that carries its state on these are all its days since the last one that is there.
+    For a table that carries its state on these are all its days since the last one that is there. A week or month that
+    is not over is no partition yet, and nothing is missing for it.
     """
+    days = partitions[Period.DAY]
     found = {name: set(keys) for name, keys in todo.items()}
     published: dict[str, set[str]] = {}
     waiting = [(name, keys) for name, keys in todo.items() if keys]
     while waiting:
         name, keys = waiting.pop()
         declared = marts.get(name)
-        if declared is None or declared.table.period is not Period.DAY:
+        if declared is None or not (keys := keys & set(partitions[declared.table.period])):
             continue
+        latest = period_days(max(keys), declared.table.period)[-1]
         for given in declared.inputs.values():
             other = given.table.full_name
             if other not in {*sources, *marts}:
@@ -323,9 +335,7 @@ def _with_what_is_missing(
             if other not in published:
                 published[other] = session.published(given.table, sorted(there))
             # What comes after the day is read as far as it is there.
-            reads = {
-                key for key in given.days(sorted(keys), declared.table, days[0]) if key == only or key <= max(keys)
-            }
+            reads = {key for key in given.days(sorted(keys), declared.table, days[0]) if key == only or key <= latest}
             missing = (reads & there) - published[other] - found.get(other, set())
             if missing:
                 found.setdefault(other, set()).update(missing)
@@ -352,10 +362,19 @@ def stale(marts: Mapping[str, Mart], days: Sequence[str], session: Session) -> d
     return found
 
 
-def _requests(tables: Mapping[str, set[str]], keys: Sequence[str], period: Period) -> list[Request]:
+def _beyond(known: Mapping[str, Set[str]], found: Mapping[str, Set[str]]) -> dict[str, Set[str]]:
+    return {name: keys - known.get(name, set()) for name, keys in found.items()}
+
+
+def _requests(todo: Mapping[str, Set[str]], partitions: Set[str], period: Period) -> list[Request]:
+    """The runs that make these tables' partitions, as far as they are among those that there are."""
+    tables: dict[str, set[str]] = {}
+    for name, keys in todo.items():
+        for key in keys & partitions:
+            tables.setdefault(key, set()).add(name)
     return [
         Request(period, alike, frozenset(tables[alike[0]]))
-        for consecutive in ranges(keys, DAYS_A_RUN, period)
+        for consecutive in ranges(sorted(tables), DAYS_A_RUN, period)
         for alike in _alike(consecutive, tables)
     ]
 

@@ -110,6 +110,8 @@ USERS = (
 )
 # What these read beside each other, and what runs with the rest.
 READ_OF_USERS = ("we_mart.we_user", "we_mart.wv_sess_daily")
+# What a house is given, so that tests need not ask for it.
+GIVEN = frozenset({*STATE, *USERS, *READ_OF_USERS})
 
 
 class House:
@@ -123,10 +125,10 @@ class House:
         self.settings: Row = {"first_day": dt.date(2024, 3, 1), "threads": 2, "memory_limit": "1GB", **settings}
         self._defs: dg.Definitions | None = None
 
-    def give_state(self) -> House:
-        """Publish what carries its state on for the days to come, empty: no tick has to ask for it any more."""
-        lake, days = DeltaLake(self.lake), days_between("2024-03-01", "2025-02-28")
-        for name in (*STATE, *USERS, *READ_OF_USERS):
+    def give(self, *names: str, last: str = "2025-02-28") -> House:
+        """Publish tables for the days up to `last`, empty: no tick has to ask for them any more."""
+        lake, days = DeltaLake(self.lake), days_between("2024-03-01", last)
+        for name in names:
             table = catalog.tables()[name]
             of = days if table.only_partition is None else [table.only_partition]
             lake.commit(table, of, [], lake.baseline(table, of))
@@ -226,7 +228,7 @@ class House:
         self.run(first, last, request.tables)
 
     def run(self, first: str | None, last: str | None, tables: Iterable[str] | None = None) -> None:
-        """Materialize the tables (all by day if not given, but for what was published with `give_state`) in one run."""
+        """Materialize the tables (all by day if not given, but for what carries its state on) in one run."""
         if tables is None:
             of_job = self.defs.resolve_job_def("requested_by_day").asset_layer.selected_asset_keys
             tables = {".".join(key.path) for key in of_job} - {*STATE, *USERS}
@@ -272,7 +274,7 @@ MakeHouse = Callable[..., House]
 @pytest.fixture(scope="session")
 def make_house(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeHouse:
     """A new house, under settings of its own."""
-    template = House(tmp_path_factory.mktemp("template"), instance).give_state()
+    template = House(tmp_path_factory.mktemp("template"), instance).give(*GIVEN)
 
     def make(looks_at_users: bool = False, **settings: Any) -> House:
         house = House(tmp_path_factory.mktemp("house"), instance, looks_at_users, **settings)
