@@ -89,6 +89,23 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
 
 
 @main.command()
+def spark_sql() -> None:
+    """Print the statements that define views and reports over days in a session of Spark, a line each.
+
+    With WEMART_SPARK__CATALOG it prints those of all tables; each needs that its own are there.
+
+    \b
+    Examples:
+      wemart spark-sql > reports.sql && spark-sql -i reports.sql
+      wemart spark-sql | grep hard_funnel_between
+    """
+    from wemart_assets.spark_sql import statements
+
+    for statement in statements(load_settings()).values():
+        click.echo(f"{statement};")
+
+
+@main.command()
 def tables() -> None:
     """List the lake's tables: days, rows and bytes published."""
     from wemart_assets import catalog

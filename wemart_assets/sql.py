@@ -79,8 +79,7 @@ class Analyst:
         there = {f"{location.parent.name}.{location.name}" for location in found} - self.unreadable.keys()
         for view in views:
             if {of.full_name for of in view.inputs.values()} <= there:
-                name = f'{CATALOG}."{view.table.database}"."{view.table.name}"'
-                connection.execute(f"create view {name} as {view.sql('duckdb', CATALOG)}")
+                connection.execute(view.duckdb_view(CATALOG))
         # Each is defined when a query names it: to compile one takes a good part of a second.
         self._functions = {f.name: f for f in functions if {of.full_name for of in f.inputs.values()} <= there}
         path = ",".join(f"{CATALOG}.{database}" for database in databases)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
+from deltalake import DeltaTable
 from filelock import FileLock
 
 from wemart_assets.definitions import build_defs
@@ -25,6 +27,7 @@ from wemart_assets.simulator import (
     simulate_tracks,
 )
 from wemart_assets_tests.engines import why_no_spark
+from wemart_assets_tests.marts.attribution_twin import Twin
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -50,6 +53,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             _make_world(folder)
             (folder / "made").touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def twin(world: Path) -> Twin:
+    """The world's published events and attributions, for plain loops over them."""
+
+    def read(table: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = DeltaTable(world / "lake" / "igaworks" / table).to_pyarrow_table().to_pylist()
+        return rows
+
+    return Twin(read("event"), read("attribution"), read("attribution__date_unknown"))
 
 
 def _make_world(folder: Path) -> None:

@@ -109,6 +109,6 @@ def test_vacuum_removes_only_what_no_version_needs(tmp_path: Path, world: Path) 
     assert set(lake.rglob("*.parquet")) == kept
 
 
-@pytest.mark.parametrize("command", ["sql", "simulate", "demo", "tables", "ui", "vacuum"])
+@pytest.mark.parametrize("command", ["sql", "spark-sql", "simulate", "demo", "tables", "ui", "vacuum"])
 def test_help_is_there(command: str) -> None:
     assert "Usage" in wemart(command, "--help").output

@@ -11,9 +11,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-import sqlglot
-from deltalake import DeltaTable
-from sqlglot import exp
 
 from wemart_assets import catalog
 from wemart_assets.lake.errors import WemartError
@@ -34,17 +31,6 @@ def door(world: Path) -> Iterator[Analyst]:
 
 def rows_of(found: pa.Table) -> list[str]:
     return sorted(map(str, found.to_pylist()))
-
-
-@pytest.fixture(scope="module")
-def twin(world: Path) -> Twin:
-    """The published events and attributions, for plain loops over them."""
-
-    def read(table: str) -> list[Row]:
-        rows: list[Row] = DeltaTable(world / "lake" / "igaworks" / table).to_pyarrow_table().to_pylist()
-        return rows
-
-    return Twin(read("event"), read("attribution"), read("attribution__date_unknown"))
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +137,8 @@ def test_a_function_has_three_names(door: Analyst) -> None:
     call = "active_user_by_event_between('2024-01-01', '2024-01-03')"
     found = [rows_of(door.run(f"from {prefix}{call}")) for prefix in ("", "igaworks.", "wev_prod.igaworks.")]
     assert found[0] == found[1] == found[2] != []
+    named = door.run("from active_user_by_event_between(last := '2024-01-03', first := '2024-01-01')")
+    assert rows_of(named) == found[0]
 
 
 def test_a_shadowed_table_is_what_a_function_reads(door: Analyst) -> None:
@@ -167,22 +155,6 @@ def test_the_wide_view_has_a_cohort_a_row(door: Analyst, twin: Twin) -> None:
     cohort = {user for user, day in twin.cohorts().items() if day == FIRST}
     there = [len(cohort & {e["identity_adid"] for e in twin.happened([day])}) for day in ALL_DAYS[:4]]
     assert list(first.values()) == [len(cohort), *there, None]
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_is_written_for_spark_as_well(name: str) -> None:
-    function = FUNCTIONS[name]
-    parsed = sqlglot.parse_one(function.sql("pyspark"), read="spark")
-    assert isinstance(parsed, exp.Query)
-    # Besides its tables it knows its two parameters, and no stand-in of them is left.
-    assert {c.name for c in parsed.find_all(exp.Column) if not c.table} >= {"first_day", "last_day"}
-    assert "\x01" not in function.spark_function()
-    assert {t.name for t in parsed.find_all(exp.Table) if t.db} == {t.name for t in function.inputs.values()}
-    columns = ", ".join(f"`{column}` {kind}" for column, kind in function.columns.items())
-    assert function.spark_function().startswith(
-        f"CREATE OR REPLACE TEMPORARY FUNCTION {name}(first_day STRING, last_day STRING) "
-        f"RETURNS TABLE ({columns}) RETURN "
-    )
 
 
 def test_a_table_has_three_names(door: Analyst) -> None:

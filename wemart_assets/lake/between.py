@@ -12,17 +12,17 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import sqlglot
 from sqlglot import exp
 
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.inject import call, parameters
 from wemart_assets.lake.inputs import Input
 from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.stored import Stored, in_catalog, query
 from wemart_assets.lake.table import Table, data_type
 
 # The function's parameters, days as dates or as text; in the expression they stand as texts that no table has.
-FIRST, LAST = "first_day", "last_day"
+FIRST, LAST = "first", "last"
 STAND_INS = {f"\x01{name}": name for name in (FIRST, LAST)}
 
 
@@ -47,15 +47,22 @@ class Between:
         """The tables that it reads."""
         return {name: given.table for name, given in self._given().items()}
 
-    @property
-    def columns(self) -> Mapping[str, str]:
-        """Names and Spark SQL types of the columns."""
-        rows = self._rows(None)
-        return {c.name: c.type for c in self.mart.table.columns if c.name in rows.columns}
+    def duckdb_macro(self, catalog: str) -> str:
+        """The statement that defines it in DuckDB, over the tables of a catalog."""
+        name = f'{catalog}."{self.mart.table.database}"."{self.name}"'
+        return f"create macro {name}({FIRST}, {LAST}) as table {self._sql(self._rows(in_catalog(catalog)), 'duckdb')}"
 
-    def sql(self, dialect: str, catalog: str | None = None) -> str:
-        """The query over the tables' own names, in an engine's dialect of ibis, with the parameters as bare names."""
-        query = sqlglot.parse_one(str(ibis.to_sql(self._rows(catalog), dialect=dialect, pretty=False)), read=dialect)
+    def spark_function(self, stored: Stored) -> str:
+        """The statement that defines it in a session of Spark."""
+        rows = self._rows(stored)
+        columns = ", ".join(f"`{name}` {kind}" for name, kind in self._types(rows).items())
+        return (
+            f"CREATE OR REPLACE TEMPORARY FUNCTION {self.name}({FIRST} STRING, {LAST} STRING) "
+            f"RETURNS TABLE ({columns}) RETURN {self._sql(rows, 'spark')}"
+        )
+
+    def _sql(self, rows: ir.Table, dialect: str) -> str:
+        """The query, with the parameters as bare names."""
 
         def parameter(node: exp.Expression) -> exp.Expression:
             if isinstance(node, exp.Literal) and node.this in STAND_INS:
@@ -64,42 +71,23 @@ class Between:
             return node
 
         # ibis takes a sum of integers for an integer, which is wider on DuckDB.
-        kinds = {name: exp.DataType.build(kind, dialect="spark") for name, kind in self.columns.items()}
+        kinds = {name: exp.DataType.build(kind, dialect="spark") for name, kind in self._types(rows).items()}
         typed = [exp.cast(exp.column(name, quoted=True), kind).as_(name, quoted=True) for name, kind in kinds.items()]
-        return (
-            exp.select(*typed)
-            .from_(exp.Subquery(this=query.transform(parameter), alias=exp.to_identifier("found")))
-            .sql(dialect=dialect)
-        )
+        found = exp.Subquery(this=query(rows, dialect).transform(parameter), alias=exp.to_identifier("found"))
+        return exp.select(*typed).from_(found).sql(dialect)
 
-    def duckdb_macro(self, catalog: str) -> str:
-        """The statement that defines it in DuckDB, over the tables of a catalog."""
-        name = f'{catalog}."{self.mart.table.database}"."{self.name}"'
-        return f"create macro {name}({FIRST}, {LAST}) as table {self.sql('duckdb', catalog)}"
-
-    def spark_function(self) -> str:
-        """The statement that defines it in a Spark session, whose catalog has the tables."""
-        columns = ", ".join(f"`{name}` {kind}" for name, kind in self.columns.items())
-        return (
-            f"CREATE OR REPLACE TEMPORARY FUNCTION {self.name}({FIRST} STRING, {LAST} STRING) "
-            f"RETURNS TABLE ({columns}) RETURN {self.sql('pyspark')}"
-        )
+    def _types(self, rows: ir.Table) -> dict[str, str]:
+        """Names and Spark SQL types of the columns."""
+        return {c.name: c.type for c in self.mart.table.columns if c.name in rows.columns}
 
     def _given(self) -> dict[str, Input]:
         asked = parameters(self.mart.function)
         return {n: i.under(self.settings) for n, i in self.mart.inputs.items() if n in asked}
 
-    def _rows(self, catalog: str | None) -> ir.Table:
-        tables = {name: _of_range(_stored(of.table, catalog), of) for name, of in self._given().items()}
+    def _rows(self, stored: Stored) -> ir.Table:
+        tables = {name: _of_range(stored(of.table), of) for name, of in self._given().items()}
         rows = call(self.mart.function, {**self.settings, **tables, "period": ()})
-        kinds = {c.name: data_type(c.type) for c in self.mart.table.columns if c.name in rows.columns}
-        return rows.select(**{name: rows[name].cast(kind) for name, kind in kinds.items()})
-
-
-def _stored(table: Table, catalog: str | None) -> ir.Table:
-    # As engines read it: what must be known is said nowhere there.
-    schema = ibis.schema({c.name: data_type(c.type) for c in table.columns})
-    return ibis.table(schema, name=table.name, catalog=catalog, database=table.database)
+        return rows.select(**{name: rows[name].cast(data_type(kind)) for name, kind in self._types(rows).items()})
 
 
 def _of_range(rows: ir.Table, given: Input) -> ir.Table:

@@ -32,8 +32,6 @@ from dagster_pyspark import LazyPySparkResource
 from deltalake import DeltaTable
 from ibis.backends.pyspark import Backend
 from ibis.backends.pyspark.datatypes import PySparkType
-from ibis.backends.sql.compilers.base import STAR
-from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from py4j.protocol import Py4JError
 from pyspark import StorageLevel
 from pyspark.errors import AnalysisException, PySparkException
@@ -56,6 +54,7 @@ from wemart_assets.lake.engine import Baseline, ExternalTable, FileFormat, Stage
 from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableTable
 from wemart_assets.lake.functions import SPARK_FUNCTIONS
 from wemart_assets.lake.spark_landing import FAILURES, file_columns, in_words, landed, quoted, spark_expression
+from wemart_assets.lake.stored import SparkCompiler
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table, data_type
 
 # What rows depend on, and what other readers of the lake need. Set on every session, whoever started it.
@@ -493,23 +492,13 @@ class _CatalogTables:
         return [row.asDict() for row in files.distinct().collect()]
 
 
-class _Compiler(PySparkCompiler):  # type: ignore[misc]
-    """ibis' words for Spark, of which one is corrected."""
-
-    __slots__ = ()
-
-    def visit_CountStar(self, op: Any, *, arg: Any, where: Any) -> Any:
-        # ibis adds up the condition, which is NULL, not 0, where it is nowhere known or where there are no rows.
-        return self.f.count(STAR) if where is None else self.f.count_if(where)
-
-
 class _Backend(Backend):  # type: ignore[misc]
     """ibis on Spark, with instants that say that they are, and rows that come as Arrow.
 
     ibis brings rows through pandas, where a number that may be NULL is a double and the years end in 2262.
     """
 
-    compiler = _Compiler()
+    compiler = SparkCompiler()
 
     def get_schema(self, table_name: str, *, catalog: str | None = None, database: str | None = None) -> ibis.Schema:
         plain = super().get_schema(table_name, catalog=catalog, database=database)

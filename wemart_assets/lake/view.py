@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
-import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.inject import parameters
 from wemart_assets.lake.inputs import HasTable
 from wemart_assets.lake.mart_asset import column_schema
+from wemart_assets.lake.stored import Stored, in_catalog, query
 from wemart_assets.lake.table import Table
 
 
@@ -24,14 +24,19 @@ class View:
     inputs: Mapping[str, Table]
     function: Callable[..., ir.Table]
 
-    def sql(self, dialect: str, catalog: str | None = None) -> str:
-        """The view's query over the tables' own names, in an engine's dialect."""
-        tables = {
-            name: ibis.table(of.schema, name=of.name, catalog=catalog, database=of.database)
-            for name, of in self.inputs.items()
-        }
-        rows = self.function(**tables)
-        return str(ibis.to_sql(rows.select(*(c.name for c in self.table.columns)), dialect=dialect, pretty=False))
+    def sql(self, dialect: str, stored: Stored) -> str:
+        """The view's query, in an engine's dialect."""
+        rows = self.function(**{name: stored(of) for name, of in self.inputs.items()})
+        return query(rows.select(*(c.name for c in self.table.columns)), dialect).sql(dialect)
+
+    def duckdb_view(self, catalog: str) -> str:
+        """The statement that defines it in DuckDB, over the tables of a catalog."""
+        name = f'{catalog}."{self.table.database}"."{self.table.name}"'
+        return f"create view {name} as {self.sql('duckdb', in_catalog(catalog))}"
+
+    def spark_view(self, stored: Stored) -> str:
+        """The statement that defines it in a session of Spark."""
+        return f"CREATE OR REPLACE TEMPORARY VIEW {self.table.name} AS {self.sql('spark', stored)}"
 
 
 def view(table: Table, **inputs: HasTable) -> Callable[[Callable[..., ir.Table]], View]:
