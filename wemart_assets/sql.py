@@ -144,23 +144,38 @@ class Analyst:
         parsed = sqlglot.parse_one(statement, read="duckdb")
         if not isinstance(parsed, exp.Create) or parsed.kind not in ("TABLE", "VIEW") or parsed.expression is None:
             raise QueryRefused("only `create table ... as` and `create view ... as` are for here, for this session")
-        target = parsed.this if isinstance(parsed.this, exp.Table) else parsed.this.this
+        target, columns = parsed.this, []
+        if isinstance(target, exp.Schema):
+            target, columns = target.this, target.expressions
+        query = parsed.expression.sql(dialect="duckdb")
+        if columns:
+            query = f"select * from ({query}) as shadow({', '.join(_quoted(column.name) for column in columns)})"
         database = target.db or self._connection.execute("select current_schema()").fetchall()[0][0]
-        # What is shadowed may be read by the very statement, so it goes only when the rows are there.
-        self._connection.execute(f"create temp table shadow as {parsed.expression.sql(dialect='duckdb')}")
-        name = f'{CATALOG}."{database}"."{target.name}"'
-        self._connection.execute(f'create schema if not exists {CATALOG}."{database}"')
-        for kind in self._kinds(database, target.name):
-            self._connection.execute(f"drop {kind} {name}")
-        self._connection.execute(f"create table {name} as select * from temp.main.shadow")
-        self._connection.execute("drop table temp.main.shadow")
-        rows = self._connection.execute(f"select count(*) as rows from {name}").to_arrow_table()
-        return rows
+        name = _quoted(CATALOG, database, target.name)
+        # All of it or nothing, as what is shadowed goes.
+        self._connection.execute("begin")
+        try:
+            # It may be read by the very statement, so it goes only when the rows are there.
+            self._connection.execute(f"create temp table shadow as {query}")
+            self._connection.execute(f"create schema if not exists {_quoted(CATALOG, database)}")
+            for kind in self._kinds(database, target.name):
+                self._connection.execute(f"drop {kind} {name}")
+            self._connection.execute(f"create table {name} as select * from temp.main.shadow")
+            self._connection.execute("drop table temp.main.shadow")
+        except BaseException:
+            self._connection.execute("rollback")
+            raise
+        self._connection.execute("commit")
+        return self._connection.execute(f"select count(*) as rows from {name}").to_arrow_table()
 
     def _kinds(self, database: str, name: str) -> list[str]:
         found = self._connection.execute(
             "select table_type from information_schema.tables"
-            " where table_catalog = ? and table_schema = ? and table_name = ?",
+            " where table_catalog = ? and lower(table_schema) = lower(?) and lower(table_name) = lower(?)",
             [CATALOG, database, name],
         ).fetchall()
         return ["view" if kind == "VIEW" else "table" for (kind,) in found]
+
+
+def _quoted(*names: str) -> str:
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)

@@ -193,6 +193,34 @@ def test_a_shadow_lasts_for_the_session_and_leaves_the_lake_alone(world: Path, d
     assert sorted(str(p) for p in (world / "lake").rglob("*")) == before
 
 
+def test_a_name_may_have_quotes_and_is_the_same_in_any_case(door: Analyst) -> None:
+    door.run('create table we_mart."a""b" as select 1 as x')
+    assert door.run('select x from we_mart."a""b"').to_pylist() == [{"x": 1}]
+    door.run("create or replace table WE_MART.WV_USER_DAILY as select 2 as x")
+    assert door.run("select x from we_mart.wv_user_daily").to_pylist() == [{"x": 2}]
+
+
+@pytest.mark.parametrize("kind", ["table", "view"])
+def test_a_shadow_has_the_columns_that_are_named(kind: str, door: Analyst) -> None:
+    door.run(f'create {kind} of_two(a, "b""c") as select 1 as x, 2 as y')
+    assert door.run("from of_two").to_pylist() == [{"a": 1, 'b"c': 2}]
+    with pytest.raises(duckdb.BinderException, match="1 columns available but 2 columns specified"):
+        door.run(f"create {kind} of_one(a, b) as select 1 as x")
+
+
+def test_a_shadow_that_fails_leaves_nothing_behind(door: Analyst) -> None:
+    rows = door.run("from we_mart.wv_user_daily").num_rows
+    for query in ("select no_such from we_mart.wv_sess_daily", "select cast('x' as int) as x"):
+        with pytest.raises(duckdb.Error):
+            door.run(f"create table we_mart.wv_user_daily as {query}")
+    # The rows are there already when it fails.
+    with pytest.raises(duckdb.CatalogException, match="information_schema"):
+        door.run("create table information_schema.t as select 1 as x")
+    assert door.run("from we_mart.wv_user_daily").num_rows == rows
+    door.run("create table we_mart.wv_user_daily as select 1 as x")
+    assert door.run("from we_mart.wv_user_daily").to_pylist() == [{"x": 1}]
+
+
 @pytest.mark.parametrize(
     "statement",
     [
