@@ -16,8 +16,10 @@ one `replaceWhere`. What two runs that publish at the same time can do to each o
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import shutil
 import time
 import uuid
 from collections import Counter
@@ -51,7 +53,7 @@ from wemart_assets.lake.delta import (
     run_transaction,
 )
 from wemart_assets.lake.engine import Baseline, ExternalTable, FileFormat, Staged, foreign_days, unknown_partition
-from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableTable
+from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableTable, WemartError
 from wemart_assets.lake.functions import SPARK_FUNCTIONS
 from wemart_assets.lake.spark_landing import FAILURES, file_columns, in_words, landed, quoted, spark_expression
 from wemart_assets.lake.stored import SparkCompiler
@@ -131,7 +133,7 @@ class SparkEngine:
 
     @contextmanager
     def connect(self) -> Iterator[SparkSession]:
-        spark: Spark = self._spark.spark_session
+        spark = self._start()
         for name, value in RUNTIME.items():
             spark.conf.set(name, self.conf.get(name, value))
         for function in SPARK_FUNCTIONS:
@@ -142,6 +144,19 @@ class SparkEngine:
             yield session
         finally:
             session.close()
+
+    def _start(self) -> Spark:
+        try:
+            spark: Spark = self._spark.spark_session
+            return spark
+        except PySparkException as error:
+            if error.getCondition() != "JAVA_GATEWAY_EXITED":
+                raise
+            raise WemartError(
+                f"Spark cannot be started: its JVM ended before it was ready ({_java()}). Install a JDK 17 or later "
+                "and set JAVA_HOME to its folder, or set WEMART_ENGINE=duckdb. If such a JDK is there, the JVM's own words "
+                "on stderr say why: it may be that the jars of WEMART_SPARK__PACKAGES could not be loaded."
+            ) from error
 
 
 class SparkSession:
@@ -512,6 +527,14 @@ class _Backend(Backend):  # type: ignore[misc]
         with in_words():
             found = self._session.sql(self.compile(table, params=params, limit=limit)).toArrow()
         return expr.__pyarrow_result__(found.cast(table.schema().to_pyarrow()))
+
+
+def _java() -> str:
+    """Where pyspark looks for Java, in words."""
+    if home := os.environ.get("JAVA_HOME"):
+        java = Path(home) / "bin" / "java"
+        return f"JAVA_HOME={home}, {'where Java is' if java.exists() else 'where there is no bin/java'}"
+    return f"JAVA_HOME is not set, Java is {shutil.which('java') or 'not on the PATH'}"
 
 
 def _commits_since(latest_first: Sequence[Mapping[str, Any]], version: int, run: str) -> tuple[int | None, set[str]]:

@@ -469,6 +469,22 @@ def test_definitions_on_spark_start_no_jvm(tmp_path: Path) -> None:
     assert said.split() == ["SparkEngine", "None", "None"]
 
 
+def test_without_java_the_error_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "from wemart_assets.definitions import defs; from wemart_assets.lake.errors import WemartError\n"
+        "try:\n"
+        "    with defs.resources['engine'].connect() as session:\n"
+        "        session.spark\n"
+        "except WemartError as error:\n"
+        "    print(error)"
+    )
+    environment = {"WEMART_ENGINE": "spark", "WEMART_LAKE": str(tmp_path / "lake"), "JAVA_HOME": str(tmp_path)}
+    said = run_python(code, **environment)
+    assert f"JAVA_HOME={tmp_path}, where there is no bin/java" in said
+    assert "Install a JDK 17 or later" in said
+    assert "WEMART_ENGINE=duckdb" in said
+
+
 def test_staged_rows_are_gone_when_the_session_is_over(lake: Path) -> None:
     def on_disk_alone(spark: Any) -> int:
         # Delta keeps the state of its logs in memory as well.
