@@ -24,7 +24,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ from deltalake import DeltaTable
 from ibis.backends.pyspark import Backend
 from ibis.backends.pyspark.datatypes import PySparkType
 from py4j.protocol import Py4JError
-from pyspark import StorageLevel
+from pyspark import SparkContext, StorageLevel
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import SparkSession as Spark
@@ -97,6 +97,10 @@ RECENT_COMMITS = 100
 # Delta's own conflicts, by the names of their conditions: as exceptions they have another class on each kind of Spark.
 CONFLICT = re.compile(r"\[DELTA_(CONCURRENT_\w+|METADATA_CHANGED|PROTOCOL_CHANGED)\]")
 
+# How a call says that there is no Spark any more. What was to be removed has gone with it then, and nothing is said of
+# that: what Spark died of is to be seen.
+DEAD = (Py4JError, PySparkException, OSError)
+
 
 def session_conf(master: str, remote: str | None, packages: str, further: Mapping[str, str]) -> dict[str, str]:
     """The configuration of a Spark session that can read and write the lake; `further` settings win."""
@@ -115,6 +119,8 @@ def session_conf(master: str, remote: str | None, packages: str, further: Mappin
 class SparkEngine:
     """Opens sessions over one Spark, which is started when a step first needs it and then serves all steps.
 
+    One that has died, or that somebody stopped, is replaced by the next step.
+
     Tables are folders of `lake`, or `<catalog>.<database>.<table>` if a catalog is given.
     """
 
@@ -129,7 +135,7 @@ class SparkEngine:
         self.catalog = catalog
         self.externals = externals or {}
         self.conf = dict(conf)
-        self._spark = LazyPySparkResource(spark_config=self.conf)
+        self._spark: Spark | None = None
 
     @contextmanager
     def connect(self) -> Iterator[SparkSession]:
@@ -146,17 +152,25 @@ class SparkEngine:
             session.close()
 
     def _start(self) -> Spark:
+        """Spark as it runs, or a new one where none does."""
+        if self._spark is not None and _is_alive(self._spark):
+            return self._spark
+        # What pyspark would go on with; not ours where another engine of this process has replaced that already.
+        last = Spark._instantiatedSession or self._spark
+        if last is not None and not _is_alive(last):
+            _forget(last)
         try:
-            spark: Spark = self._spark.spark_session
-            return spark
+            spark: Spark = LazyPySparkResource(spark_config=self.conf).spark_session
         except PySparkException as error:
             if error.getCondition() != "JAVA_GATEWAY_EXITED":
                 raise
             raise WemartError(
                 f"Spark cannot be started: its JVM ended before it was ready ({_java()}). Install a JDK 17 or later "
-                "and set JAVA_HOME to its folder, or set WEMART_ENGINE=duckdb. If such a JDK is there, the JVM's own words "
-                "on stderr say why: it may be that the jars of WEMART_SPARK__PACKAGES could not be loaded."
+                "and set JAVA_HOME to its folder, or set WEMART_ENGINE=duckdb. If such a JDK is there, stderr has the "
+                "words of the JVM: it may be that the jars of WEMART_SPARK__PACKAGES could not be loaded."
             ) from error
+        self._spark = spark
+        return spark
 
 
 class SparkSession:
@@ -177,9 +191,10 @@ class SparkSession:
 
     def close(self) -> None:
         for frame in self._staged.values():
-            frame.unpersist()
+            _unpersist(frame)
         for view in self._views:
-            self.spark.catalog.dropTempView(view)
+            with suppress(*DEAD):
+                self.spark.catalog.dropTempView(view)
 
     def published(self, table: Table, days: Sequence[str]) -> set[str]:
         external = self.externals.get(table.full_name)
@@ -234,7 +249,7 @@ class SparkSession:
                 counted = frame.groupBy(*map(quoted, table.partition_by)).count().collect()
             counts = _checked_counts(table, days, [row.asDict() for row in counted])
         except BaseException:
-            frame.unpersist()
+            _unpersist(frame)
             raise
         view = self.view(frame)
         self._staged[view.get_name()] = frame
@@ -279,7 +294,7 @@ class SparkSession:
     def discard(self, staged: Staged) -> None:
         frame = self._staged.pop(staged.rows.get_name(), None)
         if frame is not None:
-            frame.unpersist()
+            _unpersist(frame)
 
     def view(self, frame: DataFrame) -> ir.Table:
         """The frame as a table, until the session is over."""
@@ -535,6 +550,34 @@ def _java() -> str:
         java = Path(home) / "bin" / "java"
         return f"JAVA_HOME={home}, {'where Java is' if java.exists() else 'where there is no bin/java'}"
     return f"JAVA_HOME is not set, Java is {shutil.which('java') or 'not on the PATH'}"
+
+
+def _is_alive(spark: Spark) -> bool:
+    """Whether nobody has stopped it and its JVM, or its server, is there."""
+    try:
+        if isinstance(spark, Spark):
+            context = spark.sparkContext._jsc
+            return context is not None and not context.sc().isStopped()
+        # Of Spark Connect: whether the server knows the session.
+        return bool(spark.conf.get("spark.sql.session.timeZone"))
+    except DEAD:
+        return False
+
+
+def _forget(spark: Spark) -> None:
+    """Have pyspark start a new Spark in place of one that is dead, in a new JVM where that is gone too."""
+    try:
+        spark.stop()
+    except DEAD:
+        # pyspark gives up half-way where there is no JVM to tell, and would go on calling it.
+        spark.sparkContext.stop()
+        SparkContext._gateway = SparkContext._jvm = None
+        Spark._instantiatedSession = Spark._activeSession = None
+
+
+def _unpersist(frame: DataFrame) -> None:
+    with suppress(*DEAD):
+        frame.unpersist()
 
 
 def _commits_since(latest_first: Sequence[Mapping[str, Any]], version: int, run: str) -> tuple[int | None, set[str]]:

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -24,7 +25,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from wemart_assets.lake.delta import DeltaLake
-from wemart_assets.lake.engine import ExternalTable, Session
+from wemart_assets.lake.engine import Engine, ExternalTable, Session
 from wemart_assets.lake.errors import PublishConflict, UnreadableTable, WemartError
 from wemart_assets.lake.publication import RejectedByAudit, publish, stage
 from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, column
@@ -436,6 +437,48 @@ def test_a_killed_driver_leaves_the_published_days_as_they_are(
         assert seen(session, VISITS) == visits(D1, 1) + visits(D2, 2)
         put(session, VISITS, [D1, D2], visits(D1, 7))
         assert seen(session, VISITS) == visits(D1, 7)
+
+
+# A Spark that dies
+
+
+def publish_after_each_death(lake: Path) -> list[list[dict[str, Any]]]:
+    """What is published after each way in which Spark may go away while a step runs; in a process of its own."""
+
+    def kill(spark: Any) -> None:
+        jvm = type(spark.sparkContext)._gateway.proc
+        jvm.kill()
+        jvm.wait()
+
+    def fail(engine: Engine, end: Callable[[Any], None]) -> None:
+        with engine.connect() as session:
+            rows = table_of(session, rows_as(VISITS, visits(D1, 100)))
+            stage(session, VISITS, rows, [D1], session.baseline(VISITS, [D1]), NOW)
+            end(session.spark)
+            raise ZeroDivisionError("what the step fails with")
+
+    engine, beside = spark_engine(lake), spark_engine(lake)
+    found = []
+    for n, end in enumerate((lambda spark: spark.stop(), lambda spark: spark._jsc.stop(), kill)):
+        with pytest.raises(ZeroDivisionError):
+            fail(engine, end)
+        for opened in (beside, engine):
+            with opened.connect() as session:
+                put(session, VISITS, [D1], visits(D1, n))
+                found.append(seen(session, VISITS))
+    return found
+
+
+@pytest.mark.slow
+def test_a_spark_that_died_is_replaced_and_what_failed_is_seen(
+    lake: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(pytestconfig.rootpath)
+    if root not in sys.path:
+        monkeypatch.syspath_prepend(root)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        found = process.submit(publish_after_each_death, lake).result(2 * PATIENCE)
+    assert found == [visits(D1, n) for n in (0, 0, 1, 1, 2, 2)]
 
 
 # What is started when
