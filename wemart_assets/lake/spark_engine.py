@@ -23,8 +23,9 @@ import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,6 +102,9 @@ CONFLICT = re.compile(r"\[DELTA_(CONCURRENT_\w+|METADATA_CHANGED|PROTOCOL_CHANGE
 # that: what Spark died of is to be seen.
 DEAD = (Py4JError, PySparkException, OSError)
 
+# Gives a session its Spark, the same at each call, which the first may have to start.
+Take = Callable[[], Spark]
+
 
 def session_conf(master: str, remote: str | None, packages: str, further: Mapping[str, str]) -> dict[str, str]:
     """The configuration of a Spark session that can read and write the lake; `further` settings win."""
@@ -139,17 +143,22 @@ class SparkEngine:
 
     @contextmanager
     def connect(self) -> Iterator[SparkSession]:
+        take = cache(self._ready)
+        tables = _CatalogTables(take, self.catalog) if self.catalog else _FolderTables(take, self.lake)
+        session = SparkSession(take, tables, self.externals)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def _ready(self) -> Spark:
+        """Spark with all that rows depend on."""
         spark = self._start()
         for name, value in RUNTIME.items():
             spark.conf.set(name, self.conf.get(name, value))
         for function in SPARK_FUNCTIONS:
             spark.sql(function)
-        tables = _CatalogTables(spark, self.catalog) if self.catalog else _FolderTables(spark, self.lake)
-        session = SparkSession(spark, tables, self.externals)
-        try:
-            yield session
-        finally:
-            session.close()
+        return spark
 
     def _start(self) -> Spark:
         """Spark as it runs, or a new one where none does."""
@@ -174,16 +183,27 @@ class SparkEngine:
 
 
 class SparkSession:
-    """What one step reads and stages; its views and what it staged go when it is over."""
+    """What one step reads and stages; its views and what it staged go when it is over.
 
-    def __init__(self, spark: Spark, tables: _Tables, externals: Mapping[str, ExternalTable]) -> None:
-        self.spark = spark
+    Spark is taken when something is first read or computed: what the logs of a lake in a folder say needs none.
+    """
+
+    def __init__(self, take: Take, tables: _Tables, externals: Mapping[str, ExternalTable]) -> None:
+        self._take = take
         self.tables = tables
         self.externals = externals
-        self.ibis = _Backend().connect(spark)
-        self.ibis.register_options()
         self._views: list[str] = []
         self._staged: dict[str, DataFrame] = {}
+
+    @property
+    def spark(self) -> Spark:
+        return self._take()
+
+    @cached_property
+    def ibis(self) -> Backend:
+        found = _Backend().connect(self.spark)
+        found.register_options()
+        return found
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:
@@ -227,14 +247,17 @@ class SparkSession:
         return self.view(frame.select(*typed))
 
     def file_columns(self, path: str, form: FileFormat) -> dict[str, bool]:
+        # If there is no Spark, that is not the file's fault.
+        spark = self.spark
         with _landing_errors([path]):
-            return file_columns(self.spark, path, form)
+            return file_columns(spark, path, form)
 
     def scan(
         self, paths: Sequence[str], form: FileFormat, columns: Sequence[str], expressions: Mapping[str, str]
     ) -> ir.Table:
+        spark = self.spark
         with _landing_errors(paths):
-            return self.view(landed(self.spark, paths, form, columns, expressions))
+            return self.view(landed(spark, paths, form, columns, expressions))
 
     def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
         self.tables.check(table)
@@ -385,8 +408,8 @@ class _Tables(Protocol):
 class _FolderTables:
     """Tables at `<lake>/<database>/<table>`; what their logs say is read by delta-rs."""
 
-    def __init__(self, spark: Spark, lake: DeltaLake) -> None:
-        self.spark = spark
+    def __init__(self, take: Take, lake: DeltaLake) -> None:
+        self._take = take
         self.lake = lake
         self.published = lake.published
         self.versions = lake.versions
@@ -404,7 +427,7 @@ class _FolderTables:
         log = self.lake.open(table)
         if log is None:
             return None
-        reader = self.spark.read.format("delta").option("versionAsOf", log.version())
+        reader = self._take().read.format("delta").option("versionAsOf", log.version())
         return reader.load(str(self.lake.location(table)))
 
     def transaction(self, table: Table, days: Sequence[str]) -> tuple[str, int]:
@@ -422,9 +445,13 @@ class _FolderTables:
 class _CatalogTables:
     """Tables of a catalog that Spark knows; their logs are read by Spark, wherever they are."""
 
-    def __init__(self, spark: Spark, catalog: str) -> None:
-        self.spark = spark
+    def __init__(self, take: Take, catalog: str) -> None:
+        self._take = take
         self.catalog = catalog
+
+    @property
+    def spark(self) -> Spark:
+        return self._take()
 
     def address(self, table: Table) -> str:
         return ".".join(map(quoted, (self.catalog, table.database, table.name)))

@@ -1,0 +1,42 @@
+"""The sensor beside Spark: a tick starts it for a file that has to be looked at, and for nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.automation.conftest import House
+
+pytestmark = pytest.mark.spark
+
+
+@pytest.fixture
+def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: Any) -> None:
+        raise RuntimeError("Spark was started")
+
+    monkeypatch.setattr("wemart_assets.lake.spark_engine.LazyPySparkResource", fail)
+
+
+def test_an_empty_landing_folder_starts_no_spark(house: House, no_spark: None) -> None:
+    house.set(engine="spark")
+    assert house.tick().requests == []
+
+
+def test_files_that_were_looked_at_start_no_spark(house: House, no_spark: None) -> None:
+    removed = house.land_lines("a.csv", "2024-03-05 10:00:00")
+    house.land_lines("b.csv", "2024-03-06 10:00:00")
+    cursor = house.tick().cursor
+    house.set(engine="spark")
+    assert house.tick(cursor).requests == []
+    removed.unlink()
+    assert house.tick(cursor).days == ["2024-03-05"]
+
+
+def test_a_new_file_is_looked_at_by_spark(house: House, no_spark: None) -> None:
+    house.set(engine="spark")
+    house.land_lines("a.csv", "2024-03-05 10:00:00")
+    with pytest.raises(RuntimeError, match="Spark was started"):
+        house.tick()
