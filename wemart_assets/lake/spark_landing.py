@@ -169,6 +169,8 @@ def _csv(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence
             sep=form.delimiter,
             quote='"',
             escape='"',
+            # Of text after a closing quote; Spark would take such a value with its quotes.
+            unescapedQuoteHandling="RAISE_ERROR",
             # Values may hold line ends.
             multiLine=True,
         )

@@ -126,6 +126,7 @@ BROKEN_FILES: dict[str, tuple[str, str | bytes]] = {
     "a row with too many values": ("broken.csv", "we_art_id,we_art_name,comm_id\n5,x,1\n6,y,2,3\n"),
     "a row with too few values": ("broken.csv", "we_art_id,we_art_name,comm_id\n5,x,1\n6,y\n"),
     "a quote that is never closed": ("broken.csv", 'we_art_id,we_art_name,comm_id\n5,"x,1\n6,y,2\n'),
+    "text after a closing quote": ("broken.csv", 'we_art_id,we_art_name,comm_id\n5,x,1\n6,"ph"one,2\n'),
     "text that is no UTF-8": ("broken.csv", "we_art_id,we_art_name,comm_id\n5,café,1\n".encode("latin-1")),
     "an ending that is not known": ("broken.xlsx", b"PK"),
     "no ending": ("broken", b"1,x,1"),

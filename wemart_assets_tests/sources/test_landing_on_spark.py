@@ -262,7 +262,8 @@ def test_null_and_names_of_a_csv_say_the_same(
     sessions: dict[str, Any], tmp_path: Path, null: str | None, names: tuple[str, ...]
 ) -> None:
     path = tmp_path / "a.csv"
-    path.write_text(("" if names else "a,b\n") + 'x,-\n-,""\n,"-"\n"q ""q""",NULL\n  , \n')
+    quotes = '"q ""q""",NULL\nph"one,o"n"e\none",{"k":"v"}\n"x" ,"""y"""\n"two\nlines",1\n'
+    path.write_text(("" if names else "a,b\n") + 'x,-\n-,""\n,"-"\n  , \n' + quotes)
     form = FileFormat(FileKind.CSV, null=null, names=names)
     found = {}
     for name, session in sessions.items():
