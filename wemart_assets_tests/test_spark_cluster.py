@@ -1,4 +1,7 @@
-"""A real cluster of two processes, a master and a worker on the loopback: it runs the tables, and loses executors."""
+"""A real cluster of two processes, a master and a worker on the loopback: it runs the tables, and loses executors.
+
+And a server of Spark Connect, of which the driver is only a client.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
+from wemart_assets.settings import SparkSettings
 from wemart_assets_tests.engines import SPARK_CONF
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -79,6 +83,32 @@ with open_engine(settings, {}).connect() as session:
     put(session, table(Rule("loses_executors", "a rule", loses_executors)), 100, 300)
 assert published() == list(range(100, 300)), "the new rows are not those that were staged"
 print("published")
+"""
+
+# Publishes three times; the third time the client's session is a new one.
+CONNECT = """
+import datetime as dt, sys
+from wemart_assets.definitions import open_engine
+from wemart_assets.lake.engine import FileFormat, FileKind
+from wemart_assets.lake.publication import publish
+from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, column
+from wemart_assets.settings import load_settings
+
+columns = (column("id", "bigint", "its number"), column("part_date", "string", "business day"), RUN_TIMESTAMP)
+rules = (Rule("small", "below 9", lambda t: t.id < 9),)
+VISITS = Table(database="db", name="visits", words="One row a visit.", grain=("id",), columns=columns, rules=rules)
+form, days = FileFormat(FileKind.CSV), ["2024-01-02", "2024-01-03"]
+engine = open_engine(load_settings(), {})
+for n in (1, 2, 3):
+    with engine.connect() as session:
+        assert list(session.file_columns(sys.argv[1], form)) == ["id", "day"]
+        expressions = {"id": f"cast(id as bigint) + {n}", "part_date": "day"}
+        rows = session.scan([sys.argv[1]], form, ["id", "day"], expressions).drop("_raw", "_file")
+        publish(session, VISITS, days, lambda: (rows, {}), {}, dt.datetime.now(dt.UTC))
+        print(session.read(VISITS, days).id.to_pyarrow().to_pylist(), sorted(session.published(VISITS, days)))
+        if n == 2:
+            session.spark.stop()
+print(type(session.spark).__module__)
 """
 
 
@@ -184,3 +214,39 @@ def test_a_cluster_makes_the_rows_that_duckdb_makes(world: Path, cluster: Cluste
 def test_a_killed_executor_leaves_the_old_rows_and_the_run_goes_on(cluster: Cluster, tmp_path: Path) -> None:
     said = on_cluster(cluster, tmp_path / "lake", tmp_path / "landing", LOSE, str(cluster.worker))
     assert [line for line in said.splitlines() if line in ("killed", "published")] == ["killed", "published"]
+
+
+def test_a_server_of_spark_connect_publishes_and_replaces(tmp_path: Path) -> None:
+    pytest.importorskip("grpc_status", reason="pip install -c constraints.txt -e '.[spark]'")
+    from pyspark import find_spark_home
+
+    from wemart_assets.lake.spark_engine import session_conf
+
+    home, port = find_spark_home._find_spark_home(), free_port()
+    conf = {
+        **session_conf("local[2]", None, SparkSettings.model_fields["packages"].default, SPARK_CONF),
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": str(port),
+    }
+    given = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
+    server = ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", *given, "spark-internal"]
+    landed = tmp_path / "a.csv"
+    landed.write_text("id,day\n1,2024-01-02\n")
+    environment = {
+        **os.environ,
+        "WEMART_ENGINE": "spark",
+        "WEMART_LAKE": str(tmp_path / "lake"),
+        "WEMART_SPARK__REMOTE": f"sc://127.0.0.1:{port}",
+    }
+    running = start([f"{home}/bin/spark-submit", *server], "Spark Connect server started at")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", CONNECT, str(landed)], env=environment, capture_output=True, text=True, check=False
+        )
+    finally:
+        running.terminate()
+        running.wait(PATIENCE)
+    assert done.returncode == 0, done.stderr[-3000:]
+    both = "['2024-01-02', '2024-01-03']"
+    said = [f"[{n}] {both}" for n in (2, 3, 4)]
+    assert done.stdout.splitlines() == [*said, "pyspark.sql.connect.session"]

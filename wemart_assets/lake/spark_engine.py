@@ -98,9 +98,9 @@ RECENT_COMMITS = 100
 # Delta's own conflicts, by the names of their conditions: as exceptions they have another class on each kind of Spark.
 CONFLICT = re.compile(r"\[DELTA_(CONCURRENT_\w+|METADATA_CHANGED|PROTOCOL_CHANGED)\]")
 
-# How a call says that there is no Spark any more. What was to be removed has gone with it then, and nothing is said of
-# that: what Spark died of is to be seen.
-DEAD = (Py4JError, PySparkException, OSError)
+# How a call says that there is no Spark any more (ValueError: of a client of Spark Connect that is closed). What was to
+# be removed has gone with it then, and nothing is said of that: what Spark died of is to be seen.
+DEAD = (Py4JError, PySparkException, OSError, ValueError)
 
 # Gives a session its Spark, the same at each call, which the first may have to start.
 Take = Callable[[], Spark]
