@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 860, 340
@@ -18,17 +19,20 @@ DAY_LABELS = 8
 
 @dataclass(frozen=True)
 class Line:
-    """A share by day, each between 0 and 1. Lines of one colour belong together; one of them may be dashed."""
+    """A share by day, each between 0 and 1. Lines of one colour belong together; one of them may be dashed.
+
+    A day without a share, None, is a gap.
+    """
 
     name: str
-    shares: Sequence[float]
+    shares: Sequence[float | None]
     colour: int
     dashed: bool = False
 
 
 def line_chart(title: str, days: Sequence[str], lines: Sequence[Line]) -> str:
     """The lines over the days, from 0 to the next ten percent above the highest share."""
-    top = max((share for line in lines for share in line.shares), default=0.0)
+    top = max((share for line in lines for share in line.shares if share is not None), default=0.0)
     top = min(-(-int(top * 1000 + 1) // 100) / 10, 1.0)
     across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
@@ -56,10 +60,13 @@ def line_chart(title: str, days: Sequence[str], lines: Sequence[Line]) -> str:
     for place, line in enumerate(lines):
         colour = COLOURS[line.colour % len(COLOURS)]
         look = f'stroke="{colour}" stroke-width="2"' + (' stroke-dasharray="5 4"' if line.dashed else "")
-        points = " ".join(f"{x(n)},{y(share)}" for n, share in enumerate(line.shares))
-        parts.append(f'<polyline points="{points}" fill="none" {look}/>')
+        points = [None if share is None else (x(n), y(share)) for n, share in enumerate(line.shares)]
+        for is_known, piece in groupby(points, key=lambda point: point is not None):
+            if is_known:
+                joined = " ".join(f"{cx},{cy}" for cx, cy in filter(None, piece))
+                parts.append(f'<polyline points="{joined}" fill="none" {look}/>')
         # A single day is a point, which a line alone does not show.
-        parts += [f'<circle cx="{x(n)}" cy="{y(s)}" r="2.5" fill="{colour}"/>' for n, s in enumerate(line.shares)]
+        parts += [f'<circle cx="{cx}" cy="{cy}" r="2.5" fill="{colour}"/>' for cx, cy in filter(None, points)]
         at, below = LEFT + place * step, HEIGHT - 16
         parts.append(f'<line x1="{at:.1f}" x2="{at + 24:.1f}" y1="{below - 4}" y2="{below - 4}" {look}/>')
         parts.append(f'<text x="{at + 30:.1f}" y="{below}">{escape(line.name)}</text>')

@@ -195,6 +195,8 @@ def table_asset(
             raise dg.Failure(
                 str(error), metadata={"table": table.full_name, "days": f"{days[0]} to {days[-1]}" if days else "none"}
             ) from error
+        for name, why in published.not_drawn.items():
+            context.log.warning(f"{table.full_name}: published without its picture '{name}', not drawn: {why}")
         for day in days:
             context.add_asset_metadata(
                 {"dagster/partition_row_count": published.rows[day], "size_bytes": published.bytes[day]},
@@ -212,6 +214,7 @@ def table_asset(
                 "dagster/column_lineage": _lineage(published, inputs or {}),
                 **published.measures,
                 **{name: picture(name, svg) for name, svg in published.pictures.items()},
+                **{name: f"not drawn: {why}" for name, why in published.not_drawn.items()},
                 **published.seconds,
                 **metadata,
             },

@@ -20,7 +20,7 @@ from wemart_assets.lake.engine import Baseline, Session, Staged
 from wemart_assets.lake.errors import AuditFailed
 from wemart_assets.lake.inject import call, parameters
 from wemart_assets.lake.lineage import ColumnLineage, column_lineage
-from wemart_assets.lake.table import RUN_TIMESTAMP, Severity, Table, data_type
+from wemart_assets.lake.table import RUN_TIMESTAMP, Picture, Severity, Table, data_type
 
 PREVIEW_ROWS = 5
 
@@ -29,7 +29,7 @@ PREVIEW_ROWS = 5
 class Publication:
     """What one run published: rows and bytes of each day, the Delta version, what the checks found, what took time.
 
-    `pictures` are SVG by name.
+    `pictures` are SVG by name; `not_drawn` says of those that could not be drawn why.
     """
 
     version: int
@@ -40,6 +40,7 @@ class Publication:
     lineage: ColumnLineage
     measures: Mapping[str, Any]
     pictures: Mapping[str, str]
+    not_drawn: Mapping[str, str]
     seconds: Mapping[str, float]
 
 
@@ -84,8 +85,7 @@ def publish(
         preview = staged.rows.limit(PREVIEW_ROWS).to_pyarrow().to_pylist()
         arguments = {**inputs, **settings, "staged": staged.rows}
         measures = {m.name: call(m.value, arguments).to_pyarrow().as_py() for m in table.measures}
-        points = {p.name: call(p.points, arguments, lazy=lazy).to_pyarrow().to_pylist() for p in table.pictures}
-        pictures = {p.name: p.draw(points[p.name]) for p in table.pictures}
+        pictures, not_drawn = _draw(table.pictures, arguments, lazy)
         before()
     except BaseException:
         session.discard(staged)
@@ -102,6 +102,7 @@ def publish(
         column_lineage(rows, {rows.op(): name for name, rows in inputs.items()}),
         measures,
         pictures,
+        not_drawn,
         {
             "seconds to stage": round(was_staged - began, 3),
             "seconds to audit": round(was_audited - was_staged, 3),
@@ -116,6 +117,21 @@ def stage(
     """Compute `rows` into storage that no reader sees, with the run's clock as `run_timestamp`."""
     clocked = rows.mutate(run_timestamp=ibis.literal(now, type=data_type(RUN_TIMESTAMP.type)))
     return session.stage(table, clocked, days, baseline)
+
+
+def _draw(
+    pictures: Sequence[Picture], arguments: Mapping[str, Any], lazy: Mapping[str, Callable[[], Any]]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """SVG of the pictures by name, and of those that cannot be drawn why."""
+    drawn, not_drawn = {}, {}
+    for picture in pictures:
+        try:
+            points = call(picture.points, arguments, lazy=lazy).to_pyarrow().to_pylist()
+            drawn[picture.name] = picture.draw(points)
+        except Exception as error:
+            # A picture judges nothing: rows that passed the audit are published without it, whatever is wrong with it.
+            not_drawn[picture.name] = f"{type(error).__name__}: {error}"
+    return drawn, not_drawn
 
 
 def _published_outside(session: Session, table: Table, days: Sequence[str]) -> ir.Table:

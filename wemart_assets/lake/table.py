@@ -103,7 +103,7 @@ class Picture:
     """What each run shows drawn beside its rows.
 
     `points(...)` is a small table; its parameters are looked up by name as a law's are. `draw` makes SVG of its rows,
-    which are in no order.
+    which are in no order. One that cannot be drawn is warned of and stops nothing.
     """
 
     name: str

@@ -53,6 +53,19 @@ def test_a_single_day_is_a_point() -> None:
     assert DAYS[0] in texts(svg)
 
 
+def test_a_day_without_a_share_is_a_gap() -> None:
+    svg = drawn(["a", "b", "c", "d"], Line("joined", [None, 1.0, None, 1.0], 0), Line("alone", [None] * 4, 1))
+    across = (WIDTH - LEFT - RIGHT) / 3
+    assert points(svg) == [[(round(LEFT + across, 1), TOP)], [(WIDTH - RIGHT, TOP)]]
+    assert len(svg.findall(f"{SVG}circle")) == 2
+
+
+def test_what_was_on_both_sides_of_a_gap_is_two_pieces_of_a_line() -> None:
+    days = [f"day {n}" for n in range(6)]
+    found = points(drawn(days, Line("joined", [0.1, 0.2, None, None, 0.3, 0.4], 0)))
+    assert [len(piece) for piece in found] == [2, 2]
+
+
 def test_many_days_are_not_all_named() -> None:
     days = [f"day {n}" for n in range(90)]
     named = [text for text in texts(drawn(days, Line("joined", [0.5] * 90, 0))) if text.startswith("day ")]

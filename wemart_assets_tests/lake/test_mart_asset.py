@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -310,6 +311,36 @@ def test_a_picture_is_drawn_of_the_run_and_of_what_was_there(dagster: Dagster) -
     image = re.fullmatch(r"!\[visits by day\]\(data:image/svg\+xml;base64,(\S+)\)", str(shown.value))
     assert image is not None
     assert base64.b64decode(image[1]).decode() == f"<svg>{[(D1, 3), (D2, 3)]}</svg>"
+
+
+def _fails(rows: Sequence[Row]) -> str:
+    raise StopIteration("there is no last point")
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (Picture("by day", _visits_by_day, _fails), "StopIteration: there is no last point"),
+        (Picture("by day", lambda staged: staged.select("colour"), _drawn), "colour"),
+    ],
+    ids=["drawing", "points"],
+)
+def test_a_picture_that_cannot_be_drawn_is_warned_of_and_the_rows_are_published(
+    dagster: Dagster, session: Session, read: Read, broken: Picture, why: str
+) -> None:
+    declared = mart(replace(VISITS, pictures=(broken, *VISITS.pictures)))(visits.function)
+    result = dagster.run(declared, day=D1)
+    assert result.success
+    assert len(read(session, VISITS)) == 3
+    metadata = dagster.materialized(VISITS)[D1].metadata
+    said = str(metadata["by day"].value)
+    assert said.startswith("not drawn: ")
+    assert why in said
+    assert "visits by day" in metadata
+    logged = dagster.instance.all_logs(result.run_id)
+    [warning] = [entry.user_message for entry in logged if entry.level == logging.WARNING]
+    assert "web.visits: published without its picture 'by day', not drawn: " in warning
+    assert why in warning
 
 
 def test_the_size_is_that_of_the_partitions_files(dagster: Dagster, lake: Path) -> None:

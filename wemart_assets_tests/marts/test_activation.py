@@ -8,12 +8,14 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wemart_assets.lake.days import days_between, shift
 from wemart_assets.lake.inject import parameters
 from wemart_assets.lake.mart_asset import Mart
 from wemart_assets.marts.activation.activation_funnel_daily import activation_funnel_daily
@@ -501,6 +503,62 @@ def test_another_key_event_and_another_window_are_settings_and_a_backfill(lake: 
     assert {name for _, _, name, _, _ in lake.firsts()} == {VISIT, "search", BUY}
     twin = Twin(events=events, key_events=others)
     assert lake.funnel(FIRST) == twin.funnel(FIRST, LAST) >= {(None, 1, "search", 1, 1, 1), (None, 3, BUY, 1, 1, 0)}
+
+
+# --- the picture of the funnel ----------------------------------------------------------------------------------------
+
+
+def conversion(*cohorts: tuple[str, dict[str, int]]) -> ElementTree.Element:
+    """The funnel's picture of cohorts of ten, each of a day and its key events with the users who had them."""
+    [picture] = activation_funnel_daily.table.pictures
+    return ElementTree.fromstring(
+        picture.draw(
+            [
+                {"part_date": day, "step": n, "event_name": name, "within_days": n or 1, "first_visits": 10}
+                | {"users": users, "users_in_order": users}
+                for day, came in cohorts
+                for n, (name, users) in enumerate({VISIT: 10, **came}.items())
+            ]
+        )
+    )
+
+
+def lines_of(svg: ElementTree.Element) -> list[tuple[str, int, bool]]:
+    """Colour, points and whether dashed, of each line that is drawn."""
+    return [
+        (line.attrib["stroke"], len(line.attrib["points"].split()), "stroke-dasharray" in line.attrib)
+        for line in svg.iter("{http://www.w3.org/2000/svg}polyline")
+    ]
+
+
+def names_of(svg: ElementTree.Element) -> list[str]:
+    return [str(text.text) for text in svg.iter("{http://www.w3.org/2000/svg}text") if " within " in str(text.text)]
+
+
+def many_days(count: int) -> list[str]:
+    return days_between(FIRST, shift(FIRST, count - 1))
+
+
+@pytest.mark.parametrize("before", [{CART: 5, BUY: 3, "later": 1}, {CART: 5}], ids=["more events", "fewer events"])
+def test_the_picture_shows_the_latest_ninety_days_whatever_the_events_were_before(before: dict[str, int]) -> None:
+    days = many_days(100)
+    svg = conversion(*((day, before) for day in days[:10]), *((day, {CART: 5, BUY: 3}) for day in days[10:]))
+    assert names_of(svg) == [f"{e} within {n} d{o}" for n, e in ((1, CART), (2, BUY)) for o in ("", ", in order")]
+    assert [(points, dashed) for _, points, dashed in lines_of(svg)] == [(90, False), (90, True)] * 2
+
+
+def test_a_day_without_a_step_is_no_day_of_none() -> None:
+    both, one = {CART: 5, BUY: 3}, {CART: 5}
+    svg = conversion(*zip(many_days(5), (both, both, one, both, both), strict=True))
+    assert [points for _, points, _ in lines_of(svg)] == [5, 5, 2, 2, 2, 2]
+
+
+def test_events_of_other_settings_are_lines_of_their_own() -> None:
+    svg = conversion(*zip(many_days(5), [{CART: 5}] * 3 + [{BUY: 3}] * 2, strict=True))
+    assert names_of(svg) == [f"{e} within 1 d{o}" for e in (CART, BUY) for o in ("", ", in order")]
+    drawn = lines_of(svg)
+    assert [points for _, points, _ in drawn] == [3, 3, 2, 2]
+    assert len({colour for colour, _, _ in drawn}) == 2
 
 
 # --- random histories, in random orders of arrival --------------------------------------------------------------------

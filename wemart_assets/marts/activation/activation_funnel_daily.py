@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import ibis
@@ -58,17 +59,23 @@ def _by_day(staged: ir.Table, published: ir.Table) -> ir.Table:
 
 
 def _conversion(points: Sequence[Mapping[str, Any]]) -> str:
-    """Each step by itself (the line) and in order (dashed), of the latest cohorts."""
+    """Each step by itself (the line) and in order (dashed), of the latest cohorts.
+
+    An event and its days under which only some of the cohorts were made is a line of its own on these days.
+    """
     days = sorted({point["part_date"] for point in points})[-DAYS_SHOWN:]
-    of_step = {(point["part_date"], point["step"]): point for point in points if point["step"] > 0}
+    by_day: dict[tuple[int, str, int], dict[str, Mapping[str, Any]]] = {}
+    for point in points:
+        if point["step"] > 0 and point["part_date"] in days:
+            step = point["step"], point["event_name"], point["within_days"]
+            by_day.setdefault(step, {})[point["part_date"]] = point
     lines = []
-    for step in sorted({step for _, step in of_step}):
-        said = [of_step.get((day, step)) for day in days]
-        newest = next(point for point in reversed(said) if point is not None)
-        name = f"{newest['event_name']} within {newest['within_days']} d"
-        for dashed, users in ((False, "users"), (True, "users_in_order")):
-            shares = [0.0 if point is None else point[users] / point["first_visits"] for point in said]
-            lines.append(Line(f"{name}{', in order' if dashed else ''}", shares, colour=step - 1, dashed=dashed))
+    for colour, (step, of_step) in enumerate(sorted(by_day.items(), key=itemgetter(0))):
+        _, event, within = step
+        for order, users, dashed in (("", "users", False), (", in order", "users_in_order", True)):
+            found = map(of_step.get, days)
+            shares = [None if point is None else point[users] / point["first_visits"] for point in found]
+            lines.append(Line(f"{event} within {within} d{order}", shares, colour, dashed))
     return line_chart("Conversion by day of the first visit, of all countries", days, lines)
 
 
