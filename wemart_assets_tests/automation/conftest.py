@@ -100,6 +100,7 @@ STATE = (
 # Tests of other tables look away from them.
 USERS = (
     "rudder.tracks",
+    "rudder.repeated_tracks",
     "core.identity_map",
     "we_meta.we_country",
     "core.first_touch",

@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 Row = dict[str, Any]
 VISIT = "first_visit"
+# In this order copies of a track were received; NULL is last.
+RECEIVED = ("received_at", "anonymous_id", "user_id", "event", "timestamp")
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,23 @@ class Twin:
             and self.days(visit, e["datetime"]) <= within
             and e["part_date"] <= last
         ]
+
+
+def tracked(tracks: Sequence[Row], identities: Sequence[Row], names: Mapping[str, Sequence[str]]) -> list[Row]:
+    """core.fact__events of tracks: `names` are those that each event is told by. A track counts once: on the first day
+    of its id, as it was received first."""
+    found = []
+    for id in {track["id"] for track in tracks}:
+        copies = [track for track in tracks if track["id"] == id]
+        first = min(copies, key=lambda t: (t["part_date"], *((t[n] is None, t[n] or "") for n in RECEIVED)))
+        for account in identities:
+            if (account["space"], account["foreign_id"]) == ("rudder", first["user_id"]):
+                found += [
+                    {"user_id": str(account["we_member_id"]), "event_name": name, "datetime": first["timestamp"]}
+                    for name, told in names.items()
+                    if first["event"] in told and account["part_date"] == first["part_date"]
+                ]
+    return found
 
 
 def said(touch: Row) -> tuple[Any, ...]:

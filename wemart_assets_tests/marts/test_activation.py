@@ -24,7 +24,8 @@ from wemart_assets.marts.activation.fact__events import fact__events
 from wemart_assets.marts.activation.fact__first_activation_events import fact__first_activation_events
 from wemart_assets.marts.activation.first_touch import first_touch
 from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent
-from wemart_assets_tests.marts.activation_twin import VISIT, Twin
+from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
+from wemart_assets_tests.marts.activation_twin import VISIT, Twin, tracked
 
 Row = dict[str, Any]
 Bench = Callable[..., list[Row]]
@@ -37,7 +38,7 @@ TOUCHES, EVENTS, USERS, FIRSTS, FUNNEL = (
     m.table.full_name
     for m in (first_touch, fact__events, dim__users, fact__first_activation_events, activation_funnel_daily)
 )
-SESSIONS, ATTRIBUTIONS = "we_mart.wv_sess_daily", "igaworks.attribution"
+SESSIONS, ATTRIBUTIONS, TRACKS = "we_mart.wv_sess_daily", "igaworks.attribution", "rudder.tracks"
 ACCOUNTS, COUNTRIES, IDENTITIES = "we_mart.we_user", "we_meta.we_country", "core.identity_map"
 
 
@@ -247,6 +248,76 @@ def test_the_instant_of_an_event_is_kept_to_the_microsecond(bench: Bench) -> Non
         identities=[{"space": "rudder", "foreign_id": "t", "we_member_id": 1, "part_date": FIRST}],
     )
     assert (row["datetime"], str(row["date"])) == (at, FIRST)
+
+
+# --- tracks that were delivered again ---------------------------------------------------------------------------------
+
+FROM_TRACKS = (repeated_tracks, fact__events)
+
+
+def track(id: str, name: str, at: str, user: str | None = "t-1", received: str | None = None) -> Row:
+    then = local(at)
+    of = {"id": id, "anonymous_id": None, "user_id": user, "event": name, "timestamp": then}
+    return {**of, "part_date": day_of(then), "received_at": local(received) if received else then}
+
+
+def tracked_user(days: Iterable[str] = DAYS) -> list[Row]:
+    return on(days, space="rudder", foreign_id="t-1", we_member_id=1)
+
+
+def events_of(lake: Lake) -> list[tuple[str, str, dt.datetime]]:
+    return sorted((row["user_id"], row["event_name"], row["datetime"]) for row in lake.rows(EVENTS))
+
+
+@pytest.mark.parametrize("runs", [[DAYS], [[day] for day in DAYS]], ids=["a range", "day by day"])
+def test_a_track_that_was_delivered_again_is_one_event(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
+    lake.put(IDENTITIES, tracked_user())
+    received = [track("x", BUY, f"{FIRST}T{at}", received=f"{LAST}T{at}") for at in ("13:00", "12:00", "14:00")]
+    lake.put(TRACKS, [*received, track("x", BUY, f"{THIRD}T12:00", received=f"{FIRST}T00:00")])
+    # Another track of the same instant is another event.
+    lake.put(TRACKS, [track("y", BUY, f"{FIRST}T12:00")])
+    for run in runs:
+        lake.run(*run, marts=FROM_TRACKS)
+    assert events_of(lake) == [("1", BUY, local(f"{FIRST}T12:00"))] * 2
+
+
+def test_of_a_track_that_was_delivered_again_only_the_copy_that_counts_says_whose_it_is(lake: Lake) -> None:
+    lake.put(IDENTITIES, tracked_user())
+    lake.put(TRACKS, [track("x", BUY, f"{FIRST}T12:00", user=None), track("x", BUY, f"{SECOND}T12:00")])
+    lake.run(*DAYS, marts=FROM_TRACKS)
+    assert events_of(lake) == []
+
+
+def test_a_copy_that_is_dated_later_completes_no_order(lake: Lake) -> None:
+    lake.put(IDENTITIES, tracked_user())
+    lake.put(TRACKS, [track("x", BUY, f"{FIRST}T13:00"), track("y", CART, f"{FIRST}T14:00")])
+    lake.put(TRACKS, [track("x", BUY, f"{SECOND}T09:00")])
+    lake.run(*DAYS, marts=(*FROM_TRACKS, *Lake.MARTS))
+    assert [row[-2:] for row in sorted(lake.funnel(FIRST))] == [(1, 1), (1, 1), (1, 0)]
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    tracks=st.lists(
+        st.builds(
+            track,
+            st.sampled_from("xyz"),
+            st.sampled_from([CART, BUY, "other"]),
+            st.sampled_from(DAYS).map("{}T12:00".format),
+            st.sampled_from(["t-1", "t-2", "", None]),
+            st.sampled_from([None, *(f"{day}T12:00" for day in DAYS)]),
+        ),
+        max_size=8,
+    )
+)
+def test_tracks_in_any_number_of_copies_are_the_events_of_a_rebuild(bench: Bench, tracks: list[Row]) -> None:
+    lake = Lake(bench)
+    lake.put(IDENTITIES, tracked_user([FIRST, SECOND, LAST]))
+    lake.put(TRACKS, tracks)
+    for days in ([FIRST], [SECOND], [THIRD, LAST]):
+        lake.run(*days, marts=FROM_TRACKS)
+    expected = tracked(tracks, lake.rows(IDENTITIES), {CART: [CART], BUY: [BUY]})
+    assert events_of(lake) == sorted((row["user_id"], row["event_name"], row["datetime"]) for row in expected)
 
 
 # --- dim__users -------------------------------------------------------------------------------------------------------

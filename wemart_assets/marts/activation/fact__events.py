@@ -14,6 +14,8 @@ from wemart_assets.lake.table import Law, Measure, Rule, Table, column
 from wemart_assets.lake.volume import volume_law
 from wemart_assets.marts.activation.key_events import KeyEvent
 from wemart_assets.marts.activation.rules import DAY_COLUMNS, USER_ID, is_event
+from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
+from wemart_assets.marts.rudder.rules import that_count
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.sources.contracts.core import RUDDER, identity_map
 from wemart_assets.sources.contracts.rudder import tracks
@@ -32,8 +34,9 @@ def _in_log(lines: ir.Table, key_events: KeyEvents) -> ir.Table:
     return told.filter(told.event_name.notnull())
 
 
-def _in_tracks(tracks: ir.Table, key_events: KeyEvents) -> ir.Table:
-    """One row a track and event that it tells of; `foreign_id` is the user of the track."""
+def _in_tracks(tracks: ir.Table, repeated: ir.Table, key_events: KeyEvents) -> ir.Table:
+    """One row a track that counts and event that it tells of; `foreign_id` is the user of the track."""
+    tracks = that_count(tracks, repeated)
     names = [tracks.event.isin(event.tracks).ifelse(name, ibis.null("string")) for name, event in key_events]
     told = tracks.select("part_date", foreign_id="user_id", datetime="timestamp", event_name=ibis.array(names).unnest())
     return told.filter(told.event_name.notnull())
@@ -50,10 +53,15 @@ def _tracked(identities: ir.Table) -> ir.Table:
 
 
 def _of_nobody_known(
-    lines: ir.Table, tracks: ir.Table, users: ir.Table, identities: ir.Table, key_events: KeyEvents
+    lines: ir.Table,
+    tracks: ir.Table,
+    repeated: ir.Table,
+    users: ir.Table,
+    identities: ir.Table,
+    key_events: KeyEvents,
 ) -> ir.Scalar:
     logged = _in_log(lines, key_events).anti_join(_accounts(users), ["part_date", "wv_user"])
-    tracked = _in_tracks(tracks, key_events).anti_join(_tracked(identities), ["part_date", "foreign_id"])
+    tracked = _in_tracks(tracks, repeated, key_events).anti_join(_tracked(identities), ["part_date", "foreign_id"])
     return ibis.union(logged.select("event_name"), tracked.select("event_name")).count()
 
 
@@ -65,7 +73,7 @@ def _of_other_accounts(staged: ir.Table, users: ir.Table, identities: ir.Table) 
 TABLE = Table(
     database="core",
     name="fact__events",
-    words="One row a key event of a user. Equal rows are all kept.",
+    words="One row a key event of a user: a line of the log, or a track. Equal rows are all kept.",
     columns=(
         column("date", "date", "business day of the event", nullable=False),
         column("datetime", "timestamp", "instant of the event (UTC)", nullable=False),
@@ -99,14 +107,23 @@ TABLE = Table(
     TABLE,
     lines=same_day(wv_server_log_base),
     tracks=same_day(tracks),
+    repeated=same_day(repeated_tracks),
     users=same_day(we_user),
     identities=same_day(identity_map),
 )
 def fact__events(
-    lines: ir.Table, tracks: ir.Table, users: ir.Table, identities: ir.Table, key_events: KeyEvents
+    lines: ir.Table,
+    tracks: ir.Table,
+    repeated: ir.Table,
+    users: ir.Table,
+    identities: ir.Table,
+    key_events: KeyEvents,
 ) -> ir.Table:
-    """What lines of the log and tracks tell, each under the account that its user has on that day."""
+    """What lines of the log and tracks tell, each under the account that its user has on that day.
+
+    A track that was delivered again is the one event that it is for RudderStack's tables.
+    """
     logged = _in_log(lines, key_events).inner_join(_accounts(users), ["part_date", "wv_user"])
-    tracked = _in_tracks(tracks, key_events).inner_join(_tracked(identities), ["part_date", "foreign_id"])
+    tracked = _in_tracks(tracks, repeated, key_events).inner_join(_tracked(identities), ["part_date", "foreign_id"])
     found = ibis.union(*(t.select("part_date", "datetime", "user_id", "event_name") for t in (logged, tracked)))
     return found.mutate(date=found.part_date.cast("date"))

@@ -39,8 +39,8 @@ def known(id: ir.StringValue) -> ir.StringValue:
     return id.nullif("")
 
 
-def of_somebody(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
-    """The tracks that count: of an id the first that was received of its first day, and that with an alias."""
+def that_count(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
+    """The tracks, of an id the first that was received of its first day."""
     again = repeated.select("first_part_date", again="event_id", again_on="part_date")
 
     def with_id(of: ir.Table) -> list[ir.BooleanValue]:
@@ -51,7 +51,12 @@ def of_somebody(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
     copies = tracks.semi_join(twice_a_day, with_id(twice_a_day))
     copies = copies.mutate(place=ibis.row_number().over(ibis.window(group_by=["id", "part_date"], order_by=order)))
     copies = copies.filter(copies.place == 0).drop("place")
-    counted = ibis.union(tracks.anti_join(again, with_id(again)), copies)
+    return ibis.union(tracks.anti_join(again, with_id(again)), copies)
+
+
+def of_somebody(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
+    """The tracks that count and have an alias."""
+    counted = that_count(tracks, repeated)
     counted = counted.mutate(user=known(counted.user_id), anonymous=known(counted.anonymous_id))
     counted = counted.mutate(alias=ibis.coalesce(counted.user, counted.anonymous))
     return counted.filter(counted["alias"].notnull())
