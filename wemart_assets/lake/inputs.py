@@ -30,7 +30,7 @@ class Input:
     Partitions before the first there is are not read. Partitions after the mart's own are read as far as they have
     been published by then. A table without days is read whole.
 
-    `last_setting` names the setting that says what `last` is (`under`): a number, or the greatest of several.
+    `last_setting` names the setting that `last` is counted from (`under`): a number, or the greatest of several.
     """
 
     table: Table
@@ -44,7 +44,8 @@ class Input:
         if self.last_setting is None:
             return self
         said = settings[self.last_setting]
-        return replace(self, last=max(said) if isinstance(said, Sequence) else int(said))
+        days = max(said) if isinstance(said, Sequence) else int(said)
+        return replace(self, last=self.last + days, last_setting=None)
 
     def days(self, run: Sequence[str], reader: Table, first_day: str) -> list[str]:
         """The input's partitions that a run of the reader's partitions reads."""
@@ -89,7 +90,10 @@ class Input:
         if self.table.only_partition is not None:
             return "as a whole"
         if self.last_setting is not None:
-            return f"of the {reader.period} and the WEMART_{self.last_setting.upper()} after it"
+            setting = f"WEMART_{self.last_setting.upper()}"
+            if self.last < 0:
+                return f"of the {reader.period} and those after it within {setting}"
+            return f"of the {reader.period} and the {setting} after it"
         if self.table.period is not reader.period:
             return (
                 f"of the last day of the {reader.period}"
@@ -142,6 +146,11 @@ def following(of: HasTable, days: int | str) -> Input:
     The sensor requests the mart's day again as they come. The days are a number, or the setting that says it.
     """
     return Input(of.table, 0, days) if isinstance(days, int) else Input(of.table, 0, last_setting=days)
+
+
+def window(of: HasTable, setting: str) -> Input:
+    """As `following`, of as many days as a setting says, of which the mart's own is the first."""
+    return Input(of.table, 0, -1, last_setting=setting)
 
 
 def up_to(of: HasTable) -> Input:

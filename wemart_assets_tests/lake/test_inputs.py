@@ -23,6 +23,7 @@ from wemart_assets.lake.inputs import (
     own_earlier_days,
     same_day,
     trailing,
+    window,
 )
 from wemart_assets.lake.mart_asset import Mart, mart
 from wemart_assets.lake.table import Table, column
@@ -109,6 +110,33 @@ def test_dagster_shows_the_partitions_that_are_read(kind: str) -> None:
         current_time=dt.datetime(2024, 6, 1, tzinfo=dt.UTC),
     )
     assert sorted(result.partitions_subset.get_partition_keys()) == read.days([own], reader, FIRST)
+
+
+SET: dict[str, Any] = {"window_days": 3, "several_days": (1, 3), "one_day": (1,)}
+THREE = ["2024-01-05", "2024-01-06", "2024-01-07"]
+
+
+@pytest.mark.parametrize(
+    ("read", "days"),
+    [
+        (following(of(VISITS), "window_days"), [*THREE, "2024-01-08"]),
+        (window(of(VISITS), "window_days"), THREE),
+        (window(of(VISITS), "several_days"), THREE),
+        (window(of(VISITS), "one_day"), THREE[:1]),
+    ],
+)
+def test_a_setting_says_how_many_days_are_read(read: Input, days: list[str]) -> None:
+    found = read.under(SET)
+    assert found.days(THREE[:1], OTHER, FIRST) == days
+    assert found.affected(["2024-01-08"], OTHER, ["2024-01-09"]) == {
+        shift("2024-01-08", -after) for after in range(len(days))
+    }
+
+
+def test_the_words_name_the_setting() -> None:
+    assert following(of(VISITS), "window_days").words(OTHER) == "of the day and the WEMART_WINDOW_DAYS after it"
+    words = window(of(VISITS), "window_days").words(OTHER)
+    assert words == "of the day and those after it within WEMART_WINDOW_DAYS"
 
 
 def test_nothing_after_the_latest_day_is_affected() -> None:

@@ -10,7 +10,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.chart import Line, line_chart
-from wemart_assets.lake.inputs import following, same_day
+from wemart_assets.lake.inputs import same_day, window
 from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import Law, Picture, Rule, Table, at_least, column
 from wemart_assets.marts.activation.dim__users import dim__users
@@ -144,7 +144,7 @@ TABLE = Table(
 @mart(
     TABLE,
     firsts=same_day(fact__first_activation_events),
-    events=following(fact__events, "key_event_days"),
+    events=window(fact__events, "key_event_days"),
     users=same_day(dim__users),
 )
 def activation_funnel_daily(
@@ -155,7 +155,7 @@ def activation_funnel_daily(
     key_event_days: Sequence[int],
     timezone: str,
 ) -> ir.Table:
-    """A day is made again until its longest window is over: only then it has everybody who came so far.
+    """A day is made again as the days of its longest window come: only then it has everybody who came so far.
 
     `users` have the event within its days, whatever else they did. `users_in_order` have, from the first visit on, the
     event of each step no earlier than one of the step before, and within its days: equal instants are in order, and
