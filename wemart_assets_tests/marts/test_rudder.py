@@ -410,6 +410,19 @@ def test_an_id_counts_on_its_first_day(bench: Bench) -> None:
     assert lake.newest(dbt_session_track_facts)["1 - b"]["num_pvs"] == 1
 
 
+@pytest.mark.parametrize("runs", [[(day,) for day in DAYS], [DAYS]], ids=["by day", "in one run"])
+def test_an_id_counts_on_its_earliest_day_although_a_later_copy_was_received_first(
+    bench: Bench, runs: list[tuple[str, ...]]
+) -> None:
+    """A day follows from itself and what lies before it."""
+    first, again = track("e1", "15 10:00:00"), track("e1", "17 10:00:00", "b")
+    first["received_at"] = again["received_at"] + dt.timedelta(days=1)
+    lake = Lake(bench, [first, again])
+    for run in runs:
+        lake.run(*run)
+    assert visitors(lake) == {"e1": "a"}
+
+
 def test_of_an_id_that_comes_twice_a_day_the_first_that_was_received_counts(bench: Bench) -> None:
     """Landing files have no such rows any more; a table that a warehouse wrote may."""
     late = track("e1", "15 10:00:00", "b")
