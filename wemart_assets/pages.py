@@ -77,7 +77,7 @@ def table_catalog() -> str:
     for name, declared in sorted(catalog.marts().items()):
         reads = [_input(i, declared.table) for i in declared.inputs.values()]
         function = f"{name}_between(first, last)" if is_over_any_range(declared) else None
-        text += _table(name, declared.table, reads, function)
+        text += _table(name, declared.table, reads, function, declared.is_stateful)
     text.append("## Views")
     for name, shown in sorted(catalog.views().items()):
         links = "; ".join(_link(of) for of in shown.inputs.values())
@@ -102,7 +102,9 @@ def _columns(table: Table) -> str:
     return "\n".join(columns)
 
 
-def _table(name: str, table: Table, reads: list[str], function: str | None = None) -> list[str]:
+def _table(
+    name: str, table: Table, reads: list[str], function: str | None = None, is_stateful: bool = False
+) -> list[str]:
     checks = ["| check | severity | demands |", "| --- | --- | --- |"]
     checks += [f"| {c.name} | {c.severity.value} | {c.words.replace('|', chr(92) + '|')} |" for c in checks_of(table)]
     return [
@@ -116,6 +118,7 @@ def _table(name: str, table: Table, reads: list[str], function: str | None = Non
                 else f"- partitioned by: {', '.join(table.partition_by)} (by {table.period})",
                 f"- owner: {table.owner}",
                 f"- reads: {'; '.join(reads)}",
+                *(["- carries its state on: its days are run in order"] if is_stateful else []),
                 *([] if function is None else [f"- over any range of days: `{function}`"]),
             ]
         ),
