@@ -1,6 +1,7 @@
 """RudderStack's eight tables over again, in plain Python: all tracks at once, track by track, nothing of the package.
 
-Each table is rebuilt in full from all tracks up to a day; a track is mapped as of its own day.
+Each table is rebuilt in full from all tracks up to a day. A track is mapped as of its own day, or as the original
+project's full refresh does it: all of them by the linkages that are known in the end.
 """
 
 from __future__ import annotations
@@ -15,10 +16,19 @@ MINUTE = dt.timedelta(minutes=1)
 
 
 class Twin:
-    """What the tables have to say of `tracks`, by key: as of `day`, without part_date."""
+    """What the tables have to say of `tracks`, by key: as of `day`, without part_date.
+
+    `refreshed`: each track is mapped by what is known on that day, and not as of its own.
+    """
 
     def __init__(
-        self, tracks: Sequence[Row], day: str, gap: int = 1800, view: str = "view_product", signup: str = "signup"
+        self,
+        tracks: Sequence[Row],
+        day: str,
+        gap: int = 1800,
+        view: str = "view_product",
+        signup: str = "signup",
+        refreshed: bool = False,
     ) -> None:
         self.gap, self.view, self.signup = dt.timedelta(seconds=gap), view, signup
         # Of an id the first that was received on its first day; NULL is last in an order.
@@ -38,7 +48,8 @@ class Twin:
         self.tracks = [t for t in self.tracks if t["user"] or t["anonymous"]]
         self.by_visitor: dict[str, list[Row]] = defaultdict(list)
         for t in self.tracks:
-            self.by_visitor[self.visitor(t["user"] or t["anonymous"], t["part_date"])].append(t)
+            known_on = day if refreshed else t["part_date"]
+            self.by_visitor[self.visitor(t["user"] or t["anonymous"], known_on)].append(t)
         self.sessions: dict[str, list[list[Row]]] = {v: self._sessions(of) for v, of in self.by_visitor.items()}
         self.day = day
 

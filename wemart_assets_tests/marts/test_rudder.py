@@ -194,6 +194,57 @@ def test_the_newest_rows_are_those_of_a_full_rebuild_at_length(
     check(bench, tracks, runs, late)
 
 
+# --- where identity was known from the first track, the original's full refresh ---------------------------------------
+
+
+@st.composite
+def tracks_of_the_known(draw: st.DrawFn) -> list[Row]:
+    """Tracks of browsers whose first track says whose each is, or of which nobody ever knows: logins and logouts,
+    several browsers of a user, tracks of a user without a browser, ties, tracks that are delivered again."""
+    users = {browser: draw(st.sampled_from(["u", "u", "v", None])) for browser in "abc"}
+    at = dt.datetime(2024, 1, 14, 15, tzinfo=dt.UTC) + draw(st.sampled_from([0, 23])) * dt.timedelta(hours=1)
+    found: list[Row] = []
+    seen: set[str] = set()
+    for number in draw(st.permutations(range(24)))[: draw(st.integers(1, 24))]:
+        at += draw(st.sampled_from(SILENCES))
+        browser = draw(st.sampled_from(["a", "b", "c", None]))
+        user = draw(st.sampled_from(["u", "v"])) if browser is None else users[browser]
+        if browser in seen and draw(st.booleans()):
+            user = draw(st.sampled_from([None, ""]))
+        event = draw(st.sampled_from([None, "view_product", "signup", "page"]))
+        found.append(at_instant(f"e{number:02}", at, browser, user, event))
+        seen |= {browser} if browser else set()
+        if draw(st.integers(0, 5)) == 0:
+            again = at + draw(st.sampled_from(SILENCES))
+            found.append(at_instant(f"e{number:02}", again, browser, user, event))
+    return [row for row in found if row["part_date"] in DAYS]
+
+
+def check_against_refresh(bench: Bench, tracks: list[Row], runs: list[int]) -> None:
+    lake, first = Lake(bench, tracks), 0
+    for length in runs:
+        lake.run(*DAYS[first : first + length])
+        first += length
+        lake.is_that_of(Twin(tracks, DAYS[first - 1], refreshed=True))
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tracks=tracks_of_the_known(), runs=st.sampled_from(RUNS))
+def test_where_identity_was_known_from_the_first_track_the_rows_are_those_of_a_full_refresh(
+    bench: Bench, tracks: list[Row], runs: list[int]
+) -> None:
+    check_against_refresh(bench, tracks, runs)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tracks=tracks_of_the_known(), runs=st.sampled_from(RUNS))
+def test_where_identity_was_known_from_the_first_track_the_rows_are_those_of_a_full_refresh_at_length(
+    bench: Bench, tracks: list[Row], runs: list[int]
+) -> None:
+    check_against_refresh(bench, tracks, runs)
+
+
 # --- sessions ---------------------------------------------------------------------------------------------------------
 
 
@@ -331,13 +382,15 @@ def visitors(lake: Lake) -> dict[str, str]:
 
 def test_a_track_is_mapped_as_of_its_own_day(bench: Bench) -> None:
     """The example of docs/rudder.md."""
-    lake = in_one_run(
-        bench,
+    tracks = [
         track("e1", "15 10:00:00", "b"),
         track("e2", "16 09:00:00", "b"),
         track("e3", "16 10:00:00", "b", "u"),
         track("e4", "17 10:00:00", "b"),
-    )
+    ]
+    lake = in_one_run(bench, *tracks)
+    original = Twin(tracks, DAYS[2], refreshed=True).dbt_track_facts()
+    assert [original[id]["session_id"] for id in ("e1", "e2", "e3", "e4")] == ["1 - u", "2 - u", "3 - u", "4 - u"]
     assert visitors(lake) == {"e1": "b", "e2": "u", "e3": "u", "e4": "u"}
     sessions = {id: row["session_id"] for id, row in lake.newest(dbt_track_facts).items()}
     assert sessions == {"e1": "1 - b", "e2": "1 - u", "e3": "2 - u", "e4": "3 - u"}
