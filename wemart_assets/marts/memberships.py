@@ -12,7 +12,8 @@ def held_memberships(memberships: ir.Table, timezone: str) -> ir.Table:
     """The rows of the membership history, a snapshot as of `part_date`, that are held on that day.
 
     Held on D: the order was paid, it is no cancellation by restore, and it runs on D, from `start_dt` (on or before D)
-    to `end_dt` (open, or on D or after). Days are business days.
+    to `end_dt` (open, or on D or after). Days are business days. What is unknown takes nothing away: an order without a
+    status is taken for paid, one that does not say whether a restore cancelled it for one that none did.
     """
     paid = memberships.ord_status.isnull() | (memberships.ord_status != "PAYMENT_FAILED")
     begun = business_day(memberships.start_dt, timezone) <= memberships.part_date

@@ -310,10 +310,10 @@ def members_by_hand(of: History, day: str) -> dict[Pair, Row]:
 
 
 def holds_membership(order: Row, day: str, timezone: str) -> bool:
-    """Paid, not cancelled by a restore, begun on the day or before, and not ended before it."""
+    """Paid, not cancelled by a restore (or nobody knows), begun on the day or before, and not ended before it."""
     return (
         order["ord_status"] != "PAYMENT_FAILED"
-        and order["is_cx_by_restore"] == 0
+        and order["is_cx_by_restore"] in (0, None)
         and business_day(order["start_dt"], timezone) <= day
         and (order["end_dt"] is None or business_day(order["end_dt"], timezone) >= day)
     )
@@ -487,7 +487,7 @@ def histories(draw: st.DrawFn) -> History:
             "start_dt": draw(st.sampled_from([*LONG_AGO, *NEAR])),
             "end_dt": maybe(*NEAR),
             "ord_status": draw(st.sampled_from(["PAID", "PAID", "PAYMENT_FAILED", None])),
-            "is_cx_by_restore": draw(st.sampled_from([0, 0, 0, 1])),
+            "is_cx_by_restore": draw(st.sampled_from([0, 0, None, 1])),
         }
         for _ in range(draw(st.integers(0, 5)))
     ]

@@ -299,7 +299,7 @@ def holds_membership(order: Row, day: str, timezone: str) -> bool:
     next_midnight = (dt.datetime.fromisoformat(day) + dt.timedelta(days=1)).replace(tzinfo=zone)
     return (
         order["ord_status"] != "PAYMENT_FAILED"
-        and order["is_cx_by_restore"] == 0
+        and order["is_cx_by_restore"] in (0, None)
         and order["start_dt"].timestamp() < next_midnight.timestamp()
         and (order["end_dt"] is None or order["end_dt"].timestamp() >= midnight.timestamp())
     )

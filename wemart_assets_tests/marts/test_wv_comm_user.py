@@ -530,6 +530,11 @@ def test_membership_that_starts_or_ends_at_midnight(member: Member) -> None:
     assert member(JOINED, memberships=[runs], **KNOWN) == [NOT_HELD, HELD, NOT_HELD, NOT_HELD]
 
 
+@pytest.mark.parametrize("unknown", ["ord_status", "is_cx_by_restore", "end_dt"])
+def test_membership_of_which_something_is_unknown_is_held(member: Member, unknown: str) -> None:
+    assert member(JOINED, memberships=[order(**{unknown: None})], **KNOWN) == [HELD] * 4
+
+
 @pytest.mark.parametrize(
     "other",
     [
