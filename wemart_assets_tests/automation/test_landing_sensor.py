@@ -162,6 +162,7 @@ def test_a_run_is_of_31_days_at_most(house: House) -> None:
     assert [len(request.days) for request in house.tick(at="2024-06-01 12:00:00").requests] == [31, 31, 8]
 
 
+@pytest.mark.slow
 def test_a_long_history_of_facts_is_requested_over_several_ticks_and_each_day_once(house: House) -> None:
     days = [str(dt.date(2024, 3, 1) + dt.timedelta(days=n)) for n in range(300)]
     house.land(LOG, "a.csv", [house.line(f"{day} 12:00:00") for day in days])
@@ -180,6 +181,7 @@ def test_many_days_that_lie_apart_are_requested_over_several_ticks_and_each_day_
     assert [day for tick in ticks for day in tick.days_of(LOG)] == days
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_many_days_show_is_requested_over_several_ticks_to_the_last(house: House) -> None:
     """More days than one tick requests: each tick has to go on where the one before stopped."""
     _artists(house, "2024-03-01")
@@ -188,6 +190,7 @@ def test_a_snapshot_that_many_days_show_is_requested_over_several_ticks_to_the_l
     assert sorted(requested) == [str(dt.date(2024, 3, 1) + dt.timedelta(days=n)) for n in range(365)]
 
 
+@pytest.mark.slow
 def test_run_keys_differ_within_a_tick_and_from_one_tick_to_the_next(house: House) -> None:
     days = [str(dt.date(2024, 3, 1) + dt.timedelta(days=2 * n)) for n in range(20)]
     house.land(LOG, "a.csv", [house.line(f"{day} 12:00:00") for day in days])
@@ -646,6 +649,7 @@ def test_periods_are_requests_of_their_own_after_those_of_days(house: House) -> 
     assert not any({BY_WEEK, BY_MONTH} & of for of in tables[:-2])
 
 
+@pytest.mark.slow
 def test_days_that_a_period_reads_and_nobody_made_are_requested_before_it(house: House) -> None:
     """Nothing landed on most of the week, and its last day's files may come later."""
     _view(house, "2024-03-05")

@@ -231,6 +231,7 @@ def test_a_snapshot_that_is_removed_shows_the_one_before_again(house: House) -> 
     assert house.column(ARTISTS, "we_art_name") == ["first"]
 
 
+@pytest.mark.slow
 def test_a_leave_that_a_carried_snapshot_does_not_know_is_warned_of_and_stops_no_day(house: House) -> None:
     """The account left on the day without a delivery, so it is a member there, and gone on the next."""
     account = {"wv_user_id": 7, "wv_status": "NORMAL"}
