@@ -15,6 +15,8 @@ LEFT, RIGHT, TOP, BOTTOM = 50, 40, 36, 60
 # Told apart by those who do not see colours as others do (Okabe and Ito).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DAY_LABELS = 8
+# Of the legend: the sample of a line, a letter at its widest, a row.
+SAMPLE, LETTER, ROW = 30, 6.5, 18
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ def line_chart(title: str, days: Sequence[str], lines: Sequence[Line]) -> str:
     top = max((share for line in lines for share in line.shares if share is not None), default=0.0)
     top = min(-(-int(top * 1000 + 1) // 100) / 10, 1.0)
     across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    entry = SAMPLE + LETTER * (2 + max((len(line.name) for line in lines), default=0))
+    columns = max(int(across // entry), 1)
+    if columns > 1:
+        # A line and its dashed one stay beside each other.
+        columns -= columns % 2
+    height = HEIGHT + ROW * max(-(-len(lines) // columns) - 1, 0)
 
     def x(n: int) -> float:
         return round(LEFT + across * (n / (len(days) - 1) if len(days) > 1 else 0.5), 1)
@@ -43,7 +51,7 @@ def line_chart(title: str, days: Sequence[str], lines: Sequence[Line]) -> str:
         return round(TOP + down * (1 - share / top), 1)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'
         ' font-family="sans-serif" font-size="11" fill="#333">',
         '<rect width="100%" height="100%" fill="#fff"/>',
         f'<text x="{LEFT}" y="20" font-size="14">{escape(title)}</text>',
@@ -56,7 +64,6 @@ def line_chart(title: str, days: Sequence[str], lines: Sequence[Line]) -> str:
         f'<text x="{x(n)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(days[n])}</text>'
         for n in range(0, len(days), max(-(-len(days) // DAY_LABELS), 1))
     ]
-    step = across / max(len(lines), 1)
     for place, line in enumerate(lines):
         colour = COLOURS[line.colour % len(COLOURS)]
         look = f'stroke="{colour}" stroke-width="2"' + (' stroke-dasharray="5 4"' if line.dashed else "")
@@ -67,7 +74,7 @@ def line_chart(title: str, days: Sequence[str], lines: Sequence[Line]) -> str:
                 parts.append(f'<polyline points="{joined}" fill="none" {look}/>')
         # A single day is a point, which a line alone does not show.
         parts += [f'<circle cx="{cx}" cy="{cy}" r="2.5" fill="{colour}"/>' for cx, cy in filter(None, points)]
-        at, below = LEFT + place * step, HEIGHT - 16
+        at, below = LEFT + place % columns * across / columns, HEIGHT - 16 + place // columns * ROW
         parts.append(f'<line x1="{at:.1f}" x2="{at + 24:.1f}" y1="{below - 4}" y2="{below - 4}" {look}/>')
-        parts.append(f'<text x="{at + 30:.1f}" y="{below}">{escape(line.name)}</text>')
+        parts.append(f'<text x="{at + SAMPLE:.1f}" y="{below}">{escape(line.name)}</text>')
     return "".join([*parts, "</svg>"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from xml.etree import ElementTree
 
 from wemart_assets.lake.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, line_chart
@@ -45,6 +46,21 @@ def test_lines_are_named_and_told_apart() -> None:
     assert [line.attrib["stroke"] for line in lines[:2]] == [lines[0].attrib["stroke"]] * 2
     assert lines[2].attrib["stroke"] != lines[0].attrib["stroke"]
     assert ["stroke-dasharray" in line.attrib for line in lines] == [False, True, False]
+
+
+def test_names_of_many_lines_lie_beside_and_below_each_other() -> None:
+    lines = [Line(f"{n}_long_name_of_an_event", [0.1] * 3, n // 2, dashed=n % 2 == 1) for n in range(7)]
+    svg = drawn(DAYS, *lines)
+    names = [text for text in svg.findall(f"{SVG}text") if "long_name" in str(text.text)]
+    places = [(float(name.attrib["y"]), float(name.attrib["x"])) for name in names]
+    assert places == sorted(places)
+    assert max(y for y, _ in places) < float(svg.attrib["height"])
+    letters = 6 * len("0_long_name_of_an_event")
+    for (y, x), (next_y, next_x) in pairwise(places):
+        assert next_y > y or next_x > x + letters
+    assert max(x for _, x in places) + letters < WIDTH
+    # A line and its dashed one are on one row.
+    assert [places[n][0] for n in (0, 2, 4)] == [places[n][0] for n in (1, 3, 5)]
 
 
 def test_a_single_day_is_a_point() -> None:
