@@ -23,10 +23,10 @@ def _had_not_left(before: ir.Table) -> ir.Table:
 def _members_that_do_not_add_up(staged: ir.Table, now: ir.Table, before: ir.Table) -> ir.Table:
     by_day = ["part_date", "comm_id"]
     counted = staged.group_by(*by_day).aggregate(joins=staged.joins.sum(), members=staged.members.sum())
-    stayed = now.semi_join(_had_not_left(before), PAIR).select(*PAIR, stayed=ibis.literal(1))
-    stayed = ibis.union(stayed, now.select(*PAIR, stayed=ibis.literal(0)))
-    known = stayed.group_by(*by_day).aggregate(there=stayed.wv_user_id.nunique(), stayed=stayed.stayed.sum())
-    both = counted.outer_join(known, by_day)
+    there = now.group_by(*by_day).aggregate(there=now.count())
+    in_both = now.semi_join(_had_not_left(before), PAIR)
+    stayed = in_both.group_by(*by_day).aggregate(stayed=in_both.count())
+    both = counted.outer_join(there.left_join(stayed, by_day).drop("part_date_right", "comm_id_right"), by_day)
     both = both.select(
         part_date=ibis.coalesce(both.part_date, both.part_date_right),
         comm_id=ibis.coalesce(both.comm_id, both.comm_id_right),
