@@ -22,7 +22,7 @@ from sqlglot import exp
 
 from wemart_assets.lake.between import Between
 from wemart_assets.lake.delta import open_delta, partition_values
-from wemart_assets.lake.duckdb_engine import delta_columns, select_files
+from wemart_assets.lake.duckdb_engine import delta_columns, quoted, select_files
 from wemart_assets.lake.errors import UnreadableTable, WemartError
 from wemart_assets.lake.functions import DUCKDB_MACROS
 from wemart_assets.lake.table import Table
@@ -149,15 +149,16 @@ class Analyst:
             target, columns = target.this, target.expressions
         query = parsed.expression.sql(dialect="duckdb")
         if columns:
-            query = f"select * from ({query}) as shadow({', '.join(_quoted(column.name) for column in columns)})"
+            query = f"select * from ({query}) as shadow({', '.join(quoted(column.name) for column in columns)})"
         database = target.db or self._connection.execute("select current_schema()").fetchall()[0][0]
-        name = _quoted(CATALOG, database, target.name)
+        schema = f"{CATALOG}.{quoted(database)}"
+        name = f"{schema}.{quoted(target.name)}"
         # All of it or nothing, as what is shadowed goes.
         self._connection.execute("begin")
         try:
             # It may be read by the very statement, so it goes only when the rows are there.
             self._connection.execute(f"create temp table shadow as {query}")
-            self._connection.execute(f"create schema if not exists {_quoted(CATALOG, database)}")
+            self._connection.execute(f"create schema if not exists {schema}")
             for kind in self._kinds(database, target.name):
                 self._connection.execute(f"drop {kind} {name}")
             self._connection.execute(f"create table {name} as select * from temp.main.shadow")
@@ -175,7 +176,3 @@ class Analyst:
             [CATALOG, database, name],
         ).fetchall()
         return ["view" if kind == "VIEW" else "table" for (kind,) in found]
-
-
-def _quoted(*names: str) -> str:
-    return ".".join('"' + name.replace('"', '""') + '"' for name in names)

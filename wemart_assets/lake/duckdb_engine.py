@@ -152,14 +152,14 @@ class DuckDBSession:
         self, paths: Sequence[str], form: FileFormat, columns: Sequence[str], expressions: Mapping[str, str]
     ) -> ir.Table:
         if form.kind is FileKind.JSONL:
-            fields = [f"json_extract_string(json, {_text(_json_path(c))}) as {_name(c)}" for c in columns]
+            fields = [f"json_extract_string(json, {_text(_json_path(c))}) as {quoted(c)}" for c in columns]
             raw = "json::varchar"
         else:
-            fields = [f"{ROW}.{_name(c)}" for c in columns]
+            fields = [f"{ROW}.{quoted(c)}" for c in columns]
             # The path is no part of the row: a row reads the same wherever its file lies.
             raw = f"""json_merge_patch(to_json({ROW}), '{{"{PATH}": null}}')::varchar"""
         rows = f"select {', '.join([*fields, f'{raw} as {RAW}', PATH])} from {_reader(paths, form)} as {ROW}"
-        values = [f"{sql} as {_name(c)}" for c, sql in expressions.items()]
+        values = [f"{sql} as {quoted(c)}" for c, sql in expressions.items()]
         with _landing_errors(", ".join(paths[:3])):
             return self._named_view(
                 f"select {', '.join([*values, f'{RAW} as _raw', f'{PATH} as _file'])} from ({rows})"
@@ -168,7 +168,7 @@ class DuckDBSession:
     def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
         location = self.lake.folder(table)
         # ibis takes a sum of integers for an integer, which is a HUGEINT here, and a double in Parquet.
-        typed = ", ".join(f"cast({_name(c.name)} as {duckdb_type(c.type)}) as {_name(c.name)}" for c in table.columns)
+        typed = ", ".join(f"cast({quoted(c.name)} as {duckdb_type(c.type)}) as {quoted(c.name)}" for c in table.columns)
         query = f"select {typed} from ({self._streamed(table.conform(rows))})"
         written = self._write(table, query, days, location)
         files = tuple(
@@ -211,7 +211,7 @@ class DuckDBSession:
         # Its first level takes three quarters of the time of its third, for files of the same size.
         options = "format parquet, compression zstd, compression_level 1, return_stats"
         if list(table.partition_by) != [table.day_column] or len(days) > 1:
-            partitions = ", ".join(map(_name, table.partition_by))
+            partitions = ", ".join(map(quoted, table.partition_by))
             try:
                 return self.raw.execute(
                     f"copy ({query}) to {_text(str(location))} ({options}, partition_by ({partitions}),"
@@ -222,7 +222,7 @@ class DuckDBSession:
                     half.unlink()
                 raise
         # One partition: a plain file takes two thirds of the time of a partitioned write and is smaller.
-        day, folder = _name(table.day_column), location / f"{table.day_column}={days[0]}"
+        day, folder = quoted(table.day_column), location / f"{table.day_column}={days[0]}"
         path = folder / f"{run}-0.parquet"
         folder.mkdir(exist_ok=True)
         checked = f"case when {day} = {_text(days[0])} then true else error('{run} ' || coalesce({day}, 'NULL')) end"
@@ -278,7 +278,7 @@ class DuckDBSession:
         ]
         values = []
         for c in table.columns:
-            sql = external.expressions.get(c.name, _name(c.name))
+            sql = external.expressions.get(c.name, quoted(c.name))
             if c.name in (table.day_column, RUN_TIMESTAMP.name):
                 continue
             if c.name not in external.expressions and c.name not in columns:
@@ -286,9 +286,9 @@ class DuckDBSession:
                     f"{table.full_name}: the Delta table at {external.location} lacks the column {c.name} ({c.type}); "
                     f"it has {', '.join(columns)}. Map it in sources.yaml."
                 )
-            values.append(f"cast({sql} as {duckdb_type(c.type)}) as {_name(c.name)}")
+            values.append(f"cast({sql} as {duckdb_type(c.type)}) as {quoted(c.name)}")
         if external.day is not None:
-            values.append(f"cast({_name(external.day)} as varchar) as {_name(table.day_column)}")
+            values.append(f"cast({quoted(external.day)} as varchar) as {quoted(table.day_column)}")
         query = f"select {', '.join(values)} from ({select_files(columns, partitions, external.location, files)})"
         try:
             rows = self._named_view(query)
@@ -343,12 +343,12 @@ def select_files(
     and skips files by them; where a path says anything else than the log, each partition is read by itself with the
     log's values. A file that lacks a column was written before the column was added and has NULL there.
     """
-    typed = ", ".join(f"null::{kind} as {_name(c)}" for c, kind in columns.items())
+    typed = ", ".join(f"null::{kind} as {quoted(c)}" for c, kind in columns.items())
     parts = [f"select {typed} where false"]
     if files and _paths_say_the_same(columns, partitions, location, files):
         options = f"hive_partitioning = {bool(partitions)}"
         if partitions:
-            hive = ", ".join(f"{_name(c)}: {kind}" for c, kind in partitions.items())
+            hive = ", ".join(f"{quoted(c)}: {kind}" for c, kind in partitions.items())
             options += f", hive_types = {{{hive}}}, hive_types_autocast = false"
         parts.append(f"select * from {_parquet(location, [path for path, _ in files], options)}")
     else:
@@ -357,10 +357,12 @@ def select_files(
             by_values.setdefault(tuple(values[c] for c in partitions), []).append(path)
         for known, paths in by_values.items():
             stated = zip(partitions.items(), known, strict=True)
-            literals = [f"cast({'null' if v is None else _text(v)} as {kind}) as {_name(c)}" for (c, kind), v in stated]
+            literals = [
+                f"cast({'null' if v is None else _text(v)} as {kind}) as {quoted(c)}" for (c, kind), v in stated
+            ]
             source = _parquet(location, paths, "hive_partitioning = false")
             parts.append(f"select {', '.join(['*', *literals])} from {source}")
-    selected = ", ".join(f"cast({_name(c)} as {kind}) as {_name(c)}" for c, kind in columns.items())
+    selected = ", ".join(f"cast({quoted(c)} as {kind}) as {quoted(c)}" for c, kind in columns.items())
     return f"select {selected} from ({' union all by name '.join(parts)})"
 
 
@@ -426,8 +428,8 @@ def _statistics(table: Table, rows: int, by_column: dict[str, dict[str, str]]) -
     least: dict[str, Any] = {}
     greatest: dict[str, Any] = {}
     nulls: dict[str, int] = {}
-    for quoted, found in by_column.items():
-        name = quoted.strip('"')
+    for written, found in by_column.items():
+        name = written.strip('"')
         if "null_count" in found:
             nulls[name] = int(found["null_count"])
         if "min" not in found or "max" not in found:
@@ -466,7 +468,8 @@ def _json_path(column: str) -> str:
     return '$."' + column.replace('"', '\\"') + '"'
 
 
-def _name(identifier: str) -> str:
+def quoted(identifier: str) -> str:
+    """The identifier as it is written in DuckDB's SQL, whatever letters it has."""
     return '"' + identifier.replace('"', '""') + '"'
 
 
