@@ -219,7 +219,6 @@ def test_a_killed_executor_leaves_the_old_rows_and_the_run_goes_on(cluster: Clus
 
 
 def test_a_server_of_spark_connect_publishes_and_replaces(tmp_path: Path) -> None:
-    pytest.importorskip("grpc_status", reason="pip install -c constraints.txt -e '.[spark]'")
     from pyspark import find_spark_home
 
     from wemart_assets.lake.spark_engine import session_conf
