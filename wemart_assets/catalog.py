@@ -83,5 +83,5 @@ def tables() -> dict[str, Table]:
 
 
 def quarantines() -> dict[str, Table]:
-    """The tables of the rows that broke a contract, by full name."""
-    return {c.quarantine.full_name: c.quarantine for c in contracts().values()}
+    """The tables of the rows that broke a contract, by full name: of published days, and of refused ones."""
+    return {table.full_name: table for c in contracts().values() for table in (c.quarantine, c.rejected)}

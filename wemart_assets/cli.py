@@ -115,7 +115,7 @@ def tables() -> None:
     lines = [("table", "days", "first", "last", "rows", "bytes")]
     for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
         files = lake.files(table)
-        if not files and name.endswith("__quarantine"):
+        if not files and name.endswith(("__quarantine", "__rejected")):
             continue
         days = sorted({str(f.partition[table.day_column]) for f in files})
         lines.append(

@@ -24,6 +24,10 @@ from sqlglot import exp
 
 from wemart_assets.lake.delta import DeltaLake, open_delta, partition_values
 from wemart_assets.lake.engine import (
+    FAULT,
+    PATH,
+    RAW,
+    TEXT,
     Baseline,
     DataFile,
     ExternalTable,
@@ -33,7 +37,7 @@ from wemart_assets.lake.engine import (
     foreign_days,
     unknown_partition,
 )
-from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableTable
+from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableFile, UnreadableTable
 from wemart_assets.lake.functions import DUCKDB_MACROS
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table
 
@@ -52,8 +56,10 @@ DELTA_TYPES = {
     "timestamp": "TIMESTAMPTZ",
     "timestamp_ntz": "TIMESTAMP",
 }
-# Names inside the query of a landing file, where its columns have theirs.
-ROW, RAW, PATH = "__wemart_row", "__wemart_raw", "__wemart_path"
+# The name of a row inside the query of a landing file, where its columns have theirs.
+ROW = "__wemart_row"
+# What DuckDB raises where an expression of `sources.yaml` does not fit the columns of a file.
+OF_EXPRESSIONS = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
 # What Hive-style folders say for NULL.
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 # Partitions that one run writes at a time: communities times days, for example.
@@ -140,30 +146,36 @@ class DuckDBSession:
         with _landing_errors(path):
             if form.kind is FileKind.JSONL:
                 keys = f"select distinct unnest(json_keys(json)) from {reader}"
+                is_object = "coalesce(is_json(json::varchar) and json_type(json) = 'OBJECT', false)"
+                [(others,)] = self.raw.execute(f"select count(*) from {reader} where not {is_object}").fetchall()
+                if others:
+                    raise UnreadableFile(f"landing file {path} cannot be read: {others} lines are no JSON object")
                 return {name: True for (name,) in sorted(self.raw.execute(keys).fetchall())}
             described = self.raw.execute(f"describe select * from {reader}").fetchall()
-            untyped: set[str] = set()
-            if form.kind is FileKind.PARQUET:
-                schema = f"select name from parquet_schema({_text(_exactly(path))}) where logical_type = 'NullType()'"
-                untyped = {name for (name,) in self.raw.execute(schema).fetchall()}
+            schema = f"select name from parquet_schema({_text(_exactly(path))}) where logical_type = 'NullType()'"
+            untyped = {name for (name,) in self.raw.execute(schema).fetchall()}
         return {name: name not in untyped for name, *_ in described if name != PATH}
 
     def scan(
         self, paths: Sequence[str], form: FileFormat, columns: Sequence[str], expressions: Mapping[str, str]
     ) -> ir.Table:
+        raw, fault = f"{ROW}.{RAW}" if form.is_copy else "json::varchar", "null::varchar"
         if form.kind is FileKind.JSONL:
-            fields = [f"json_extract_string(json, {_text(_json_path(c))}) as {quoted(c)}" for c in columns]
-            raw = "json::varchar"
+            document = TEXT if form.is_copy else "json"
+            fields = [f"json_extract_string({document}, {_text(_json_path(c))}) as {quoted(c)}" for c in columns]
         else:
             fields = [f"{ROW}.{quoted(c)}" for c in columns]
-            # The path is no part of the row: a row reads the same wherever its file lies.
-            raw = f"""json_merge_patch(to_json({ROW}), '{{"{PATH}": null}}')::varchar"""
-        rows = f"select {', '.join([*fields, f'{raw} as {RAW}', PATH])} from {_reader(paths, form)} as {ROW}"
+            if not form.is_copy:
+                # The path is no part of the row: a row reads the same wherever its file lies.
+                raw = f"""json_merge_patch(to_json({ROW}), '{{"{PATH}": null}}')::varchar"""
+        if form.is_copy:
+            fault = f"{ROW}.{FAULT}"
+        fields += [f"{raw} as {RAW}", f"{fault} as {FAULT}", PATH]
+        rows = f"select {', '.join(fields)} from {_reader(paths, form)} as {ROW}"
         values = [f"{sql} as {quoted(c)}" for c, sql in expressions.items()]
+        values += [f"{RAW} as _raw", f"{FAULT} as _fault", f"{PATH} as _file"]
         with _landing_errors(", ".join(paths[:3])):
-            return self._named_view(
-                f"select {', '.join([*values, f'{RAW} as _raw', f'{PATH} as _file'])} from ({rows})"
-            )
+            return self._named_view(f"select {', '.join(values)} from ({rows})")
 
     def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
         location = self.lake.folder(table)
@@ -390,7 +402,10 @@ def _parquet(location: Path, paths: Sequence[str], options: str) -> str:
 
 
 def _reader(paths: Sequence[str], form: FileFormat) -> str:
+    """SQL that reads landing files. Nothing about a file is left for DuckDB to guess."""
     files = f"[{', '.join(_text(_exactly(path)) for path in paths)}]"
+    if form.is_copy:
+        return f"read_parquet({files}, hive_partitioning = false)"
     if form.kind is FileKind.PARQUET:
         return f"read_parquet({files}, filename = '{PATH}', hive_partitioning = false, union_by_name = true)"
     options = (
@@ -398,13 +413,11 @@ def _reader(paths: Sequence[str], form: FileFormat) -> str:
     )
     if form.kind is FileKind.JSONL:
         return f"read_ndjson_objects({files}, {options})"
-    options += f", delim = {_text(form.delimiter)}, all_varchar = true, header = {not form.names}"
-    options += ", quote = '\"', escape = '\"', union_by_name = true"
-    if form.names:
-        names = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in form.names)
-        options += f", columns = {{{names}}}"
-    if form.null is not None:
-        options += f", nullstr = {_text(form.null)}"
+    names = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in form.names)
+    options += f", auto_detect = false, columns = {{{names}}}, header = {form.has_header}, skip = 0"
+    options += f", delim = {_text(form.delimiter)}, quote = '\"', escape = '\"', comment = '', strict_mode = true"
+    options += ", null_padding = false, ignore_errors = false, encoding = 'utf-8', max_line_size = 4194304"
+    options += f", nullstr = {_text(form.null or '')}, allow_quoted_nulls = true"
     return f"read_csv({files}, {options})"
 
 
@@ -419,7 +432,8 @@ def _landing_errors(paths: str) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         reason = " ".join(str(error).split("\n\n")[0].split())
-        raise LandingError(f"landing file {paths} cannot be read: {reason}") from error
+        kind = LandingError if isinstance(error, OF_EXPRESSIONS) else UnreadableFile
+        raise kind(f"landing file {paths} cannot be read: {reason}") from error
 
 
 def _statistics(table: Table, rows: int, by_column: dict[str, dict[str, str]]) -> str:

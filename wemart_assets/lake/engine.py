@@ -29,13 +29,27 @@ class FileKind(StrEnum):
 
 @dataclass(frozen=True)
 class FileFormat:
-    """How landing files of one kind are read. `names` are the columns of a CSV without a header."""
+    """How landing files of one kind are read.
+
+    Attributes:
+        names: the columns of a CSV, in their order; empty where its header says them and has not been read yet.
+        has_header: whether the first record of a CSV is its header.
+        is_copy: whether the files are copies of text files: Parquet of text, with `COPY_COLUMNS`.
+    """
 
     kind: FileKind
     delimiter: str = ","
     null: str | None = None
     names: tuple[str, ...] = ()
     gzipped: bool = False
+    has_header: bool = False
+    is_copy: bool = False
+
+
+# The columns of a copy beside the file's: what is wrong with a record, the record as JSON, the path of the file.
+# `TEXT` is the one column of JSON lines.
+COPY_COLUMNS = FAULT, RAW, PATH = "__wemart_fault", "__wemart_raw", "__wemart_path"
+TEXT = "__wemart_text"
 
 
 @dataclass(frozen=True)
@@ -127,10 +141,12 @@ class Session(Protocol):
         """The published rows of `days` (of all days if not given), with the table's columns."""
 
     def file_columns(self, path: str, form: FileFormat) -> dict[str, bool]:
-        """Names of a landing file's columns, and whether the file gives them a type (not, where all is NULL).
+        """Names of the columns of a Parquet file or of JSON lines, and whether the file gives them a type.
+
+        A column of Parquet in which all is NULL may have none.
 
         Raises:
-            LandingError: the file cannot be read.
+            UnreadableFile: the file cannot be read; of JSON lines, a line is no object.
         """
 
     def scan(
@@ -138,10 +154,12 @@ class Session(Protocol):
     ) -> ir.Table:
         """Rows of landing files: `expressions` (SQL over `columns`, which all files have) under their names.
 
-        Beside them `_file` (the path) and `_raw` (the row as it came, as JSON). Text formats are text throughout.
+        Beside them `_file` (the path), `_raw` (the row as it came, as JSON) and `_fault` (why a record of a copy has
+        no values, else NULL). Text formats are text throughout. A CSV has the columns that `form` names.
 
         Raises:
-            LandingError: a file cannot be read, or an expression does not fit its columns.
+            UnreadableFile: a file cannot be read.
+            LandingError: an expression does not fit its columns.
         """
 
     def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:

@@ -27,3 +27,7 @@ class UnreadableTable(WemartError):
 
 class LandingError(WemartError):
     """A landing file, or the mapping of it, does not fit its contract."""
+
+
+class UnreadableFile(LandingError):
+    """An engine's reader cannot read a landing file."""

@@ -54,7 +54,7 @@ from wemart_assets.lake.delta import (
     run_transaction,
 )
 from wemart_assets.lake.engine import Baseline, ExternalTable, FileFormat, Staged, foreign_days, unknown_partition
-from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableTable, WemartError
+from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableFile, UnreadableTable, WemartError
 from wemart_assets.lake.functions import SPARK_FUNCTIONS
 from wemart_assets.lake.spark_landing import FAILURES, file_columns, in_words, landed, quoted, spark_expression
 from wemart_assets.lake.stored import SparkCompiler
@@ -637,7 +637,8 @@ def _landing_errors(paths: Sequence[str]) -> Iterator[None]:
             yield
     except FAILURES as error:
         reason = " ".join(str(error).split("JVM stacktrace")[0].split())
-        raise LandingError(f"landing file {', '.join(paths[:3])} cannot be read: {reason}") from error
+        kind = LandingError if isinstance(error, AnalysisException) else UnreadableFile
+        raise kind(f"landing file {', '.join(paths[:3])} cannot be read: {reason}") from error
 
 
 def _struct(table: Table) -> st.StructType:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
-from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,11 +18,8 @@ from pyspark.sql import types as st
 from sqlglot import exp
 from sqlglot.optimizer.annotate_types import annotate_types
 
-from wemart_assets.lake.engine import FileFormat, FileKind
-from wemart_assets.lake.errors import LandingError
-
-# Names inside the query of landing files, where their columns have theirs.
-RAW, PATH, TEXT = "__wemart_raw", "__wemart_path", "__wemart_text"
+from wemart_assets.lake.engine import FAULT, PATH, RAW, TEXT, FileFormat, FileKind
+from wemart_assets.lake.errors import LandingError, UnreadableFile
 
 
 class SparkFailed(Exception):
@@ -52,33 +45,17 @@ def in_words() -> Iterator[None]:
 
 
 def file_columns(spark: Spark, path: str, form: FileFormat) -> dict[str, bool]:
-    """As `Session.file_columns`.
-
-    The whole file is read once here where its format is text: Spark takes what is broken in it for something else
-    later, without a word.
-    """
-    if form.gzipped and not path.endswith(".gz"):
-        raise LandingError(f"landing file {path}: Spark knows compressed files by .gz in lower case; rename it")
-    if ":" in path:
-        raise LandingError(f"landing file {path}: Spark reads no file with a colon in its path; rename it")
+    """As `Session.file_columns`."""
     if form.kind is FileKind.PARQUET:
         return {field.name: not pa.types.is_null(field.type) for field in _parquet_schema(path)}
-    lines = _lines(spark, [path])
-    if lines.where(~f.expr(f"is_valid_utf8({TEXT})")).limit(1).count():
-        raise LandingError(f"landing file {path} cannot be read: it is not UTF-8 text; deliver it so")
-    if form.kind is FileKind.CSV:
-        return dict.fromkeys(_header(path, form), True)
-    documents = _documents(lines).withColumn("doc", f.expr(f"strict_json({TEXT})"))
+    documents = _documents(_lines(spark, [path])).withColumn("doc", f.expr(f"strict_json({TEXT})"))
     found = documents.select(
-        f.col("doc").isNull().alias("broken"), f.explode_outer(f.json_object_keys("doc")).alias("key")
+        (~f.expr(f"is_valid_utf8({TEXT})") | f.json_object_keys("doc").isNull()).alias("is_broken"),
+        f.explode_outer(f.json_object_keys("doc")).alias("key"),
     )
     keys = found.distinct().collect()
-    if any(row["broken"] for row in keys):
-        [line] = documents.where("doc is null").limit(1).collect()
-        raise LandingError(
-            f"landing file {path} cannot be read: a line is no JSON: {line[TEXT][:100]!r}. If it is still being "
-            "written, it is read again when it has changed; else deliver it anew or remove it."
-        )
+    if any(row["is_broken"] for row in keys):
+        raise UnreadableFile(f"landing file {path} cannot be read: some lines are no JSON object")
     return dict.fromkeys(sorted(row["key"] for row in keys if row["key"] is not None), True)
 
 
@@ -86,11 +63,16 @@ def landed(
     spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str], expressions: Mapping[str, str]
 ) -> DataFrame:
     """As `Session.scan`."""
+    for path in paths:
+        if form.gzipped and not form.is_copy and not path.endswith(".gz"):
+            raise LandingError(f"landing file {path}: Spark knows compressed files by .gz in lower case; rename it")
+        if ":" in path:
+            raise LandingError(f"landing file {path}: Spark reads no file with a colon in its path; rename it")
     read = {FileKind.PARQUET: _parquet, FileKind.CSV: _csv, FileKind.JSONL: _jsonl}[form.kind]
     frames = read(spark, paths, form, columns)
     rows = reduce(lambda some, more: some.unionByName(more), frames)
     values = [f.expr(spark_expression(sql)).alias(name) for name, sql in expressions.items()]
-    return rows.select(*values, f.col(RAW).alias("_raw"), f.col(PATH).alias("_file"))
+    return rows.select(*values, f.col(RAW).alias("_raw"), f.col(FAULT).alias("_fault"), f.col(PATH).alias("_file"))
 
 
 def spark_expression(sql: str) -> str:
@@ -151,43 +133,45 @@ def _parquet(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequ
         rows = spark.read.parquet(*map(_exactly, files))
         known = {field.name: _as_microseconds(field) for field in schema if not pa.types.is_null(field.type)}
         raw = f.to_json(f.struct(*(_as_text(known[n], n, rows) for n in known)), {"ignoreNullFields": "false"})
-        frames.append(rows.select(*(known[c].alias(c) for c in columns), raw.alias(RAW), _path()))
+        frames.append(rows.select(*(known[c].alias(c) for c in columns), raw.alias(RAW), *_whole()))
     return frames
 
 
 def _csv(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str]) -> list[DataFrame]:
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for path in paths:
-        alike.setdefault(_header(path, form), []).append(path)
-    frames = []
-    for names, files in alike.items():
-        # A row with too few or too many values is an error, also where few columns are read.
-        rows = spark.read.options(mode="FAILFAST", columnPruning="false").csv(
-            [_exactly(path) for path in files],
-            schema=st.StructType([st.StructField(name, st.StringType()) for name in names]),
-            header=not form.names,
-            sep=form.delimiter,
-            quote='"',
-            escape='"',
-            # Of text after a closing quote; Spark would take such a value with its quotes.
-            unescapedQuoteHandling="RAISE_ERROR",
-            # Values may hold line ends.
-            multiLine=True,
-        )
-        values = {name: f.col(quoted(name)) for name in names}
-        if form.null is not None:
-            # Only the literal is NULL then; nothing between two delimiters is an empty text.
-            values = {n: f.nullif(f.coalesce(v, f.lit("")), f.lit(form.null)) for n, v in values.items()}
-        raw = f.to_json(f.struct(*(v.alias(n) for n, v in values.items())), {"ignoreNullFields": "false"})
-        frames.append(rows.select(*(values[c].alias(c) for c in columns), raw.alias(RAW), _path()))
-    return frames
+    if form.is_copy:
+        return [_copies(spark, paths).select(*(f.col(quoted(c)) for c in columns), RAW, FAULT, PATH)]
+    # A row with too few or too many values is an error, also where few columns are read.
+    rows = spark.read.options(mode="FAILFAST", columnPruning="false").csv(
+        [_exactly(path) for path in paths],
+        schema=st.StructType([st.StructField(name, st.StringType()) for name in form.names]),
+        header=form.has_header,
+        sep=form.delimiter,
+        quote='"',
+        escape='"',
+        # Of text after a closing quote; Spark would take such a value with its quotes.
+        unescapedQuoteHandling="RAISE_ERROR",
+        # Values may hold line ends.
+        multiLine=True,
+    )
+    # Nothing, in quotes or without, is what stands for NULL, unless the format names something else.
+    values = {n: f.nullif(f.coalesce(f.col(quoted(n)), f.lit("")), f.lit(form.null or "")) for n in form.names}
+    raw = f.to_json(f.struct(*(v.alias(n) for n, v in values.items())), {"ignoreNullFields": "false"})
+    return [rows.select(*(values[c].alias(c) for c in columns), raw.alias(RAW), *_whole())]
 
 
 def _jsonl(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str]) -> list[DataFrame]:
     fields = st.StructType([st.StructField(name, st.StringType()) for name in columns])
-    rows = _documents(_lines(spark, paths)).withColumn("__wemart_doc", f.from_json(TEXT, fields))
+    lines = _copies(spark, paths) if form.is_copy else _documents(_lines(spark, paths))
+    rows = lines.withColumn("__wemart_doc", f.from_json(TEXT, fields))
     values = [f.col(f"__wemart_doc.{quoted(c)}").alias(c) for c in columns]
-    return [rows.select(*values, f.btrim(f.col(TEXT), f.lit(" \t\r\n")).alias(RAW), f.col(PATH))]
+    if form.is_copy:
+        return [rows.select(*values, RAW, FAULT, PATH)]
+    raw = f.btrim(f.col(TEXT), f.lit(" \t\r\n")).alias(RAW)
+    return [rows.select(*values, raw, f.lit(None).cast("string").alias(FAULT), PATH)]
+
+
+def _copies(spark: Spark, paths: Sequence[str]) -> DataFrame:
+    return spark.read.parquet(*map(_exactly, paths))
 
 
 def _lines(spark: Spark, paths: Sequence[str]) -> DataFrame:
@@ -199,19 +183,11 @@ def _documents(lines: DataFrame) -> DataFrame:
     return lines.where(rf"{TEXT} rlike '\\S'")
 
 
-def _header(path: str, form: FileFormat) -> tuple[str, ...]:
-    if form.names:
-        return form.names
-    with gzip.open(path) if form.gzipped else open(path, "rb") as content:
-        text = io.TextIOWrapper(cast(BinaryIO, content), encoding="utf-8-sig", newline="")
-        return tuple(next(csv.reader(text, delimiter=form.delimiter), ()))
-
-
 def _parquet_schema(path: str) -> pa.Schema:
     try:
         return pq.read_schema(path).remove_metadata()
     except (pa.ArrowInvalid, OSError) as error:
-        raise LandingError(f"landing file {path} cannot be read: {error}") from error
+        raise UnreadableFile(f"landing file {path} cannot be read: {error}") from error
 
 
 def _as_microseconds(field: pa.Field) -> Column:
@@ -234,6 +210,11 @@ def _as_text(value: Column, name: str, rows: DataFrame) -> Column:
     elif isinstance(kind, st.DecimalType):
         value = value.cast("double")
     return value.alias(name)
+
+
+def _whole() -> tuple[Column, Column]:
+    """`FAULT` and `PATH` of a row that an engine has read."""
+    return f.lit(None).cast("string").alias(FAULT), _path()
 
 
 def _path() -> Column:

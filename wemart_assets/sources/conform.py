@@ -58,12 +58,13 @@ def conformed(
     # Said of the row as it came, so that leaving such rows out does not make values of all others first.
     is_unknown = ibis.literal(False)
     if contract.undated is not None:
-        is_unknown = _is_unknown(rows[instant], contract, unknown_as)
-    read = rows.select(**values, _file=rows._file, _raw=rows._raw, _is_unknown=is_unknown)
+        # A record without values has no time that is known to be unknown.
+        is_unknown = rows._fault.isnull() & _is_unknown(rows[instant], contract, unknown_as)
+    read = rows.select(**values, _file=rows._file, _raw=rows._raw, _is_unknown=is_unknown, _fault=rows._fault)
     placed = read.mutate(**{n: _instant(read[_local(n)], read[_written(n)], contract, timezone) for n in local})
 
     unread = {n: _cannot_be_read(placed, n, contract) for n in there if _written(n) in placed.columns and not is_clean}
-    faults = []
+    faults = [(placed._fault.notnull(), placed._fault)]
     for column in (c for c in columns if c.name in unread):
         article = "an" if column.type.startswith("int") else "a"
         written = placed[_written(column.name)].cast("string").strip()
@@ -76,7 +77,7 @@ def conformed(
         nothing, is_text = ibis.null("string"), instant in local and rows[instant].type().is_string()
         unknown_text = placed._is_unknown.ifelse(placed[_written(instant)], nothing) if is_text else nothing
         found |= {"_unknown_as": unknown_text}
-    reason = ibis.cases(*faults, else_=ibis.null("string")) if faults else ibis.null("string")
+    reason = ibis.cases(*faults, else_=ibis.null("string"))
     return placed.select(**found, _file=placed._file, _raw=placed._raw, _reason=reason)
 
 

@@ -103,6 +103,11 @@ class Contract:
             newest_in_sql=self.newest_in_sql,
             laws=(
                 Law(
+                    "no_record_is_lost",
+                    "each landed record of a day is in the table, in its quarantine, or one that repeats another",
+                    _days_with_lost_records,
+                ),
+                Law(
                     "quarantine_share",
                     "no more rows of a day are quarantined than WEMART_QUARANTINE_SHARE allows",
                     _days_with_many_quarantined,
@@ -113,14 +118,26 @@ class Contract:
     @cached_property
     def quarantine(self) -> Table:
         """Rows of landing files that break the contract, as they came, with the reason."""
+        return self._set_aside("quarantine", f"One row per landing row that breaks the contract of {self.full_name}.")
+
+    @cached_property
+    def rejected(self) -> Table:
+        """What the last run that was refused for a day would have put into quarantine."""
+        return self._set_aside(
+            "rejected",
+            f"One row per landing row that breaks the contract of {self.full_name}, of days whose last run was "
+            "refused. A run that publishes a day clears it.",
+        )
+
+    def _set_aside(self, suffix: str, words: str) -> Table:
         return Table(
             self.database,
-            f"{self.name}__quarantine",
-            f"One row a landing row that breaks the contract of {self.full_name}.",
+            f"{self.name}__{suffix}",
+            words,
             (
                 column("reason", "string", "which column breaks which rule", nullable=False),
                 column("file", "string", "landing file, below the landing folder", nullable=False),
-                column("raw_row", "string", "the row as it came, JSON", nullable=False),
+                column("raw_row", "string", "the row as it came, JSON; of a malformed record its text", nullable=False),
                 column(
                     self.day_column,
                     "string",
@@ -153,6 +170,29 @@ class Contract:
         if instant.type().is_date():
             return instant.cast("string")
         return business_day(instant, timezone)
+
+
+def _days_with_lost_records(
+    staged: ir.Table, quarantined: ir.Table, landed: ir.Table, repeated: ir.Table, table: Table
+) -> ir.Table:
+    """Days whose records, counted without the engine's reader, are not as many as its rows.
+
+    Rows that repeat another are counted only if rows are missing: to find them takes as long as to read the files.
+    """
+    day = table.day_column
+
+    def counts(rows: ir.Table, name: str) -> ir.Table:
+        return rows.group_by(day).aggregate(**{name: ibis._.count()})
+
+    accounted = landed.left_join(counts(staged, "kept"), day).drop(f"{day}_right")
+    accounted = accounted.left_join(counts(quarantined, "quarantined"), day).drop(f"{day}_right")
+    accounted = accounted.mutate(kept=accounted.kept.fill_null(0), quarantined=accounted.quarantined.fill_null(0))
+    off = accounted.filter(accounted.records != accounted.kept + accounted.quarantined)
+    if not off.count().to_pyarrow().as_py():
+        return off
+    off = off.left_join(counts(repeated, "repeated"), day).drop(f"{day}_right")
+    off = off.mutate(repeated=off.repeated.fill_null(0))
+    return off.filter(off.records != off.kept + off.quarantined + off.repeated)
 
 
 def _days_with_many_quarantined(

@@ -7,9 +7,7 @@ fingerprint; a file that changes has another fingerprint and is looked at again.
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import gzip
 import hashlib
 import json
 import os
@@ -18,23 +16,29 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from wemart_assets.lake.days import shift
 from wemart_assets.lake.engine import FileFormat, FileKind, Session
-from wemart_assets.lake.errors import LandingError, WemartError
+from wemart_assets.lake.errors import LandingError, UnreadableFile, WemartError
 from wemart_assets.lake.table import Column
 from wemart_assets.settings import Settings
 from wemart_assets.sources.conform import conformed, readable_as, with_faults
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.mapping import SourceMapping, load_mappings, referenced
+from wemart_assets.sources.records import Survey, distinct, rewrite, survey
 
 INDEX_FOLDER = "_landing"
+# Another number has all files looked at anew.
+INDEX_VERSION = 2
 # Texts of unknown times that the index keeps; a file with more is one that nobody writes.
 MOST_TEXTS = 20
 DELIVERY = r"(?:^|/)date=([0-9]{4}-[0-9]{2}-[0-9]{2})/"
@@ -42,11 +46,15 @@ DELIVERY = r"(?:^|/)date=([0-9]{4}-[0-9]{2}-[0-9]{2})/"
 
 @dataclass(frozen=True, order=True)
 class LandingFile:
-    """A file below the landing folder of its source."""
+    """A file below the landing folder of its source.
+
+    `problem` says why nothing of it can be read, not even whether it is a file of rows.
+    """
 
     path: str
     size: int
     modified_ns: int
+    problem: str = ""
 
     @property
     def delivery(self) -> str | None:
@@ -65,6 +73,8 @@ class FileIndex:
     Attributes:
         columns: the file's columns that the contract reads.
         header: all columns of a file that has the same ones in each row (of JSON lines each row says its own).
+        records: how many records it has, counted without the engine's reader (`records.py`, Parquet's footer).
+        copy: name of the copy, beside the index, that engines read in place of a text file that is not plain.
         types: the contract's columns, with the types that the file gives them.
         days: rows of each business day (facts), and of `UNKNOWN_DAY` where the contract knows unknown times; as they
             last were where the file cannot be read any more.
@@ -84,7 +94,25 @@ class FileIndex:
     faulty: int | None = None
     unknown_as: Sequence[str] | None = None
     header: Sequence[str] = ()
+    records: int = 0
+    copy: str | None = None
     error: str | None = None
+
+    @staticmethod
+    def load(text: str) -> FileIndex:
+        """The entry as it was written.
+
+        Raises:
+            ValueError: it is not one, or of another version.
+        """
+        said = json.loads(text)
+        if not isinstance(said, dict) or set(said) != {field.name for field in fields(FileIndex)}:
+            raise ValueError("not an entry of this version")
+        return FileIndex(**said)
+
+    def rows_of(self, day: str) -> int:
+        """How many of its records count for a business day, whatever becomes of them."""
+        return self.days.get(day, 0) + (self.undated if day == self.undated_day else 0)
 
     def has_rows_of(self, days: Iterable[str]) -> bool:
         return any(day in self.days or (self.undated and day == self.undated_day) for day in days)
@@ -120,19 +148,65 @@ class Landing:
 
     def files(self) -> list[LandingFile]:
         """All files that have landed, in the order of their paths."""
-        found = []
-        for root, folders, names in os.walk(self.folder):
-            folders[:] = sorted(f for f in folders if not f.startswith((".", "_")))
-            for name in names:
-                if name.startswith((".", "_")) or name.endswith((".tmp", ".crc", ".part")):
-                    continue
-                path = Path(root) / name
-                try:
-                    stat = path.stat()
-                except FileNotFoundError:
-                    continue
-                found.append(LandingFile(path.relative_to(self.folder).as_posix(), stat.st_size, stat.st_mtime_ns))
-        return sorted(found)
+        return self.listing()[0]
+
+    def listing(self) -> tuple[list[LandingFile], list[str]]:
+        """All files that have landed, in the order of their paths, and a warning for all else that lies there.
+
+        Folders that are links are looked into, unless they lead back to one that they lie in.
+        """
+        found: list[LandingFile] = []
+        warnings: list[str] = []
+        self._list(self.folder, frozenset(), found, warnings)
+        return sorted(found), warnings
+
+    def _list(self, folder: Path, above: frozenset[object], found: list[LandingFile], warnings: list[str]) -> None:
+        try:
+            stat = folder.stat()
+            names = sorted(os.listdir(folder))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            # What lies in it is not known, so that it may have rows of any day, or of the one that it is named after.
+            named = f"{self._below(folder)}/"
+            problem = f"{self.contract.full_name}: landing folder {named} cannot be read: {error.strerror}"
+            found.append(LandingFile(named, 0, 0, problem))
+            return
+        inside = above | {(stat.st_dev, stat.st_ino)}
+        for name in names:
+            if name.startswith((".", "_")) or name.endswith((".tmp", ".crc", ".part")):
+                continue
+            path = folder / name
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                if path.is_symlink():
+                    warnings.append(self._ignored(path, "it is a link to nothing"))
+                continue
+            except OSError as error:
+                warnings.append(self._ignored(path, str(error.strerror)))
+                continue
+            if S_ISDIR(stat.st_mode):
+                if (stat.st_dev, stat.st_ino) in inside:
+                    warnings.append(self._ignored(path, "it is a link to a folder that it lies in"))
+                else:
+                    self._list(path, inside, found, warnings)
+            elif S_ISREG(stat.st_mode):
+                below = self._below(path)
+                problem = ""
+                if not _is_utf8(str(path)):
+                    problem = f"{self.contract.full_name}: the name of landing file {below} is not UTF-8; rename it"
+                found.append(LandingFile(below, stat.st_size, stat.st_mtime_ns, problem))
+            else:
+                warnings.append(self._ignored(path, "it is no regular file"))
+
+    def _below(self, path: Path) -> str:
+        """The path below the landing folder; bytes of a name that are not UTF-8 are written as \\xNN."""
+        below = path.relative_to(self.folder).as_posix()
+        return os.fsencode(below).decode("utf-8", "backslashreplace")
+
+    def _ignored(self, path: Path, why: str) -> str:
+        return f"{self.contract.full_name}: {self._below(path)} in the landing folder is ignored: {why}"
 
     def index(self, session: Session, files: Sequence[LandingFile]) -> dict[LandingFile, FileIndex]:
         """What each file holds; files that were not seen before are read for it. Those that went meanwhile are none."""
@@ -141,7 +215,8 @@ class Landing:
 
     def known(self, file: LandingFile) -> FileIndex | None:
         """What is kept of a file, None where it was never looked at as it is now."""
-        return self._kept(self._entry(file))
+        entry = self._kept(self._entry(file))
+        return None if entry is None or (entry.copy and not (self._index / entry.copy).exists()) else entry
 
     def rows(self, session: Session, found: Sequence[FileIndex], days: Sequence[str] | None = None) -> list[ir.Table]:
         """The files' rows (of `days`, if given) as the contract's columns, one table a kind of file.
@@ -151,22 +226,23 @@ class Landing:
         the file's `undated_day`. Nothing is looked for that the index says is not there.
         """
         groups: dict[tuple[Any, ...], list[FileIndex]] = {}
-        for entry in found:
+        for entry in (entry for entry in found if entry.records):
             alike = json.dumps([entry.columns, entry.types])
             others = frozenset() if days is None else frozenset(entry.all_days() - set(days))
             which = "all" if not others else "known" if others == {UNKNOWN_DAY} else "some"
             which = "unknown" if list(days or ()) == [UNKNOWN_DAY] else which
             is_clean = entry.faulty == 0
+            form = self._format_to_read(entry)
             # Read together, rows would have each other's columns: `_raw` is asked for where a row may be faulty.
             header = () if is_clean else tuple(entry.header)
-            groups.setdefault((self._format_of(entry.path), alike, which, is_clean, header), []).append(entry)
+            groups.setdefault((form, alike, which, is_clean, header), []).append(entry)
         tables = []
         for (form, _, which, is_clean, _), entries in groups.items():
-            paths, columns = [e.path for e in entries], entries[0].columns
+            columns = entries[0].columns
             unknown_as = None
             if all(entry.unknown_as is not None for entry in entries):
                 unknown_as = sorted({text for entry in entries for text in entry.unknown_as or ()})
-            rows = self._conformed(session, paths, form, columns, self.contract.columns, unknown_as, is_clean)
+            rows = self._conformed(session, entries, form, columns, self.contract.columns, unknown_as, is_clean)
             if is_clean:
                 rows = rows.mutate(_reason=ibis.null("string"))
             else:
@@ -196,7 +272,17 @@ class Landing:
     def _format_of(self, path: str) -> FileFormat:
         return self.mapping.format_of(path, self.contract.form)
 
+    def _format_to_read(self, entry: FileIndex) -> FileFormat:
+        """How an engine reads the file, or the copy of it."""
+        form = self._format_of(entry.path)
+        if form.kind is FileKind.PARQUET:
+            return form
+        names = tuple(entry.header)
+        return replace(form, names=names, has_header=not form.names, is_copy=entry.copy is not None)
+
     def _look(self, session: Session, file: LandingFile) -> FileIndex | None:
+        if file.problem:
+            return FileIndex(file.path, [], {}, {}, error=file.problem)
         try:
             with self._errors_of(file.path):
                 entry = self._read(session, file)
@@ -205,58 +291,104 @@ class Landing:
                 return None
             before = self._kept(self._last(file))
             return FileIndex(file.path, [], {}, before.days if before else {}, error=str(error))
-        try:
+        with self._written_to():
             self._index.mkdir(parents=True, exist_ok=True)
             for target in (self._entry(file), self._last(file)):
                 # Several runs may look at one file at once; each writes the same, and a reader never sees half of it.
                 draft = target.with_suffix(f".{os.getpid()}.tmp")
                 draft.write_text(json.dumps(asdict(entry)))
                 draft.replace(target)
-        except OSError as error:
-            raise WemartError(
-                f"{self.contract.full_name}: the index of landing files cannot be written to {self._index} "
-                f"({error.strerror}). Point WEMART_LAKE at a folder that this user can write."
-            ) from error
         return entry
 
     def _kept(self, entry: Path) -> FileIndex | None:
         try:
-            return FileIndex(**json.loads(entry.read_text()))
-        except (FileNotFoundError, NotADirectoryError):
+            return FileIndex.load(entry.read_text())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            # What cannot be read as an entry is made anew: it follows from the file.
             return None
 
     def _read(self, session: Session, file: LandingFile) -> FileIndex:
+        """What the file holds; the engine's reader has to find as many rows as there are records.
+
+        Raises:
+            LandingError: it does not, or the file does not fit the contract.
+        """
         form = self._format_of(file.path)
         if self.contract.kind is Kind.SNAPSHOT and file.delivery is None:
             raise LandingError(
                 f"{self.contract.full_name}: landing file {file.path} lies in no date=YYYY-MM-DD/ folder, so the day "
                 "of the snapshot is not known; move it into one"
             )
-        path = str(self.folder / file.path)
-        if form.kind is not FileKind.PARQUET and (_unzipped(path) if form.gzipped else file.size) == 0:
-            return FileIndex(file.path, [], {}, {})
-        if form.names:
-            self._check_width(file.path, form)
-        there = session.file_columns(path, form)
-        header = [] if form.kind is FileKind.JSONL else list(there)
-        columns = self._columns(file.path, form, there)
-        sample = session.scan([path], form, columns, self._expressions(columns))
+        path = self.folder / file.path
+        if form.kind is FileKind.PARQUET:
+            records = pq.read_metadata(path).num_rows
+            return self._counted(session, file, form, Survey((), records))
+        plain = survey(path, form)
+        if plain is not None:
+            try:
+                return self._counted(session, file, form, plain)
+            except UnreadableFile:
+                # The reader and the survey do not agree about the file. Whether a copy can be made says who is right.
+                pass
+        return self._copied(session, file, form)
+
+    def _copied(self, session: Session, file: LandingFile, form: FileFormat) -> FileIndex:
+        """What a text file holds that is not plain, of which a copy is kept."""
+        copy = self._entry(file).with_suffix(".parquet")
+        draft = copy.with_suffix(f".{os.getpid()}.tmp")
+        with self._written_to():
+            self._index.mkdir(parents=True, exist_ok=True)
+        try:
+            found = rewrite(self.folder / file.path, form, draft, file.path)
+            draft.replace(copy)
+        except LandingError as error:
+            raise LandingError(f"{self.contract.full_name}: {error}") from error
+        finally:
+            draft.unlink(missing_ok=True)
+        return self._counted(session, file, form, found, copy.name)
+
+    def _counted(
+        self, session: Session, file: LandingFile, form: FileFormat, surveyed: Survey, copy: str | None = None
+    ) -> FileIndex:
+        entry = FileIndex(file.path, [], {}, {}, header=surveyed.header, records=surveyed.records, copy=copy)
+        if form.kind is not FileKind.PARQUET and not surveyed.records and not surveyed.header:
+            return replace(entry, copy=None)
+        read = self._format_to_read(entry)
+        if form.kind is FileKind.CSV:
+            there = dict.fromkeys(distinct(surveyed.header), True)
+        elif copy is None:
+            there = session.file_columns(str(self.folder / file.path), read)
+        else:
+            there = dict.fromkeys(surveyed.keys, True)
+        if form.kind is FileKind.PARQUET:
+            entry = replace(entry, header=list(there))
+        columns = self._columns(entry, form, there)
+        sample = self._scanned(session, [entry], read, columns, self._expressions(columns))
         self._check_types(file.path, form, sample)
         types = {c.name: str(sample[c.name].type()) for c in self.contract.columns if c.name in sample.columns}
+        entry = replace(entry, columns=columns, types=types)
         if self.contract.kind is Kind.SNAPSHOT:
-            return FileIndex(file.path, columns, types, {}, header=header)
+            self._check_count(session, entry, self._rows(session, entry, read))
+            return entry
         of = [c for c in self.contract.columns if c.name == self.contract.instant or _may_be_faulty(c)]
-        rows = with_faults(self._conformed(session, [file.path], form, columns, of), self.contract, of)
+        rows = with_faults(self._conformed(session, [entry], read, columns, of), self.contract, of)
         by_day = rows.group_by(day=rows._day, unknown_as=rows._unknown_as).aggregate(
             rows=ibis._.count(), faulty=rows._reason.count()
         )
-        with self._errors_of(file.path, session.failures):
-            found = by_day.to_pyarrow().to_pylist()
+        try:
+            with self._errors_of(file.path, session.failures):
+                found = by_day.to_pyarrow().to_pylist()
+        except LandingError:
+            # If the rows can be read, it is an expression of the mapping that fails.
+            self._check_count(session, entry, self._rows(session, entry, read))
+            raise
+        self._check_count(session, entry, sum(row["rows"] for row in found))
         counted = Counter[str | None]()
         for row in found:
             counted[row["day"]] += row["rows"]
         written = {row["unknown_as"] for row in found} - {None}
-        is_text = str(sample[str(self.contract.instant)].type()) == "string"
+        instant = str(self.contract.instant)
+        is_text = instant in sample.columns and str(sample[instant].type()) == "string"
         undated = counted.pop(None, 0)
         dated = sorted(str(day) for day in set(counted) - {UNKNOWN_DAY})
         # A row whose time cannot be read is quarantined under the day that its file was delivered for, or begins with.
@@ -264,21 +396,46 @@ class Landing:
         undated_day = file.delivery or next(iter(dated), self.first_day)
         if undated_day < self.first_day:
             undated_day = next((day for day in dated if day >= self.first_day), undated_day)
-        return FileIndex(
-            file.path,
-            columns,
-            types,
-            dict(sorted((str(day), n) for day, n in counted.items())),
-            undated,
-            undated_day if undated else None,
+        return replace(
+            entry,
+            days=dict(sorted((str(day), n) for day, n in counted.items())),
+            undated=undated,
+            undated_day=undated_day if undated else None,
             faulty=None if self.contract.key else sum(row["faulty"] for row in found),
             unknown_as=sorted(written) if is_text and len(written) <= MOST_TEXTS else None,
-            header=header,
         )
+
+    def _rows(self, session: Session, entry: FileIndex, read: FileFormat) -> int:
+        """How many rows the engine's reader finds."""
+        try:
+            return int(self._scanned(session, [entry], read, entry.columns, {}).count().to_pyarrow().as_py())
+        except session.failures as error:
+            raise UnreadableFile(
+                f"{self.contract.full_name}: landing file {entry.path} cannot be read: {error}"
+            ) from error
+
+    def _check_count(self, session: Session, entry: FileIndex, rows: int) -> None:
+        if rows != entry.records:
+            raise UnreadableFile(
+                f"{self.contract.full_name}: landing file {entry.path} cannot be read: it has {entry.records} records, "
+                f"and the engine's reader finds {rows}. If it is still being written, it is read again when it has "
+                "changed; else deliver it in another format, Parquet for example."
+            )
+
+    @contextmanager
+    def _written_to(self) -> Iterator[None]:
+        """What goes wrong while the index is written, said of the lake."""
+        try:
+            yield
+        except OSError as error:
+            raise WemartError(
+                f"{self.contract.full_name}: the index of landing files cannot be written to {self._index} "
+                f"({error.strerror}). Point WEMART_LAKE at a folder that this user can write."
+            ) from error
 
     @contextmanager
     def _errors_of(
-        self, path: str, errors: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, csv.Error)
+        self, path: str, errors: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, pa.ArrowException)
     ) -> Iterator[None]:
         """What goes wrong while a file is read, said of that file."""
         try:
@@ -289,27 +446,11 @@ class Landing:
                 "written, it is read again when it has changed; else deliver it anew or remove it."
             ) from error
 
-    def _check_width(self, path: str, form: FileFormat) -> None:
-        """Without a header only the number of columns tells a file of another source.
-
-        Raises:
-            LandingError: the file's first line has more or fewer than there are names.
-        """
-        target = self.folder / path
-        with gzip.open(target, "rt", errors="replace") if form.gzipped else target.open(errors="replace") as lines:
-            first = next(csv.reader(lines, delimiter=form.delimiter), None)
-        if first and len(first) != len(form.names):
-            raise LandingError(
-                f"{self.contract.full_name}: landing file {path} has {len(first)} columns, expected {len(form.names)} "
-                f"without a header: {', '.join(form.names)}. If it is of another source, move it there; else deliver "
-                "it with these columns, or say its names in sources.yaml."
-            )
-
-    def _columns(self, path: str, form: FileFormat, there: Mapping[str, bool]) -> list[str]:
+    def _columns(self, entry: FileIndex, form: FileFormat, there: Mapping[str, bool]) -> list[str]:
         """The file's columns that the contract reads.
 
         Raises:
-            LandingError: the file lacks one.
+            LandingError: the file lacks one, or has one twice.
         """
         needed: list[str] = []
         for column in self.contract.columns:
@@ -318,18 +459,24 @@ class Landing:
                 continue
             if expression is not None:
                 needed += sorted(referenced(expression))
-            elif column.name in there:
+            elif column.name in there or column.name in entry.header:
                 needed.append(column.name)
             elif not column.nullable or not (self.mapping.columns or form.kind is FileKind.JSONL):
                 # JSON leaves out what is NULL, and whoever maps says what there is.
                 needed.append(column.name)
         missing = [name for name in dict.fromkeys(needed) if name not in there]
+        if twice := [name for name in missing if name in entry.header]:
+            raise LandingError(
+                f"{self.contract.full_name}: landing file {entry.path} has more than one column that is called "
+                f"{', '.join(twice)} in upper or lower case; its columns are {', '.join(entry.header)}. Deliver it "
+                "with names that differ."
+            )
         if missing:
             expected = {c.name: c.type for c in self.contract.columns}
             named = ", ".join(f"{m} ({expected[m]})" if m in expected else m for m in missing)
             raise LandingError(
-                f"{self.contract.full_name}: landing file {path} lacks the column {named}; it has {', '.join(there)}. "
-                "Deliver it with the column, or map it in sources.yaml."
+                f"{self.contract.full_name}: landing file {entry.path} lacks the column {named}; it has "
+                f"{', '.join(there)}. Deliver it with the column, or map it in sources.yaml."
             )
         return list(dict.fromkeys(needed))
 
@@ -358,20 +505,40 @@ class Landing:
     def _conformed(
         self,
         session: Session,
-        paths: Sequence[str],
+        entries: Sequence[FileIndex],
         form: FileFormat,
         columns: Sequence[str],
         of: Sequence[Column],
         unknown_as: Sequence[str] | None = None,
         is_clean: bool = False,
     ) -> ir.Table:
-        absolute = [str(self.folder / path) for path in paths]
-        rows = session.scan(absolute, form, columns, self._expressions(columns, [c.name for c in of]))
+        expressions = self._expressions(columns, [c.name for c in of])
+        rows = self._scanned(session, entries, form, columns, expressions)
         found = conformed(rows, self.contract, of, self.timezone, self.first_day, unknown_as, is_clean)
-        return found.mutate(_file=found._file.substr(len(str(self.folder)) + 1))
+        # A copy names the file that it is of.
+        return found if form.is_copy else found.mutate(_file=found._file.substr(len(str(self.folder)) + 1))
+
+    def _scanned(
+        self,
+        session: Session,
+        entries: Sequence[FileIndex],
+        form: FileFormat,
+        columns: Sequence[str],
+        expressions: Mapping[str, str],
+    ) -> ir.Table:
+        paths = [str(self._index / e.copy if e.copy else self.folder / e.path) for e in entries]
+        return session.scan(paths, form, columns, expressions)
 
     def _entry(self, file: LandingFile) -> Path:
-        said = [*asdict(file).values(), self.mapping.signature(), self.timezone, self.first_day]
+        said = [
+            INDEX_VERSION,
+            file.path,
+            file.size,
+            file.modified_ns,
+            self.mapping.signature(),
+            self.timezone,
+            self.first_day,
+        ]
         said += [repr(self.contract.form), self.contract.local_times, str(self.contract.unknown_time)]
         said += [f"{c.name} {c.type} {c.nullable}" for c in self.contract.columns]
         said += ["history"] if self.contract.is_history else []
@@ -406,10 +573,9 @@ def _digest(said: Sequence[object]) -> str:
     return hashlib.blake2b(json.dumps(said).encode(), digest_size=16).hexdigest()
 
 
-def _unzipped(path: str) -> int:
-    """Bytes of a gzipped file's content, all of which is read: engines may read over a cut-off end without a word."""
-    size = 0
-    with gzip.open(path) as content:
-        while chunk := content.read(1 << 20):
-            size += len(chunk)
-    return size
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,9 +15,9 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.engine import Session, Staged
-from wemart_assets.lake.errors import LandingError
+from wemart_assets.lake.errors import LandingError, PublishConflict
 from wemart_assets.lake.mart_asset import Clock, table_asset
-from wemart_assets.lake.publication import Publication, publish, stage
+from wemart_assets.lake.publication import Publication, RejectedByAudit, publish, stage
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.landing import DELIVERY, FileIndex, Landing, LandingFile
 
@@ -53,7 +55,8 @@ def publish_source(
 ) -> tuple[Publication, dict[str, Any]]:
     """Replace the source's partitions of `days` by what has landed for them; of `UNKNOWN_DAY`, its undated rows.
 
-    Rows that break the contract go to the quarantine, under the same days.
+    Rows that break the contract go to the quarantine, under the same days. If the run is refused, they go to
+    `<table>__rejected` instead, so that they can be looked at, and the quarantine stays that of the published rows.
 
     Raises:
         LandingError: a file that may have rows of these days cannot be read.
@@ -68,7 +71,9 @@ def publish_source(
     shown: dict[str, Any] = {}
 
     def compute() -> tuple[ir.Table, Mapping[str, ir.Table]]:
-        files = landing.files()
+        files, warnings = landing.listing()
+        for warning in warnings:
+            log.warning(warning)
         index = landing.index(session, files)
         broken = [entry for entry in index.values() if entry.error is not None and entry.may_have_rows_of(days)]
         if contract.kind is Kind.SNAPSHOT:
@@ -93,19 +98,30 @@ def publish_source(
         shown.update(numbers)
         shown["files that cannot be read"] = sum(1 for e in index.values() if e.error is not None)
         shown["files delivered twice"] = dg.MetadataValue.json(delivered_twice(landing, files))
-        checked = _by_key(rows, contract)
+        marked = _by_key(rows, contract)
+        checked = marked.filter(~marked._is_repeated).drop("_is_repeated")
         good = checked.filter(checked._reason.isnull()).drop(*INSIDE)
         bad = checked.filter(checked._reason.notnull())
         bad = bad.select(contract.day_column, reason="_reason", file="_file", raw_row="_raw")
         quarantined.append(stage(session, contract.quarantine, bad, days, quarantine_baseline, now))
         shown["quarantined rows"] = sum(quarantined[0].count(day) for day in days)
-        return good, {"quarantined": quarantined[0].rows}
+        return good, {
+            "quarantined": quarantined[0].rows,
+            "landed": _landed(contract, landing, index, days),
+            "repeated": marked.filter(marked._is_repeated),
+        }
 
     try:
         # The quarantine is published first: a kept row is never without the ones that were set aside.
         published = publish(
             session, table, days, compute, settings, now, before=lambda: session.publish(quarantined.pop())
         )
+    except RejectedByAudit as error:
+        if not sum(staged.count(day) for staged in quarantined for day in days):
+            raise
+        for staged in quarantined:
+            _publish_rejected(session, contract, staged.rows, days, now)
+        raise RejectedByAudit(f"{error}\n{_where_rejected(contract, days)}", error.findings) from error
     except session.failures as error:
         raise LandingError(
             f"{contract.full_name}: {days[0]} to {days[-1]}: landing files cannot be read: {error}"
@@ -113,7 +129,44 @@ def publish_source(
     finally:
         for staged in quarantined:
             session.discard(staged)
+    if any(session.sizes(contract.rejected, days).values()):
+        _publish_rejected(session, contract, session.read(contract.rejected, []), days, now)
     return published, shown
+
+
+def _publish_rejected(
+    session: Session, contract: Contract, rows: ir.Table, days: Sequence[str], now: dt.datetime
+) -> None:
+    baseline = session.baseline(contract.rejected, days)
+    staged = stage(session, contract.rejected, rows.drop("run_timestamp"), days, baseline, now)
+    # Another run that was refused at the same time has just written the same.
+    with suppress(PublishConflict):
+        session.publish(staged)
+
+
+def _where_rejected(contract: Contract, days: Sequence[str]) -> str:
+    day = contract.day_column
+    return (
+        f'The rows that were set aside are in {contract.rejected.full_name}: wemart sql "select reason, count(*), '
+        f"min(raw_row) from {contract.rejected.full_name} where {day} between '{days[0]}' and '{days[-1]}' group by "
+        'all order by 2 desc"'
+    )
+
+
+def _landed(
+    contract: Contract, landing: Landing, index: Mapping[LandingFile, FileIndex], days: Sequence[str]
+) -> ir.Table:
+    """How many records have landed for each day, by the counts of the index."""
+    records = dict.fromkeys(days, 0)
+    for day in days:
+        delivery = _shown(index, day)
+        for file, entry in index.items():
+            if contract.kind is Kind.FACTS:
+                records[day] += entry.rows_of(day)
+            elif file.delivery is not None and file.delivery == delivery:
+                records[day] += entry.records
+    counted = {contract.day_column: list(records), "records": list(records.values())}
+    return ibis.memtable(counted, schema={contract.day_column: "string", "records": "int64"})
 
 
 def _facts(
@@ -170,21 +223,27 @@ def _union(session: Session, tables: Sequence[ir.Table], contract: Contract) -> 
 
 
 def _by_key(rows: ir.Table, contract: Contract) -> ir.Table:
-    """One row a key and day: exact duplicates collapse, the others that share a key are given a `_reason`."""
+    """`rows` with `_is_repeated`, set on all but one of those that are equal where a key tells rows apart.
+
+    Rows that share a key and are not equal are given a `_reason`, all but the first.
+    """
     keys = [*([contract.key] if contract.key else []), *contract.unique_where_known]
     columns = [c.name for c in contract.columns]
     if contract.first_by is not None:
         columns.sort(key=lambda name: name != contract.first_by)
+    rows = rows.mutate(_is_repeated=ibis.literal(False))
     for key in keys:
-        known = rows._reason.isnull() & ibis.and_(*(rows[c].notnull() for c in key))
+        known = rows._reason.isnull() & ~rows._is_repeated & ibis.and_(*(rows[c].notnull() for c in key))
         # Rows that take no part stand in a group of their own, so that none is compared with them.
         group = [rows[contract.day_column], known, *(rows[c] for c in key)]
         order = [rows[c].asc(nulls_first=False) for c in columns]
         window = ibis.window(group_by=group, order_by=order)
         placed = rows.mutate(_known=known, _place=ibis.row_number().over(window), _value=ibis.dense_rank().over(window))
         shared = f"another row has the same {', '.join(key)}"
-        rows = placed.filter(~(placed._known & (placed._place > 0) & (placed._value == 0))).mutate(
-            _reason=(placed._known & (placed._value > 0)).ifelse(shared, placed._reason)
+        repeats = placed._known & (placed._place > 0) & (placed._value == 0)
+        rows = placed.mutate(
+            _is_repeated=placed._is_repeated | repeats,
+            _reason=(placed._known & (placed._value > 0)).ifelse(shared, placed._reason),
         )
         rows = rows.drop("_known", "_place", "_value")
     return rows

@@ -238,11 +238,10 @@ def test_prices_of_parquet_are_exact_or_set_aside(make_house: MakeHouse) -> None
         (touch(), "has 7 columns, expected 9"),
         (line().replace("\n", ",more\n"), "has 10 columns, expected 9"),
         ("u;iOS;iPhone;KR;purchase;log;2024-03-02 12:00:00.0;1;1.5\n", "has 1 columns, expected 9"),
-        (line() * 3 + "u,iOS\n", "cannot be read"),
-        (line() * 30_000 + touch(), "cannot be read"),
-        (line().replace("iPhone", '"iPhone'), "has 3 columns, expected 9"),
-        ('"' + line() * 3_000, "cannot be read"),
-        (line().encode() + b"\xff\xfe,iOS,m,KR,p,l,2024-03-02 12:00:00.0,1,1\n", "cannot be read"),
+        (line() * 3 + "u,iOS", "ends in the middle of line 4: 'u,iOS'"),
+        (line().replace("iPhone", '"iPhone'), "the quote that opens in line 1 is never closed"),
+        ('"' + line() * 3_000, "the quote that opens in line 1 is never closed"),
+        (line() * 8_898 + '"' + line() * 30, "the quote that opens in line 8899 is never closed"),
     ],
 )
 def test_a_file_of_another_shape_is_refused_by_name(house: House, content: str | bytes, words: str) -> None:
@@ -250,6 +249,29 @@ def test_a_file_of_another_shape_is_refused_by_name(house: House, content: str |
     with pytest.raises(LandingError, match=f"(?s)part-00001.csv.*{words}|{words}.*part-00001.csv"):
         house.publish(EVENT, DAY)
     assert house.published(EVENT, DAY) == set()
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ("u,iOS\n", "line 201: it has 2 fields for 9 columns"),
+        (touch(), "line 201: it has 7 fields for 9 columns"),
+        (line().replace("iPhone", '"iPhone" 12'), "line 201: text follows the closing quote of field 3"),
+        (
+            line().encode().replace(b"iPhone", b"\xff\xfe"),
+            "line 201: it is not UTF-8 text; other bytes are shown as \\xNN",
+        ),
+    ],
+)
+def test_a_malformed_record_is_quarantined_as_it_came(house: House, record: str | bytes, reason: str) -> None:
+    came = record if isinstance(record, bytes) else record.encode()
+    house.land(EVENT, "a.csv", line().encode() * 200 + came + line().encode() * 50)
+    house.publish(EVENT, DAY)
+    [row] = house.quarantine(EVENT)
+    assert (row["reason"], row["raw_row"]) == (reason, came.decode("utf-8", "backslashreplace").rstrip("\n"))
+    assert len(house.read(EVENT)) == 250
+    house.publish(EVENT, UNKNOWN_DAY)
+    assert (house.read(UNDATED), len(house.quarantine(EVENT))) == ([], 1)
 
 
 def test_a_refused_file_says_what_was_expected(house: House) -> None:

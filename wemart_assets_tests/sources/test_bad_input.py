@@ -121,15 +121,15 @@ BROKEN_FILES: dict[str, tuple[str, str | bytes]] = {
     "a file that is no parquet": ("broken.parquet", b"PAR1 is how it begins"),
     "a parquet file of no bytes": ("broken.parquet", b""),
     "a file that is no gz": ("broken.csv.gz", "we_art_id,we_art_name,comm_id\n1,x,1\n"),
-    "a line that is no json": ("broken.jsonl", '{"we_art_id": 5}\n{"we_art_id": 6,\n{"we_art_id": 7}\n'),
     "a last line of json that is cut off": ("broken.jsonl", '{"we_art_id": 5}\n{"we_art_id": 6, "we_art'),
-    "a row with too many values": ("broken.csv", "we_art_id,we_art_name,comm_id\n5,x,1\n6,y,2,3\n"),
-    "a row with too few values": ("broken.csv", "we_art_id,we_art_name,comm_id\n5,x,1\n6,y\n"),
     "a quote that is never closed": ("broken.csv", 'we_art_id,we_art_name,comm_id\n5,"x,1\n6,y,2\n'),
-    "text after a closing quote": ("broken.csv", 'we_art_id,we_art_name,comm_id\n5,x,1\n6,"ph"one,2\n'),
-    "text that is no UTF-8": ("broken.csv", "we_art_id,we_art_name,comm_id\n5,café,1\n".encode("latin-1")),
     "an ending that is not known": ("broken.xlsx", b"PK"),
     "no ending": ("broken", b"1,x,1"),
+    "a last line of csv that is cut off": ("broken.csv", "we_art_id,we_art_name,comm_id\n5,x,1\n6,"),
+    "a header that is no UTF-8": ("broken.csv", "we_art_id,we_art_name,comm_id,café\n5,x,1,\n".encode("latin-1")),
+    "a header that has a column twice": ("broken.csv", "we_art_id,comm_id,we_art_name,WE_ART_ID\n5,1,x,6\n"),
+    "one array of json": ("broken.jsonl", '[{"we_art_id": 5}, {"we_art_id": 6}]\n'),
+    "text of two bytes a letter": ("broken.csv", "we_art_id,we_art_name,comm_id\n5,x,1\n".encode("utf-16")),
     "a csv that is called json lines": ("broken.jsonl", "we_art_id,we_art_name,comm_id\n5,x,1\n"),
 }
 
@@ -142,6 +142,39 @@ def test_the_error_names_source_and_file_and_nothing_changes(lived_in: House, ca
     with pytest.raises(LandingError, match=f"(?s){ARTISTS}.*{name}"):
         lived_in.publish(ARTISTS, DAY)
     assert lived_in.read(ARTISTS) == before
+
+
+MALFORMED: dict[str, tuple[str, str | bytes, str]] = {
+    "a row with too many values": ("csv", "6,y,2,3", "line 2: it has 4 fields for 3 columns"),
+    "a row with too few values": ("csv", "6,y", "line 2: it has 2 fields for 3 columns"),
+    "text after a closing quote": ("csv", '6,"ph"one,2', "line 2: text follows the closing quote of field 2"),
+    "a quote that the next line closes": ("csv", '6,"y,2', "line 2: text follows the closing quote of field 2"),
+    "a row that is no UTF-8": (
+        "csv",
+        "6,café,1".encode("latin-1"),
+        "line 2: it is not UTF-8 text; other bytes are shown as \\xNN",
+    ),
+    "a line that is no json": ("jsonl", '{"we_art_id": 6,', "line 1: it is no JSON"),
+    "a line of json that is no object": ("jsonl", "[6]", "line 1: it is JSON, but no object"),
+    "a number that is no json": ("jsonl", '{"we_art_id": NaN}', "line 1: it is no JSON"),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_record_is_set_aside_as_it_came_and_the_others_are_read(lived_in: House, case: str) -> None:
+    ending, content, reason = MALFORMED[case]
+    lived_in.overrides["quarantine_share"] = 0.5
+    came = content if isinstance(content, bytes) else content.encode()
+    around = {
+        "csv": (b"we_art_id,we_art_name,comm_id\n", b'7,"z",3\n8,"w",4\n'),
+        "jsonl": (b"", b'{"we_art_id": 7}\n{"we_art_id": 8}\n'),
+    }
+    before, after = around[ending]
+    lived_in.land(ARTISTS, f"date={DAY}/odd.{ending}", before + came + b"\n" + after)
+    lived_in.publish(ARTISTS, DAY)
+    assert lived_in.column(ARTISTS, "we_art_id", DAY) == [1, 7, 8]
+    [row] = lived_in.quarantine(ARTISTS, DAY)
+    assert (row["reason"], row["raw_row"]) == (reason, came.decode("utf-8", "backslashreplace"))
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -437,12 +470,30 @@ def test_the_failed_check_of_a_day_with_too_many_quarantined_is_shown(lived_in: 
     assert (check.passed, check.severity, run.metadata) == (False, dg.AssetCheckSeverity.ERROR, {})
 
 
-def test_files_of_a_rejected_day_are_not_left_in_the_lake(lived_in: House) -> None:
-    before = sorted(lived_in.lake.rglob("*.parquet"))
+def test_files_of_a_rejected_day_are_not_left_in_the_tables_that_were_not_published(lived_in: House) -> None:
+    folders = [lived_in.lake / name.replace(".", "/") for name in (LOG, f"{LOG}__quarantine")]
+    before = [sorted(folder.rglob("*.parquet")) for folder in folders]
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 1, 1))
     with pytest.raises(RejectedByAudit):
         lived_in.publish(LOG, DAY)
-    assert sorted(lived_in.lake.rglob("*.parquet")) == before
+    assert [sorted(folder.rglob("*.parquet")) for folder in folders] == before
+
+
+def test_what_a_refused_run_set_aside_can_be_looked_at_until_the_day_is_published(lived_in: House) -> None:
+    lived_in.overrides["quarantine_share"] = 1.0
+    lived_in.land(LOG, f"date={DAY}/kept.csv", _lines(lived_in, 0, 2))
+    lived_in.publish(LOG, DAY)
+    lived_in.overrides["quarantine_share"] = 0.01
+    lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 1, 400))
+    with pytest.raises(RejectedByAudit, match=f'wemart sql "select reason, count.* from {LOG}__rejected where date_id'):
+        lived_in.publish(LOG, DAY)
+    rejected = lived_in.read(f"{LOG}__rejected", DAY)
+    assert {row["reason"] for row in rejected} == {"user_info_id: 'nobody' is not a bigint"}
+    assert (len(rejected), len(lived_in.quarantine(LOG))) == (402, 2)
+    (lived_in.landing / LOG / f"date={DAY}/lines.csv").unlink()
+    lived_in.overrides["quarantine_share"] = 1.0
+    lived_in.publish(LOG, DAY)
+    assert (lived_in.read(f"{LOG}__rejected"), len(lived_in.quarantine(LOG))) == ([], 2)
 
 
 def test_a_mapping_file_that_is_not_there_is_an_error_in_words(house: House) -> None:

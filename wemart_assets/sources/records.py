@@ -1,0 +1,498 @@
+"""What a record of a landed text file is, read and counted by us and never by an engine's reader.
+
+Engines guess about text: what a comment is, which lines to skip, where a quote ends. So each file is surveyed once, by
+the definition below. If it is plain, which is to say that every reader finds the same records in it, an engine reads
+it; any other file is rewritten once, as Parquet of text, and engines read that copy.
+
+CSV:
+    A line ends with LF, CRLF or CR, also where they are mixed. A line with nothing in it is no record. A field that
+    begins with a double quote ends with the next one that is not doubled; within, quotes are doubled and line ends are
+    text. After the closing quote comes a delimiter or the end of the line. In any other field a quote is text. The
+    first record is the header, unless the names of the columns are given.
+JSON lines:
+    A line ends with LF. A line of nothing but white space is no record. Each other line is one JSON object.
+
+A record that breaks these rules, has more or fewer fields than there are columns, or is not UTF-8 is malformed: its
+first line, or all of its lines if its quotes are in order, are set aside as they came. Two kinds of files cannot be
+divided into records at all and are refused: one whose quote never closes, and one that ends in the middle of a record.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wemart_assets.lake.engine import COPY_COLUMNS, FAULT, PATH, RAW, TEXT, FileFormat, FileKind
+from wemart_assets.lake.errors import LandingError
+
+BLOCK = 8 << 20
+# Readers have limits of their own; a longer record is read from a copy, and one beyond `LONGEST` is none.
+LONG, LONGEST = 1 << 20, 128 << 20
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+QUOTE, LF, CR = b'"'[0], b"\n"[0], b"\r"[0]
+ROWS_A_BATCH = 20_000
+SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a text file holds.
+
+    Attributes:
+        header: names of a CSV's columns, in the order of the file; empty for a file without any record, and for JSON.
+        records: how many records it has, malformed ones included.
+        malformed: how many of them are malformed.
+        keys: of JSON lines that were rewritten, the keys of their objects.
+        is_plain: whether all readers find these records in it, of which none is malformed then.
+    """
+
+    header: tuple[str, ...]
+    records: int
+    malformed: int = 0
+    keys: tuple[str, ...] = ()
+    is_plain: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record of a CSV or a line of JSON.
+
+    Attributes:
+        line: number of its first line, from 1.
+        text: the record as it came, without its line end; bytes that are no UTF-8 are surrogate escapes.
+        fields: its fields; of JSON, the keys of the object. None if it is malformed.
+        fault: what is wrong with a malformed one.
+        is_cut: whether the file ends in it, without a line end.
+    """
+
+    line: int
+    text: str
+    fields: Sequence[str] | None
+    fault: str = ""
+    is_cut: bool = False
+
+
+def survey(path: Path, form: FileFormat) -> Survey | None:
+    """What a plain file holds, in one quick pass over its bytes; None if it may not be plain.
+
+    Raises:
+        OSError, EOFError, zlib.error: the file cannot be read, or is cut off.
+    """
+    if form.kind is FileKind.JSONL:
+        return _survey_lines(path, form)
+    if not form.delimiter.isascii():
+        return None
+    with opened(path, form) as content:
+        return _survey_csv(content, form)
+
+
+def rewrite(path: Path, form: FileFormat, target: Path, name: str) -> Survey:
+    """Write the records of a text file to `target`, a Parquet file of text, in which `name` is the file's path.
+
+    Its columns are those of the file (of JSON lines, `TEXT`) and `COPY_COLUMNS`: `FAULT` of malformed records, `RAW`,
+    the record as JSON, and `PATH`.
+
+    Raises:
+        LandingError: the file has no records in this format, or ends in the middle of one.
+        OSError, EOFError, zlib.error: the file cannot be read, or is cut off.
+    """
+    with opened(path, form) as content:
+        found = _lines_of_json(content, name) if form.kind is FileKind.JSONL else _records_of_csv(content, form, name)
+        records = iter(found)
+        header: tuple[str, ...] = ()
+        if form.kind is FileKind.CSV:
+            header = form.names or _header(next(records, None), name)
+            if form.names:
+                records = _of_width(records, form.names, name)
+        kept = [TEXT] if form.kind is FileKind.JSONL else distinct(header)
+        schema = pa.schema([pa.field(column, pa.string()) for column in (*kept, *COPY_COLUMNS)])
+        places = None if form.kind is FileKind.JSONL else [header.index(column) for column in kept]
+        keys: set[str] = set()
+        total = malformed = 0
+        example: Record | None = None
+        with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+            for batch in _batches(records):
+                columns: dict[str, list[str | None]] = {column: [] for column in schema.names}
+                for record in batch:
+                    fault, values, raw = _judged(record, form, header)
+                    for number, column in enumerate(kept):
+                        place = number if places is None else places[number]
+                        columns[column].append(None if values is None else values[place])
+                    columns[FAULT].append(fault)
+                    columns[RAW].append(raw)
+                    columns[PATH].append(name)
+                    if fault is not None:
+                        if record.is_cut:
+                            raise _cut_off(name, record)
+                        malformed += 1
+                        example = example or Record(record.line, record.text, None, fault)
+                    elif places is None:
+                        keys.update(record.fields or ())
+                total += len(batch)
+                writer.write_batch(pa.record_batch(columns, schema=schema))
+    if example is not None and malformed == total:
+        raise LandingError(
+            f"landing file {name} cannot be read as {form.kind}: none of its {total} records is one: {example.fault}: "
+            f"{_shown(example.text)}. Deliver it in this format, or name its format in sources.yaml."
+        )
+    return Survey(header, total, malformed, tuple(sorted(keys)))
+
+
+def opened(path: Path, form: FileFormat) -> IO[bytes]:
+    """The file's bytes, unzipped."""
+    return cast(IO[bytes], gzip.open(path)) if form.gzipped else path.open("rb")
+
+
+# The quick pass. It works on arrays of the positions of those few bytes that structure a file.
+
+
+@dataclass
+class _Plain:
+    """What is known of a CSV while each of its blocks is as plain as those before."""
+
+    delimiter: int
+    width: int | None = None
+    line_end: int | None = None
+    records: int = 0
+    structure: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.structure = np.zeros(256, dtype=bool)
+        self.structure[[QUOTE, LF, CR, 0, self.delimiter]] = True
+
+    def take(self, block: bytes, is_last: bool) -> int | None:
+        """Count the records of a block that begins with one; how many bytes they are, None if they are not plain."""
+        if is_last and block.endswith(b"\r"):
+            return None
+        if is_last and not block.endswith(b"\n"):
+            has_returns = self.line_end == 2 or (self.line_end is None and b"\r\n" in block)
+            block += b"\r\n" if has_returns else b"\n"
+        bytes_ = np.frombuffer(block, dtype=np.uint8)
+        places = np.flatnonzero(self.structure[bytes_])
+        kinds = bytes_[places]
+        if (kinds == 0).any():
+            return None
+        is_quote = kinds == QUOTE
+        outside = ((np.cumsum(is_quote) & 1) == 0) & ~is_quote
+        ends = places[outside & (kinds == LF)]
+        if not len(ends):
+            return None
+        taken = int(ends[-1]) + 1
+        if is_last and taken != len(block):
+            return None
+        quotes = places[is_quote & (places < taken)]
+        if len(quotes) and not self._in_order(bytes_, quotes[0::2], quotes[1::2]):
+            return None
+        returns = places[outside & (kinds == CR) & (places < taken)]
+        length_of_end = 2 if len(returns) else 1
+        if len(returns) and (len(returns) != len(ends) or not (bytes_[returns + 1] == LF).all()):
+            return None
+        if self.line_end not in (None, length_of_end):
+            return None
+        lengths = np.diff(ends, prepend=-1) - length_of_end
+        if (lengths <= 0).any() or lengths.max() > LONG:
+            return None
+        delimiters = places[outside & (kinds == self.delimiter) & (places < taken)]
+        widths = np.diff(np.searchsorted(delimiters, ends), prepend=0) + 1
+        if not (widths == (self.width or widths[0])).all():
+            return None
+        if not _is_utf8(block[:taken]):
+            return None
+        self.width, self.line_end = int(widths[0]), length_of_end
+        self.records += len(ends)
+        return taken
+
+    def _in_order(self, bytes_: Any, opening: Any, closing: Any) -> bool:
+        """Whether each quote opens a field, closes one, or is doubled within one."""
+        before = bytes_[opening[opening > 0] - 1]
+        after = bytes_[closing + 1]
+        opens = (before == self.delimiter) | (before == LF) | (before == QUOTE)
+        closes = (after == self.delimiter) | (after == LF) | (after == CR) | (after == QUOTE)
+        return bool(opens.all() and closes.all())
+
+
+def _survey_csv(content: IO[bytes], form: FileFormat) -> Survey | None:
+    plain = _Plain(form.delimiter.encode()[0])
+    header: tuple[str, ...] = form.names
+    rest, is_first, is_last = b"", True, False
+    while not is_last:
+        read = content.read(BLOCK)
+        is_last = len(read) < BLOCK
+        block = rest + read
+        if is_first and not block:
+            return Survey((), 0, is_plain=True)
+        if is_first and block.startswith(BYTE_ORDER_MARK):
+            return None
+        if not block:
+            break
+        taken = plain.take(block, is_last)
+        if taken is None:
+            return None
+        if is_first and not form.names:
+            header = _plain_header(block[:taken], form)
+            if len(distinct(header)) != len(header):
+                return None
+        rest, is_first = block[taken:], False
+    if len(header) != plain.width:
+        return None
+    return Survey(header, plain.records - (not form.names), is_plain=True)
+
+
+def _plain_header(block: bytes, form: FileFormat) -> tuple[str, ...]:
+    return tuple(next(_records_of_csv(io.BytesIO(block), form, "")).fields or ())
+
+
+def _survey_lines(path: Path, form: FileFormat) -> Survey | None:
+    """How many lines a file of JSON lines has; whether each is an object is for the engine to say."""
+    records, is_first = 0, True
+    with opened(path, form) as content:
+        while line := content.readline(LONG):
+            if len(line) == LONG or (is_first and line.startswith(BYTE_ORDER_MARK)):
+                return None
+            records += not line.isspace()
+            is_first = False
+    return Survey((), records, is_plain=True)
+
+
+def _is_utf8(block: bytes) -> bool:
+    if block.isascii():
+        return True
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+# The exact pass, record by record.
+
+
+class _Malformed(Exception):
+    """The first line of a record breaks the rules; the message says which."""
+
+
+def _text_lines(content: IO[bytes], newline: str, name: str) -> Iterator[tuple[int, str]]:
+    """The lines of a file with their ends, numbered from 1."""
+    text = io.TextIOWrapper(cast(Any, content), encoding="utf-8", errors="surrogateescape", newline=newline)
+    number = 0
+    while line := text.readline(LONGEST):
+        number += 1
+        if len(line) == LONGEST:
+            raise LandingError(
+                f"landing file {name}: line {number} is longer than {LONGEST:,} characters: {_shown(line)}. Deliver "
+                "it in lines, or name its format in sources.yaml."
+            )
+        yield number, line.removeprefix("\ufeff") if number == 1 else line
+
+
+class _Division:
+    """A record of a CSV while it is divided into fields, line by line."""
+
+    INSIDE = re.compile(r'[^"]*(?:""[^"]*)*')
+
+    def __init__(self, delimiter: str) -> None:
+        self.delimiter = delimiter
+        self.fields: list[str] = []
+        self.open: list[str] | None = None
+
+    def take(self, line: str) -> bool:
+        """Divide one more line, which has its line end; whether the record ends with it.
+
+        Raises:
+            _Malformed: text follows a closing quote.
+        """
+        body, place = len(_without_end(line)), 0
+        while True:
+            if self.open is not None or line.startswith('"', place, body):
+                start = place + (self.open is None)
+                end = cast(re.Match[str], self.INSIDE.match(line, start)).end()
+                self.open = self.open or []
+                self.open.append(line[start:end])
+                if end == len(line):
+                    return False
+                self.fields.append("".join(self.open).replace('""', '"'))
+                self.open, place = None, end + 1
+                if place < body and line[place] != self.delimiter:
+                    raise _Malformed(f"text follows the closing quote of field {len(self.fields)}")
+            else:
+                end = line.find(self.delimiter, place, body)
+                end = body if end < 0 else end
+                self.fields.append(line[place:end])
+                place = end
+            if place >= body:
+                return True
+            place += 1
+
+
+def _records_of_csv(content: IO[bytes], form: FileFormat, name: str) -> Iterator[Record]:
+    """The records of a CSV, its header among them; whether a record has as many fields as the header is not judged.
+
+    Raises:
+        LandingError: a quote is never closed.
+    """
+    lines = _text_lines(content, "", name)
+    again: deque[tuple[int, str]] = deque()
+
+    def next_line() -> tuple[int, str] | None:
+        return again.popleft() if again else next(lines, None)
+
+    while (taken := next_line()) is not None:
+        number, line = taken
+        body = _without_end(line)
+        if not body:
+            continue
+        if '"' not in body:
+            yield Record(number, body, body.split(form.delimiter), is_cut=body is line)
+            continue
+        division, following, size = _Division(form.delimiter), [line], len(line)
+        numbers = [number]
+        try:
+            is_whole = division.take(line)
+            while not is_whole:
+                more = next_line()
+                if more is None or size > LONGEST:
+                    raise LandingError(
+                        f"landing file {name}: the quote that opens in line {number} is never closed: {_shown(body)}. "
+                        "Deliver the file with its quotes closed, or without them."
+                    )
+                numbers.append(more[0])
+                following.append(more[1])
+                size += len(more[1])
+                is_whole = division.take(more[1])
+        except _Malformed as broken:
+            # The quote may be one that nobody meant: what follows the line is looked at anew.
+            again.extendleft(reversed(list(zip(numbers[1:], following[1:], strict=True))))
+            yield Record(number, body, None, f"line {number}: {broken}", is_cut=body is line)
+            continue
+        text = _without_end("".join(following))
+        yield Record(number, text, division.fields, is_cut=not following[-1].endswith(("\n", "\r")))
+
+
+def _without_end(line: str) -> str:
+    """The line without its line end; the very same object where it has none."""
+    if line.endswith("\r\n"):
+        return line[:-2]
+    return line[:-1] if line.endswith(("\n", "\r")) else line
+
+
+def _lines_of_json(content: IO[bytes], name: str) -> Iterator[Record]:
+    """The lines of JSON lines that are not blank."""
+    for number, line in _text_lines(content, "\n", name):
+        if text := line.strip(" \t\n\r\f\v"):
+            is_cut = not line.endswith("\n")
+            try:
+                document = json.loads(text, parse_constant=_no_json)
+            except (ValueError, RecursionError):
+                yield Record(number, text, None, f"line {number}: it is no JSON", is_cut)
+                continue
+            if isinstance(document, dict):
+                yield Record(number, text, tuple(document), "", is_cut)
+            else:
+                yield Record(number, text, None, f"line {number}: it is JSON, but no object", is_cut)
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _cut_off(name: str, record: Record) -> LandingError:
+    return LandingError(
+        f"landing file {name} cannot be read: it ends in the middle of line {record.line}: {_shown(record.text)}. If "
+        "it is still being written, it is read again when it has changed; else deliver it anew or remove it."
+    )
+
+
+def _header(record: Record | None, name: str) -> tuple[str, ...]:
+    if record is None:
+        return ()
+    if record.fields is None or not _is_text(record.text):
+        fault = record.fault or f"line {record.line}: it is not UTF-8 text"
+        raise LandingError(
+            f"landing file {name}: its header cannot be read: {fault}: {_shown(record.text)}. Deliver it as a CSV, or "
+            "name its format in sources.yaml."
+        )
+    return tuple(record.fields)
+
+
+def _of_width(records: Iterator[Record], names: Sequence[str], name: str) -> Iterator[Record]:
+    """The records of a file without a header, of which only the first tells whether it is one of these columns.
+
+    Raises:
+        LandingError: it has more fields or fewer.
+    """
+    first = next(records, None)
+    if first is None:
+        return
+    if first.fields is not None and len(first.fields) != len(names):
+        raise LandingError(
+            f"landing file {name} has {len(first.fields)} columns, expected {len(names)} without a header: "
+            f"{', '.join(names)}. If it is of another source, move it there; else deliver it with these columns, or "
+            "say its names in sources.yaml."
+        )
+    yield first
+    yield from records
+
+
+def _judged(
+    record: Record, form: FileFormat, header: Sequence[str]
+) -> tuple[str | None, Sequence[str | None] | None, str]:
+    """What is wrong with a record, its values, and its text as JSON."""
+    fault, values = record.fault or None, record.fields
+    if fault is None and not _is_text(record.text):
+        fault = f"line {record.line}: it is not UTF-8 text; other bytes are shown as \\xNN"
+    if fault is None and form.kind is FileKind.CSV and values is not None and len(values) != len(header):
+        fault = f"line {record.line}: it has {len(values)} fields for {len(header)} columns"
+    if fault is not None or values is None:
+        return fault, None, json.dumps(_written(record.text), ensure_ascii=False)
+    if form.kind is FileKind.JSONL:
+        return None, [record.text], record.text
+    read = [None if value == (form.null or "") else value for value in values]
+    pairs = (f"{_json(column)}:{_json(value)}" for column, value in zip(header, read, strict=True))
+    return None, read, "{" + ",".join(pairs) + "}"
+
+
+def _json(value: str | None) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_text(text: str) -> bool:
+    return text.isascii() or not re.search("[\ud800-\udfff]", text)
+
+
+def _written(text: str) -> str:
+    """Text in which bytes that are no UTF-8 are written as \\xNN."""
+    return text if _is_text(text) else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _shown(text: str) -> str:
+    return repr(_written(text[:SHOWN])) + ("…" if len(text) > SHOWN else "")
+
+
+def distinct(header: Sequence[str]) -> list[str]:
+    """Those of a header's names that name one column, whoever reads it: engines do not tell upper from lower case."""
+    folded = [name.casefold() for name in header]
+    return [name for name, alike in zip(header, folded, strict=True) if name and folded.count(alike) == 1]
+
+
+def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    size = 0
+    for record in records:
+        batch.append(record)
+        size += len(record.text)
+        if len(batch) == ROWS_A_BATCH or size > LONGEST:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
