@@ -32,7 +32,7 @@ from wemart_assets.catalog import contracts, marts, tables, undated
 from wemart_assets.lake.audit import EXAMPLES, GRAIN, KNOWN, ROWS, SCHEMA, Finding, audit, checks_of
 from wemart_assets.lake.engine import Engine, Session, Staged
 from wemart_assets.lake.publication import RejectedByAudit, publish, stage
-from wemart_assets.lake.table import Severity, Table
+from wemart_assets.lake.table import Column, Severity, Table
 from wemart_assets.settings import Settings
 from wemart_assets_tests import rule_cases
 from wemart_assets_tests.engines import spark_engine
@@ -50,6 +50,7 @@ from wemart_assets_tests.rule_cases.worlds import (
     kst,
     moved,
     nothing_at_all,
+    records,
 )
 
 Given = Callable[[Session, Table, Sequence[Row]], ir.Table]
@@ -88,7 +89,7 @@ VALUE_OF_TYPE: dict[str, Callable[[int], Any]] = {
 
 
 def contract_world(name: str) -> World:
-    """Two rows that differ in every column, and nothing in quarantine."""
+    """Two rows that differ in every column, their two records, and nothing in quarantine."""
     table = contracts()[name].table
 
     def row(n: int) -> Row:
@@ -96,23 +97,26 @@ def contract_world(name: str) -> World:
         values |= {column: value for (of, column), value in GOOD_VALUES.items() if of == name}
         return {**values, table.day_column: DAY, "run_timestamp": None}
 
-    return World((row(1), row(2)), {"quarantined": ()})
+    landed = {"records": 2, table.day_column: DAY}
+    return World((row(1), row(2)), {"quarantined": (), "landed": (landed,), "repeated": ()})
 
 
 def contract_cases(name: str) -> Iterator[Case]:
     contract = contracts()[name]
     quarantined = {"reason": "id is NULL", "file": "a.csv", "raw_row": "{}", contract.day_column: DAY}
-    yield case(name, "quarantine_share", "one of three rows", add_input("quarantined", **quarantined))
+    one_more = (add_input("quarantined", **quarantined), records(3))
+    yield case(name, "quarantine_share", "one of three rows", *one_more)
     yield case(
-        name,
-        "quarantine_share",
-        "every row",
-        add_input("quarantined", **quarantined),
-        lambda world: replace(world, rows=()),
-        also=[ROWS],
+        name, "quarantine_share", "every row", *one_more, records(1), lambda world: replace(world, rows=()), also=[ROWS]
     )
+    repeated = add_input("repeated", **{contract.day_column: DAY})
+    yield case(name, "no_record_is_lost", "a record without a row", records(3))
+    yield case(
+        name, "no_record_is_lost", "a record without a row beside one that repeats another", repeated, records(4)
+    )
+    yield case(name, "no_record_is_lost", "a row without a record", records(1))
     if contract.key:
-        yield case(name, GRAIN, "a row twice", add_row(0))
+        yield case(name, GRAIN, "a row twice", add_row(0), records(3))
     for (table, column, rule), values in BAD_VALUES.items():
         for value in values if table == name else ():
             yield case(name, rule, f"{column}={value}", change_row(0, **{column: value}), column=column)
@@ -164,7 +168,14 @@ def without_laws_of_the_run(name: str) -> Table:
 def inputs_of(name: str) -> dict[str, Table]:
     if name in marts():
         return {n: i.table for n, i in marts()[name].inputs.items()}
-    return {"quarantined": (contracts() | undated())[name].quarantine}
+    contract = (contracts() | undated())[name]
+    day = Column(contract.day_column, "string", "business day")
+
+    def counted(name: str, *columns: Column) -> Table:
+        return Table(contract.database, name, "", (*columns, day), partition_by=(day.name,))
+
+    landed = counted("landed", Column("records", "bigint", "how many have landed"))
+    return {"quarantined": contract.quarantine, "landed": landed, "repeated": counted("repeated")}
 
 
 SPARK_RUN = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)

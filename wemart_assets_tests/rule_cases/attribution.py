@@ -25,6 +25,7 @@ from wemart_assets_tests.rule_cases.worlds import (
     drop_row,
     kst,
     published_before,
+    records,
 )
 
 USERS, BUYERS, BY_EVENT = (
@@ -159,8 +160,12 @@ GOOD = {
         },
     ),
     # Rows of an unknown time have no day; here they lie on those of the cases.
-    "igaworks.event__date_unknown": World((there(identity_adid=U),), {"quarantined": ()}),
-    "igaworks.attribution__date_unknown": World((there(identity_adid=U),), {"quarantined": ()}),
+    **{
+        f"igaworks.{name}__date_unknown": World(
+            (there(identity_adid=U),), {"quarantined": (), "landed": (there(records=1),), "repeated": ()}
+        )
+        for name in ("event", "attribution")
+    },
 }
 
 
@@ -259,9 +264,13 @@ CASES: list[Case] = [
     case(RETENTION, "cohort_opened", "fewer had a firstopen", change_input("by_event", 0, active_users=1)),
     # The sources' rows of an unknown time
     *(
-        case(f"igaworks.{name}__date_unknown", "quarantine_share", words, add_input("quarantined", **SET_ASIDE), *more)
+        case(f"igaworks.{name}__date_unknown", check, words, *changes)
         for name in ("event", "attribution")
-        for words, more in (("one of two rows", ()), ("one of three rows", (add_row(0),)))
+        for check, words, changes in (
+            ("quarantine_share", "one of two rows", (add_input("quarantined", **SET_ASIDE), records(2))),
+            ("quarantine_share", "one of three rows", (add_input("quarantined", **SET_ASIDE), add_row(0), records(3))),
+            ("no_record_is_lost", "a record without a row", (records(2),)),
+        )
     ),
 ]
 

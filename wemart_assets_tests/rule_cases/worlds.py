@@ -105,6 +105,11 @@ def change_input(name: str, n: int, **values: Any) -> Change:
     )
 
 
+def records(count: int) -> Change:
+    """That many records have landed for the day."""
+    return change_input("landed", 0, records=count)
+
+
 def in_turn(*changes: Change) -> Change:
     def all_of(world: World) -> World:
         for change in changes:

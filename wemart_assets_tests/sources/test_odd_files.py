@@ -1,0 +1,170 @@
+"""What is odd in a landing folder stops the days that it may have rows of, by name, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from wemart_assets import catalog
+from wemart_assets.definitions import open_engine
+from wemart_assets.lake.errors import LandingError
+from wemart_assets.sources.landing import INDEX_FOLDER, Landing, landings
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.sources.conftest import House
+
+LOG = "service_log.weverse_server_log"
+TRACKS = "rudder.tracks"
+DAY, OTHER_DAY = "2024-03-05", "2024-03-20"
+
+
+def _landing(house: House, source: str = LOG) -> Landing:
+    return landings(house.settings, catalog.contracts())[source]
+
+
+def _folder(house: House) -> Path:
+    folder = house.landing / LOG / f"date={DAY}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _pipe(folder: Path) -> str:
+    os.mkfifo(folder / "pipe.csv")
+    return "pipe.csv in the landing folder is ignored: it is no regular file"
+
+
+def _socket(folder: Path) -> str:
+    # The address of a socket is short.
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("socket.csv")
+    finally:
+        os.chdir(here)
+    return "socket.csv in the landing folder is ignored: it is no regular file"
+
+
+def _link_to_itself(folder: Path) -> str:
+    (folder / "loop.csv").symlink_to(folder / "loop.csv")
+    return "loop.csv in the landing folder is ignored: Too many levels of symbolic links"
+
+
+def _link_to_nothing(folder: Path) -> str:
+    (folder / "gone.csv").symlink_to(folder / "no such file.csv")
+    return "gone.csv in the landing folder is ignored: it is a link to nothing"
+
+
+def _link_to_a_folder_above(folder: Path) -> str:
+    (folder / "again").symlink_to(folder.parent, target_is_directory=True)
+    return "again in the landing folder is ignored: it is a link to a folder that it lies in"
+
+
+@pytest.mark.parametrize(
+    "odd", [_pipe, _socket, _link_to_itself, _link_to_nothing, _link_to_a_folder_above], ids=lambda of: of.__name__
+)
+def test_what_is_no_file_is_ignored_with_a_warning(
+    house: House, odd: Callable[[Path], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    house.land(LOG, f"date={DAY}/good.csv", [house.line(f"{DAY} 12:00:00")])
+    warning = odd(_folder(house))
+    house.publish(LOG, DAY)
+    assert warning in caplog.text
+    assert len(house.read(LOG, DAY)) == 1
+
+
+def test_a_folder_that_is_a_link_is_looked_into(house: House) -> None:
+    elsewhere = house.root / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "good.csv").write_text(house.csv([house.line(f"{DAY} 12:00:00")]))
+    (house.landing / LOG).mkdir(parents=True)
+    (house.landing / LOG / f"date={DAY}").symlink_to(elsewhere, target_is_directory=True)
+    house.publish(LOG, DAY)
+    assert len(house.read(LOG, DAY)) == 1
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.csv", b"\xff\xfe.parquet"])
+def test_a_name_that_is_not_utf_8_stops_its_own_days(house: House, name: bytes) -> None:
+    house.land(LOG, f"date={OTHER_DAY}/good.csv", [house.line(f"{OTHER_DAY} 12:00:00")])
+    (Path(os.fsdecode(os.fsencode(_folder(house)) + b"/" + name))).write_text("a,b\n")
+    house.publish(LOG, OTHER_DAY)
+    assert len(house.read(LOG, OTHER_DAY)) == 1
+    shown = name.decode("utf-8", "backslashreplace").replace("\\", "\\\\")
+    with pytest.raises(LandingError, match=f"the name of landing file date={DAY}/{shown} is not UTF-8; rename it"):
+        house.publish(LOG, DAY)
+
+
+def test_a_parquet_file_without_rows_may_have_an_instant_without_a_type(house: House) -> None:
+    """As pandas writes a frame without rows."""
+    columns = {c.name: pa.array([], pa.null()) for c in catalog.contracts()[TRACKS].columns}
+    house.land(TRACKS, f"date={DAY}/empty.parquet", house.parquet(pa.table(columns)))
+    assert house.publish(TRACKS, DAY)["files that cannot be read"] == 0
+    assert house.published(TRACKS, DAY) == {DAY}
+
+
+def test_rows_whose_instant_has_no_type_are_quarantined(house: House) -> None:
+    house.overrides["quarantine_share"] = 1.0
+    columns = {c.name: pa.array([None], pa.null()) for c in catalog.contracts()[TRACKS].columns}
+    house.land(TRACKS, f"date={DAY}/nulls.parquet", house.parquet(pa.table(columns)))
+    house.publish(TRACKS, DAY)
+    assert [row["reason"] for row in house.quarantine(TRACKS)] == ["id is NULL"]
+
+
+INDEXES: dict[str, Callable[[str], str]] = {
+    "empty": lambda _: "",
+    "truncated": lambda text: text[: len(text) // 2],
+    "no json": lambda _: "not an index",
+    "another thing": lambda _: "[1, 2]",
+    "of another version": lambda text: json.dumps({"path": json.loads(text)["path"], "rows": 3}),
+    "with one thing more": lambda text: json.dumps({**json.loads(text), "colour": "red"}),
+}
+
+
+@pytest.mark.parametrize("case", INDEXES)
+def test_an_index_that_cannot_be_used_is_made_anew(house: House, case: str) -> None:
+    house.land(LOG, "any.csv", [house.line(f"{DAY} 12:00:00"), house.line(f"{OTHER_DAY} 12:00:00")])
+    house.publish(LOG, DAY)
+    entries = sorted((house.lake / LOG.replace(".", "/") / INDEX_FOLDER).glob("*.json"))
+    said = [entry.read_text() for entry in entries]
+    for entry in entries:
+        entry.write_text(INDEXES[case](entry.read_text()))
+    house.publish(LOG, OTHER_DAY)
+    assert [len(house.read(LOG, day)) for day in (DAY, OTHER_DAY)] == [1, 1]
+    assert [entry.read_text() for entry in entries] == said
+
+
+def test_a_copy_that_went_is_made_anew(house: House) -> None:
+    lines = house.csv([house.line(f"{DAY} 12:00:00"), house.line(f"{OTHER_DAY} 12:00:00")]).encode()
+    house.land(LOG, "odd.csv", b"\xef\xbb\xbf" + lines)
+    house.publish(LOG, DAY)
+    [copy] = (house.lake / LOG.replace(".", "/") / INDEX_FOLDER).glob("*.parquet")
+    copy.unlink()
+    house.publish(LOG, OTHER_DAY)
+    assert (len(house.read(LOG, OTHER_DAY)), copy.exists()) == (1, True)
+
+
+def test_all_files_of_a_source_are_looked_at_though_one_is_odd(house: House) -> None:
+    house.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
+    house.land(LOG, f"date={OTHER_DAY}/good.csv", [house.line(f"{OTHER_DAY} 12:00:00")])
+    landing = _landing(house)
+    with open_engine(house.settings, {}).connect() as session:
+        index = landing.index(session, landing.files())
+    assert [(file.path, entry.error is None) for file, entry in index.items()] == [
+        (f"date={DAY}/broken.parquet", False),
+        (f"date={OTHER_DAY}/good.csv", True),
+    ]
+
+
+def test_a_field_of_any_length_is_read(house: House) -> None:
+    long = "x" * 3_000_000
+    house.land(LOG, "long.csv", [house.line(f"{DAY} 12:00:00", params=long, url="y" * 200_000)])
+    house.publish(LOG, DAY)
+    [row] = house.read(LOG, DAY)
+    assert (len(row["params"]), len(row["url"])) == (3_000_000, 200_000)
