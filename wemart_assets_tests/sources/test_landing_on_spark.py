@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from wemart_assets.lake.engine import FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
+from wemart_assets.sources.records import survey
 from wemart_assets_tests.engines import open_engine, settings_of
 from wemart_assets_tests.sources import test_bad_input as bad
 from wemart_assets_tests.sources import test_landing_formats as formats
@@ -246,28 +248,28 @@ def test_an_expression_that_may_mean_two_things_is_an_error_in_words(sessions: d
     path = tmp_path / "a.csv"
     path.write_text("n\n1\n")
     with pytest.raises(LandingError, match="has to be cast to TIMESTAMP or TIMESTAMPTZ"):
-        sessions["spark"].scan([str(path)], FileFormat(FileKind.CSV), ["n"], {"v": "n at time zone 'Asia/Seoul'"})
+        sessions["spark"].scan([str(path)], FileFormat(FileKind.CSV, names=("n",), has_header=True), ["n"], {"v": "n at time zone 'Asia/Seoul'"})
 
 
 def test_an_expression_that_spark_does_not_know_is_an_error_in_words(sessions: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("n\n1\n")
     with pytest.raises(LandingError, match=r"a\.csv.*frobnicate"):
-        sessions["spark"].scan([str(path)], FileFormat(FileKind.CSV), ["n"], {"v": "frobnicate(n)"})
+        sessions["spark"].scan([str(path)], FileFormat(FileKind.CSV, names=("n",), has_header=True), ["n"], {"v": "frobnicate(n)"})
 
 
 @pytest.mark.parametrize("null", [None, "-", "NULL"])
-@pytest.mark.parametrize("names", [(), ("a", "b")])
+@pytest.mark.parametrize("has_header", [True, False])
 def test_null_and_names_of_a_csv_say_the_same(
-    sessions: dict[str, Any], tmp_path: Path, null: str | None, names: tuple[str, ...]
+    sessions: dict[str, Any], tmp_path: Path, null: str | None, has_header: bool
 ) -> None:
     path = tmp_path / "a.csv"
-    quotes = '"q ""q""",NULL\nph"one,o"n"e\none",{"k":"v"}\n"x" ,"""y"""\n"two\nlines",1\n'
-    path.write_text(("" if names else "a,b\n") + 'x,-\n-,""\n,"-"\n  , \n' + quotes)
-    form = FileFormat(FileKind.CSV, null=null, names=names)
+    quotes = '"q ""q""",NULL\n"one,o\ne\r\none","{""k"":""v""}"\n"x","""y"""\n"two\nlines",1\n'
+    path.write_bytes((("a,b\n" if has_header else "") + 'x,-\n-,""\n,"-"\n  , \n' + quotes).encode())
+    form = FileFormat(FileKind.CSV, null=null, names=("a", "b"), has_header=has_header)
+    assert survey(path, replace(form, names=() if has_header else form.names)).is_plain
     found = {}
     for name, session in sessions.items():
-        assert list(session.file_columns(str(path), form)) == ["a", "b"]
         rows = session.scan([str(path)], form, ["a", "b"], {"a": "a", "b": "b"})
         found[name] = sorted(map(repr, session.ibis.to_pyarrow(rows).to_pylist()))
     assert found["spark"] == found["duckdb"]
