@@ -32,7 +32,8 @@ from wemart_assets.lake.table import Column
 from wemart_assets.settings import Settings
 from wemart_assets.sources.conform import conformed, readable_as, with_faults
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
-from wemart_assets.sources.mapping import SourceMapping, load_mappings, referenced
+from wemart_assets.sources.expressions import referenced
+from wemart_assets.sources.mapping import SourceMapping, load_mappings
 
 INDEX_FOLDER = "_landing"
 # Texts of unknown times that the index keeps; a file with more is one that nobody writes.
