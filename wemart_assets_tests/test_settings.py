@@ -1,0 +1,58 @@
+"""Settings that cannot work are refused when they are read, by the name of their variable."""
+
+from __future__ import annotations
+
+import struct
+import zoneinfo
+from collections.abc import Iterator
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from wemart_assets.lake.functions import clock_changes
+from wemart_assets.settings import SettingsError, duckdb_disagrees, load_settings
+
+
+@pytest.fixture
+def out_of_date(tmp_path: Path) -> Iterator[None]:
+    """A machine whose rules for Tokyo and for Lagos are those of UTC+8."""
+    fixed = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbb", 8 * 3600, 0, 0) + b"XXX\0"
+    for name in ("Asia/Tokyo", "Africa/Lagos"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(fixed)
+
+    def forget() -> None:
+        ZoneInfo.clear_cache()
+        clock_changes.cache_clear()
+        duckdb_disagrees.cache_clear()
+
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath([str(tmp_path), *before])
+    forget()
+    yield
+    zoneinfo.reset_tzpath(before)
+    forget()
+
+
+@pytest.mark.usefixtures("out_of_date")
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "Africa/Lagos"])
+def test_a_timezone_of_which_machine_and_duckdb_know_other_rules_is_refused(zone: str) -> None:
+    with pytest.raises(SettingsError, match=rf"WEMART_TIMEZONE='{zone}'.*DuckDB show different times at 2023-12-30"):
+        load_settings(timezone=zone)
+
+
+@pytest.mark.usefixtures("out_of_date")
+def test_a_timezone_of_which_both_know_the_same_is_taken_beside_it() -> None:
+    assert load_settings(timezone="Asia/Singapore").timezone == "Asia/Singapore"
+
+
+@pytest.mark.parametrize("zone", ["Asia/Seoul", "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
+def test_a_timezone_is_taken(zone: str) -> None:
+    assert load_settings(timezone=zone).timezone == zone
+
+
+@pytest.mark.parametrize("zone", ["localtime", "Seoul", "", "+09:00"])
+def test_what_is_no_timezone_everywhere_is_refused(zone: str) -> None:
+    with pytest.raises(SettingsError, match=r"WEMART_TIMEZONE=.* is not an IANA timezone"):
+        load_settings(timezone=zone)
