@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
 from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent, check_names
+from wemart_assets.marts.attribution.app_events import AppEvents
 
 
 class SettingsError(Exception):
@@ -73,6 +74,10 @@ class Settings(BaseSettings):
         (1, 7),
         description="calendar days, that of the first visit included, within which each key event counts, as JSON",
     )
+    app_events: AppEvents = Field(
+        AppEvents.model_validate({}),
+        description="attribution: the names of the events that are `firstopen`, `login` and `purchase`, as JSON",
+    )
     rudder_gap_seconds: int = Field(
         1800, ge=1, le=43_200, description="RudderStack: a silence longer than this many seconds begins a new session"
     )
@@ -102,8 +107,8 @@ class Settings(BaseSettings):
     def _same_clocks(self) -> Settings:
         if self.engine is EngineName.DUCKDB and (since := duckdb_disagrees(self.timezone, self.first_day)):
             raise ValueError(
-                f"WEMART_TIMEZONE={self.timezone!r}: the clocks of this machine and those of DuckDB show different times"
-                f" at {since:%Y-%m-%d %H:%M} UTC, so a row would lie in another day than its partition. One of them has"
+                f"WEMART_TIMEZONE={self.timezone!r}: the clocks of this machine and those of DuckDB show different"
+                f" times at {since:%Y-%m-%d %H:%M} UTC, so a row would lie in another day than its partition. One of them has"
                 " rules that are out of date: update the machine's timezone data (the system package tzdata), or name"
                 " a zone in which both agree"
             )
@@ -140,6 +145,7 @@ class Settings(BaseSettings):
             "funnel_days": self.funnel_days,
             "key_events": tuple(self.key_events.items()),
             "key_event_days": self.key_event_days,
+            "app_events": self.app_events,
             "rudder_gap_seconds": self.rudder_gap_seconds,
             "rudder_view_event": self.rudder_view_event,
             "rudder_signup_event": self.rudder_signup_event,

@@ -210,7 +210,7 @@ def _offset(instant: dt.datetime, zone: ZoneInfo) -> dt.timedelta:
 def first_disagreement(
     timezone: str, first_day: dt.date, shown: Callable[[Sequence[int]], Sequence[int]]
 ) -> dt.datetime | None:
-    """The first instant, from `first_day` on, at which an engine's clocks of a zone show another time than this machine's.
+    """The first instant from `first_day` on at which an engine's clocks show another time than this machine's.
 
     Partitions are days of the machine's clocks, and which second of a row lies in them is the engine's to say; each has
     rules of its own version. `shown` gives, for seconds since the epoch, what the engine's clocks show as such seconds.

@@ -589,8 +589,8 @@ def _check_clocks(spark: Spark, timezone: str, first_day: dt.date) -> None:
 
     if since := first_disagreement(timezone, first_day, shown):
         raise WemartError(
-            f"WEMART_TIMEZONE={timezone!r}: the clocks of this machine and those of Spark's Java show different times at "
-            f"{since:%Y-%m-%d %H:%M} UTC, so a row would lie in another day than its partition. One of them has rules "
+            f"WEMART_TIMEZONE={timezone!r}: the clocks of this machine and those of Spark's Java show different times "
+            f"at {since:%Y-%m-%d %H:%M} UTC, so a row would lie in another day than its partition. One of them has rules "
             "that are out of date: update the machine's timezone data (the system package tzdata) or Java, or name a "
             "zone in which both agree."
         )

@@ -119,7 +119,9 @@ def test_the_message_names_table_day_rule_and_rows_and_what_to_do(run: Publish) 
         run(ORDERS, [D1], orders(D1, 1) + orders(D1, 77, amount=-5))
     message = str(rejected.value)
     assert f"db.orders: {D1} was not published; readers keep what they had" in message
-    assert re.search(rf"domains \(shop: one of web, app; amount: at least 0\): 1 row breaks it, by day: {D1} \(1\)", message)
+    assert re.search(
+        rf"domains \(shop: one of web, app; amount: at least 0\): 1 row breaks it, by day: {D1} \(1\)", message
+    )
     assert "'id': 77" in message
     assert "'amount': -5" in message
     assert "run the partition again" in message

@@ -41,7 +41,7 @@ class LogLine(BaseModel):
             raise ValueError("a condition on a log line names at least one column")
         if isinstance(given, dict) and (unsaid := sorted(name for name, value in given.items() if value is None)):
             # Taken for no condition, it would make an event of every line.
-            raise ValueError(f"{', '.join(unsaid)} is null: say the value that it has to have, or \"{KNOWN}\" for any")
+            raise ValueError(f'{", ".join(unsaid)} is null: say the value that it has to have, or "{KNOWN}" for any')
         return given
 
     def values(self) -> dict[str, str]:
