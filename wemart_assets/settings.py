@@ -108,9 +108,9 @@ class Settings(BaseSettings):
         if self.engine is EngineName.DUCKDB and (since := duckdb_disagrees(self.timezone, self.first_day)):
             raise ValueError(
                 f"WEMART_TIMEZONE={self.timezone!r}: the clocks of this machine and those of DuckDB show different"
-                f" times at {since:%Y-%m-%d %H:%M} UTC, so a row would lie in another day than its partition. One of them has"
-                " rules that are out of date: update the machine's timezone data (the system package tzdata), or name"
-                " a zone in which both agree"
+                f" times at {since:%Y-%m-%d %H:%M} UTC, so a row would lie in another day than its partition. One of"
+                " them has rules that are out of date: update the machine's timezone data (the system package tzdata),"
+                " or name a zone in which both agree"
             )
         return self
 

@@ -226,7 +226,7 @@ class SparkSession:
         external = self.externals.get(table.full_name)
         if external is None:
             return self.tables.published(table, days)
-        if external.day is None and external.derived_day is None:
+        if external.day is None:
             return set(days)
         found = self._external(table, external, days).select(table.day_column).distinct()
         return {row[table.day_column] for row in found.to_pyarrow().to_pylist()}
@@ -590,9 +590,9 @@ def _check_clocks(spark: Spark, timezone: str, first_day: dt.date) -> None:
     if since := first_disagreement(timezone, first_day, shown):
         raise WemartError(
             f"WEMART_TIMEZONE={timezone!r}: the clocks of this machine and those of Spark's Java show different times "
-            f"at {since:%Y-%m-%d %H:%M} UTC, so a row would lie in another day than its partition. One of them has rules "
-            "that are out of date: update the machine's timezone data (the system package tzdata) or Java, or name a "
-            "zone in which both agree."
+            f"at {since:%Y-%m-%d %H:%M} UTC, so a row would lie in another day than its partition. One of them has "
+            "rules that are out of date: update the machine's timezone data (the system package tzdata) or Java, or "
+            "name a zone in which both agree."
         )
 
 

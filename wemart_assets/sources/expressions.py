@@ -51,8 +51,19 @@ CONDITIONS = "constant_or_null nullif switch typeof"
 FUNCTIONS = frozenset(" ".join((OPERATORS, TEXT, NUMBERS, TIMES, NESTED, CONDITIONS)).split())
 # As DuckDB's parser names them. What it calls a lambda is a JSON arrow: no function that takes another is listed.
 NODES = frozenset(
-    ("BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT")
-    + ("FUNCTION", "LAMBDA", "OPERATOR")
+    {
+        "BETWEEN",
+        "CASE",
+        "CAST",
+        "COLLATE",
+        "COLUMN_REF",
+        "COMPARISON",
+        "CONJUNCTION",
+        "CONSTANT",
+        "FUNCTION",
+        "LAMBDA",
+        "OPERATOR",
+    }
 )
 IN_WORDS = {
     "SUBQUERY": "a query",
