@@ -2,37 +2,9 @@
 
 from __future__ import annotations
 
-import struct
-import zoneinfo
-from collections.abc import Iterator
-from pathlib import Path
-from zoneinfo import ZoneInfo
-
 import pytest
 
-from wemart_assets.lake.functions import clock_changes
-from wemart_assets.settings import SettingsError, duckdb_disagrees, load_settings
-
-
-@pytest.fixture
-def out_of_date(tmp_path: Path) -> Iterator[None]:
-    """A machine whose rules for Tokyo and for Lagos are those of UTC+8."""
-    fixed = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbb", 8 * 3600, 0, 0) + b"XXX\0"
-    for name in ("Asia/Tokyo", "Africa/Lagos"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_bytes(fixed)
-
-    def forget() -> None:
-        ZoneInfo.clear_cache()
-        clock_changes.cache_clear()
-        duckdb_disagrees.cache_clear()
-
-    before = zoneinfo.TZPATH
-    zoneinfo.reset_tzpath([str(tmp_path), *before])
-    forget()
-    yield
-    zoneinfo.reset_tzpath(before)
-    forget()
+from wemart_assets.settings import SettingsError, load_settings
 
 
 @pytest.mark.usefixtures("out_of_date")
