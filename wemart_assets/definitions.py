@@ -34,7 +34,7 @@ def open_engine(settings: Settings, externals: Mapping[str, ExternalTable]) -> E
 
         spark = settings.spark
         conf = session_conf(spark.master, spark.remote, spark.packages, spark.conf)
-        return SparkEngine(settings.lake, conf, spark.catalog, externals)
+        return SparkEngine(settings.lake, conf, spark.catalog, externals, (settings.timezone, settings.first_day))
     from wemart_assets.lake.duckdb_engine import DuckDBEngine
 
     return DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill, externals)

@@ -11,6 +11,7 @@ from wemart_assets.lake.audit import checks_of
 from wemart_assets.lake.between import is_over_any_range
 from wemart_assets.lake.inputs import Input
 from wemart_assets.lake.table import Table
+from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.settings import Settings, SparkSettings
 from wemart_assets.sources.contract import Contract
 
@@ -153,7 +154,7 @@ def _anchor(name: str) -> str:
 
 
 def _default(value: object) -> str:
-    if isinstance(value, dict | tuple):
+    if isinstance(value, dict | tuple | AppEvents):
         # As the variable would say it.
         value = to_json(value, exclude_none=True).decode()
     return "" if value is None or value == "{}" else f"`{value}`"

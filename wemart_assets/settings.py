@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -14,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
 from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent, check_names
+from wemart_assets.marts.attribution.app_events import AppEvents
 
 
 class SettingsError(Exception):
@@ -71,6 +74,10 @@ class Settings(BaseSettings):
         (1, 7),
         description="calendar days, that of the first visit included, within which each key event counts, as JSON",
     )
+    app_events: AppEvents = Field(
+        AppEvents.model_validate({}),
+        description="attribution: the names of the events that are `firstopen`, `login` and `purchase`, as JSON",
+    )
     rudder_gap_seconds: int = Field(
         1800, ge=1, le=43_200, description="RudderStack: a silence longer than this many seconds begins a new session"
     )
@@ -90,10 +97,22 @@ class Settings(BaseSettings):
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, name: str) -> str:
-        if name not in available_timezones():
+        # `localtime` is whatever this machine is set to.
+        if name not in available_timezones() or name == "localtime":
             raise ValueError(f"'{name}' is not an IANA timezone, such as Asia/Seoul or UTC")
         ZoneInfo(name)
         return name
+
+    @model_validator(mode="after")
+    def _same_clocks(self) -> Settings:
+        if self.engine is EngineName.DUCKDB and (since := duckdb_disagrees(self.timezone, self.first_day)):
+            raise ValueError(
+                f"WEMART_TIMEZONE={self.timezone!r}: the clocks of this machine and those of DuckDB show different"
+                f" times at {since:%Y-%m-%d %H:%M} UTC, so a row would lie in another day than its partition. One of"
+                " them has rules that are out of date: update the machine's timezone data (the system package tzdata),"
+                " or name a zone in which both agree"
+            )
+        return self
 
     @field_validator("key_events")
     @classmethod
@@ -126,11 +145,29 @@ class Settings(BaseSettings):
             "funnel_days": self.funnel_days,
             "key_events": tuple(self.key_events.items()),
             "key_event_days": self.key_event_days,
+            "app_events": self.app_events,
             "rudder_gap_seconds": self.rudder_gap_seconds,
             "rudder_view_event": self.rudder_view_event,
             "rudder_signup_event": self.rudder_signup_event,
             "quarantine_share": self.quarantine_share,
         }
+
+
+@cache
+def duckdb_disagrees(timezone: str, first_day: dt.date) -> dt.datetime | None:
+    """The first instant, from the first business day on, of which DuckDB's clocks of the zone show another time."""
+    # Only where it is asked: settings alone are read without an engine.
+    import duckdb
+
+    from wemart_assets.lake.functions import first_disagreement
+
+    def shown(instants: Sequence[int]) -> list[int]:
+        with duckdb.connect(":memory:") as connection:
+            local = "epoch_us(timezone(?, make_timestamptz(instant * 1000000))) // 1000000"
+            asked = f"select {local} from (select unnest(?) as instant)"
+            return [seconds for (seconds,) in connection.execute(asked, [timezone, list(instants)]).fetchall()]
+
+    return first_disagreement(timezone, first_day, shown)
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
+import zoneinfo
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
@@ -16,7 +20,8 @@ from deltalake import DeltaTable
 from filelock import FileLock
 
 from wemart_assets.definitions import build_defs
-from wemart_assets.settings import Settings
+from wemart_assets.lake.functions import clock_changes
+from wemart_assets.settings import Settings, duckdb_disagrees
 from wemart_assets.simulator import (
     AppsConfig,
     SimulatorConfig,
@@ -37,6 +42,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("WEMART_TEST_SPARK") == "required":
             pytest.fail(missing, pytrace=False)
         pytest.skip(missing)
+
+
+@pytest.fixture
+def out_of_date(tmp_path: Path) -> Iterator[None]:
+    """A machine whose rules for Tokyo and for Lagos are those of UTC+8."""
+    fixed = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbb", 8 * 3600, 0, 0) + b"XXX\0"
+    for name in ("Asia/Tokyo", "Africa/Lagos"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(fixed)
+
+    def forget() -> None:
+        ZoneInfo.clear_cache()
+        clock_changes.cache_clear()
+        duckdb_disagrees.cache_clear()
+
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath([str(tmp_path), *before])
+    forget()
+    yield
+    zoneinfo.reset_tzpath(before)
+    forget()
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,12 @@ def test_a_condition_names_columns_of_the_log_base() -> None:
             "WEMART_KEY_EVENTS (a.log.0)={'topci': 'x'}: a log line is not told by",
         ),
         ({"a": {"log": [{}]}}, "[1]", "a condition on a log line names at least one column"),
+        (
+            {"a": {"log": [{"is_join": None}]}},
+            "[1]",
+            "WEMART_KEY_EVENTS (a.log.0)={'is_join': None}: is_join is null: say the value that it has to have",
+        ),
+        ({"a": {"log": [{"topic": "t", "post_id": None}]}}, "[1]", "post_id is null"),
         ({"a": {}}, "[1]", 'an event has conditions on log lines ("log"), names of tracks ("tracks"), or both'),
         ({"a": {"lines": []}}, "[1]", "WEMART_KEY_EVENTS (a)={'lines': []}: an event has"),
         ({"a": {"log": [], "tracks": []}}, "[1]", "an event has conditions"),

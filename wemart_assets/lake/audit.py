@@ -22,6 +22,8 @@ from wemart_assets.lake.pandera_on_ibis import Check, Column, DataFrameSchema, S
 from wemart_assets.lake.table import GRAIN, KNOWN, ROWS, SCHEMA, Rule, Severity, Table, data_type
 
 EXAMPLES = 5
+# Beside a key that is not unique: how many rows share it.
+SHARING = "rows"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Finding:
         if self.passed or self.detail:
             return self.detail
         days = ", ".join(f"{day} ({rows})" for day, rows in (self.bad_days or {}).items())
-        return f"{self.bad_rows} rows break it, by day: {days}"
+        return f"{'1 row breaks' if self.bad_rows == 1 else f'{self.bad_rows} rows break'} it, by day: {days}"
 
 
 def checks_of(table: Table) -> list[CheckSpec]:
@@ -161,7 +163,8 @@ def _describe(spec: CheckSpec, broken: ir.Table, table: Table) -> Finding:
         raise DeclarationError(
             f"{table.full_name}: law '{spec.name}' returns {broken.columns}, without the day column {table.day_column}"
         )
-    days = broken.group_by(table.day_column).aggregate(bad=ibis._.count()).to_pyarrow().to_pylist()
+    bad = broken[SHARING].sum() if spec.name == GRAIN else broken.count()
+    days = broken.group_by(table.day_column).aggregate(bad=bad).to_pyarrow().to_pylist()
     by_day = {str(d[table.day_column]): d["bad"] for d in days}
     examples = broken.limit(EXAMPLES).to_pyarrow().to_pylist()
     return Finding(spec, sum(by_day.values()), dict(sorted(by_day.items())), tuple(examples))
@@ -176,9 +179,10 @@ def _any_null(rows: ir.Table, table: Table) -> ir.BooleanValue:
 
 
 def _repeated(rows: ir.Table, table: Table) -> ir.Table:
+    """One row for each key that several rows share, with how many do."""
     # The grain is that of one day; GROUP BY takes NULLs as equal, as the grain does.
     key = dict.fromkeys((*table.grain, table.day_column))
-    return rows.group_by(*key).aggregate(rows=ibis._.count()).filter(ibis._.rows > 1)
+    return rows.group_by(*key).aggregate(**{SHARING: ibis._.count()}).filter(ibis._[SHARING] > 1)
 
 
 def _breaks(rows: ir.Table, rule: Rule, arguments: Mapping[str, Any]) -> ir.BooleanValue:

@@ -97,7 +97,8 @@ class ExternalTable:
 
     Attributes:
         location: its folder.
-        day: its column of business days, None where there is none.
+        day: its column of business days, None where there is none. Such a table cannot say of a day that it is not
+            written yet, so each day counts as published, with the rows that there are of it.
         expressions: SQL over its columns by column of ours; others are read under their own names.
         derived_day: how the day follows from a row, where `day` is None; without either, rows are those of every day.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -205,6 +205,31 @@ def _offset(instant: dt.datetime, zone: ZoneInfo) -> dt.timedelta:
     offset = instant.astimezone(zone).utcoffset()
     assert offset is not None
     return offset
+
+
+def first_disagreement(
+    timezone: str, first_day: dt.date, shown: Callable[[Sequence[int]], Sequence[int]]
+) -> dt.datetime | None:
+    """The first instant from `first_day` on at which an engine's clocks show another time than this machine's.
+
+    Partitions are days of the machine's clocks, and which second of a row lies in them is the engine's to say; each has
+    rules of its own version. `shown` gives, for seconds since the epoch, what the engine's clocks show as such seconds.
+    """
+    start = int(dt.datetime(first_day.year, first_day.month, first_day.day, tzinfo=dt.UTC).timestamp()) - 2 * 86_400
+    # What one of them changes and the other does not lasts for weeks; a change at another hour is seen beside it.
+    instants = set(range(start, int(LAST_CHANGE.timestamp()), 7 * 86_400))
+    zone = ZoneInfo(timezone)
+    before = _offset(FIRST_CHANGE, zone)
+    for change in clock_changes(timezone):
+        at = int((change.at - before).replace(tzinfo=dt.UTC).timestamp())
+        before += change.ahead
+        instants |= {at - 1, at} if at >= start else set()
+    ordered = sorted(instants)
+    for instant, local in zip(ordered, shown(ordered), strict=True):
+        utc = dt.datetime.fromtimestamp(instant, dt.UTC)
+        if local != instant + _offset(utc, zone).total_seconds():
+            return utc
+    return None
 
 
 @dataclass(frozen=True)

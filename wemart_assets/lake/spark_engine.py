@@ -16,6 +16,7 @@ one `replaceWhere`. What two runs that publish at the same time can do to each o
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import random
 import re
@@ -55,7 +56,7 @@ from wemart_assets.lake.delta import (
 )
 from wemart_assets.lake.engine import Baseline, ExternalTable, FileFormat, Staged, foreign_days, unknown_partition
 from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableFile, UnreadableTable, WemartError
-from wemart_assets.lake.functions import SPARK_FUNCTIONS
+from wemart_assets.lake.functions import SPARK_FUNCTIONS, first_disagreement
 from wemart_assets.lake.spark_landing import FAILURES, file_columns, in_words, landed, quoted, spark_expression
 from wemart_assets.lake.stored import SparkCompiler
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table, data_type
@@ -125,7 +126,8 @@ class SparkEngine:
 
     One that has died, or that somebody stopped, is replaced by the next step.
 
-    Tables are folders of `lake`, or `<catalog>.<database>.<table>` if a catalog is given.
+    Tables are folders of `lake`, or `<catalog>.<database>.<table>` if a catalog is given. `clocks` are the business
+    timezone and the first day: a Spark whose clocks of that zone show another time than this machine's is refused.
     """
 
     def __init__(
@@ -134,8 +136,10 @@ class SparkEngine:
         conf: Mapping[str, str],
         catalog: str | None = None,
         externals: Mapping[str, ExternalTable] | None = None,
+        clocks: tuple[str, dt.date] | None = None,
     ) -> None:
         self.lake = DeltaLake(lake.absolute())
+        self.clocks = clocks
         self.catalog = catalog
         self.externals = externals or {}
         self.conf = dict(conf)
@@ -178,6 +182,8 @@ class SparkEngine:
                 "and set JAVA_HOME to its folder, or set WEMART_ENGINE=duckdb. If such a JDK is there, stderr has the "
                 "words of the JVM: it may be that the jars of WEMART_SPARK__PACKAGES could not be loaded."
             ) from error
+        if self.clocks is not None:
+            _check_clocks(spark, *self.clocks)
         self._spark = spark
         return spark
 
@@ -220,7 +226,7 @@ class SparkSession:
         external = self.externals.get(table.full_name)
         if external is None:
             return self.tables.published(table, days)
-        if external.day is None and external.derived_day is None:
+        if external.day is None:
             return set(days)
         found = self._external(table, external, days).select(table.day_column).distinct()
         return {row[table.day_column] for row in found.to_pyarrow().to_pylist()}
@@ -569,6 +575,25 @@ class _Backend(Backend):  # type: ignore[misc]
         with in_words():
             found = self._session.sql(self.compile(table, params=params, limit=limit)).toArrow()
         return expr.__pyarrow_result__(found.cast(table.schema().to_pyarrow()))
+
+
+def _check_clocks(spark: Spark, timezone: str, first_day: dt.date) -> None:
+    """Raises WemartError where Spark's clocks of the zone show another time than this machine's."""
+
+    def shown(instants: Sequence[int]) -> list[int]:
+        rows = spark.createDataFrame([(instant,) for instant in instants], "instant bigint").repartition(1)
+        local = "unix_seconds(from_utc_timestamp(timestamp_seconds(instant), zone))"
+        found = rows.withColumn("zone", f.lit(timezone)).select("instant", f.expr(local).alias("local")).collect()
+        by_instant = {row["instant"]: row["local"] for row in found}
+        return [by_instant[instant] for instant in instants]
+
+    if since := first_disagreement(timezone, first_day, shown):
+        raise WemartError(
+            f"WEMART_TIMEZONE={timezone!r}: the clocks of this machine and those of Spark's Java show different times "
+            f"at {since:%Y-%m-%d %H:%M} UTC, so a row would lie in another day than its partition. One of them has "
+            "rules that are out of date: update the machine's timezone data (the system package tzdata) or Java, or "
+            "name a zone in which both agree."
+        )
 
 
 def _java() -> str:

@@ -110,7 +110,7 @@ class Contract:
                 Law(
                     "quarantine_share",
                     "no more rows of a day are quarantined than WEMART_QUARANTINE_SHARE allows",
-                    _days_with_many_quarantined,
+                    _many_quarantined,
                 ),
             ),
         )
@@ -195,14 +195,13 @@ def _days_with_lost_records(
     return off.filter(off.records != off.kept + off.quarantined + off.repeated)
 
 
-def _days_with_many_quarantined(
-    staged: ir.Table, quarantined: ir.Table, table: Table, quarantine_share: float
-) -> ir.Table:
+def _many_quarantined(staged: ir.Table, quarantined: ir.Table, table: Table, quarantine_share: float) -> ir.Table:
+    """The quarantined rows of the days on which they are too large a share, with the numbers of their day."""
     day = table.day_column
     kept = staged.group_by(day).aggregate(kept=ibis._.count())
-    bad = quarantined.group_by(day).aggregate(
-        quarantined=ibis._.count(), for_example=quarantined.reason.min(), in_file=quarantined.file.min()
-    )
+    bad = quarantined.group_by(day).aggregate(quarantined=ibis._.count())
     shares = bad.left_join(kept, day)
-    shares = shares.select(bad[day], "quarantined", "for_example", "in_file", kept=shares.kept.fill_null(0))
-    return shares.filter(shares.quarantined > (shares.quarantined + shares.kept) * quarantine_share)
+    shares = shares.select(bad[day], "quarantined", kept=shares.kept.fill_null(0))
+    shares = shares.filter(shares.quarantined > (shares.quarantined + shares.kept) * quarantine_share)
+    rows = quarantined.inner_join(shares, day)
+    return rows.select(quarantined[day], "reason", in_file="file", quarantined="quarantined", kept="kept")

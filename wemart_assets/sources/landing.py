@@ -33,7 +33,8 @@ from wemart_assets.lake.table import Column
 from wemart_assets.settings import Settings
 from wemart_assets.sources.conform import conformed, readable_as, with_faults
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
-from wemart_assets.sources.mapping import SourceMapping, load_mappings, referenced
+from wemart_assets.sources.expressions import referenced
+from wemart_assets.sources.mapping import SourceMapping, load_mappings
 from wemart_assets.sources.records import Survey, distinct, rewrite, survey
 
 INDEX_FOLDER = "_landing"

@@ -20,7 +20,8 @@ A contract may say by itself how its files are (`Contract.form`); what is given 
 says that they have a header.
 
 A contract column that is not listed is read under its own name; where files have no such column it is NULL, unless it
-has to be known. Expressions are in DuckDB's dialect of SQL and are translated for other engines.
+has to be known. Expressions are in DuckDB's dialect of SQL and are translated for other engines. They are values of a
+row's columns, by the functions that `expressions.py` lists.
 """
 
 from __future__ import annotations
@@ -29,17 +30,14 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import sqlglot
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from wemart_assets.lake.engine import FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
 from wemart_assets.sources.contract import Contract
+from wemart_assets.sources.expressions import check_expression
 
-DIALECT = "duckdb"
 ENDINGS = {
     ".parquet": FileFormat(FileKind.PARQUET),
     ".csv": FileFormat(FileKind.CSV),
@@ -100,18 +98,12 @@ class SourceMapping(BaseModel):
         return json.dumps(self.model_dump(mode="json"), sort_keys=True)
 
 
-def referenced(expression: str) -> set[str]:
-    """Names of the file's columns that an expression reads."""
-    # Of `community.id`, a field of a struct, the column is the first part.
-    return {found.parts[0].name for found in sqlglot.parse_one(expression, read=DIALECT).find_all(exp.Column)}
-
-
 def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str, SourceMapping]:
     """The mapping of each contract by full name; the plain one for those that the file does not name.
 
     Raises:
-        LandingError: the file cannot be read, names a source or column that is not there, or holds an expression that
-            is not SQL.
+        LandingError: the file cannot be read, names a source or column that is not there, or holds what is no
+            expression over the columns of a row.
     """
     by_name = {c.full_name: c for c in contracts}
     if path is None:
@@ -147,7 +139,9 @@ def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:
         if sql is None:
             continue
         try:
-            sqlglot.parse_one(sql, read=DIALECT)
-        except SqlglotError as error:
-            raise LandingError(f"{path}: {contract.full_name}.{name} is not an SQL expression: {error}") from None
+            check_expression(sql)
+        except ValueError as error:
+            raise LandingError(
+                f"{path}: {contract.full_name}.{name}: {sql!r} is not an expression over the columns of a row: {error}"
+            ) from error
     return mapping

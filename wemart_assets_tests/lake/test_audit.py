@@ -119,7 +119,9 @@ def test_the_message_names_table_day_rule_and_rows_and_what_to_do(run: Publish) 
         run(ORDERS, [D1], orders(D1, 1) + orders(D1, 77, amount=-5))
     message = str(rejected.value)
     assert f"db.orders: {D1} was not published; readers keep what they had" in message
-    assert re.search(rf"domains \(shop: one of web, app; amount: at least 0\): 1 rows .*{D1} \(1\)", message)
+    assert re.search(
+        rf"domains \(shop: one of web, app; amount: at least 0\): 1 row breaks it, by day: {D1} \(1\)", message
+    )
     assert "'id': 77" in message
     assert "'amount': -5" in message
     assert "run the partition again" in message
@@ -202,6 +204,12 @@ def test_a_day_without_rows_is_published_with_a_warning_that_names_it(session: S
 # NULL
 
 
+def test_rows_that_share_a_key_are_counted_as_rows(run: Publish) -> None:
+    with pytest.raises(RejectedByAudit, match=rf"grain_is_unique .*: 5 rows break it, by day: {D1} \(5\)") as rejected:
+        run(ORDERS, [D1], orders(D1, 1, 1, 1, 2, 2, 3))
+    assert finding(rejected.value, "grain_is_unique").bad_rows == 5
+
+
 def test_an_unknown_value_meets_the_rules_of_its_column(run: Publish) -> None:
     published = run(ORDERS, [D1], orders(D1, 1, amount=None, shop=None))
     assert all(f.passed for f in published.findings)
@@ -229,7 +237,7 @@ def test_a_rule_of_a_row_that_says_what_null_means_is_met(run: Publish) -> None:
 def test_null_is_a_value_of_the_grain(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
         run(ORDERS, [D1], orders(D1, 1, 1, shop=None) + orders(D1, 1))
-    assert finding(rejected.value, "grain_is_unique").bad_days == {D1: 1}
+    assert finding(rejected.value, "grain_is_unique").bad_days == {D1: 2}
 
 
 def test_the_grain_is_that_of_a_day(run: Publish) -> None:

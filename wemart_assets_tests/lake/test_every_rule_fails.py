@@ -410,7 +410,8 @@ def test_the_message_names_every_broken_rule_with_its_days_and_rows(
         days = [place(n) for n, of in enumerate(stopping(name)) if check in (of.check, *of.also)]
         [said] = [line for line in found.message.splitlines() if line.startswith(f"  {check} (")]
         assert re.findall(r"(\d{4}-\d\d-\d\d) \(\d+\)", said) == days
-        assert f"): {finding.bad_rows} rows" in said
+        rows = "1 row breaks" if finding.bad_rows == 1 else f"{finding.bad_rows} rows break"
+        assert f"): {rows} it, by day" in said
         assert finding.bad_rows >= len(days)
         assert 1 <= len(finding.examples) <= EXAMPLES
 

@@ -358,6 +358,25 @@ def test_a_catalog_table_is_one_that_other_readers_understand(lake: Path) -> Non
         session.spark.sql("drop database db cascade")
 
 
+# Clocks
+
+
+@pytest.mark.usefixtures("out_of_date")
+def test_a_spark_whose_clocks_show_another_time_than_the_machines_is_refused(lake: Path) -> None:
+    # Imported here as everywhere: a module of pyspark is not there where Spark cannot run.
+    from wemart_assets.lake.spark_engine import SparkEngine
+
+    engine: Any = spark_engine(lake)
+    conf, first_day = engine.conf, dt.date(2024, 3, 1)
+    with (
+        SparkEngine(lake, conf, clocks=("Asia/Tokyo", first_day)).connect() as session,
+        pytest.raises(WemartError, match=r"WEMART_TIMEZONE='Asia/Tokyo'.*Spark's Java.* at 2024-02-28"),
+    ):
+        _ = session.spark
+    with SparkEngine(lake, conf, clocks=("America/New_York", first_day)).connect() as session:
+        assert session.spark.sql("select 1").count() == 1
+
+
 # Tables of someone else
 
 

@@ -15,6 +15,12 @@ Row = dict[str, Any]
 STEPS = ("firstopen", "login", "purchase")
 
 
+def step_of(event: Row) -> str | None:
+    """The step of the funnel that an event is, by its plain name or the export's."""
+    name = str(event["event_name"]).removeprefix("abx:")
+    return name if name in STEPS else None
+
+
 def shift(day: str, days: int) -> str:
     return (dt.date.fromisoformat(day) + dt.timedelta(days=days)).isoformat()
 
@@ -28,13 +34,13 @@ class Twin:
     undated: Sequence[Row]
     funnel_days: int = 7
 
-    def happened(self, days: Iterable[str], *names: str) -> list[Row]:
-        """Events of somebody on these days."""
+    def happened(self, days: Iterable[str], *steps: str) -> list[Row]:
+        """Events of somebody on these days, of these steps if any are given."""
         wanted = set(days)
         return [
             e
             for e in self.events
-            if e["part_date"] in wanted and e["identity_adid"] and (not names or e["event_name"] in names)
+            if e["part_date"] in wanted and e["identity_adid"] and (not steps or step_of(e) in steps)
         ]
 
     def campaigns(self, user: str, day: str) -> set[str]:
@@ -53,7 +59,7 @@ class Twin:
             for name in key(event):
                 entry = found.setdefault(name, {"users": set(), "buyers": set(), "paid": Decimal(0)})
                 entry["users"].add(event["identity_adid"])
-                if event["event_name"] == "purchase":
+                if step_of(event) == "purchase":
                     entry["buyers"].add(event["identity_adid"])
                     entry["paid"] += event["price"] or 0
         return found
@@ -95,16 +101,16 @@ class Twin:
         def taken(after: dt.datetime, left: Sequence[str]) -> int:
             if not left:
                 return 0
-            nexts = [e["server_datetime"] for e in own if e["event_name"] == left[0] and e["server_datetime"] >= after]
+            nexts = [e["server_datetime"] for e in own if step_of(e) == left[0] and e["server_datetime"] >= after]
             return max((1 + taken(at, left[1:]) for at in nexts), default=0)
 
-        opened = [e["server_datetime"] for e in own if e["event_name"] == STEPS[0] and e["part_date"] == day]
+        opened = [e["server_datetime"] for e in own if step_of(e) == STEPS[0] and e["part_date"] == day]
         return max((1 + taken(at, STEPS[1:]) for at in opened), default=0)
 
     def steps(self, days: Sequence[str]) -> list[tuple[str, str, int, bool]]:
         """(day, user, step, whether in order)."""
         found = [
-            (e["part_date"], e["identity_adid"], STEPS.index(e["event_name"]) + 1, False)
+            (e["part_date"], e["identity_adid"], STEPS.index(str(step_of(e))) + 1, False)
             for e in self.happened(days, *STEPS)
         ]
         for day in days:
@@ -132,7 +138,7 @@ class Twin:
 
     def cohorts(self) -> dict[str, str]:
         """The day of each user's first firstopen."""
-        opened = [e for e in self.events if e["event_name"] == STEPS[0] and e["identity_adid"]]
+        opened = [e for e in self.events if step_of(e) == STEPS[0] and e["identity_adid"]]
         found: dict[str, str] = {}
         for event in sorted(opened, key=lambda e: str(e["part_date"])):
             found.setdefault(event["identity_adid"], event["part_date"])

@@ -20,6 +20,7 @@ from wemart_assets.marts.attribution.active_user_by_event import active_user_by_
 from wemart_assets.marts.attribution.active_user_total_price_by_country_campaign import (
     active_user_total_price_by_country_campaign,
 )
+from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.marts.attribution.first_open import first_open
 from wemart_assets.marts.attribution.hard_funnel import hard_funnel
 from wemart_assets.marts.attribution.hard_new_install_funnel_by_partner import hard_new_install_funnel_by_partner
@@ -33,6 +34,7 @@ Bench = Callable[..., list[Row]]
 SEOUL = ZoneInfo("Asia/Seoul")
 DAY, NEXT = "2024-01-15", "2024-01-16"
 BY_DAY = {"period": ("part_date",)}
+ABX_PURCHASE = {"event_name": "abx:purchase"}
 
 REPORTS = (
     active_user_by_date,
@@ -78,9 +80,9 @@ def touch(user: str | None, campaign: str | None, day: str = DAY, type: int = 0,
 
 def report(bench: Bench, mart: Mart, period: Sequence[str] = ("part_date",), days: int = 7, **inputs: Any) -> set[Any]:
     """The report's rows, its own columns alone; of a day where they are told apart by it."""
-    used: dict[str, Any] = {"period": tuple(period)}
-    if "funnel_days" in parameters(mart.function):
-        used["funnel_days"] = days
+    settings = {"funnel_days": days, "app_events": AppEvents()}
+    asked = parameters(mart.function)
+    used = {"period": tuple(period), **{name: value for name, value in settings.items() if name in asked}}
     rows = bench(mart, used, **{n: rows for n, rows in inputs.items() if n in mart.inputs})
     columns = [*period, *(c.name for c in mart.table.columns if c.name not in OF_THE_DAY)]
     found = [tuple(row[c] for c in columns) for row in rows]
@@ -270,11 +272,36 @@ def test_a_partner_has_the_users_of_its_new_installs(bench: Bench) -> None:
     assert of_day(found) == of_p | of_none
 
 
+# --- the names of the steps ------------------------------------------------------------------------------------------
+
+
+def test_the_exports_own_names_are_the_steps(bench: Bench) -> None:
+    events = [event("u", f"abx:{name}") for name in ("firstopen", "login")] + [bought("u", "5") | ABX_PURCHASE]
+    inputs = {"events": events, "later": events}
+    assert of_day(report(bench, hard_funnel, **inputs)) == steps(1, 1, 1, (1, 1, 1))
+    assert report(bench, total_price_active_user_by_date, **inputs) == {(DAY, 1, Decimal(5))}
+    assert cohorts(bench, events) == {("u", DAY, events[0]["server_datetime"])}
+
+
+def test_a_user_with_a_step_under_two_names_is_one(bench: Bench) -> None:
+    events = [event("u", "login"), event("u", "abx:login"), event("v", "abx:login"), event("w", "login")]
+    assert of_day(report(bench, hard_funnel, events=events, later=events)) == steps(0, 3, 0, (0, 0, 0))
+    by_name = {(DAY, "login", 2), (DAY, "abx:login", 2)}
+    assert report(bench, active_user_by_event, events=events) == by_name
+
+
+def test_names_that_the_settings_leave_out_are_no_steps(bench: Bench) -> None:
+    names = AppEvents(purchase=("order",))
+    events = [bought("u", "5"), bought("v", "2") | {"event_name": "order"}]
+    rows = bench(total_price_active_user_by_date, {**BY_DAY, "app_events": names}, events=events)
+    assert [(row["purchase_users"], row["total_price"]) for row in rows] == [(1, Decimal(2))]
+
+
 # --- cohorts and retention --------------------------------------------------------------------------------------------
 
 
 def cohorts(bench: Bench, events: Sequence[Row], before: Sequence[Row] = ()) -> set[Any]:
-    rows = bench(first_open, {}, events=events, before=before)
+    rows = bench(first_open, {"app_events": AppEvents()}, events=events, before=before)
     return {(row["identity_adid"], row["part_date"], row["server_datetime"]) for row in rows}
 
 
@@ -316,7 +343,7 @@ TIMES = st.sampled_from(["00:00:00", "09:00:00", "09:00:00.000001", "23:59:59.99
 EVENTS = st.builds(
     lambda user, name, day, time, country, price: event(user, name, f"{day} {time}", country=country, price=price),
     USERS,
-    st.sampled_from(["firstopen", "login", "purchase", "search", None]),
+    st.sampled_from(["firstopen", "login", "purchase", "abx:firstopen", "abx:login", "abx:purchase", "search", None]),
     st.sampled_from(DAYS),
     TIMES,
     st.sampled_from(["KR", "JP", None]),

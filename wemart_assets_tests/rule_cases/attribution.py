@@ -134,9 +134,10 @@ GOOD = {
     FUNNEL: World(
         (step(1, 2, 2), step(2, 1, 1), step(3, 2, 1)),
         {
+            "events": EVENTS,
             "by_event": tuple(
                 there(event_name=n, active_users=u) for n, u in (("firstopen", 2), ("login", 1), ("purchase", 2))
-            )
+            ),
         },
     ),
     BY_PARTNER: World(
@@ -244,6 +245,21 @@ CASES: list[Case] = [
     # igaworks.hard_funnel, igaworks.hard_new_install_funnel_by_partner
     *funnel_cases(FUNNEL),
     case(FUNNEL, "users_of_the_event", "a user too many", change_row(2, users=3)),
+    case(FUNNEL, "users_of_the_event", "one user too few", change_input("by_event", 2, active_users=3)),
+    case(
+        FUNNEL,
+        "users_of_the_event",
+        "fewer than have one of two names",
+        change_row(1, users=0, users_in_order=0),
+        change_row(2, users_in_order=0),
+        add_input("by_event", **there(event_name="abx:login", active_users=1)),
+    ),
+    case(
+        FUNNEL,
+        "names_of_the_funnel",
+        "events of other names alone",
+        lambda w: replace(w, inputs={**w.inputs, "events": (event(U, "abx:search"),)}),
+    ),
     *funnel_cases(BY_PARTNER),
     case(BY_PARTNER, "no_more_than_all_users", "a user too many", change_row(2, users=3)),
     case(

@@ -454,6 +454,14 @@ def test_a_day_with_more_quarantined_than_allowed_stays_as_it_was(
     assert (lived_in.read(LOG), lived_in.quarantine(LOG)) == (before, [])
 
 
+def test_the_rows_that_break_the_share_are_those_that_were_quarantined(lived_in: House) -> None:
+    lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 1, 400))
+    with pytest.raises(RejectedByAudit, match=rf"400 rows break it, by day: {DAY} \(400\)") as rejected:
+        lived_in.publish(LOG, DAY)
+    [broken] = [finding for finding in rejected.value.findings if not finding.passed]
+    assert (broken.bad_rows, broken.examples[0]["quarantined"], broken.examples[0]["kept"]) == (400, 400, 1)
+
+
 def test_the_share_is_that_of_each_day_of_a_range(lived_in: House) -> None:
     before = lived_in.read(LOG)
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 50, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -12,6 +13,8 @@ from deltalake import write_deltalake
 
 from wemart_assets import catalog
 from wemart_assets.lake.errors import LandingError, UnreadableTable, WemartError
+from wemart_assets.sources.external import external_tables
+from wemart_assets.sources.landing import landings
 from wemart_assets_tests.graph import upstream
 
 if TYPE_CHECKING:
@@ -250,6 +253,82 @@ def test_the_error_of_an_unknown_column_says_which_there_are(house: House) -> No
     _map(house, "columns: {nope: id}")
     with pytest.raises(LandingError, match="we_art_id, we_art_name, comm_id"):
         _ = house.defs
+
+
+READS_MORE_THAN_ITS_ROW = (
+    "glob('/*')",
+    "read_text('/etc/hostname')",
+    "query('select 1')",
+    "getenv('HOME')",
+    "getvariable('x')",
+    "current_setting('home_directory')",
+    "reflect('java.lang.System', 'getenv', 'HOME')",
+    "java_method('java.lang.Runtime', 'getRuntime')",
+    "write_log('x')",
+    "sleep_ms(1)",
+    "nextval('x')",
+    "random()",
+    "now()",
+    "current_date",
+    "localtimestamp",
+    "(select content from read_text('/etc/hostname'))",
+    "id in (select 1)",
+    "exists(from read_text('/etc/hostname'))",
+    "'x' from read_text('/etc/hostname')",
+    "1 as a, 2",
+    "1) , (2",
+    "1 --",
+    "1 where false",
+    "1 union select 2",
+    "1; drop table x",
+    "sum(id)",
+    "count(*)",
+    "row_number() over ()",
+    "unnest([1, 2])",
+    "concat(distinct id)",
+    "list_transform([1], x -> getenv('HOME'))",
+    "*",
+    "columns('.*')",
+    "$1",
+    "?",
+    "#1",
+    "upper(lower(glob('/*')))",
+    "case when glob('/*') is null then 1 end",
+    "system.main.getenv('HOME')",
+    "upper(id).getenv()",
+)
+
+
+@pytest.mark.parametrize("table", [False, True], ids=["of files", "of a table of someone else"])
+@pytest.mark.parametrize("sql", READS_MORE_THAN_ITS_ROW)
+def test_an_expression_that_reads_more_than_the_columns_of_its_row_is_refused(
+    house: House, sql: str, table: bool
+) -> None:
+    house.map(json.dumps({ARTISTS: {"columns": {"we_art_name": sql}, **({"table": "theirs"} if table else {})}}))
+    with pytest.raises(LandingError, match=r"we_art_name: .* is not an expression over the columns of a row"):
+        _ = external_tables(house.settings, catalog.contracts())
+    with pytest.raises(LandingError, match=r"we_art_name: .* is not an expression over the columns of a row"):
+        _ = landings(house.settings, catalog.contracts())
+
+
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("cast(label -> '$.en' as text)", '"x"'),
+        ("label ->> '$.en'", "x"),
+        ("json_extract_string(label, '$.en')", "x"),
+        ("case when n like '1%' then 'one' else coalesce(label, 'none') end", "one"),
+        ("strftime(epoch_ms(cast(n as bigint)) at time zone 'UTC', '%Y')", "1970"),
+        ("\"current_date\" || /* a day */ '!'", "2024!"),
+        ("cast(interval 1 day + date '2024-01-01' as text)", "2024-01-02 00:00:00"),
+        ("split_part(trim(both '{' from label), ':', 1)", '"en"'),
+        ("if(try_cast(n as int) in (12, 13), n[1:1], null)", "1"),
+    ],
+)
+def test_an_expression_over_the_columns_of_its_row_is_taken(house: House, sql: str, value: str) -> None:
+    house.map(json.dumps({ARTISTS: {"columns": {"we_art_name": sql}}}))
+    row = {"we_art_id": 1, "comm_id": None, "label": '{"en":"x"}', "n": "12", "current_date": "2024"}
+    assert _published(house, "a.csv", [row])[0]["we_art_name"] == value
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", f"{ARTISTS}:\n"])

@@ -39,6 +39,9 @@ class LogLine(BaseModel):
             raise ValueError(f"a log line is not told by {', '.join(unknown)}, but by {', '.join(cls.model_fields)}")
         if given == {}:
             raise ValueError("a condition on a log line names at least one column")
+        if isinstance(given, dict) and (unsaid := sorted(name for name, value in given.items() if value is None)):
+            # Taken for no condition, it would make an event of every line.
+            raise ValueError(f'{", ".join(unsaid)} is null: say the value that it has to have, or "{KNOWN}" for any')
         return given
 
     def values(self) -> dict[str, str]:

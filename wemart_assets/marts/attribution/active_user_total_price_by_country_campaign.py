@@ -11,13 +11,14 @@ from wemart_assets.lake.inputs import same_day, up_to, whole
 from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import Law, Rule, Table, column
 from wemart_assets.marts.attribution.active_user_by_campaign import active_user_by_campaign
+from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents
 from wemart_assets.marts.attribution.rules import (
     ACTIVE_USERS,
     CAMPAIGN,
-    PURCHASE,
     PURCHASE_USERS,
     TOTAL_PRICE,
     UNDATED,
+    of_step,
     of_users,
     per,
     report_columns,
@@ -83,11 +84,11 @@ TABLE = Table(
     paid=same_day(total_price_active_user_by_campaign),
 )
 def active_user_total_price_by_country_campaign(
-    events: ir.Table, attributions: ir.Table, undated: ir.Table, period: Sequence[str]
+    events: ir.Table, attributions: ir.Table, undated: ir.Table, app_events: AppEvents, period: Sequence[str]
 ) -> ir.Table:
     """Users, buyers and what they paid, once for each campaign that had touched the user by the end of the day."""
     users = of_users(events)
-    is_purchase = (users.event_name == PURCHASE).fill_null(False)
+    is_purchase = of_step(users, PURCHASE, app_events)
     # A user's events of a day and country are summed up before there are several campaigns of them.
     user_days = users.group_by("part_date", "identity_adid", "country").aggregate(
         price=users.price.sum(where=is_purchase), purchases=is_purchase.cast("int64").sum()

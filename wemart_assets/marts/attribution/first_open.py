@@ -8,18 +8,19 @@ import ibis.expr.types as ir
 from wemart_assets.lake.inputs import own_earlier_days, same_day
 from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import Law, Table, column
-from wemart_assets.marts.attribution.rules import DAY_COLUMNS, FIRSTOPEN, KEY_DATE, of_users
+from wemart_assets.marts.attribution.app_events import FIRSTOPEN, AppEvents
+from wemart_assets.marts.attribution.rules import DAY_COLUMNS, KEY_DATE, of_step, of_users
 from wemart_assets.sources.contracts.igaworks import event
 
 
-def _openings(events: ir.Table) -> ir.Table:
-    return of_users(events).filter(events.event_name == FIRSTOPEN)
+def _openings(events: ir.Table, app_events: AppEvents) -> ir.Table:
+    return of_users(events).filter(of_step(events, FIRSTOPEN, app_events))
 
 
-def _not_in_any_cohort(staged: ir.Table, before: ir.Table, events: ir.Table) -> ir.Table:
+def _not_in_any_cohort(staged: ir.Table, before: ir.Table, events: ir.Table, app_events: AppEvents) -> ir.Table:
     """Openings of a day of users who are in no cohort up to it."""
     cohorts = ibis.union(*(t.select(user="identity_adid", cohort="part_date") for t in (staged, before)))
-    openings = _openings(events).select("part_date", "identity_adid").distinct()
+    openings = _openings(events, app_events).select("part_date", "identity_adid").distinct()
     return openings.anti_join(cohorts, [openings.identity_adid == cohorts.user, cohorts.cohort <= openings.part_date])
 
 
@@ -29,8 +30,8 @@ def _in_two_cohorts(staged: ir.Table, before: ir.Table) -> ir.Table:
     return repeated.filter(repeated.days > 1)
 
 
-def _without_opening(staged: ir.Table, events: ir.Table) -> ir.Table:
-    return staged.anti_join(_openings(events), ["part_date", "identity_adid", "server_datetime"])
+def _without_opening(staged: ir.Table, events: ir.Table, app_events: AppEvents) -> ir.Table:
+    return staged.anti_join(_openings(events, app_events), ["part_date", "identity_adid", "server_datetime"])
 
 
 TABLE = Table(
@@ -53,9 +54,9 @@ TABLE = Table(
 
 
 @mart(TABLE, events=same_day(event), before=own_earlier_days(TABLE))
-def first_open(events: ir.Table, before: ir.Table) -> ir.Table:
+def first_open(events: ir.Table, before: ir.Table, app_events: AppEvents) -> ir.Table:
     """The first firstopen of each user who is in no earlier cohort."""
-    openings = _openings(events)
+    openings = _openings(events, app_events)
     firsts = openings.group_by("identity_adid").aggregate(
         server_datetime=openings.server_datetime.min(), part_date=openings.part_date.min()
     )

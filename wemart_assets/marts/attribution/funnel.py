@@ -9,13 +9,14 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.table import at_least, column, one_of
-from wemart_assets.marts.attribution.rules import FUNNEL, of_users, per, users_of
+from wemart_assets.marts.attribution.app_events import FUNNEL, AppEvents
+from wemart_assets.marts.attribution.rules import of_step, of_users, per, users_of
 
 STEPS = dict(enumerate(FUNNEL, start=1))
 FUNNEL_COLUMNS = (
     column("step", "int", "step of the funnel", one_of(*STEPS), nullable=False),
-    column("event_name", "string", "event of the step", one_of(*FUNNEL), nullable=False),
-    column("users", "bigint", "users with the event on that day", at_least(0), nullable=False),
+    column("event_name", "string", "the step, as WEMART_APP_EVENTS calls it", one_of(*FUNNEL), nullable=False),
+    column("users", "bigint", "users with an event of the step on that day", at_least(0), nullable=False),
     column(
         "users_in_order",
         "bigint",
@@ -26,7 +27,7 @@ FUNNEL_COLUMNS = (
 )
 
 
-def users_of_steps(events: ir.Table, later: ir.Table, funnel_days: int) -> ir.Table:
+def users_of_steps(events: ir.Table, later: ir.Table, funnel_days: int, app_events: AppEvents) -> ir.Table:
     """One row a business day, step and user, `in_order` or not.
 
     Not in order: users with the step's event on the day. In order: users with a firstopen on the day, then a login,
@@ -34,18 +35,19 @@ def users_of_steps(events: ir.Table, later: ir.Table, funnel_days: int) -> ir.Ta
     instants count as in order.
     """
     columns = ["part_date", "step", "identity_adid"]
-    named = of_users(events)
-    named = named.filter(named.event_name.isin(FUNNEL))
-    step = ibis.cases(*((named.event_name == name, number) for number, name in STEPS.items()))
-    each = named.mutate(step=step.cast("int32")).select(*columns).distinct()
+    someones = of_users(events)
+    step = ibis.cases(*((of_step(someones, name, app_events), number) for number, name in STEPS.items()))
+    named = someones.mutate(step=step.cast("int32"))
+    named = named.filter(named.step.notnull())
+    each = named.select(*columns).distinct()
 
-    openings = named.filter(named.event_name == STEPS[1])
+    openings = named.filter(named.step == 1)
     reached = openings.group_by("part_date", "identity_adid").aggregate(at=openings.server_datetime.min())
     in_order = [reached.mutate(step=ibis.literal(1, type="int32"))]
     later = of_users(later)
     for number in list(STEPS)[1:]:
         # The earliest that is in order leaves the most time for what follows.
-        follow = later.filter(later.event_name == STEPS[number])
+        follow = later.filter(of_step(later, STEPS[number], app_events))
         follow = follow.select(user="identity_adid", day="part_date", then="server_datetime")
         found = reached.inner_join(
             follow,

@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.inputs import following, same_day, up_to, whole
 from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import Law, Table, column
+from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.marts.attribution.funnel import FUNNEL_COLUMNS, funnel, growing_steps, users_of_steps
 from wemart_assets.marts.attribution.hard_funnel import hard_funnel
 from wemart_assets.marts.attribution.rules import NEW_INSTALL, NONE, UNDATED, first_touches, report_columns
@@ -56,10 +57,11 @@ def hard_new_install_funnel_by_partner(
     attributions: ir.Table,
     undated: ir.Table,
     funnel_days: int,
+    app_events: AppEvents,
     period: Sequence[str],
 ) -> ir.Table:
     """A user counts for each partner that a new install is attributed to by the end of the day."""
-    users = users_of_steps(events, later, funnel_days)
+    users = users_of_steps(events, later, funnel_days, app_events)
     installs = [
         t.filter(t.attribution_type == NEW_INSTALL).mutate(partner=t.partner.nullif("").fill_null(NONE))
         for t in (attributions, undated)

@@ -12,15 +12,17 @@ from wemart_assets.lake.inputs import same_day, trailing
 from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import Law, Rule, Table, at_least, column, one_of
 from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event
+from wemart_assets.marts.attribution.app_events import FIRSTOPEN, AppEvents
 from wemart_assets.marts.attribution.first_open import first_open
-from wemart_assets.marts.attribution.rules import FIRSTOPEN, of_users, per, report_columns
+from wemart_assets.marts.attribution.rules import of_step, of_users, per, report_columns
 from wemart_assets.sources.contracts.igaworks import event
 
 DAYS_SINCE = (0, 1, 2, 3, 7)
 
 
-def _cohorts_above_their_openings(staged: ir.Table, by_event: ir.Table) -> ir.Table:
-    openings = by_event.filter(by_event.event_name == FIRSTOPEN)
+def _cohorts_above_their_openings(staged: ir.Table, by_event: ir.Table, app_events: AppEvents) -> ir.Table:
+    openings = by_event.filter(of_step(by_event, FIRSTOPEN, app_events))
+    openings = openings.group_by("part_date").aggregate(active_users=openings.active_users.sum())
     cohorts = staged.filter(staged.days_since == 0)
     both = cohorts.left_join(openings, "part_date")
     both = both.select(cohorts.part_date, cohorts.cohort_users, openings=both.active_users.fill_null(0))

@@ -8,9 +8,9 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.table import RUN_TIMESTAMP, Column, Table, at_least, column
+from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.sources.contracts.igaworks import attribution
 
-FIRSTOPEN, LOGIN, PURCHASE = FUNNEL = ("firstopen", "login", "purchase")
 NEW_INSTALL = 0
 # The row of those that no campaign (no partner) brought.
 NONE = "(none)"
@@ -36,6 +36,11 @@ def report_columns(*columns: Column) -> tuple[Column, ...]:
 def of_users(rows: ir.Table) -> ir.Table:
     """The rows of somebody: an empty id is none."""
     return rows.filter(rows.identity_adid.notnull() & (rows.identity_adid != ""))
+
+
+def of_step(events: ir.Table, step: str, app_events: AppEvents) -> ir.BooleanValue:
+    """Whether an event is the step of the funnel, by any of the step's names."""
+    return events.event_name.isin(app_events.by_step()[step]).fill_null(False)
 
 
 def per(rows: ir.Table, keys: Sequence[str], **metrics: ir.Scalar) -> ir.Table:

@@ -11,13 +11,14 @@ from wemart_assets.lake.inputs import same_day, up_to, whole
 from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import Law, Table
 from wemart_assets.marts.attribution.active_user_by_campaign import active_user_by_campaign
+from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents
 from wemart_assets.marts.attribution.rules import (
     CAMPAIGN,
-    PURCHASE,
     PURCHASE_USERS,
     TOTAL_PRICE,
     UNDATED,
     first_touches,
+    of_step,
     of_users,
     per,
     report_columns,
@@ -29,10 +30,15 @@ from wemart_assets.sources.contracts.igaworks import attribution, event
 
 
 def _days_with_other_amount(
-    staged: ir.Table, all_purchases: ir.Table, events: ir.Table, attributions: ir.Table, undated: ir.Table
+    staged: ir.Table,
+    all_purchases: ir.Table,
+    events: ir.Table,
+    attributions: ir.Table,
+    undated: ir.Table,
+    app_events: AppEvents,
 ) -> ir.Table:
     """What users of several campaigns paid is there once for each: all the rest is there once."""
-    purchases = of_users(events).filter(events.event_name == PURCHASE)
+    purchases = of_users(events).filter(of_step(events, PURCHASE, app_events))
     paid = purchases.group_by("part_date", buyer="identity_adid").aggregate(paid=total_price(purchases))
     touches = first_touches(attributions, undated, "campaign")
     held = paid.inner_join(touches, [paid.buyer == touches.identity_adid, touches.since <= paid.part_date])
@@ -80,10 +86,12 @@ TABLE = Table(
     all_purchases=same_day(total_price_active_user_by_date),
 )
 def total_price_active_user_by_campaign(
-    events: ir.Table, attributions: ir.Table, undated: ir.Table, period: Sequence[str]
+    events: ir.Table, attributions: ir.Table, undated: ir.Table, app_events: AppEvents, period: Sequence[str]
 ) -> ir.Table:
     """What a user of several campaigns bought counts once for each of them."""
-    purchases = of_users(events).filter(events.event_name == PURCHASE).select("part_date", "identity_adid", "price")
+    purchases = (
+        of_users(events).filter(of_step(events, PURCHASE, app_events)).select("part_date", "identity_adid", "price")
+    )
     bought = with_campaigns(purchases, attributions, undated)
     return per(
         bought,

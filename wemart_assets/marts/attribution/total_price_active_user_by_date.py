@@ -10,11 +10,12 @@ from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
 from wemart_assets.lake.table import Law, Table
 from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
+from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents
 from wemart_assets.marts.attribution.rules import (
-    PURCHASE,
     PURCHASE_USERS,
     TOTAL_PRICE,
     above_all_users,
+    of_step,
     of_users,
     per,
     report_columns,
@@ -38,7 +39,7 @@ TABLE = Table(
 
 
 @mart(TABLE, events=same_day(event), all_users=same_day(active_user_by_date))
-def total_price_active_user_by_date(events: ir.Table, period: Sequence[str]) -> ir.Table:
+def total_price_active_user_by_date(events: ir.Table, app_events: AppEvents, period: Sequence[str]) -> ir.Table:
     """Users with a purchase, also one of unknown price; the sum of all prices, each as it is whatever the quantity."""
-    purchases = of_users(events).filter(events.event_name == PURCHASE)
+    purchases = of_users(events).filter(of_step(events, PURCHASE, app_events))
     return per(purchases, period, purchase_users=purchases.identity_adid.nunique(), total_price=total_price(purchases))

@@ -1,0 +1,147 @@
+"""Which expressions `sources.yaml` may have: values made from the columns of a row, by functions that are known here.
+
+An expression becomes part of a query. DuckDB and Spark have scalar functions that read the environment, write the log,
+sleep or call Java, so what may be called is listed; what reads tables or files is no value of a row at all. DuckDB's
+own parser says what an expression is, so that nothing is taken for something else here and there. What other engines
+are given is translated by sqlglot, which has to see the same columns.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import duckdb
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError
+
+DIALECT = "duckdb"
+
+OPERATORS = "+ - * / // % ** ^ & | ~ << >> || ^@ ~~ !~~ ~~* !~~* ~~~ ->> like_escape not_like_escape ilike_escape"
+TEXT = """
+    ascii base64 bit_length chr char_length character_length concat concat_ws contains decode encode ends_with
+    format from_base64 from_hex hex instr lcase left len length lower lpad ltrim md5 nfc_normalize octet_length ord
+    position prefix printf regexp_extract regexp_full_match regexp_matches regexp_replace repeat replace reverse
+    right rpad rtrim sha1 sha256 split_part starts_with strip_accents strlen strpos substr substring suffix to_base64
+    to_hex translate trim ucase unhex unicode upper url_decode url_encode
+"""
+NUMBERS = """
+    abs add cbrt ceil ceiling divide even exp fdiv floor fmod greatest isfinite isinf isnan least ln log log10 log2 mod
+    multiply pi pow power round round_even sign sqrt subtract trunc xor
+"""
+TIMES = """
+    century date_add date_diff date_part date_sub date_trunc datediff datepart datesub datetrunc day dayname dayofmonth
+    dayofweek dayofyear decade epoch epoch_ms epoch_ns epoch_us era hour isodow isoyear julian last_day make_date
+    make_time make_timestamp make_timestamp_ms make_timestamp_ns make_timestamptz microsecond millennium millisecond
+    minute month monthname nanosecond quarter second strftime strptime time_bucket timezone timezone_hour
+    timezone_minute to_centuries to_days to_decades to_hours to_microseconds to_millennia to_milliseconds to_minutes
+    to_months to_quarters to_seconds to_timestamp to_weeks to_years try_strptime week weekday weekofyear year yearweek
+"""
+NESTED = """
+    array_contains array_extract array_has array_length array_slice array_to_string cardinality element_at from_json
+    json json_array_length json_contains json_exists json_extract json_extract_path json_extract_path_text
+    json_extract_string json_keys json_type json_valid json_value list_contains list_element list_extract list_has
+    list_slice list_value map map_contains map_extract map_extract_value map_keys map_values row split str_split
+    string_split string_to_array struct_extract struct_extract_at struct_pack to_json
+"""
+CONDITIONS = "constant_or_null nullif switch typeof"
+FUNCTIONS = frozenset(" ".join((OPERATORS, TEXT, NUMBERS, TIMES, NESTED, CONDITIONS)).split())
+# As DuckDB's parser names them. What it calls a lambda is a JSON arrow: no function that takes another is listed.
+NODES = frozenset(
+    {
+        "BETWEEN",
+        "CASE",
+        "CAST",
+        "COLLATE",
+        "COLUMN_REF",
+        "COMPARISON",
+        "CONJUNCTION",
+        "CONSTANT",
+        "FUNCTION",
+        "LAMBDA",
+        "OPERATOR",
+    }
+)
+IN_WORDS = {
+    "SUBQUERY": "a query",
+    "STAR": "a star, which is all columns",
+    "WINDOW": "a window over other rows",
+    "PARAMETER": "a parameter",
+    "POSITIONAL_REFERENCE": "a column by its number",
+}
+
+
+def referenced(expression: str) -> set[str]:
+    """Names of the file's columns that an expression reads."""
+    # Of `community.id`, a field of a struct, the column is the first part.
+    return {found.parts[0].name for found in sqlglot.parse_one(expression, read=DIALECT).find_all(exp.Column)}
+
+
+def check_expression(expression: str) -> None:
+    """Raises ValueError where it is not one value made of the columns of a row, and says why."""
+    # As the engines write it into a query: each has to take it for one value, and for the same.
+    written = [
+        _values(form.format(expression))
+        for form in ('select {} as "x", 1', "select ({}), 1", "select cast({} as text), 1")
+    ]
+    if any(len(values) != 2 for values in written):
+        raise ValueError("it is more than one value")
+    found = list(_nodes(written[0][0]))
+    for node in found:
+        if node["class"] not in NODES:
+            raise ValueError(f"it holds {IN_WORDS.get(node['class'], node['class'].lower())}")
+        if node["class"] != "FUNCTION":
+            continue
+        name = node["function_name"].lower()
+        if name not in FUNCTIONS or node["catalog"] or node["schema"] not in ("", "main"):
+            raise ValueError(
+                f"it calls {node['function_name']}, which is none of the functions that wemart_assets/sources/"
+                "expressions.py lists"
+            )
+        if node.get("distinct") or node.get("filter") or node.get("order_bys", {}).get("orders"):
+            raise ValueError(f"{node['function_name']} is called as one that takes several rows")
+    try:
+        columns = {name.lower() for name in referenced(expression)}
+    except ParseError as error:
+        # Its text has the escape sequences of a terminal.
+        raise ValueError("; ".join(problem["description"] for problem in error.errors)) from error
+    if unseen := {node["column_names"][0].lower() for node in found if node["class"] == "COLUMN_REF"} - columns:
+        raise ValueError(
+            f"{', '.join(sorted(unseen))} is a value of the moment or of the machine; quote it if it is a column"
+        )
+
+
+def _values(query: str) -> list[dict[str, Any]]:
+    """The selected values of a query that does nothing but select them, as DuckDB's parser sees them."""
+    [[said]] = _parser().cursor().execute("select json_serialize_sql(?)", [query]).fetchall()
+    parsed = json.loads(said)
+    if parsed["error"]:
+        raise ValueError(parsed["error_message"])
+    statements = [statement["node"] for statement in parsed["statements"]]
+    if len(statements) != 1 or statements[0]["type"] != "SELECT_NODE":
+        raise ValueError("it is no expression but a statement")
+    [node] = statements
+    further = ("where_clause", "group_expressions", "group_sets", "having", "sample", "qualify", "modifiers")
+    if node["from_table"]["type"] != "EMPTY" or node["cte_map"]["map"] or any(node[name] for name in further):
+        raise ValueError("it goes on behind its value, with a FROM or the like")
+    values: list[dict[str, Any]] = node["select_list"]
+    return values
+
+
+def _nodes(parsed: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(parsed, dict):
+        if "class" in parsed:
+            yield parsed
+        for inside in parsed.values():
+            yield from _nodes(inside)
+    elif isinstance(parsed, list):
+        for inside in parsed:
+            yield from _nodes(inside)
+
+
+@cache
+def _parser() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(":memory:")
