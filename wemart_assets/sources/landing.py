@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -213,6 +214,20 @@ class Landing:
         """What each file holds; files that were not seen before are read for it. Those that went meanwhile are none."""
         found = {file: self.known(file) or self._look(session, file) for file in files}
         return {file: entry for file, entry in found.items() if entry is not None}
+
+    def vacuum(self, older_than: int, dry_run: bool) -> list[str]:
+        """Remove what is kept of files as they are no more; names of what went (or would go).
+
+        Files younger than `older_than` hours may belong to a run and stay.
+        """
+        files = self.files()
+        needed = {path for file in files for path in (self._entry(file), self._last(file))}
+        needed |= {entry.with_suffix(".parquet") for entry in needed}
+        latest = time.time() - older_than * 3600
+        found = [path for path in self._index.glob("*") if path not in needed and path.stat().st_mtime < latest]
+        for path in () if dry_run else found:
+            path.unlink(missing_ok=True)
+        return sorted(path.name for path in found)
 
     def known(self, file: LandingFile) -> FileIndex | None:
         """What is kept of a file, None where it was never looked at as it is now."""

@@ -454,16 +454,20 @@ def _judged(
     if fault is None and form.kind is FileKind.CSV and values is not None and len(values) != len(header):
         fault = f"line {record.line}: it has {len(values)} fields for {len(header)} columns"
     if fault is not None or values is None:
-        return fault, None, json.dumps(_written(record.text), ensure_ascii=False)
+        return fault, None, _json(_written(record.text))
     if form.kind is FileKind.JSONL:
         return None, [record.text], record.text
-    read = [None if value == (form.null or "") else value for value in values]
+    null = form.null or ""
+    read = [None if value == null else value for value in values]
+    by_name = dict(zip(header, read, strict=True))
+    if len(by_name) == len(header):
+        return None, read, _json(by_name)
+    # JSON may have a name twice.
     pairs = (f"{_json(column)}:{_json(value)}" for column, value in zip(header, read, strict=True))
     return None, read, "{" + ",".join(pairs) + "}"
 
 
-def _json(value: str | None) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _is_text(text: str) -> bool:

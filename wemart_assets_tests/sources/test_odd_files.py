@@ -150,6 +150,26 @@ def test_a_copy_that_went_is_made_anew(house: House) -> None:
     assert (len(house.read(LOG, OTHER_DAY)), copy.exists()) == (1, True)
 
 
+def test_what_is_kept_of_files_as_they_are_no_more_is_vacuumed(house: House) -> None:
+    lines = [house.line(f"{DAY} 12:00:00"), house.line(f"{OTHER_DAY} 12:00:00")]
+    odd = b"\xef\xbb\xbf" + house.csv(lines).encode()
+    house.land(LOG, "changed.csv", odd)
+    house.land(LOG, "stays.csv", odd)
+    house.publish(LOG, DAY)
+    index = house.lake / LOG.replace(".", "/") / INDEX_FOLDER
+    before = {path.name for path in index.iterdir()}
+    house.land(LOG, "changed.csv", lines)
+    house.publish(LOG, DAY)
+    landing = _landing(house)
+    assert landing.vacuum(1, dry_run=False) == []
+    gone = landing.vacuum(0, dry_run=True)
+    assert sorted(Path(name).suffix for name in gone) == [".json", ".parquet"]
+    assert landing.vacuum(0, dry_run=False) == gone
+    assert {path.name for path in index.iterdir()} & before == before - set(gone)
+    house.publish(LOG, OTHER_DAY)
+    assert len(house.read(LOG, OTHER_DAY)) == 2
+
+
 def test_all_files_of_a_source_are_looked_at_though_one_is_odd(house: House) -> None:
     house.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
     house.land(LOG, f"date={OTHER_DAY}/good.csv", [house.line(f"{OTHER_DAY} 12:00:00")])
