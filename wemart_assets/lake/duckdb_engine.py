@@ -34,6 +34,7 @@ from wemart_assets.lake.engine import (
     unknown_partition,
 )
 from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableTable
+from wemart_assets.lake.faults import raise_fault
 from wemart_assets.lake.functions import DUCKDB_MACROS
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table
 
@@ -112,6 +113,8 @@ class DuckDBSession:
         self.externals = externals
         self.raw = connection
         self.raw.execute("set timezone = 'UTC'")
+        [[spill]] = self.raw.execute("select current_setting('temp_directory')").fetchall()
+        self.spill: Path | None = Path(spill)
         for macro in DUCKDB_MACROS:
             self.raw.execute(macro)
         self.ibis: Backend = ibis.duckdb.from_connection(connection)
@@ -418,6 +421,7 @@ def _landing_errors(paths: str) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
+        raise_fault(f"reading {paths}", error)
         reason = " ".join(str(error).split("\n\n")[0].split())
         raise LandingError(f"landing file {paths} cannot be read: {reason}") from error
 

@@ -27,3 +27,7 @@ class UnreadableTable(WemartError):
 
 class LandingError(WemartError):
     """A landing file, or the mapping of it, does not fit its contract."""
+
+
+class MachineFault(WemartError):
+    """The machine has no room or no memory left, or does not let this user write; the tables are as they were."""

@@ -56,6 +56,7 @@ def publish_source(
     Rows that break the contract go to the quarantine, under the same days.
 
     Raises:
+        MachineFault: there is no room or no memory, or the lake cannot be written.
         LandingError: a file that may have rows of these days cannot be read.
         RejectedByAudit: more rows are quarantined than the settings allow.
     """
@@ -104,7 +105,14 @@ def publish_source(
     try:
         # The quarantine is published first: a kept row is never without the ones that were set aside.
         published = publish(
-            session, table, days, compute, settings, now, before=lambda: session.publish(quarantined.pop())
+            session,
+            table,
+            days,
+            compute,
+            settings,
+            now,
+            before=lambda: session.publish(quarantined.pop()),
+            reads=landing.folder,
         )
     except session.failures as error:
         raise LandingError(
