@@ -17,6 +17,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.errors import DeclarationError
+from wemart_assets.lake.faults import fault_of
 from wemart_assets.lake.inject import call
 from wemart_assets.lake.pandera_on_ibis import Check, Column, DataFrameSchema, SchemaErrorReason, SchemaErrors
 from wemart_assets.lake.table import GRAIN, KNOWN, ROWS, SCHEMA, Rule, Severity, Table, data_type
@@ -127,10 +128,19 @@ def _judge(
         found = rows.aggregate(**{name: rows.count(where=condition) for name, condition in conditions.items()})
         return dict(found.to_pyarrow().to_pylist()[0])
 
+    # What was raised by each: pandera keeps its words alone.
+    crashes: dict[str, Exception] = {}
+
+    def holds(name: str) -> bool:
+        try:
+            bad = counted()[name] if name in together else broken[name](rows).count().to_pyarrow().as_py()
+        except Exception as error:
+            crashes[name] = error
+            raise
+        return bool(bad == 0)
+
     def check(name: str) -> Check:
-        if name in together:
-            return Check(lambda _: counted()[name] == 0, name=name)
-        return Check(lambda data: broken[name](data.table).count() == 0, name=name)
+        return Check(lambda _: holds(name), name=name)
 
     schema = DataFrameSchema(
         # What is unknown is judged by one query (KNOWN), not by one for each column.
@@ -144,12 +154,15 @@ def _judge(
     except SchemaErrors as errors:
         failed, problems = set(), []
         for error in errors.schema_errors:
+            crash = crashes.get(error.check.name) if error.reason_code is SchemaErrorReason.CHECK_ERROR else None
+            if crash is not None and fault_of(crash) is not None:
+                raise crash from None
             if error.reason_code is SchemaErrorReason.CHECK_ERROR and together:
                 # Which of those that were counted together cannot run is seen when each runs by itself.
                 return _judge(rows, table, broken, {})
             if error.reason_code is SchemaErrorReason.CHECK_ERROR:
                 # pandera counts a crash of a check as a failure of the data; it is a bug of the rule.
-                raise DeclarationError(f"{table.full_name}: rule '{error.check.name}' cannot run: {error}") from error
+                raise DeclarationError(f"{table.full_name}: rule '{error.check.name}' cannot run: {crash}") from crash
             if error.reason_code is SchemaErrorReason.DATAFRAME_CHECK:
                 failed.add(error.check.name)
             else:

@@ -169,12 +169,14 @@ class DeltaLake:
             log = DeltaTable(self.location(table))
             if _baseline(log, table, days) != baseline:
                 raise conflict(table, days)
+            before = log.version()
             try:
                 evolve(log, table)
-            except DeltaError:
+            except DeltaError as error:
                 # Another writer brings the same column; the next look at the log finds it.
-                time.sleep(random.uniform(0.01, 0.1))
+                self._wait_after_lost_race(table, before, error)
                 continue
+            before = log.version()
             transactions = [
                 Transaction(transaction_id(day), (version or 0) + 1)
                 for day, version in zip(days, baseline.transactions, strict=True)
@@ -195,8 +197,8 @@ class DeltaLake:
                         app_transactions=transactions,
                     ),
                 )
-            except CommitFailedError:
-                time.sleep(random.uniform(0.01, 0.1))
+            except CommitFailedError as error:
+                self._wait_after_lost_race(table, before, error)
                 continue
             return DeltaTable(self.location(table)).version()
         raise lost_races(table, days)
@@ -205,12 +207,27 @@ class DeltaLake:
         """Have the table there, with all declared columns, for a writer that commits by itself."""
         self._create(table)
         for _ in range(COMMIT_ATTEMPTS):
+            log = DeltaTable(self.location(table))
+            before = log.version()
             try:
-                return evolve(DeltaTable(self.location(table)), table)
-            except DeltaError:
+                return evolve(log, table)
+            except DeltaError as error:
                 # Another writer brings the same column; the next look at the log finds it.
-                time.sleep(random.uniform(0.01, 0.1))
+                self._wait_after_lost_race(table, before, error)
         raise lost_races(table, [])
+
+    def _wait_after_lost_race(self, table: Table, before: int, error: DeltaError) -> None:
+        """Waits a moment, where another commit has come since version `before`.
+
+        Raises:
+            UnreadableTable: none has, so that the commit fails however often it is repeated.
+        """
+        if DeltaTable(self.location(table)).version() == before:
+            raise UnreadableTable(
+                f"{table.full_name}: the Delta table at {self.location(table)} takes no commit of this run: {error}. "
+                "Nothing was published."
+            ) from error
+        time.sleep(random.uniform(0.01, 0.1))
 
     def vacuum(self, table: Table, older_than_hours: int, dry_run: bool) -> list[str]:
         """Remove data files that no version of the last hours needs, those of runs that died included; their paths."""

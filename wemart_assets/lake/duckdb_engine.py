@@ -38,6 +38,7 @@ from wemart_assets.lake.engine import (
     unknown_partition,
 )
 from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableFile, UnreadableTable
+from wemart_assets.lake.faults import raise_fault
 from wemart_assets.lake.functions import DUCKDB_MACROS
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table
 
@@ -118,6 +119,8 @@ class DuckDBSession:
         self.externals = externals
         self.raw = connection
         self.raw.execute("set timezone = 'UTC'")
+        [[spill]] = self.raw.execute("select current_setting('temp_directory')").fetchall()
+        self.spill: Path | None = Path(spill)
         for macro in DUCKDB_MACROS:
             self.raw.execute(macro)
         self.ibis: Backend = ibis.duckdb.from_connection(connection)
@@ -431,6 +434,7 @@ def _landing_errors(paths: str) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
+        raise_fault(f"reading {paths}", error)
         reason = " ".join(str(error).split("\n\n")[0].split())
         kind = LandingError if isinstance(error, OF_EXPRESSIONS) else UnreadableFile
         raise kind(f"landing file {paths} cannot be read: {reason}") from error

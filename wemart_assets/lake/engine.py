@@ -126,7 +126,12 @@ def unknown_partition(table: Table, columns: Sequence[str]) -> WemartError:
 
 
 class Session(Protocol):
-    """One step's connection to an engine."""
+    """One step's connection to an engine.
+
+    `spill` is the folder of this machine for what does not fit in memory, None where the engine has its own.
+    """
+
+    spill: Path | None
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:

@@ -31,3 +31,7 @@ class LandingError(WemartError):
 
 class UnreadableFile(LandingError):
     """An engine's reader cannot read a landing file."""
+
+
+class MachineFault(WemartError):
+    """The machine has no room or no memory left, or does not let this user write; the tables are as they were."""

@@ -10,6 +10,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ibis
@@ -18,6 +19,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.audit import Finding, audit
 from wemart_assets.lake.engine import Baseline, Session, Staged
 from wemart_assets.lake.errors import AuditFailed
+from wemart_assets.lake.faults import told_as_faults
 from wemart_assets.lake.inject import call, parameters
 from wemart_assets.lake.lineage import ColumnLineage, column_lineage
 from wemart_assets.lake.table import RUN_TIMESTAMP, Picture, Severity, Table, data_type
@@ -60,17 +62,32 @@ def publish(
     settings: Mapping[str, Any],
     now: dt.datetime,
     before: Callable[[], object] = lambda: None,
+    reads: Path | None = None,
 ) -> Publication:
     """Replace the partitions of `days` by what `compute` returns, if it passes the audit.
 
     `compute` returns the rows and the inputs (by name) that laws and lineage speak of. It is called after the
     table's present state was noted, so that a run that began earlier never overwrites one that began later. `before`
-    is called when the audit has passed, right before the commit.
+    is called when the audit has passed, right before the commit. `reads` is a folder of files that `compute` reads.
 
     Raises:
+        MachineFault: there is no room or no memory, or the lake cannot be written.
         RejectedByAudit: a rule of severity ERROR is broken; the message names the rules, days and some rows.
         PublishConflict: another run published one of the days meanwhile.
     """
+    with told_as_faults(table.full_name, days, session.spill, reads):
+        return _publish(session, table, days, compute, settings, now, before)
+
+
+def _publish(
+    session: Session,
+    table: Table,
+    days: Sequence[str],
+    compute: Callable[[], tuple[ir.Table, Mapping[str, ir.Table]]],
+    settings: Mapping[str, Any],
+    now: dt.datetime,
+    before: Callable[[], object],
+) -> Publication:
     began = time.monotonic()
     baseline = session.baseline(table, days)
     rows, inputs = compute()

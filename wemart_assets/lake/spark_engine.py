@@ -56,6 +56,7 @@ from wemart_assets.lake.delta import (
 )
 from wemart_assets.lake.engine import Baseline, ExternalTable, FileFormat, Staged, foreign_days, unknown_partition
 from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableFile, UnreadableTable, WemartError
+from wemart_assets.lake.faults import raise_fault
 from wemart_assets.lake.functions import SPARK_FUNCTIONS, first_disagreement
 from wemart_assets.lake.spark_landing import FAILURES, file_columns, in_words, landed, quoted, spark_expression
 from wemart_assets.lake.stored import SparkCompiler
@@ -193,6 +194,8 @@ class SparkSession:
 
     Spark is taken when something is first read or computed: what the logs of a lake in a folder say needs none.
     """
+
+    spill: Path | None = None
 
     def __init__(self, take: Take, tables: _Tables, externals: Mapping[str, ExternalTable]) -> None:
         self._take = take
@@ -661,6 +664,7 @@ def _landing_errors(paths: Sequence[str]) -> Iterator[None]:
         with in_words():
             yield
     except FAILURES as error:
+        raise_fault(f"reading {', '.join(paths[:3])}", error)
         reason = " ".join(str(error).split("JVM stacktrace")[0].split())
         kind = LandingError if isinstance(error, AnalysisException) else UnreadableFile
         raise kind(f"landing file {', '.join(paths[:3])} cannot be read: {reason}") from error

@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 from wemart_assets.lake.days import shift
 from wemart_assets.lake.engine import FileFormat, FileKind, Session
 from wemart_assets.lake.errors import LandingError, UnreadableFile, WemartError
+from wemart_assets.lake.faults import raise_fault
 from wemart_assets.lake.table import Column
 from wemart_assets.settings import Settings
 from wemart_assets.sources.conform import conformed, readable_as, with_faults
@@ -426,6 +427,7 @@ class Landing:
         try:
             return int(self._scanned(session, [entry], read, entry.columns, {}).count().to_pyarrow().as_py())
         except session.failures as error:
+            raise_fault(f"{self.contract.full_name}: reading {entry.path}", error)
             raise UnreadableFile(
                 f"{self.contract.full_name}: landing file {entry.path} cannot be read: {error}"
             ) from error
@@ -457,6 +459,7 @@ class Landing:
         try:
             yield
         except errors as error:
+            raise_fault(f"{self.contract.full_name}: reading {path}", error)
             raise LandingError(
                 f"{self.contract.full_name}: landing file {path} cannot be read: {error}. If it is still being "
                 "written, it is read again when it has changed; else deliver it anew or remove it."

@@ -59,6 +59,7 @@ def publish_source(
     `<table>__rejected` instead, so that they can be looked at, and the quarantine stays that of the published rows.
 
     Raises:
+        MachineFault: there is no room or no memory, or the lake cannot be written.
         LandingError: a file that may have rows of these days cannot be read.
         RejectedByAudit: more rows are quarantined than the settings allow.
     """
@@ -114,7 +115,14 @@ def publish_source(
     try:
         # The quarantine is published first: a kept row is never without the ones that were set aside.
         published = publish(
-            session, table, days, compute, settings, now, before=lambda: session.publish(quarantined.pop())
+            session,
+            table,
+            days,
+            compute,
+            settings,
+            now,
+            before=lambda: session.publish(quarantined.pop()),
+            reads=landing.folder,
         )
     except RejectedByAudit as error:
         if not sum(staged.count(day) for staged in quarantined for day in days):

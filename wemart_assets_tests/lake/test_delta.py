@@ -603,6 +603,14 @@ def test_a_day_is_replaced_with_a_column_that_was_added(session: Session, write:
     assert read(session, WIDER) == [{"id": 1, "name": "n1", "ctry": "KR", "part_date": DAYS[0]}]
 
 
+def test_a_table_that_takes_no_commit_is_no_lost_race(session: Session, write: Write, read: Read, lake: Path) -> None:
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    DeltaTable(lake / "db" / "visits").alter.set_table_properties({"delta.appendOnly": "true"})
+    with pytest.raises(UnreadableTable, match=r"db\.visits: .* takes no commit of this run: .*append-only"):
+        write(session, VISITS, DAYS[:1], visits(DAYS[0], 2))
+    assert read(session, VISITS) == visits(DAYS[0], 1)
+
+
 def test_a_column_that_is_declared_no_more_is_left_out(session: Session, write: Write, read: Read) -> None:
     write(session, WIDER, DAYS[:1], [{"id": 1, "name": "n1", "ctry": "KR", "part_date": DAYS[0]}])
     write(session, VISITS, DAYS[1:2], visits(DAYS[1], 2))

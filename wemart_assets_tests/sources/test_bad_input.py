@@ -13,10 +13,11 @@ import pytest
 
 from wemart_assets import catalog
 from wemart_assets.definitions import build_defs, open_engine
-from wemart_assets.lake.errors import LandingError, WemartError
+from wemart_assets.lake.errors import LandingError, MachineFault, WemartError
 from wemart_assets.lake.publication import RejectedByAudit
 from wemart_assets.settings import SettingsError, load_settings
 from wemart_assets.sources.landing import LandingFile, landings
+from wemart_assets_tests.machine import small_files
 
 if TYPE_CHECKING:
     from wemart_assets_tests.sources.conftest import House, MakeHouse
@@ -502,6 +503,18 @@ def test_what_a_refused_run_set_aside_can_be_looked_at_until_the_day_is_publishe
     lived_in.overrides["quarantine_share"] = 1.0
     lived_in.publish(LOG, DAY)
     assert (lived_in.read(f"{LOG}__rejected"), len(lived_in.quarantine(LOG))) == ([], 2)
+
+
+def test_a_full_disk_is_no_fault_of_a_landing_file(lived_in: House) -> None:
+    before = lived_in.read(LOG)
+    lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 10, 0))
+    for most in (10, 1000):  # the index does not fit, then the rows do not
+        with small_files(most), pytest.raises(MachineFault, match=rf"{LOG} {DAY}: .* is full .*WEMART_LAKE") as told:
+            lived_in.publish(LOG, DAY)
+        assert "lines.csv" not in str(told.value)
+    assert lived_in.read(LOG) == before
+    lived_in.publish(LOG, DAY)
+    assert len(lived_in.read(LOG, DAY)) == 10
 
 
 def test_a_mapping_file_that_is_not_there_is_an_error_in_words(house: House) -> None:
