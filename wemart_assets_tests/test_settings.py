@@ -1,0 +1,79 @@
+"""Where things lie by the settings, which settings win, and which cannot be used."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from wemart_assets.settings import EngineName, SettingsError, SparkSettings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WEMART_STATE")
+    return tmp_path
+
+
+def test_what_is_kept_beside_the_lake_lies_in_the_state() -> None:
+    assert (load_settings().spill, load_settings().history) == (Path(".wemart/spill"), Path(".wemart/dagster"))
+    moved = load_settings(state=Path("/elsewhere"))
+    assert (moved.spill, moved.history) == (Path("/elsewhere/spill"), Path("/elsewhere/dagster"))
+
+
+def test_the_spill_can_lie_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEMART_SPILL", "/fast")
+    assert load_settings().spill == Path("/fast")
+
+
+def test_a_state_that_is_an_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEMART_STATE", "s3://bucket/state")
+    with pytest.raises(SettingsError, match="WEMART_STATE='s3://bucket/state': is a folder of this machine"):
+        load_settings()
+
+
+def test_a_last_day_before_the_first_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEMART_LAST_DAY", "2023-12-31")
+    with pytest.raises(SettingsError, match="WEMART_LAST_DAY=2023-12-31 lies before WEMART_FIRST_DAY=2024-01-01"):
+        load_settings()
+
+
+def test_each_lake_has_a_history_of_its_own_by_whatever_name_it_is_called(folder: Path) -> None:
+    (folder / "link").symlink_to(folder)
+    one = load_settings(lake=folder / "one").history
+    histories = {one, load_settings(lake=folder / "two").history, load_settings().history}
+    assert len(histories) == 3
+    assert load_settings(lake=Path("one")).history == load_settings(lake=folder / "link" / "one").history == one
+
+
+def test_the_default_lake_called_by_its_path_is_the_default_lake(folder: Path) -> None:
+    assert load_settings(lake=folder / ".wemart" / "lake").history == Path(".wemart/dagster")
+
+
+def test_tables_in_a_catalog_of_spark_have_a_history_of_their_own() -> None:
+    spark = SparkSettings.model_validate({"catalog": "wev_prod"})
+    assert load_settings(spark=spark).history == Path(".wemart/dagster"), "DuckDB does not use it"
+    assert load_settings(spark=spark, engine=EngineName.SPARK).history != Path(".wemart/dagster")
+
+
+def test_what_was_noted_for_a_lake_counts_for_it_alone_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    noted = load_settings().noted
+    noted.parent.mkdir(parents=True)
+    noted.write_text("# words\nWEMART_FIRST_DAY=2026-11-17\n")
+    assert load_settings().first_day == dt.date(2026, 11, 17)
+    assert load_settings(with_noted=False).first_day == dt.date(2024, 1, 1)
+    assert load_settings(lake=folder / "other").first_day == dt.date(2024, 1, 1)
+    monkeypatch.setenv("WEMART_FIRST_DAY", "2025-05-05")
+    assert load_settings().first_day == dt.date(2025, 5, 5)
+
+
+def test_a_noted_setting_that_cannot_be_used_is_one_message() -> None:
+    noted = load_settings().noted
+    noted.parent.mkdir(parents=True)
+    noted.write_text("WEMART_FIRST_DAY=someday\n")
+    with pytest.raises(SettingsError, match="WEMART_FIRST_DAY='someday'"):
+        load_settings()
