@@ -6,11 +6,9 @@ import datetime as dt
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -21,12 +19,25 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from wemart_assets.clock import Clock, business_today, utc_now
+from wemart_assets.dagster_runs import DEFINITIONS, RunFailed, dagster, environment, materialize, selection
 from wemart_assets.lake.days import Period, days_between, period_days, period_start
 from wemart_assets.lake.errors import WemartError
 from wemart_assets.settings import Settings, SettingsError, load_settings
 
-STEP_DONE = re.compile(r" - (\S+) - STEP_SUCCESS - .* in ([\d.]+)(ms|s)\.")
-STEP_FAILED = re.compile(r" - (\S+) - STEP_FAILURE - ")
+
+class Day(click.ParamType):  # type: ignore[type-arg]
+    """A business day: `YYYY-MM-DD`, or `-N`, so many days before today."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        if re.fullmatch(r"-\d{1,5}", value):
+            return int(value)
+        try:
+            return dt.date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"'{value}' is no day; write it as 2024-01-31, or -1 for yesterday", param, context)
 
 
 class People(click.Group):
@@ -171,38 +182,110 @@ def simulate(
 @main.command()
 @click.option("--days", default=7, show_default=True, help="business days")
 @click.option("--lines", default=20_000, show_default=True, help="log lines a day")
-def demo(days: int, lines: int) -> None:
-    """Simulate a small fan platform and run the whole graph over it."""
-    settings = load_settings()
+@click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first of them; so many days before today if none")
+@click.pass_context
+def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime | None) -> None:
+    """Simulate a small fan platform and run the whole graph over it.
+
+    The same --first-day makes the same platform again. It is noted for the lake (in WEMART_STATE), so that the UI and
+    all other commands agree on it; WEMART_FIRST_DAY wins.
+    """
     started = time.monotonic()
-    if settings.landing.exists() and any(settings.landing.iterdir()):
-        click.echo(f"Files have landed in {settings.landing} before; they are used as they are (`make clean` removes).")
-    else:
-        _simulate(settings, settings.landing, Path(".wemart/truth"), None, days, lines, 7)
+    settings = _demo_settings(days, lines, None if first_day is None else first_day.date(), context.obj or utc_now)
     first, last = settings.first_day.isoformat(), (settings.first_day + dt.timedelta(days=days - 1)).isoformat()
     began = time.monotonic()
+    log = settings.state / "demo.log"
+    log.unlink(missing_ok=True)
     for period, run in _whole_periods(first, last):
-        click.echo(f"\nRunning every table by {period} over {' to '.join(dict.fromkeys((run[0], run[-1])))}:")
-        command = [_dagster(), "asset", "materialize", "-m", "wemart_assets.definitions"]
-        command += ["--select", f'tag:"period"="{period}"', "--partition-range", f"{run[0]}...{run[-1]}"]
-        _run_shown(command, Path(f".wemart/demo_{period}.log"))
+        click.echo(f"\nRunning every table by {period} over {_span(run)}:")
+        materialize(f'tag:"period"="{period}"', run, log, click.echo)
     click.echo(f"  the graph took {time.monotonic() - began:.0f} s, of which some 10 s a run are Dagster's start\n")
-    click.get_current_context().invoke(tables)
+    context.invoke(tables)
     click.echo(
         f"\nDone in {time.monotonic() - started:.0f} s. What next:\n"
         "  make ui                        the graph, its runs and checks in Dagster\n"
         '  .venv/bin/wemart sql "select platform, sum(sess_cnt) as sessions from we_mart.stats_wv_d_platform'
         ' group by all order by all"\n'
+        f"  .venv/bin/wemart run --from {last} --downstream we_mart/wv_sess_daily\n"
         "  README.md, Bring your own log  one file of settings instead of the simulator"
     )
+
+
+@main.command()
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@click.option("--from", "first", type=Day(), help="first day: YYYY-MM-DD, or -1 for yesterday, -2 ...")
+@click.option("--to", "last", type=Day(), help="last day; the last one published of these tables if none")
+@click.option("--downstream", is_flag=True, help="also what follows from them, wherever it was published before")
+@click.option("--upstream", is_flag=True, help="also what they are made of")
+@click.option("--dry-run", is_flag=True, help="only say which runs these are")
+@click.pass_context
+def run(
+    context: click.Context,
+    keys: tuple[str, ...],
+    first: dt.date | int | None,
+    last: dt.date | int | None,
+    downstream: bool,
+    upstream: bool,
+    dry_run: bool,
+) -> None:
+    """Run tables, KEY being database/table, for some days.
+
+    Tables by week and month are run for the periods that the days lie in. Runs are one after the other, each of tables
+    of one period, in the order in which they are made of each other; the first that fails is the last.
+
+    \b
+    Examples:
+      wemart run --from 2024-01-03 --upstream we_mart/wv_sess_daily
+      wemart run --from -3 --to -1 --downstream core/fact__events
+    """
+    from wemart_assets import catalog
+    from wemart_assets.automation.by_hand import CannotBeRun, graph_of, plan_by_hand
+    from wemart_assets.automation.planning import Published
+    from wemart_assets.definitions import open_engine
+    from wemart_assets.sources.external import external_tables
+
+    settings = load_settings()
+    today = business_today(settings.timezone, context.obj or utc_now)
+    begin, end = (
+        (today + dt.timedelta(days=day) if isinstance(day, int) else day).isoformat() if day is not None else None
+        for day in (first, last)
+    )
+    graph = graph_of(settings)
+    with open_engine(settings, external_tables(settings, catalog.contracts())).connect() as session:
+        published = Published(session, graph.partitions)
+        try:
+            plan = plan_by_hand(graph, keys, begin, end, published, downstream, upstream)
+        except CannotBeRun as error:
+            raise click.UsageError(str(error)) from error
+    for remark in [*plan.remarks, *map(str, published.unreadable.values())]:
+        click.echo(remark, err=True)
+    started = time.monotonic()
+    log = settings.state / "run.log"
+    if not dry_run:
+        log.unlink(missing_ok=True)
+    for number, request in enumerate(plan.requests, 1):
+        of = f" by {request.period} over {_span(request.days)}" if request.period else " without days"
+        what = "1 table" if len(request.tables) == 1 else f"{len(request.tables)} tables"
+        click.echo(f"Run {number} of {len(plan.requests)}: {what}{of}")
+        if dry_run:
+            click.echo("\n".join(f"  {name}" for name in sorted(request.tables)))
+            continue
+        try:
+            materialize(selection(request.tables), request.days if request.period else [], log, click.echo)
+        except RunFailed as error:
+            left = len(plan.requests) - number
+            raise click.ClickException(
+                f"{error}" + (f"; {left} further runs were not started" if left else "")
+            ) from error
+    if plan.requests and not dry_run:
+        click.echo(f"Done in {time.monotonic() - started:.0f} s.")
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1)
 def ui(arguments: tuple[str, ...]) -> None:
     """Dagster's UI over this lake (further ARGUMENTS go to `dagster dev`, such as --port 3001)."""
-    environment = _dagster_environment()
-    os.execve(_dagster(), ["dagster", "dev", "-m", "wemart_assets.definitions", *arguments], environment)
+    os.execve(dagster(), ["dagster", "dev", "-m", DEFINITIONS, *arguments], environment())
 
 
 @main.command()
@@ -311,41 +394,35 @@ def _simulate(
     click.echo(f"  {len(files)} files; the truth about them is in {truth}")
 
 
-def _run_shown(command: list[str], log: Path) -> None:
-    """Run Dagster, showing each table as it is done; the whole output goes to `log`."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        log.open("w") as kept,
-        subprocess.Popen(
-            command, env=_dagster_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process,
-    ):
-        assert process.stdout is not None
-        for line in process.stdout:
-            kept.write(line)
-            if done := STEP_DONE.search(line):
-                seconds = float(done[2]) / (1000 if done[3] == "ms" else 1)
-                click.echo(f"  {done[1].replace('__', '.', 1):<48}{seconds:6.1f} s")
-            elif failed := STEP_FAILED.search(line):
-                click.echo(f"  {failed[1].replace('__', '.', 1):<48}failed")
-    if process.returncode != 0:
-        raise click.ClickException(f"the run failed; what Dagster said is in {log}")
+def _demo_settings(days: int, lines: int, first_day: dt.date | None, clock: Clock) -> Settings:
+    """The settings of a lake whose landing files are the simulated ones; makes the files if nothing has landed."""
+    settings = load_settings()
+    has_landed = settings.landing.exists() and any(settings.landing.iterdir())
+    of_environment = load_settings(with_noted=False)
+    is_set = "first_day" in of_environment.model_fields_set
+    if first_day is not None and (has_landed or is_set) and first_day != settings.first_day:
+        where = "WEMART_FIRST_DAY says" if is_set else f"the files in {settings.landing} begin with"
+        raise click.ClickException(
+            f"{where} {settings.first_day}; to begin with {first_day}, unset it or remove the files (`make clean` does)"
+        )
+    if has_landed:
+        click.echo(f"Files have landed in {settings.landing} before; they are used as they are (`make clean` removes).")
+        return settings
+    if is_set:
+        first_day = of_environment.first_day
+    first_day = first_day or business_today(settings.timezone, clock) - dt.timedelta(days=days)
+    settings.noted.parent.mkdir(parents=True, exist_ok=True)
+    settings.noted.write_text(
+        "# Noted by `wemart demo` for this lake; variables of the environment win.\n"
+        f"WEMART_FIRST_DAY={first_day.isoformat()}\n"
+    )
+    settings = load_settings()
+    _simulate(settings, settings.landing, settings.state / "truth", None, days, lines, 7)
+    return settings
 
 
-def _dagster() -> str:
-    beside = Path(sys.executable).with_name("dagster")
-    found = str(beside) if beside.exists() else shutil.which("dagster")
-    if found is None:
-        raise click.ClickException("the command `dagster` is not installed beside this Python")
-    return found
-
-
-def _dagster_environment() -> dict[str, str]:
-    """This process's environment; the instance is this folder's unless one is set."""
-    environment = dict(os.environ)
-    if "DAGSTER_HOME" not in environment and Path("dagster.yaml").exists():
-        environment["DAGSTER_HOME"] = str(Path.cwd())
-    return environment
+def _span(days: Sequence[str]) -> str:
+    return " to ".join(dict.fromkeys((days[0], days[-1])))
 
 
 def _as_table(found: pa.Table, rows: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,20 +10,16 @@ import dagster as dg
 from wemart_assets import catalog
 from wemart_assets.automation.jobs import jobs_and_schedules, requested_jobs
 from wemart_assets.automation.landing_sensor import landing_sensor
+from wemart_assets.clock import Clock, utc_now
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.engine import Engine, ExternalTable
-from wemart_assets.lake.mart_asset import Clock, mart_asset
+from wemart_assets.lake.mart_asset import mart_asset
 from wemart_assets.lake.view import view_asset
 from wemart_assets.partitions import partitions_from
 from wemart_assets.settings import EngineName, Settings, load_settings
 from wemart_assets.sources.external import external_asset, external_tables
 from wemart_assets.sources.landing import landings
 from wemart_assets.sources.source_asset import source_asset, undated_asset
-
-
-def utc_now() -> dt.datetime:
-    """The clock of a run; the only one that a table sees, as `run_timestamp`."""
-    return dt.datetime.now(dt.UTC)
 
 
 def open_engine(settings: Settings, externals: Mapping[str, ExternalTable]) -> Engine:
@@ -42,7 +37,7 @@ def open_engine(settings: Settings, externals: Mapping[str, ExternalTable]) -> E
 
 def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     """All tables, jobs, schedules and sensors under these settings; tests call it with others."""
-    partitions = partitions_from(settings.first_day, settings.timezone)
+    partitions = partitions_from(settings.first_day, settings.timezone, settings.last_day)
     daily = partitions[Period.DAY]
     shared = settings.for_tables()
     marts = {name: declared.under(shared) for name, declared in catalog.marts().items()}

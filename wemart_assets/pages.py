@@ -12,7 +12,7 @@ from wemart_assets.lake.between import is_over_any_range
 from wemart_assets.lake.inputs import Input
 from wemart_assets.lake.table import Table
 from wemart_assets.marts.attribution.app_events import AppEvents
-from wemart_assets.settings import Settings, SparkSettings
+from wemart_assets.settings import DEFAULT_STATE, Settings, SparkSettings
 from wemart_assets.sources.contract import Contract
 
 CATALOG_PAGE = Path("docs/tables.md")
@@ -63,7 +63,7 @@ def settings_list() -> str:
     own = {name: field for name, field in Settings.model_fields.items() if name != "spark"}
     fields = own | {f"spark__{name}": field for name, field in SparkSettings.model_fields.items()}
     for name, field in fields.items():
-        default = field.get_default(call_default_factory=True)
+        default = field.get_default(call_default_factory=True, validated_data={"state": DEFAULT_STATE})
         lines.append(f"| `WEMART_{name.upper()}` | {_default(default)} | {field.description} |")
     return "\n".join(lines)
 

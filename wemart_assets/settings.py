@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
@@ -17,6 +18,9 @@ from pydantic_settings import SettingsError as UnreadableSetting
 
 from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent, check_names
 from wemart_assets.marts.attribution.app_events import AppEvents
+
+DEFAULT_LAKE = Path(".wemart/lake")
+DEFAULT_STATE = Path(".wemart")
 
 
 class SettingsError(Exception):
@@ -54,13 +58,20 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WEMART_", env_nested_delimiter="__", frozen=True)
 
-    lake: Path = Field(Path(".wemart/lake"), description="folder of the Delta lake: `<lake>/<database>/<table>`")
+    lake: Path = Field(DEFAULT_LAKE, description="folder of the Delta lake: `<lake>/<database>/<table>`")
     landing: Path = Field(
         Path(".wemart/landing"), description="folder in which files land: `<landing>/<database>.<table>/`"
+    )
+    state: Path = Field(
+        DEFAULT_STATE,
+        description="local folder of what is kept beside the lakes: Dagster's history of each, spill, logs",
     )
     engine: EngineName = Field(EngineName.DUCKDB, description="engine that runs the tables")
     timezone: str = Field("Asia/Seoul", description="business timezone: what a calendar day is")
     first_day: dt.date = Field(dt.date(2024, 1, 1), description="the first business day, and so the first partition")
+    last_day: dt.date | None = Field(
+        None, description="the last business day, and so the last partition; every day that is over if not set"
+    )
     session_gap_seconds: int = Field(
         1800, ge=1, le=86_400, description="a silence longer than this many seconds begins a new session"
     )
@@ -91,7 +102,11 @@ class Settings(BaseSettings):
     )
     memory_limit: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="DuckDB: memory of one step")
     threads: int | None = Field(None, ge=1, description="DuckDB: threads of one step; all cores if not set")
-    spill: Path = Field(Path(".wemart/spill"), description="DuckDB: folder for what does not fit in memory")
+    spill: Path = Field(
+        # A wrong state is reported as such; until then its default will do.
+        default_factory=lambda data: data.get("state", DEFAULT_STATE) / "spill",
+        description="DuckDB: folder for what does not fit in memory; `spill` in `WEMART_STATE` if not set",
+    )
     spark: SparkSettings = Field(default_factory=lambda: SparkSettings.model_validate({}))
 
     @field_validator("timezone")
@@ -114,6 +129,13 @@ class Settings(BaseSettings):
             )
         return self
 
+    @field_validator("state", mode="before")
+    @classmethod
+    def _local_folder(cls, state: object) -> object:
+        if "://" in str(state):
+            raise ValueError("is a folder of this machine, not an address: SQLite files lie in it")
+        return state
+
     @field_validator("key_events")
     @classmethod
     def _named_events(cls, events: dict[str, KeyEvent]) -> dict[str, KeyEvent]:
@@ -135,6 +157,29 @@ class Settings(BaseSettings):
                 f" of WEMART_KEY_EVENTS ({', '.join(self.key_events)}); it needs one for each"
             )
         return self
+
+    @model_validator(mode="after")
+    def _days_in_order(self) -> Settings:
+        if self.last_day is not None and self.last_day < self.first_day:
+            raise ValueError(f"WEMART_LAST_DAY={self.last_day} lies before WEMART_FIRST_DAY={self.first_day}")
+        return self
+
+    @property
+    def history(self) -> Path:
+        """Folder of Dagster's history of this lake, and of the settings that were noted for it.
+
+        Each lake has its own: a run that fails over one says nothing of the tables of another.
+        """
+        catalog = self.spark.catalog if self.engine is EngineName.SPARK else None
+        if catalog is None and self.lake.resolve() == DEFAULT_LAKE.resolve():
+            return self.state / "dagster"
+        lake = f"catalog {catalog}" if catalog is not None else str(self.lake.resolve())
+        return self.state / f"dagster-{hashlib.blake2b(lake.encode(), digest_size=6).hexdigest()}"
+
+    @property
+    def noted(self) -> Path:
+        """File of settings that were noted for this lake, such as the demo's first day; the environment's win."""
+        return self.history / "settings.env"
 
     def for_tables(self) -> dict[str, Any]:
         """The settings by which rows may differ, as tables, rules and laws name them."""
@@ -170,14 +215,17 @@ def duckdb_disagrees(timezone: str, first_day: dt.date) -> dt.datetime | None:
     return first_disagreement(timezone, first_day, shown)
 
 
-def load_settings(**overrides: object) -> Settings:
-    """The settings of this process.
+def load_settings(*, with_noted: bool = True, **overrides: object) -> Settings:
+    """The settings of this process: its environment's, else those that were noted for the lake, else the defaults.
 
     Raises:
         SettingsError: a variable has a value that cannot be used; names variable, value and what is allowed.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(**overrides)  # type: ignore[arg-type]
+        if with_noted and settings.noted.exists():
+            return Settings(_env_file=settings.noted, **overrides)  # type: ignore[arg-type, call-arg]
+        return settings
     except UnreadableSetting as error:
         # Which field it is stands in its text alone; what JSON says is its cause.
         field = str(error).partition('"')[2].partition('"')[0]

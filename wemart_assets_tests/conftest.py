@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+import tempfile
 import zoneinfo
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,13 @@ from wemart_assets_tests.engines import why_no_spark
 from wemart_assets_tests.marts.attribution_twin import Twin
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What was noted for the lake of this folder, such as a demo's first day, is none of the tests' business."""
+    state = tempfile.TemporaryDirectory(prefix="wemart_state_")
+    config.add_cleanup(state.cleanup)
+    os.environ["WEMART_STATE"] = state.name
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
 import shutil
@@ -13,6 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from wemart_assets.cli import main
+from wemart_assets.lake.days import days_between
+from wemart_assets.settings import load_settings
 
 QUERY = "select part_date, count(distinct sess_id) as sessions from we_mart.wv_sess_daily group by all order by all"
 
@@ -109,6 +112,114 @@ def test_vacuum_removes_only_what_no_version_needs(tmp_path: Path, world: Path) 
     assert set(lake.rglob("*.parquet")) == kept
 
 
-@pytest.mark.parametrize("command", ["sql", "spark-sql", "simulate", "demo", "tables", "ui", "vacuum"])
+@pytest.mark.parametrize("command", ["sql", "spark-sql", "simulate", "demo", "run", "tables", "ui", "vacuum"])
 def test_help_is_there(command: str) -> None:
     assert "Usage" in wemart(command, "--help").output
+
+
+# The demo's days, without the runs over them.
+
+
+class Place:
+    """A folder of somebody who sets nothing, and what the demo runs in it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ran: list[tuple[str, list[str]]] = []
+        monkeypatch.chdir(folder)
+        monkeypatch.delenv("WEMART_STATE")
+        monkeypatch.setattr("wemart_assets.cli.materialize", lambda select, days, *_: self.ran.append((select, days)))
+
+    def demo(self, *arguments: str, at: str = "2026-11-24T18:00:00+00:00") -> Result:
+        """At 03:00 of the next day in Seoul, if not said otherwise."""
+        now = dt.datetime.fromisoformat(at)
+        return CliRunner().invoke(main, ["demo", "--lines", "600", *arguments], obj=lambda: now)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return Place(tmp_path, monkeypatch)
+
+
+def test_the_demo_is_of_the_last_seven_business_days_and_all_commands_agree_on_them(place: Place) -> None:
+    assert place.demo().exit_code == 0
+    assert place.ran == [('tag:"period"="day"', days_between("2026-11-18", "2026-11-24"))]
+    assert load_settings().first_day == dt.date(2026, 11, 18)
+
+
+def test_the_demo_of_the_next_day_goes_over_the_files_that_are_there(place: Place) -> None:
+    place.demo("--days", "2")
+    assert place.demo("--days", "2", at="2026-11-25T18:00:00+00:00").exit_code == 0
+    assert place.ran[0] == place.ran[1]
+
+
+def test_the_demo_of_a_first_day_is_the_same_on_any_day(place: Place, tmp_path: Path) -> None:
+    def truth() -> bytes:
+        return (tmp_path / ".wemart/truth/sessions.parquet").read_bytes()
+
+    place.demo("--days", "1", "--first-day", "2024-01-01")
+    first = truth()
+    shutil.rmtree(tmp_path / ".wemart")
+    place.demo("--days", "1", "--first-day", "2024-01-01", at="2026-12-24T18:00:00+00:00")
+    assert truth() == first
+    assert place.ran == [('tag:"period"="day"', ["2024-01-01"])] * 2
+
+
+def test_a_week_that_lies_whole_in_the_demo_is_run_too(place: Place) -> None:
+    place.demo("--first-day", "2024-01-01")
+    assert place.ran[1] == ('tag:"period"="week"', ["2024-01-01"])
+
+
+def test_a_first_day_that_the_environment_sets_is_the_demos(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEMART_FIRST_DAY", "2024-02-01")
+    place.demo("--days", "1")
+    assert place.ran == [('tag:"period"="day"', ["2024-02-01"])]
+    other = place.demo("--days", "1", "--first-day", "2024-03-01")
+    assert (other.exit_code, "WEMART_FIRST_DAY says 2024-02-01" in other.output) == (1, True)
+
+
+def test_another_first_day_than_that_of_the_files_that_are_there_is_refused(place: Place) -> None:
+    place.demo("--days", "1")
+    result = place.demo("--days", "1", "--first-day", "2024-01-01")
+    assert (result.exit_code, "begin with 2026-11-24" in result.output, len(place.ran)) == (1, True, 1)
+
+
+# `wemart run`.
+
+
+def run_dry(world: Path, *arguments: str) -> Result:
+    environment = {"WEMART_LAKE": str(world / "lake")}
+    now = dt.datetime(2024, 1, 6, 12, tzinfo=dt.UTC)
+    return CliRunner().invoke(main, ["run", "--dry-run", *arguments], env=environment, obj=lambda: now)
+
+
+def test_run_says_which_runs_it_would_make(world: Path) -> None:
+    result = run_dry(world, "--from", "-3", "core/fact__events")
+    assert (result.exit_code, result.output.splitlines()) == (
+        0,
+        ["Run 1 of 1: 1 table by day over 2024-01-03 to 2024-01-05", "  core.fact__events"],
+    )
+
+
+def test_run_of_an_unknown_table_is_one_message(world: Path) -> None:
+    result = run_dry(world, "--from", "2024-01-03", "core/fact_events")
+    assert (result.exit_code, "did you mean core/fact__events" in result.output) == (2, True)
+
+
+def test_run_of_what_is_no_day_is_one_message(world: Path) -> None:
+    result = run_dry(world, "--from", "someday", "core/fact__events")
+    assert (result.exit_code, "-1 for yesterday" in result.output) == (2, True)
+
+
+@pytest.mark.slow
+def test_run_shows_each_table_and_a_failure_with_its_reason(
+    tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(world / "lake", tmp_path / "lake")
+    monkeypatch.setenv("WEMART_LAKE", str(tmp_path / "lake"))
+    monkeypatch.setenv("WEMART_STATE", str(tmp_path / "state"))
+    platforms = "we_mart/stats_wv_d_platform"
+    made = wemart("run", "--from", "2024-01-04", platforms)
+    assert (made.exit_code, made.output.count("we_mart.stats_wv_d_platform")) == (0, 1)
+    failed = wemart("run", "--from", "2024-01-06", platforms)
+    assert failed.exit_code == 1
+    assert "wemart run --from 2024-01-06 --to 2024-01-06 we_mart/wv_sess_daily" in failed.output

@@ -1,60 +1,79 @@
-"""Settings that cannot work are refused when they are read, by the name of their variable."""
+"""Where things lie by the settings, which settings win, and which cannot be used."""
 
 from __future__ import annotations
 
+import datetime as dt
+from pathlib import Path
+
 import pytest
 
-from wemart_assets.settings import SettingsError, load_settings
+from wemart_assets.settings import EngineName, SettingsError, SparkSettings, load_settings
 
 
-@pytest.mark.usefixtures("out_of_date")
-@pytest.mark.parametrize("zone", ["Asia/Tokyo", "Africa/Lagos"])
-def test_a_timezone_of_which_machine_and_duckdb_know_other_rules_is_refused(zone: str) -> None:
-    with pytest.raises(SettingsError, match=rf"WEMART_TIMEZONE='{zone}'.*DuckDB show different times at 2023-12-30"):
-        load_settings(timezone=zone)
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WEMART_STATE")
+    return tmp_path
 
 
-@pytest.mark.usefixtures("out_of_date")
-def test_a_timezone_of_which_both_know_the_same_is_taken_beside_it() -> None:
-    assert load_settings(timezone="Asia/Singapore").timezone == "Asia/Singapore"
+def test_what_is_kept_beside_the_lake_lies_in_the_state() -> None:
+    assert (load_settings().spill, load_settings().history) == (Path(".wemart/spill"), Path(".wemart/dagster"))
+    moved = load_settings(state=Path("/elsewhere"))
+    assert (moved.spill, moved.history) == (Path("/elsewhere/spill"), Path("/elsewhere/dagster"))
 
 
-@pytest.mark.parametrize("zone", ["Asia/Seoul", "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
-def test_a_timezone_is_taken(zone: str) -> None:
-    assert load_settings(timezone=zone).timezone == zone
+def test_the_spill_can_lie_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEMART_SPILL", "/fast")
+    assert load_settings().spill == Path("/fast")
 
 
-@pytest.mark.parametrize("zone", ["localtime", "Seoul", "", "+09:00"])
-def test_what_is_no_timezone_everywhere_is_refused(zone: str) -> None:
-    with pytest.raises(SettingsError, match=r"WEMART_TIMEZONE=.* is not an IANA timezone"):
-        load_settings(timezone=zone)
-
-
-@pytest.mark.parametrize(
-    ("said", "message"),
-    [
-        ('{"open": ["x"]}', r"WEMART_APP_EVENTS \(open\)"),
-        ('{"login": []}', r"WEMART_APP_EVENTS \(login\)"),
-        ('{"login": "signin"}', r"WEMART_APP_EVENTS \(login\)='signin'"),
-        ('{"login": [""]}', r"WEMART_APP_EVENTS \(login.0\)=''"),
-        ('{"login": null}', r"WEMART_APP_EVENTS \(login\)=None"),
-        ('{"login": ["purchase"]}', "purchase: each name is that of one step"),
-        ('{"login": ["a", "a"]}', "a: each name is that of one step"),
-        ("{login}", "WEMART_APP_EVENTS is not JSON"),
-    ],
-)
-def test_names_of_app_events_that_cannot_be_told_apart_are_refused(
-    monkeypatch: pytest.MonkeyPatch, said: str, message: str
-) -> None:
-    monkeypatch.setenv("WEMART_APP_EVENTS", said)
-    with pytest.raises(SettingsError, match=message):
+def test_a_state_that_is_an_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEMART_STATE", "s3://bucket/state")
+    with pytest.raises(SettingsError, match="WEMART_STATE='s3://bucket/state': is a folder of this machine"):
         load_settings()
 
 
-def test_a_step_that_is_not_said_keeps_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEMART_APP_EVENTS", '{"login": ["signin"]}')
-    assert load_settings().app_events.by_step() == {
-        "firstopen": ("firstopen", "abx:firstopen"),
-        "login": ("signin",),
-        "purchase": ("purchase", "abx:purchase"),
-    }
+def test_a_last_day_before_the_first_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEMART_LAST_DAY", "2023-12-31")
+    with pytest.raises(SettingsError, match="WEMART_LAST_DAY=2023-12-31 lies before WEMART_FIRST_DAY=2024-01-01"):
+        load_settings()
+
+
+def test_each_lake_has_a_history_of_its_own_by_whatever_name_it_is_called(folder: Path) -> None:
+    (folder / "link").symlink_to(folder)
+    one = load_settings(lake=folder / "one").history
+    histories = {one, load_settings(lake=folder / "two").history, load_settings().history}
+    assert len(histories) == 3
+    assert load_settings(lake=Path("one")).history == load_settings(lake=folder / "link" / "one").history == one
+
+
+def test_the_default_lake_called_by_its_path_is_the_default_lake(folder: Path) -> None:
+    assert load_settings(lake=folder / ".wemart" / "lake").history == Path(".wemart/dagster")
+
+
+def test_tables_in_a_catalog_of_spark_have_a_history_of_their_own() -> None:
+    spark = SparkSettings.model_validate({"catalog": "wev_prod"})
+    assert load_settings(spark=spark).history == Path(".wemart/dagster"), "DuckDB does not use it"
+    assert load_settings(spark=spark, engine=EngineName.SPARK).history != Path(".wemart/dagster")
+
+
+def test_what_was_noted_for_a_lake_counts_for_it_alone_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    noted = load_settings().noted
+    noted.parent.mkdir(parents=True)
+    noted.write_text("# words\nWEMART_FIRST_DAY=2026-11-17\n")
+    assert load_settings().first_day == dt.date(2026, 11, 17)
+    assert load_settings(with_noted=False).first_day == dt.date(2024, 1, 1)
+    assert load_settings(lake=folder / "other").first_day == dt.date(2024, 1, 1)
+    monkeypatch.setenv("WEMART_FIRST_DAY", "2025-05-05")
+    assert load_settings().first_day == dt.date(2025, 5, 5)
+
+
+def test_a_noted_setting_that_cannot_be_used_is_one_message() -> None:
+    noted = load_settings().noted
+    noted.parent.mkdir(parents=True)
+    noted.write_text("WEMART_FIRST_DAY=someday\n")
+    with pytest.raises(SettingsError, match="WEMART_FIRST_DAY='someday'"):
+        load_settings()

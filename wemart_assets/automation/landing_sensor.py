@@ -18,16 +18,26 @@ from typing import Any
 
 import dagster as dg
 
-from wemart_assets.lake.days import Period, days_between, period_days, ranges, shift
+from wemart_assets.automation.planning import (
+    Published,
+    Request,
+    affected,
+    by_period,
+    in_order,
+    period_of,
+    undated,
+    with_what_is_missing,
+)
+from wemart_assets.lake.days import Period, days_between, period_days, shift
 from wemart_assets.lake.delta import open_delta, partition_values
 from wemart_assets.lake.engine import Engine, ExternalTable, Session
-from wemart_assets.lake.errors import UnreadableTable
+from wemart_assets.lake.errors import WemartError
 from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.table import Table
 from wemart_assets.partitions import Partitions
 from wemart_assets.sources.contract import UNKNOWN_DAY, Kind
 from wemart_assets.sources.landing import FileIndex, Landing
 
-DAYS_A_RUN = 31
 RUNS_A_TICK = 8
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -53,6 +63,7 @@ class Cursor:
         ticks: how many ticks have requested something.
         continued: for each table that carries its state on, the day (with the commit before it) from which on it was
             last requested because an earlier day had been made anew.
+        delivered: the last day that anything was ever delivered for.
     """
 
     seen: Fingerprints = field(default_factory=dict)
@@ -60,9 +71,10 @@ class Cursor:
     stopped: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ticks: int = 0
     continued: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    delivered: str = ""
 
     def dump(self) -> str:
-        said = [self.seen, self.due, self.stopped, self.ticks, self.continued]
+        said = [self.seen, self.due, self.stopped, self.ticks, self.continued, self.delivered]
         return base64.b64encode(zlib.compress(json.dumps(said).encode())).decode()
 
     @staticmethod
@@ -70,18 +82,6 @@ class Cursor:
         if not text:
             return Cursor()
         return Cursor(*json.loads(zlib.decompress(base64.b64decode(text))))
-
-
-@dataclass(frozen=True)
-class Request:
-    """A run: consecutive days (weeks, months) and the tables, by full name, that it makes anew.
-
-    Of tables that have no days the period is None.
-    """
-
-    period: Period | None
-    days: Sequence[str]
-    tables: frozenset[str]
 
 
 def landing_sensor(
@@ -98,6 +98,8 @@ def landing_sensor(
     older than the day before it, to the latest.
     """
     snapshots = {name for name, landing in sources.items() if landing.contract.kind is Kind.SNAPSHOT}
+    made_of_files = {name: landing.contract.table for name, landing in sources.items()}
+    made_of_files |= {t.full_name: t for s in sources.values() if (t := s.contract.undated) is not None}
 
     @dg.sensor(
         name="landing_sensor",
@@ -109,37 +111,43 @@ def landing_sensor(
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         engine: Engine = context.resources.engine
         cursor = Cursor.load(context.cursor)
-        keys = {period: of.get_partition_keys() for period, of in partitions.items()}
-        days = keys[Period.DAY]
+        days = partitions[Period.DAY].get_partition_keys()
         with engine.connect() as session:
-            landed, broken = fingerprints(session, sources)
-            problems = [str(entry.error) for entries in broken.values() for entry in entries]
+            landed, broken, failed = fingerprints(session, sources)
             for name, table in externals.items():
                 try:
                     landed[name] = _external_fingerprints(name, table)
-                except UnreadableTable as error:
-                    # What it was is still what is known of it.
-                    landed[name] = cursor.seen.get(name, {})
-                    problems.append(str(error))
-            for problem in problems:
-                context.log.warning(problem)
+                except WemartError as error:
+                    failed[name] = error
+            for name in failed:
+                # Unreadable this tick: its days are those of the last one.
+                landed[name] = cursor.seen.get(name, {})
+            problems = [str(entry.error) for entries in broken.values() for entry in entries]
+            published = Published(session, {period: of.get_partition_keys() for period, of in partitions.items()})
             # What waits is asked for when what was asked for before is done: what was missing for it may be there then.
             is_busy = context.instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)) > 0
             held = cursor.due if is_busy else {}
             due = changed_days(replace(cursor, due={}) if is_busy else cursor, landed, snapshots, days)
             for name, its_days in cursor.stopped.items():
+                if name in failed:
+                    continue
                 due.setdefault(name, set()).update(
                     day for day in its_days if not _is_stopped(day, broken.get(name, ()))
                 )
             continued = dict(cursor.continued)
             # Between two runs of one request a table is left behind as well: that is the second run's to mend.
             if not is_busy:
-                for name, (day, version) in stale(marts, days, session).items():
+                for name, (day, version) in stale(marts, days, published).items():
                     if list(continued.get(name, ())) != [day, version]:
                         due.setdefault(name, set()).add(day)
                         continued[name] = [day, version]
-            undated = {s.contract.undated.full_name for s in sources.values() if s.contract.undated is not None}
-            requests, waiting = plan(due, {*sources, *undated}, marts, keys, session)
+            # Never an earlier one: what was delivered and is gone may be in a run that goes on.
+            delivered = max(cursor.delivered, last_delivered(landed, days))
+            requests, waiting = plan(due, made_of_files, marts, partitions, delivered, published)
+            problems += [str(error) for error in dict.fromkeys(failed.values())]
+            problems += [f"{name} takes no part in this tick: {error}" for name, error in published.unreadable.items()]
+            for problem in dict.fromkeys(problems):
+                context.log.warning(problem)
             requested = {(name, day) for request in requests for name in request.tables for day in request.days}
             for name, its_days in held.items():
                 waiting[name] = sorted({*waiting.get(name, ()), *(d for d in its_days if (name, d) not in requested)})
@@ -157,8 +165,8 @@ def landing_sensor(
                 if _is_stopped(day, entries)
             )
             for name, entries in broken.items()
-        }
-        after = Cursor(landed, waiting, stopped, cursor.ticks + bool(requests), continued)
+        } | {name: of for name, of in cursor.stopped.items() if name in failed}
+        after = Cursor(landed, waiting, stopped, cursor.ticks + bool(requests), continued, delivered)
         if not requests:
             return dg.SensorResult(
                 skip_reason="nothing has landed, changed or gone since the last request", cursor=after.dump()
@@ -176,19 +184,30 @@ def landing_sensor(
     return sensor
 
 
-def fingerprints(session: Session, sources: Mapping[str, Landing]) -> tuple[Fingerprints, dict[str, list[FileIndex]]]:
+def fingerprints(
+    session: Session, sources: Mapping[str, Landing]
+) -> tuple[Fingerprints, dict[str, list[FileIndex]], dict[str, WemartError]]:
     """A fingerprint of the files of each source's days (of snapshots: deliveries), and the unreadable files.
 
-    The rows of an unknown time are those of a table of their own.
+    The rows of an unknown time are those of a table of their own. A source whose files cannot be listed, or whose index
+    cannot be kept, has no days here, but the error.
     """
     found: Fingerprints = {}
     broken: dict[str, list[FileIndex]] = {}
+    failed: dict[str, WemartError] = {}
     for name, landing in sources.items():
+        own = [name] if landing.contract.undated is None else [name, landing.contract.undated.full_name]
         by_day: dict[str, list[str]] = {}
-        for file, entry in landing.index(session, landing.files()).items():
+        try:
+            index = landing.index(session, landing.files())
+        except WemartError as error:
+            failed |= dict.fromkeys(own, error)
+            continue
+        for file, entry in index.items():
             said = f"{file.path} {file.size} {file.modified_ns}"
             if entry.error is not None:
-                broken.setdefault(name, []).append(entry)
+                for table in own:
+                    broken.setdefault(table, []).append(entry)
             if landing.contract.kind is Kind.SNAPSHOT:
                 # A delivery is whole or it is not shown, so that a file that cannot be read is part of it.
                 if file.delivery is not None:
@@ -196,13 +215,10 @@ def fingerprints(session: Session, sources: Mapping[str, Landing]) -> tuple[Fing
             elif entry.error is None:
                 for day in entry.all_days():
                     by_day.setdefault(day, []).append(said)
-        if landing.contract.undated is not None:
-            undated = landing.contract.undated.full_name
-            found[undated] = {day: _digest(by_day.pop(day)) for day in (UNKNOWN_DAY,) if day in by_day}
-            if name in broken:
-                broken[undated] = broken[name]
+        for table in own[1:]:
+            found[table] = {day: _digest(by_day.pop(day)) for day in (UNKNOWN_DAY,) if day in by_day}
         found[name] = {day: _digest(files) for day, files in sorted(by_day.items())}
-    return found, broken
+    return found, broken, failed
 
 
 def _is_stopped(day: str, broken: Iterable[FileIndex]) -> bool:
@@ -225,125 +241,83 @@ def changed_days(
 
 def plan(
     due: Mapping[str, Set[str]],
-    sources: Set[str],
+    tables: Mapping[str, Table],
     marts: Mapping[str, Mart],
-    partitions: Mapping[Period, Sequence[str]],
-    session: Session,
+    partitions: Partitions,
+    delivered: str,
+    published: Published,
 ) -> tuple[list[Request], dict[str, list[str]]]:
     """The runs of this tick, and what waits for later ones: partitions of tables, by full name.
 
     `due` are partitions of sources (and of marts that waited) that are to be made, with all that follows from them.
-    Those that are no partition yet wait until they have become one; weeks and months also for days still to be made.
+    Those that are no partition yet wait until they have become one; weeks and months also for days still to be made,
+    and the partitions of a table whose log cannot be read until it can. `tables` are those that are made from files.
+
+    Days after the last that anything was `delivered` for are made again where they were published. Otherwise nobody
+    asked for them: that a snapshot or a state would be carried on to them is no reason to make them. Weeks and months
+    wait until something was delivered for their last day.
     """
-    there = {period: set(keys) for period, keys in partitions.items()}
-    periods = {name: declared.table.period for name, declared in marts.items()}
-    first_day = min(partitions[Period.DAY], default="")
+    keys = {period: of.get_partition_keys() for period, of in partitions.items()}
+    there = {period: set(of) for period, of in keys.items()}
+    known = {**tables, **{name: declared.table for name, declared in marts.items()}}
+    days = keys[Period.DAY]
 
     def exists(name: str, key: str) -> bool:
-        return key == UNKNOWN_DAY or key in there[periods.get(name, Period.DAY)]
+        return key == UNKNOWN_DAY or key in there[period_of(name, marts)]
 
-    days = partitions[Period.DAY]
-    follows = affected({name: {key for key in keys if exists(name, key)} for name, keys in due.items()}, marts, days)
-    # What lies before the first day never becomes a partition.
+    def may_become(name: str, key: str) -> bool:
+        end = partitions[period_of(name, marts)].end
+        return key >= min(days, default="") and (end is None or key < end.date().isoformat())
+
+    def is_asked_for(name: str, key: str) -> bool:
+        if key == UNKNOWN_DAY or name not in known:
+            return True
+        if period_days(key, period_of(name, marts))[-1] <= delivered:
+            return True
+        made = published.of(known[name])
+        return made is None or key in made
+
+    def is_day_asked_for(name: str, key: str) -> bool:
+        return period_of(name, marts) is not Period.DAY or not exists(name, key) or is_asked_for(name, key)
+
+    asked = {name: {k for k in of if exists(name, k) and is_day_asked_for(name, k)} for name, of in due.items()}
+    follows = affected(asked, marts, days, is_day_asked_for)
     waiting: dict[str, set[str]] = {}
-    for name, keys in (*due.items(), *follows.items()):
-        waiting.setdefault(name, set()).update(key for key in keys if not exists(name, key) and key >= first_day)
+    for name, of in (*due.items(), *follows.items()):
+        waiting.setdefault(name, set()).update(k for k in of if not exists(name, k) and may_become(name, k))
+    for name, of in follows.items():
+        is_unreadable = name in known and published.of(known[name]) is None
+        later = {key for key in of if exists(name, key) and (is_unreadable or not is_asked_for(name, key))}
+        waiting[name] |= later
+        of -= later
 
-    def of(period: Period, wanted: Mapping[str, Set[str]]) -> dict[str, Set[str]]:
-        return {name: keys for name, keys in wanted.items() if periods.get(name, Period.DAY) is period}
-
-    todo = _with_what_is_missing(of(Period.DAY, follows), sources, marts, partitions, session)
-    # What has no days is read by any of them.
-    undated = frozenset(name for name, keys in todo.items() if UNKNOWN_DAY in keys)
-    taken = [Request(None, [UNKNOWN_DAY], undated)] if undated else []
-    taken += _requests(todo, there[Period.DAY], Period.DAY)
+    todo = with_what_is_missing(by_period(follows, marts, Period.DAY), tables.keys(), marts, keys, published)
+    taken = undated(todo) + in_order(todo, marts, there[Period.DAY], Period.DAY)
     if len(taken) <= RUNS_A_TICK:
         # Weeks and months come after all days, and after the days that they lack.
-        lacking = _beyond(todo, _with_what_is_missing(follows, sources, marts, partitions, session))
+        lacking = _beyond(todo, with_what_is_missing(follows, tables.keys(), marts, keys, published))
         for period in (Period.DAY, Period.WEEK, Period.MONTH):
-            taken += _requests(of(period, lacking), there[period], period)
+            taken += in_order(by_period(lacking, marts, period), marts, there[period], period)
     taken = taken[:RUNS_A_TICK]
     done_keys = {(name, key) for request in taken for name in request.tables for key in request.days}
-    for name, keys in follows.items():
+    for name, of in follows.items():
         # What was only missing is looked for again by then: nothing follows from it.
-        left = {key for key in keys & there[periods.get(name, Period.DAY)] if (name, key) not in done_keys}
+        left = {key for key in of & there[period_of(name, marts)] if (name, key) not in done_keys}
         if left:
             waiting.setdefault(name, set()).update(left)
-    return taken, {name: sorted(keys) for name, keys in sorted(waiting.items()) if keys}
+    return taken, {name: sorted(of) for name, of in sorted(waiting.items()) if of}
 
 
-def affected(due: Mapping[str, Set[str]], marts: Mapping[str, Mart], days: Sequence[str]) -> dict[str, set[str]]:
-    """The tables that follow from partitions of others, these included, with the partitions of theirs that do.
+def last_delivered(landed: Fingerprints, days: Sequence[str]) -> str:
+    """The last day that anything was delivered for: rows of a fact, a snapshot, a day of someone else's table.
 
-    `days` are the business days there are: a table that carries its state on is affected up to the latest of them.
+    The day that is going on counts, being after the last of `days`. Days to come do not: they are somebody's mistake.
     """
-    found: dict[str, set[str]] = {name: set(keys) for name, keys in due.items() if keys}
-    latest = max(days, default="")
-    grown = bool(found)
-    while grown:
-        grown = False
-        for name, declared in marts.items():
-            keys = set(found.get(name, set()))
-            for given in declared.inputs.values():
-                if not given.is_own(declared.table):
-                    keys |= given.affected(found.get(given.table.full_name, set()), declared.table, days)
-            if keys and declared.is_stateful:
-                # Each partition is made from the one before.
-                keys |= set(_from(min(keys), latest, declared.table.period))
-            if keys != found.get(name, set()):
-                found[name] = keys
-                grown = bool(keys)
-    return found
+    today = shift(max(days), 1) if days else ""
+    return max((day for of in landed.values() for day in of if day != UNKNOWN_DAY and day <= today), default="")
 
 
-def _from(first: str, latest: str, period: Period) -> list[str]:
-    """The partitions from `first` on, none beyond `latest`."""
-    found = [first]
-    while (following := shift(found[-1], 1, period)) <= latest:
-        found.append(following)
-    return found
-
-
-def _with_what_is_missing(
-    todo: Mapping[str, Set[str]],
-    sources: Set[str],
-    marts: Mapping[str, Mart],
-    partitions: Mapping[Period, Sequence[str]],
-    session: Session,
-) -> dict[str, set[str]]:
-    """`todo` with what its partitions read and was never published: it has to run with them, or before them.
-
-    For a table that carries its state on these are all its days since the last one that is there. A week or month that
-    is not over is no partition yet, and nothing is missing for it.
-    """
-    days = partitions[Period.DAY]
-    found = {name: set(keys) for name, keys in todo.items()}
-    published: dict[str, set[str]] = {}
-    waiting = [(name, keys) for name, keys in todo.items() if keys]
-    while waiting:
-        name, keys = waiting.pop()
-        declared = marts.get(name)
-        if declared is None or not (keys := keys & set(partitions[declared.table.period])):
-            continue
-        latest = period_days(max(keys), declared.table.period)[-1]
-        for given in declared.inputs.values():
-            other = given.table.full_name
-            if other not in {*sources, *marts}:
-                continue
-            only = given.table.only_partition
-            there = set(days) if only is None else {only}
-            if other not in published:
-                published[other] = session.published(given.table, sorted(there))
-            # What comes after the day is read as far as it is there.
-            reads = {key for key in given.days(sorted(keys), declared.table, days[0]) if key == only or key <= latest}
-            missing = (reads & there) - published[other] - found.get(other, set())
-            if missing:
-                found.setdefault(other, set()).update(missing)
-                waiting.append((other, missing))
-    return found
-
-
-def stale(marts: Mapping[str, Mart], days: Sequence[str], session: Session) -> dict[str, tuple[str, int]]:
+def stale(marts: Mapping[str, Mart], days: Sequence[str], published: Published) -> dict[str, tuple[str, int]]:
     """For each table that carries its state on, the first day that is older than the day that it was made from.
 
     With the number of the commit that made it so. Such a day was left behind by a run of an earlier day.
@@ -352,11 +326,13 @@ def stale(marts: Mapping[str, Mart], days: Sequence[str], session: Session) -> d
     for name, declared in marts.items():
         if not declared.is_stateful or declared.table.period is not Period.DAY:
             continue
-        made = session.versions(declared.table)
-        published = session.published(declared.table, days)
+        there = published.of(declared.table)
+        if there is None:
+            continue
+        made = published.versions(declared.table)
         for before, day in itertools.pairwise(days):
             # What no commit of late has published is older than all that one has.
-            if {before, day} <= published and made.get(before, -1) > made.get(day, -1):
+            if {before, day} <= there and made.get(before, -1) > made.get(day, -1):
                 found[name] = (day, made[before])
                 break
     return found
@@ -366,34 +342,11 @@ def _beyond(known: Mapping[str, Set[str]], found: Mapping[str, Set[str]]) -> dic
     return {name: keys - known.get(name, set()) for name, keys in found.items()}
 
 
-def _requests(todo: Mapping[str, Set[str]], partitions: Set[str], period: Period) -> list[Request]:
-    """The runs that make these tables' partitions, as far as they are among those that there are."""
-    tables: dict[str, set[str]] = {}
-    for name, keys in todo.items():
-        for key in keys & partitions:
-            tables.setdefault(key, set()).add(name)
-    return [
-        Request(period, alike, frozenset(tables[alike[0]]))
-        for consecutive in ranges(sorted(tables), DAYS_A_RUN, period)
-        for alike in _alike(consecutive, tables)
-    ]
-
-
 def _until_next(delivery: str, deliveries: Iterable[str], partitions: Sequence[str]) -> list[str]:
     """The days that show a delivery: until the next one, or the last day that there is."""
     following = min((d for d in deliveries if d > delivery), default=None)
     last = shift(following, -1) if following else max(partitions, default=delivery)
     return days_between(delivery, max(last, delivery))
-
-
-def _alike(days: Sequence[str], tables: Mapping[str, set[str]]) -> list[list[str]]:
-    found: list[list[str]] = []
-    for day in days:
-        if found and tables[found[-1][-1]] == tables[day]:
-            found[-1].append(day)
-        else:
-            found.append([day])
-    return found
 
 
 def _external_fingerprints(name: str, external: ExternalTable) -> dict[str, str]:

@@ -119,9 +119,9 @@ def read_input(session: Session, reader: Table, given: Input, days: Sequence[str
         never = ", which was never published" if given.is_own(reader) else ""
         raise MissingPartition(
             f"{reader.full_name}: {days[0]} to {days[-1]} reads {what} {', '.join(missing[:5])}"
-            f"{' and more' if len(missing) > 5 else ''}{never}. Run it first: dagster asset "
-            f"materialize -m wemart_assets.definitions --select 'key:\"{'/'.join(given.table.key)}\"'"
-            f"{'' if given.table.only_partition else f' --partition {missing[0]}'}"
+            f"{' and more' if len(missing) > 5 else ''}{never}. Run it first: wemart run"
+            f"{'' if given.table.only_partition else f' --from {missing[0]} --to {missing[-1]}'}"
+            f" {'/'.join(given.table.key)}"
         )
     return session.read(given.table, [day for day in wanted if day in published])
 
@@ -169,9 +169,10 @@ def table_asset(
                 "grain": ", ".join(table.grain) or "none: equal rows are allowed",
                 "partitioned by": ", ".join(table.partition_by),
             },
-            # A period is over at midnight of the business timezone and is expected by six in the morning.
+            # A period is over at midnight of the business timezone and is expected by six in the morning; with a last
+            # day set, no more periods are.
             freshness_policy=None
-            if partitions is None
+            if partitions is None or partitions.end is not None
             else dg.FreshnessPolicy.cron(
                 deadline_cron=EXPECTED[table.period],
                 lower_bound_delta=dt.timedelta(hours=6),

@@ -93,3 +93,14 @@ def test_late_data_ends_where_data_on_time_would_and_another_setting_is_a_backfi
     house.run("2024-03-01", "2024-03-03", {EVENTS, FIRSTS, FUNNEL})
     assert firsts(house) == {("2024-03-01", "first_visit", 1), ("2024-03-02", "joined", 2)}
     assert steps(house) == {came, ("2024-03-01", "joined", 1, 1)}
+
+
+@pytest.mark.slow
+def test_a_late_event_counts_for_the_cohort_of_an_earlier_day(make_house: MakeHouse) -> None:
+    """The funnel of the 1st reads the events of the 2nd, and has to be made after them."""
+    house = make_house(looks_at_users=True, first_day=FIRST, key_event_days=[3, 7])
+    house.land(ACCOUNTS, "date=2024-03-01/a.csv", [{**ACCOUNT, "we_member_id": 100, "wv_user_id": 7}])
+    cursor = run_all(house, None, ("2024-03-01 12:00:00", "/home"), ("2024-03-03 12:00:00", "/home"))
+    assert ("2024-03-01", "key_event_1", 0, 0) in steps(house)
+    run_all(house, cursor, ("2024-03-02 12:00:00", JOIN))
+    assert ("2024-03-01", "key_event_1", 1, 1) in steps(house)

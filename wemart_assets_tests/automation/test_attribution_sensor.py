@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import House, MakeHouse
+    from wemart_assets_tests.automation.conftest import House, MakeHouse, Tick
 
 EVENT, ATTRIBUTION = "igaworks.event", "igaworks.attribution"
 UNDATED_EVENT, UNDATED_ATTRIBUTION = f"{EVENT}__date_unknown", f"{ATTRIBUTION}__date_unknown"
@@ -38,6 +38,11 @@ def days_of(house: House, table: str) -> list[str]:
     return sorted(day for r in requests if table in r.tables for day in r.days)
 
 
+def tables_of_days(tick: Tick) -> dict[str, set[str]]:
+    days = {day for request in tick.requests for day in request.days}
+    return {day: set().union(*(r.tables for r in tick.requests if day in r.days)) for day in days}
+
+
 def days_from(day: int, last: int = 7) -> list[str]:
     return [f"2024-03-{number:02d}" for number in range(day, last + 1)]
 
@@ -45,7 +50,7 @@ def days_from(day: int, last: int = 7) -> list[str]:
 def test_a_file_requests_each_of_its_days_and_what_follows(house: House) -> None:
     house.land(EVENT, "part-00000", event("2024-03-02 23:59:59.0") + event("2024-03-05 00:00:00.0"))
     [tick] = house.ticks(at=NOW)
-    by_day = {day: request.tables for request in tick.requests for day in request.days}
+    by_day = tables_of_days(tick)
     assert {"igaworks.active_user_by_date", "igaworks.active_user_by_event", *BY_CAMPAIGN} <= by_day["2024-03-02"]
     assert EVENT in by_day["2024-03-05"]
     assert "igaworks.total_price_active_user_by_date" not in by_day["2024-03-04"]
@@ -62,18 +67,20 @@ def test_a_late_firstopen_requests_the_cohorts_after_it(house: House) -> None:
     assert days_of(house, "igaworks.first_open") == days_from(4)
 
 
-def test_an_attribution_requests_its_day_and_all_after_it(house: House) -> None:
+def test_an_attribution_requests_its_day_and_all_after_it_that_anything_came_for(house: House) -> None:
+    house.land(EVENT, "part-00000", event("2024-03-06 12:00:00.0"))
+    before = house.tick(at=NOW)
     house.land(ATTRIBUTION, "part-00001", touch("2024-03-04 12:00:00.0"))
-    [tick] = house.ticks(at=NOW)
-    later = {day for r in tick.requests if r.tables >= BY_CAMPAIGN for day in r.days}
-    assert set(days_from(4)) <= later
+    [tick] = house.ticks(before.cursor, NOW)
+    assert sorted(day for day, of in tables_of_days(tick).items() if of >= BY_CAMPAIGN) == days_from(4, 6)
 
 
 def test_attributions_of_an_unknown_time_are_requested_first_and_then_every_day(house: House) -> None:
     house.land(ATTRIBUTION, "part-00001", touch(UNKNOWN))
+    house.land(EVENT, "part-00000", event("2024-03-06 12:00:00.0"))
     [tick] = house.ticks(at=NOW)
     assert (tick.requests[0].days, tick.requests[0].tables) == ((), {UNDATED_ATTRIBUTION})
-    assert {day for r in tick.requests if r.tables >= BY_CAMPAIGN for day in r.days} == set(days_from(1))
+    assert sorted(day for day, of in tables_of_days(tick).items() if of >= BY_CAMPAIGN) == days_from(1, 6)
     assert house.tick(tick.cursor, NOW).requests == []
 
 

@@ -125,6 +125,20 @@ def test_the_schedule_requests_nothing_before_the_first_day_is_over(graph: House
     assert _requested(graph, dt.datetime(2024, 3, 1, 2, tzinfo=ZoneInfo("Asia/Seoul"))) == []
 
 
+def test_after_the_last_day_the_schedule_has_no_other_and_nothing_is_expected(
+    graph: House, make_house: MakeHouse
+) -> None:
+    """The daemon launches no second run of the key of a run that it knows, which is the day."""
+    house = make_house(last_day=dt.date(2024, 3, 5))
+    for day in (6, 7, 30):
+        assert _requested(house, dt.datetime(2024, 3, day, 2, tzinfo=ZoneInfo("Asia/Seoul"))) == ["2024-03-05"]
+
+    def expected(of: House) -> int:
+        return sum(spec.freshness_policy is not None for spec in of.defs.resolve_all_asset_specs())
+
+    assert (expected(house), expected(graph) > 50) == (0, True)
+
+
 @pytest.mark.parametrize(("at", "day"), [((2024, 3, 10, 2), "2024-03-09"), ((2024, 3, 11, 2), "2024-03-10")])
 def test_the_schedule_follows_the_timezone_that_is_set(
     make_house: MakeHouse, at: tuple[int, int, int, int], day: str

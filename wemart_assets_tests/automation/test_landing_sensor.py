@@ -12,6 +12,7 @@ import pytest
 from deltalake import write_deltalake
 
 from wemart_assets import catalog
+from wemart_assets.automation.landing_sensor import Cursor
 from wemart_assets.lake.days import days_between
 from wemart_assets_tests.automation.conftest import GIVEN, House
 from wemart_assets_tests.graph import upstream
@@ -127,15 +128,36 @@ def test_a_snapshot_requests_each_day_until_the_next_delivery(house: House) -> N
     assert house.tick(cursor).days_of(SESSIONS) == ["2024-03-03", "2024-03-04", "2024-03-05"]
 
 
-def test_the_last_snapshot_requests_each_day_until_today(house: House) -> None:
+def test_the_last_snapshot_requests_each_day_until_the_last_that_anything_was_delivered_for(house: House) -> None:
+    """Nobody asked for the days after: that a snapshot is carried on to them is no reason to make them."""
     _artists(house, "2024-03-03")
-    shown = house.tick(at="2024-03-07 01:00:00").days_of(SESSIONS)
+    house.land_lines("a.csv", "2024-03-05 12:00:00")
+    shown = house.tick(at="2024-03-09 01:00:00").days_of(SESSIONS)
+    assert shown == ["2024-03-03", "2024-03-04", "2024-03-05"]
+
+
+def test_published_days_that_show_a_changed_snapshot_are_requested_whatever_else_was_delivered(house: House) -> None:
+    house.give(ARTISTS, last="2024-03-06")
+    _artists(house, "2024-03-03")
+    shown = house.tick(at="2024-03-09 01:00:00").days_of(ARTISTS)
     assert shown == ["2024-03-03", "2024-03-04", "2024-03-05", "2024-03-06"]
 
 
 def test_a_snapshot_from_before_the_first_day_requests_the_days_that_show_it(house: House) -> None:
     _artists(house, "2024-02-01")
-    assert house.tick(at="2024-03-04 01:00:00").days_of(SESSIONS) == ["2024-03-01", "2024-03-02", "2024-03-03"]
+    house.land_lines("a.csv", "2024-03-02 12:00:00")
+    assert house.tick(at="2024-03-04 01:00:00").days_of(SESSIONS) == ["2024-03-01", "2024-03-02"]
+
+
+def test_a_snapshot_alone_from_before_the_first_day_requests_nothing(house: House) -> None:
+    _artists(house, "2024-02-01")
+    assert house.tick(at="2024-03-04 01:00:00").requests == []
+
+
+def test_rows_of_days_to_come_do_not_count_as_delivered(house: House) -> None:
+    _artists(house, "2024-03-03")
+    house.land_lines("a.csv", "2024-03-05 12:00:00", "2029-01-01 00:00:00")
+    assert house.tick(at="2024-03-09 13:00:00").days_of(SESSIONS) == ["2024-03-03", "2024-03-04", "2024-03-05"]
 
 
 def test_a_snapshot_that_is_removed_requests_the_days_that_showed_it(house: House) -> None:
@@ -177,7 +199,7 @@ def test_many_days_that_lie_apart_are_requested_over_several_ticks_and_each_day_
     house.land(LOG, "a.csv", [house.line(f"{day} 12:00:00") for day in days])
     ticks = house.ticks(at="2024-04-01 12:00:00")
     # The days between and those after are requested for what carries users on, and cohorts in whose window days came.
-    assert [len(tick.requests) for tick in ticks] == [8, 8, 6]
+    assert [len(tick.requests) for tick in ticks] == [8, 8, 5]
     assert [day for tick in ticks for day in tick.days_of(LOG)] == days
 
 
@@ -185,6 +207,7 @@ def test_many_days_that_lie_apart_are_requested_over_several_ticks_and_each_day_
 def test_a_snapshot_that_many_days_show_is_requested_over_several_ticks_to_the_last(house: House) -> None:
     """More days than one tick requests: each tick has to go on where the one before stopped."""
     _artists(house, "2024-03-01")
+    house.land_lines("a.csv", "2025-02-28 12:00:00")
     ticks = house.ticks(at="2025-03-01 12:00:00", most=5)
     requested = [day for tick in ticks for day in tick.days_of(SESSIONS)]
     assert sorted(requested) == [str(dt.date(2024, 3, 1) + dt.timedelta(days=n)) for n in range(365)]
@@ -544,6 +567,7 @@ def carried(make_house: MakeHouse) -> tuple[House, str | None]:
     """A house whose state was published for 2024-03-01 to 2024-03-05, with the cursor of the tick that requested it."""
     house = make_house(first_day=dt.date(2024, 3, 1))
     _profile(house, "date=2024-03-01/a.csv", "2024-03-01 10:00:00")
+    _artists(house, "2024-03-05")
     tick = house.tick(at="2024-03-06 01:00:00")
     for request in tick.requests:
         house.run(request.days[0], request.days[-1], request.tables)
@@ -630,17 +654,29 @@ def test_a_period_is_requested_when_it_is_over_and_after_its_days(house: House) 
     _view(house, "2024-03-05")  # a Tuesday
     during = house.tick(at="2024-03-06 01:00:00")
     assert during.days_of(BY_WEEK) == during.days_of(BY_MONTH) == []
+    _view(house, "2024-03-10")
     last_of_week = house.tick(during.cursor, at="2024-03-10 23:59:59")
     assert last_of_week.days_of(BY_WEEK) == []
     week_over = house.tick(last_of_week.cursor, at="2024-03-11 00:00:01")
     assert (week_over.days_of(BY_WEEK), week_over.days_of(BY_MONTH)) == (["2024-03-04"], [])
+    _view(house, "2024-03-31")
     month_over = house.tick(week_over.cursor, at="2024-04-01 00:00:01")
-    assert (month_over.days_of(BY_WEEK), month_over.days_of(BY_MONTH)) == ([], ["2024-03-01"])
+    assert (month_over.days_of(BY_WEEK), month_over.days_of(BY_MONTH)) == (["2024-03-25"], ["2024-03-01"])
+
+
+def test_a_period_waits_until_anything_was_delivered_for_its_last_day(house: House) -> None:
+    house.give(*_daily_inputs(BY_MONTH))
+    _view(house, "2024-03-05")
+    over = house.tick(at="2024-03-12 12:00:00")
+    assert over.days_of(BY_WEEK) == []
+    assert house.tick(over.cursor, at="2024-03-13 12:00:00").requests == []
+    _view(house, "2024-03-11")
+    assert house.tick(over.cursor, at="2024-03-13 12:00:00").days_of(BY_WEEK) == ["2024-03-04"]
 
 
 def test_periods_are_requests_of_their_own_after_those_of_days(house: House) -> None:
     house.give(*_daily_inputs(BY_MONTH))
-    for day in ("2024-03-05", "2024-03-12"):
+    for day in ("2024-03-05", "2024-03-12", "2024-04-01"):
         _view(house, day)
     tick = house.tick(at="2024-04-02 01:00:00")
     tables = [request.tables for request in tick.requests]
@@ -656,6 +692,7 @@ def test_days_that_a_period_reads_and_nobody_made_are_requested_before_it(house:
     on_the_day = house.tick(at="2024-03-06 01:00:00")
     for request in on_the_day.requests:
         house.execute(request)
+    _view(house, "2024-03-10")
     week_over = house.tick(on_the_day.cursor, at="2024-03-11 00:00:01")
     assert [BY_WEEK in request.tables for request in week_over.requests[-2:]] == [False, True]
     assert week_over.days_of(VIEWS) == ["2024-03-04", *days_between("2024-03-06", "2024-03-10")]
@@ -670,6 +707,7 @@ def test_what_waits_is_requested_when_the_runs_before_it_are_done(tmp_path: Path
         house = House(tmp_path, instance).give(*GIVEN, *_daily_inputs(BY_WEEK))
         _view(house, "2024-03-05")
         during = house.tick(at="2024-03-06 01:00:00")
+        _view(house, "2024-03-11")
         run = instance.add_run(dg.DagsterRun("requested_by_day", status=dg.DagsterRunStatus.STARTED))
         busy = house.tick(during.cursor, at="2024-03-11 00:00:01")
         assert busy.requests == []
@@ -677,3 +715,76 @@ def test_what_waits_is_requested_when_the_runs_before_it_are_done(tmp_path: Path
         assert house.tick(busy.cursor, at="2024-03-11 00:02:00").days_of(VIEWS) == ["2024-03-10"]
         instance.delete_run(run.run_id)
         assert house.tick(busy.cursor, at="2024-03-11 00:02:00").days_of(BY_WEEK) == ["2024-03-04"]
+
+
+# One table, source or log that is damaged.
+
+
+def _damage(table_folder: Path) -> None:
+    """Replace the log's first entry by what is none."""
+    (table_folder / "_delta_log" / f"{0:020}.json").write_text("{ no entry")
+
+
+def test_a_mart_with_a_damaged_log_is_warned_of_and_waits_while_all_else_goes_on(
+    settled: tuple[House, str | None],
+) -> None:
+    house, cursor = settled
+    log = house.lake / SESSIONS.replace(".", "/") / "_delta_log" / f"{0:020}.json"
+    whole = log.read_bytes()
+    _damage(house.lake / SESSIONS.replace(".", "/"))
+    house.land_lines("late.csv", "2024-03-03 18:00:00")
+    tick = house.tick(cursor)
+    assert (tick.days_of(LOG), tick.days_of(BASE), tick.days_of(SESSIONS)) == (["2024-03-03"], ["2024-03-03"], [])
+    assert [SESSIONS in text for text in tick.warnings] == [True]
+    log.write_bytes(whole)
+    mended = house.tick(tick.cursor)
+    assert (mended.days_of(SESSIONS), mended.days_of(LOG), mended.warnings) == (["2024-03-03"], [], [])
+
+
+def test_a_table_that_carries_its_state_on_with_a_damaged_log_does_not_stop_the_tick(house: House) -> None:
+    _damage(house.lake / STATE.replace(".", "/"))
+    house.land_lines("a.csv", "2024-03-02 12:00:00")
+    tick = house.tick()
+    assert tick.days_of(LOG) == ["2024-03-02"]
+    assert [STATE in text for text in tick.warnings] == [True]
+
+
+def test_a_damaged_table_of_someone_else_does_not_stop_the_tick_and_is_not_taken_for_changed(house: House) -> None:
+    house.map(f"{LOG}:\n  table: theirs\n  day: day\n")
+    _external_log(house, _external_line(house, "2024-03-02"))
+    cursor = house.tick().cursor
+    log = house.root / "theirs" / "_delta_log" / f"{0:020}.json"
+    whole = log.read_bytes()
+    _damage(house.root / "theirs")
+    _view(house, "2024-03-03")
+    tick = house.tick(cursor)
+    assert (tick.days_of(VIEWS), tick.days_of(BASE), len(tick.warnings)) == (["2024-03-03"], [], 1)
+    log.write_bytes(whole)
+    assert house.tick(tick.cursor).requests == []
+
+
+def test_a_source_whose_index_cannot_be_kept_stops_its_own_days_only(settled: tuple[House, str | None]) -> None:
+    house, cursor = settled
+    index = house.lake / LOG.replace(".", "/") / "_landing"
+    index.rename(index.with_name("aside"))
+    index.write_text("a file where the folder was")
+    house.land_lines("late.csv", "2024-03-03 18:00:00")
+    _artists(house, "2024-03-04")
+    tick = house.tick(cursor)
+    assert (tick.days_of(LOG), tick.days_of(ARTISTS)[:1], len(tick.warnings)) == ([], ["2024-03-04"], 1)
+    index.unlink()
+    index.with_name("aside").rename(index)
+    mended = house.tick(tick.cursor)
+    assert (mended.days_of(LOG), mended.days_of(ARTISTS), mended.warnings) == (["2024-03-03"], [], [])
+
+
+# The last day.
+
+
+def test_nothing_is_requested_or_waits_for_after_the_last_day(make_house: MakeHouse) -> None:
+    house = make_house(last_day=dt.date(2024, 3, 4))
+    _artists(house, "2024-03-03")
+    house.land_lines("a.csv", "2024-03-06 12:00:00")
+    tick = house.tick(at="2024-03-12 01:00:00")
+    assert ("2024-03-03" in tick.days_of(ARTISTS), max(tick.days)) == (True, "2024-03-03")
+    assert Cursor.load(tick.cursor).due == {}

@@ -429,8 +429,7 @@ def test_a_missing_input_says_which_partition_to_run(dagster: Dagster) -> None:
     assert not result.success
     message = failure_message(result, "web__users")
     assert f"web.users: {D2} to {D2} reads web.visits, which has no partition {D2}." in message
-    assert "dagster asset materialize -m wemart_assets.definitions" in message
-    assert f"--select 'key:\"web/visits\"' --partition {D2}" in message
+    assert f"wemart run --from {D2} --to {D2} web/visits" in message
     assert dagster.materialized(USERS) == {}
 
 

@@ -1,0 +1,61 @@
+"""What turning the sensor and the schedule on does to a platform whose days have all been run, such as the demo's."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from wemart_assets.lake.days import days_between
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wemart_assets_tests.automation.conftest import House, MakeHouse
+
+DAYS = days_between("2024-01-01", "2024-01-05")
+
+
+@pytest.fixture(scope="module")
+def after(world: Path, make_house: MakeHouse) -> House:
+    """The graph over the simulated platform, which is looked at only."""
+    house = make_house(looks_at_users=True, first_day=dt.date(2024, 1, 1))
+    house.lake, house.landing = world / "lake", world / "landing"
+    return house
+
+
+@pytest.mark.parametrize("at", ["2024-01-06 12:00:00", "2026-11-24 12:00:00"])
+def test_the_first_tick_requests_the_delivered_days_once_and_none_after_them(after: House, at: str) -> None:
+    requests = [request for tick in after.ticks(at=at) for request in tick.requests]
+    assert {day for request in requests for day in request.days} == set(DAYS)
+    made = Counter((table, day) for request in requests for table in request.tables for day in request.days)
+    assert set(made.values()) == {1}
+    assert len(requests) <= 3, "those without days, and all days in one run"
+
+
+def test_the_schedule_goes_on_with_the_day_that_is_over(after: House) -> None:
+    schedule = after.defs.resolve_schedule_def("analytics_we_mart_priority_daily_schedule")
+    at = dt.datetime(2024, 1, 7, 2, tzinfo=ZoneInfo("Asia/Seoul"))
+    context = dg.build_schedule_context(
+        instance=after.instance, scheduled_execution_time=at, repository_def=after.defs.get_repository_def()
+    )
+    [request] = schedule.evaluate_tick(context).run_requests or ()
+    assert request.partition_key == "2024-01-06"
+
+
+@pytest.mark.slow
+def test_a_day_without_deliveries_that_the_schedule_requests_runs(after: House, make_house: MakeHouse) -> None:
+    house = make_house(looks_at_users=True, first_day=dt.date(2024, 1, 1))
+    house.copy_of(after)
+    result = house.defs.resolve_job_def("analytics_we_mart_priority_daily").execute_in_process(
+        instance=house.instance,
+        partition_key="2024-01-06",
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert result.success
+    members = {row["part_date"] for row in house.read("we_mart.wv_comm_user")}
+    assert members == {*DAYS, "2024-01-06"}, "members are carried on"
