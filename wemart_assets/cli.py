@@ -292,15 +292,21 @@ def ui(arguments: tuple[str, ...]) -> None:
 @click.option("--older-than", default=168, show_default=True, help="hours; younger files may belong to a run")
 @click.option("--dry-run", is_flag=True, help="only say what would go")
 def vacuum(older_than: int, dry_run: bool) -> None:
-    """Remove data files that no published version needs: replaced ones, and those of runs that died."""
+    """Remove data files that no published version needs, and what is kept of landing files that changed or went."""
     from wemart_assets import catalog
     from wemart_assets.lake.delta import DeltaLake
+    from wemart_assets.sources.landing import landings
 
-    lake = DeltaLake(load_settings().lake)
+    settings = load_settings()
+    lake = DeltaLake(settings.lake)
     for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
         removed = lake.vacuum(table, older_than, dry_run)
         if removed:
             click.echo(f"{name}: {len(removed)} files {'would go' if dry_run else 'removed'}")
+    for name, landing in landings(settings, catalog.contracts()).items():
+        removed = landing.vacuum(older_than, dry_run)
+        if removed:
+            click.echo(f"{name}: {len(removed)} files of its index {'would go' if dry_run else 'removed'}")
 
 
 @main.command()

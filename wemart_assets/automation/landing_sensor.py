@@ -113,7 +113,7 @@ def landing_sensor(
         cursor = Cursor.load(context.cursor)
         days = partitions[Period.DAY].get_partition_keys()
         with engine.connect() as session:
-            landed, broken, failed = fingerprints(session, sources)
+            landed, broken, failed, ignored = fingerprints(session, sources)
             for name, table in externals.items():
                 try:
                     landed[name] = _external_fingerprints(name, table)
@@ -122,7 +122,7 @@ def landing_sensor(
             for name in failed:
                 # Unreadable this tick: its days are those of the last one.
                 landed[name] = cursor.seen.get(name, {})
-            problems = [str(entry.error) for entries in broken.values() for entry in entries]
+            problems = [*ignored, *(str(entry.error) for entries in broken.values() for entry in entries)]
             published = Published(session, {period: of.get_partition_keys() for period, of in partitions.items()})
             # What waits is asked for when what was asked for before is done: what was missing for it may be there then.
             is_busy = context.instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)) > 0
@@ -186,23 +186,26 @@ def landing_sensor(
 
 def fingerprints(
     session: Session, sources: Mapping[str, Landing]
-) -> tuple[Fingerprints, dict[str, list[FileIndex]], dict[str, WemartError]]:
+) -> tuple[Fingerprints, dict[str, list[FileIndex]], dict[str, WemartError], list[str]]:
     """A fingerprint of the files of each source's days (of snapshots: deliveries), and the unreadable files.
 
     The rows of an unknown time are those of a table of their own. A source whose files cannot be listed, or whose index
-    cannot be kept, has no days here, but the error.
+    cannot be kept, has no days here, but the error. Last are warnings of what is no file and is ignored.
     """
     found: Fingerprints = {}
     broken: dict[str, list[FileIndex]] = {}
     failed: dict[str, WemartError] = {}
+    ignored: list[str] = []
     for name, landing in sources.items():
         own = [name] if landing.contract.undated is None else [name, landing.contract.undated.full_name]
         by_day: dict[str, list[str]] = {}
         try:
-            index = landing.index(session, landing.files())
+            files, warnings = landing.listing()
+            index = landing.index(session, files)
         except WemartError as error:
             failed |= dict.fromkeys(own, error)
             continue
+        ignored += warnings
         for file, entry in index.items():
             said = f"{file.path} {file.size} {file.modified_ns}"
             if entry.error is not None:
@@ -218,7 +221,7 @@ def fingerprints(
         for table in own[1:]:
             found[table] = {day: _digest(by_day.pop(day)) for day in (UNKNOWN_DAY,) if day in by_day}
         found[name] = {day: _digest(files) for day, files in sorted(by_day.items())}
-    return found, broken, failed
+    return found, broken, failed, ignored
 
 
 def _is_stopped(day: str, broken: Iterable[FileIndex]) -> bool:
