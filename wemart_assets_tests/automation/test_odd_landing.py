@@ -1,0 +1,60 @@
+"""Odd things in the landing folder of one source leave the requests of all sources as they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from wemart_assets import catalog
+from wemart_assets.sources.landing import INDEX_FOLDER
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.automation.conftest import House
+
+LOG, ARTISTS, TRACKS = "service_log.weverse_server_log", "we_mart.we_artist", "rudder.tracks"
+
+
+def _nulls(folder: Path) -> None:
+    columns = {c.name: pa.array([], pa.null()) for c in catalog.contracts()[TRACKS].columns}
+    pq.write_table(pa.table(columns), folder / "empty.parquet")
+
+
+def _name(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.csv")).write_text("a\n1\n")
+
+
+ODD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a pipe": (lambda folder: os.mkfifo(folder / "pipe.csv"), "it is no regular file"),
+    "a link to itself": (lambda folder: (folder / "loop.csv").symlink_to(folder / "loop.csv"), "symbolic links"),
+    "a name that is not UTF-8": (_name, "is not UTF-8; rename it"),
+    "a quote that never closes": (lambda folder: (folder / "a.csv").write_text('id\n"1\n'), "opens in line 2"),
+    "columns without a type": (_nulls, ""),
+    "text of two bytes a letter": (lambda folder: (folder / "b.csv").write_bytes("id\n1\n".encode("utf-16")), "b.csv"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_a_tick_goes_on_over_odd_things(house: House, case: str) -> None:
+    make, warning = ODD[case]
+    folder = house.landing / TRACKS / "date=2024-03-05"
+    folder.mkdir(parents=True)
+    make(folder)
+    house.land_lines("a.csv", "2024-03-06 12:00:00")
+    tick = house.tick()
+    assert tick.days_of(LOG) == ["2024-03-06"]
+    assert any(warning in text for text in tick.warnings) == bool(warning)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"path": "a.csv"}'])
+def test_a_tick_makes_an_index_anew_and_requests_nothing_for_it(house: House, content: str) -> None:
+    house.land_lines("a.csv", "2024-03-06 12:00:00")
+    first = house.tick()
+    for entry in (house.lake / LOG.replace(".", "/") / INDEX_FOLDER).glob("*.json"):
+        entry.write_text(content)
+    assert house.tick(first.cursor).days_of(LOG) == []
