@@ -22,7 +22,7 @@ import pyarrow.parquet
 from wemart_assets.clock import Clock, business_today, utc_now
 from wemart_assets.dagster_runs import DEFINITIONS, RunFailed, dagster, environment, materialize, selection
 from wemart_assets.lake.days import Period, days_between, period_days, period_start
-from wemart_assets.lake.errors import WemartError
+from wemart_assets.lake.errors import UnreadableTable, WemartError
 from wemart_assets.settings import Settings, SettingsError, load_settings
 
 
@@ -124,8 +124,13 @@ def tables() -> None:
 
     lake = DeltaLake(load_settings().lake)
     lines = [("table", "days", "first", "last", "rows", "bytes")]
+    unreadable = []
     for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
-        files = lake.files(table)
+        try:
+            files = lake.files(table)
+        except UnreadableTable as error:
+            unreadable.append(error)
+            continue
         if not files and name.endswith(("__quarantine", "__rejected")):
             continue
         days = sorted({str(f.partition[table.day_column]) for f in files})
@@ -140,6 +145,7 @@ def tables() -> None:
             )
         )
     click.echo(_aligned(lines, right=(1, 4, 5)))
+    _say_unreadable(unreadable)
 
 
 @main.command()
@@ -299,14 +305,20 @@ def vacuum(older_than: int, dry_run: bool) -> None:
 
     settings = load_settings()
     lake = DeltaLake(settings.lake)
+    unreadable = []
     for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
-        removed = lake.vacuum(table, older_than, dry_run)
+        try:
+            removed = lake.vacuum(table, older_than, dry_run)
+        except UnreadableTable as error:
+            unreadable.append(error)
+            continue
         if removed:
             click.echo(f"{name}: {len(removed)} files {'would go' if dry_run else 'removed'}")
     for name, landing in landings(settings, catalog.contracts()).items():
         removed = landing.vacuum(older_than, dry_run)
         if removed:
             click.echo(f"{name}: {len(removed)} files of its index {'would go' if dry_run else 'removed'}")
+    _say_unreadable(unreadable)
 
 
 @main.command()
@@ -325,6 +337,12 @@ def pages(check: bool) -> None:
         target.parent.mkdir(exist_ok=True)
         target.write_text(text)
         click.echo(f"wrote {path}")
+
+
+def _say_unreadable(errors: Sequence[UnreadableTable]) -> None:
+    """One damaged table does not keep the others from a person, and is told at the end."""
+    if errors:
+        raise click.ClickException("\n".join(map(str, errors)))
 
 
 def _whole_periods(first: str, last: str) -> list[tuple[Period, list[str]]]:

@@ -112,6 +112,21 @@ def test_vacuum_removes_only_what_no_version_needs(tmp_path: Path, world: Path) 
     assert set(lake.rglob("*.parquet")) == kept
 
 
+@pytest.mark.parametrize(("command", "shown"), [("tables", "we_mart.wv_user_daily  "), ("vacuum", "removed")])
+def test_a_damaged_table_is_named_and_does_not_stop_the_others(
+    command: str, shown: str, tmp_path: Path, world: Path
+) -> None:
+    lake = tmp_path / "lake" / "we_mart"
+    for name in ("wv_sess_daily", "wv_user_daily"):
+        shutil.copytree(world / "lake" / "we_mart" / name, lake / name)
+    (lake / "wv_sess_daily" / "_delta_log" / f"{0:020}.json").write_text("{ no entry")
+    (lake / "wv_user_daily" / "part_date=2024-01-01" / "orphan.parquet").write_bytes(b"left by a run that died")
+    arguments = ["--older-than", "0"] if command == "vacuum" else []
+    result = wemart(command, *arguments, environment={"WEMART_LAKE": str(tmp_path / "lake")})
+    assert (result.exit_code, shown in result.output) == (1, True)
+    assert "Error: we_mart.wv_sess_daily:" in result.output
+
+
 @pytest.mark.parametrize("command", ["sql", "spark-sql", "simulate", "demo", "run", "tables", "ui", "vacuum"])
 def test_help_is_there(command: str) -> None:
     assert "Usage" in wemart(command, "--help").output

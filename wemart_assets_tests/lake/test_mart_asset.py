@@ -490,7 +490,7 @@ def test_nothing_downstream_of_a_broken_rule_starts(dagster: Dagster) -> None:
 def test_the_step_fails_with_the_message_of_the_audit(dagster: Dagster) -> None:
     message = failure_message(dagster.run(visits, day=D1, shortest=2), "web__visits")
     assert f"web.visits: {D1} was not published; readers keep what they had" in message
-    assert "long_enough (no visit is shorter than the shortest): 1 rows" in message
+    assert "long_enough (no visit is shorter than the shortest): 1 row" in message
 
 
 def test_one_bad_day_of_a_range_is_named_and_nothing_is_recorded(
