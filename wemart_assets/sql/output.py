@@ -26,7 +26,7 @@ from wemart_assets.text import aligned, visible
 FIRST_DAY, LAST_DAY = dt.date.min.toordinal() - dt.date(1970, 1, 1).toordinal(), 2_932_896
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}
 # Of a group of rows in Parquet, whichever comes first.
-ROWS_OF_A_GROUP, BYTES_OF_A_GROUP = 200_000, 8 << 20
+ROWS_OF_A_GROUP, BYTES_OF_A_GROUP = 200_000, 3 << 20
 # JSON needs only those below the space to be escaped; terminals obey these, too.
 CONTROLS = re.compile("[\x7f-\x9f]")
 

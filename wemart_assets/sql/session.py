@@ -20,7 +20,7 @@ from wemart_assets.lake.functions import DUCKDB_MACROS
 from wemart_assets.lake.table import Table
 from wemart_assets.lake.view import View
 from wemart_assets.sql.files import PROTOCOL, PublishedFile, PublishedFiles
-from wemart_assets.sql.statements import Named, Pivot, Query, QueryRefused, Shadow, Wall, with_values
+from wemart_assets.sql.statements import Named, Query, QueryRefused, Shadow, Wall
 
 CATALOG = "wev_prod"
 DAILY = "__daily"
@@ -154,7 +154,7 @@ class Analyst:
         for statement in statements:
             for _batch in rows:
                 pass
-            rows = self._shadow(statement) if isinstance(statement, Shadow) else self._rows(self._values(statement))
+            rows = self._shadow(statement) if isinstance(statement, Shadow) else self._rows(statement)
         return rows
 
     def _rows(self, query: Query) -> Rows:
@@ -188,48 +188,37 @@ class Analyst:
             wait([future])
             raise
 
-    def _values(self, statement: Query | Pivot) -> Query:
-        """The statement with the values of its PIVOT, if it has one that finds them itself."""
-        if isinstance(statement, Query):
-            return statement
-
-        def values(sql: str) -> list[str]:
-            query = self._wall.query(sql)
-            return [str(value) for value in self._rows(self._values(query)).read_all()["value"].to_pylist()]
-
-        query = self._wall.query(with_values(statement.sql, values))
-        if isinstance(query, Pivot):
-            raise QueryRefused("this PIVOT needs its values here: `pivot ... on column in (...)`")
-        return query
-
     def _shadow(self, shadow: Shadow) -> Rows:
-        query = self._values(shadow.query)
-        sql = query.sql
+        query, sql = shadow.query, shadow.query.sql
         if shadow.columns:
             sql = f"select * from ({sql}) as shadow({', '.join(map(quoted, shadow.columns))})"
         database = shadow.database or self._connection.execute("select current_schema()").fetchall()[0][0]
-        schema = f"{CATALOG}.{quoted(database)}"
-        name = f"{schema}.{quoted(shadow.name)}"
+        name = f"{CATALOG}.{quoted(database)}.{quoted(shadow.name)}"
         self._files.forget()
-        # All of it or nothing, as what is shadowed goes.
         with self._told():
             self._define(query)
-            self._connection.execute("begin")
             try:
-                # It may be read by the very statement, so it goes only when the rows are there.
-                self._connection.execute(f"create temp table shadow as {sql}")
-                self._connection.execute(f"create schema if not exists {schema}")
-                for kind in self._kinds(database, shadow.name):
-                    self._connection.execute(f"drop {kind} {name}")
-                self._connection.execute(f"create table {name} as select * from temp.main.shadow")
-                self._connection.execute("drop table temp.main.shadow")
-            except BaseException:
-                self._connection.execute("rollback")
-                raise
-            self._connection.execute("commit")
+                # It may be read by the very statement, so what is shadowed goes only when the rows are there.
+                self._interruptibly(lambda: self._connection.execute(f"create or replace temp table shadow as {sql}"))
+                self._replace(database, shadow.name, name)
+            finally:
+                self._connection.execute("drop table if exists temp.main.shadow")
         self._defined.add((database.lower(), shadow.name.lower()))
         counted = self._connection.execute(f"select count(*) as rows from {name}").to_arrow_table()
         return Rows(counted.schema, iter(counted.to_batches()))
+
+    def _replace(self, database: str, name: str, full_name: str) -> None:
+        """Have the rows of `shadow` under a name: all of it or nothing, as what is shadowed goes."""
+        self._connection.execute("begin")
+        try:
+            self._connection.execute(f"create schema if not exists {CATALOG}.{quoted(database)}")
+            for kind in self._kinds(database, name):
+                self._connection.execute(f"drop {kind} {full_name}")
+            self._connection.execute(f"create table {full_name} as select * from temp.main.shadow")
+        except BaseException:
+            self._connection.execute("rollback")
+            raise
+        self._connection.execute("commit")
 
     def _kinds(self, database: str, name: str) -> list[str]:
         found = self._connection.execute(

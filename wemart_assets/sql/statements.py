@@ -12,9 +12,9 @@ import difflib
 import json
 import re
 import sys
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -52,6 +52,7 @@ SYSTEM_NAMES = re.compile(r"(duckdb|pragma|sqlite|pg)_", re.IGNORECASE)
 EXPLAIN = re.compile(
     r"\s*(analyze\b|\(\s*analyze\s*\)|\(\s*(?:analyze\s*,\s*)?format\s+\w+\s*(?:,\s*analyze\s*)?\))?", re.IGNORECASE
 )
+ENDS_OF_ON = frozenset({"using", "group", "order", "limit", "offset", "union", "intersect", "except"})
 # As deep as DuckDB itself lets expressions nest (1,000), a few levels of JSON each.
 DEEPEST_PARSE = 20_000
 
@@ -80,23 +81,16 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Pivot:
-    """A SELECT whose PIVOT finds its columns itself; `values` are asked when it runs."""
-
-    sql: str
-
-
-@dataclass(frozen=True)
 class Shadow:
     """`create view` or `create table ... as`, which shadows a name for the session."""
 
     database: str
     name: str
     columns: tuple[str, ...]
-    query: Query | Pivot
+    query: Query
 
 
-Statement = Query | Pivot | Shadow
+Statement = Query | Shadow
 
 
 class Wall:
@@ -116,9 +110,12 @@ class Wall:
             QueryRefused: one of them is none that only reads or shadows.
             duckdb.Error: one cannot be parsed.
         """
+        if "\0" in sql:
+            # DuckDB's parser sees no further.
+            raise QueryRefused("the query has a NUL character in it")
         return [self._statement(text) for text in _split(sql)]
 
-    def query(self, text: str) -> Query | Pivot:
+    def query(self, text: str) -> Query:
         """The one SELECT that the text is.
 
         Raises:
@@ -126,16 +123,15 @@ class Wall:
             duckdb.Error: it cannot be parsed.
         """
         statements = self._connection.extract_statements(text)
-        if len(statements) == 2 and not any(statement.query for statement in statements):
-            # DuckDB makes a type of the values first; nothing else is two statements.
-            self.query(with_values(text, lambda _query: ["x"]))
-            return Pivot(text)
+        if len(statements) > 1 and not any(statement.query for statement in statements):
+            # For a PIVOT that finds its columns itself, DuckDB makes types of them first. Nothing else is like that.
+            statements = self._connection.extract_statements(_with_columns(text))
+            if len(statements) != 1:
+                raise QueryRefused("this PIVOT needs its columns: `pivot ... on column in (...)`")
+            return replace(self._select(statements[0]), sql=text)
         if len(statements) != 1:
             raise QueryRefused("a query is one statement here")
-        [statement] = statements
-        if statement.type != StatementType.SELECT:
-            raise _refused(statement.type.name)
-        return self._select(statement.query)
+        return self._select(statements[0])
 
     def _statement(self, text: str) -> Statement:
         tokens = _tokens(text)
@@ -145,19 +141,19 @@ class Wall:
                 options = EXPLAIN.match(after)
                 assert options is not None
                 inner = self.query(after[options.end() :])
-                if isinstance(inner, Pivot):
-                    raise QueryRefused("EXPLAIN of a PIVOT needs its values: `pivot ... on column in (...)`")
                 sql = f"explain {options[1] or ''} {inner.sql}"
-                [explained] = self._connection.extract_statements(sql)
-                if explained.type != StatementType.EXPLAIN:
-                    raise _refused(explained.type.name)
-                return Query(sql, inner.tables, inner.functions, inner.reads_catalog)
+                if [s.type for s in self._connection.extract_statements(sql)] != [StatementType.EXPLAIN]:
+                    raise QueryRefused("this EXPLAIN is not for here; that of a PIVOT needs its columns: `in (...)`")
+                return replace(inner, sql=sql)
             case "create":
                 return self._shadow(text, tokens)
             case _:
                 return self.query(text)
 
-    def _select(self, sql: str) -> Query:
+    def _select(self, statement: duckdb.Statement) -> Query:
+        if statement.type != StatementType.SELECT:
+            raise _refused(statement.type.name)
+        sql = statement.query
         [(serialized,)] = self._connection.execute("select json_serialize_sql(?)", [sql]).fetchall()
         with _deep_recursion():
             parsed = json.loads(serialized)
@@ -204,7 +200,7 @@ class Wall:
     def _shadow(self, text: str, tokens: list[tuple[int, str]]) -> Shadow:
         only = "only `create table ... as` and `create view ... as` are for here, for this session"
         head, query = _around_as(text, tokens)
-        if not query:
+        if not query or not {"table", "view"} & {_word(text, tokens, number) for number in range(1, 5)}:
             raise QueryRefused(only)
         try:
             parsed = sqlglot.parse_one(f"{head} as select 1", read="duckdb")
@@ -274,52 +270,35 @@ class _Found:
         self.tables.add(named)
 
 
-def with_values(sql: str, values: Callable[[str], list[str]]) -> str:
-    """The query, with the values of each PIVOT that names none; `values` gives them for the query that finds them.
-
-    Raises:
-        QueryRefused: a PIVOT is written in a way that is not understood here.
-    """
-    not_understood = QueryRefused("this PIVOT needs its values here: `pivot ... on column in (...)`")
-    try:
-        parsed = sqlglot.parse_one(sql, read="duckdb")
-    except SqlglotError as error:
-        raise not_understood from error
-    pivots = [node for node in parsed.find_all(exp.Pivot) if not node.args.get("unpivot")]
-    if not pivots:
-        raise not_understood
-    # Innermost first: the values of an outer one are those of the inner one's columns.
-    for pivot in sorted(pivots, key=lambda node: node.depth, reverse=True):
-        if not isinstance(pivot.this, exp.Expression):
-            continue
-        found = []
-        for on in pivot.expressions:
-            if isinstance(on, (exp.In, exp.PivotAny)) or (isinstance(on, exp.Column) and on.args.get("fields")):
-                found.append(on)
-                continue
-            source = pivot.this.copy()
-            value = exp.cast(on.copy(), "varchar", dialect="duckdb")
-            query = exp.select(value.as_("value")).distinct().from_(source).where(on.copy().is_(exp.null()).not_())
-            query = exp.select("value").from_(query.subquery("found")).order_by("value")
-            for ancestor in _withs(pivot):
-                for shared in ancestor.expressions:
-                    if pivot not in shared.find_all(exp.Pivot):
-                        query = query.with_(shared.args["alias"].copy(), shared.this.copy(), copy=False)
-            texts = values(query.sql(dialect="duckdb"))
-            found.append(exp.In(this=on.copy(), expressions=[exp.Literal.string(text) for text in texts]))
-        pivot.set("expressions", found)
-    return parsed.sql(dialect="duckdb")
-
-
-def _withs(node: exp.Expression) -> list[exp.With]:
-    found = []
-    ancestor: exp.Expression | None = node
-    while ancestor is not None:
-        with_ = ancestor.args.get("with_") or ancestor.args.get("with")
-        if isinstance(with_, exp.With):
-            found.append(with_)
-        ancestor = ancestor.parent
-    return found[::-1]
+def _with_columns(text: str) -> str:
+    """The query with a column named in each PIVOT that names none, to be looked at, not run."""
+    raw, tokens = text.encode(), _tokens(text)
+    words = [_word(text, tokens, number) if kind == "keyword" else "" for number, (_at, kind) in enumerate(tokens)]
+    signs = [raw[offset : offset + 1] if kind == "operator" else b"" for offset, kind in tokens]
+    ends: list[int] = []
+    # For each bracket that is open: whether a PIVOT waits for ON, whether it is within ON, and whether the column there
+    # names its values.
+    waits, within, named = [False], [False], [False]
+    for number, (word, sign) in enumerate(zip(words, signs, strict=True)):
+        if within[-1] and (word in ENDS_OF_ON or sign in (b",", b")", b";")):
+            if not named[-1]:
+                ends.append(tokens[number][0])
+            within[-1], named[-1] = sign == b",", False
+        if sign == b"(":
+            waits, within, named = [*waits, False], [*within, False], [*named, False]
+        elif sign == b")" and len(waits) > 1:
+            waits, within, named = waits[:-1], within[:-1], named[:-1]
+        elif word == "pivot":
+            waits[-1] = True
+        elif word == "on" and waits[-1]:
+            waits[-1], within[-1], named[-1] = False, True, False
+        elif word == "in":
+            named[-1] = True
+    if within[0] and not named[0]:
+        ends.append(len(raw))
+    for end in reversed(ends):
+        raw = raw[:end] + b" in ('x') " + raw[end:]
+    return raw.decode()
 
 
 def _refused(what: str) -> QueryRefused:
