@@ -240,10 +240,11 @@ class Analyst:
                     break
         for named in query.functions:
             # To compile one takes a good part of a second.
-            if (function := self._functions.pop(named.name.lower(), None)) is not None:
+            if (function := self._functions.get(named.name.lower())) is not None:
                 for table in function.inputs.values():
                     self._define_at(_place(table))
                 self._connection.execute(function.duckdb_macro(CATALOG))
+                del self._functions[named.name.lower()]
         if query.reads_catalog:
             self._define_all()
 
