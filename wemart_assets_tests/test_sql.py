@@ -334,6 +334,8 @@ def test_a_pivot_can_be_a_shadow(door: Analyst) -> None:
 def test_a_shadow_is_what_the_text_says_to_the_letter(door: Analyst) -> None:
     door.run("create table letters as select [x + 1 for x in [1, 2]] as l, 'a' as \"as\" -- as")
     assert door.run("from letters").to_pylist() == [{"l": [2, 3], "as": "a"}]
+    door.run("create view named(x) as select 1 -- one")
+    assert door.run("from named").to_pylist() == [{"x": 1}]
 
 
 def test_an_unknown_function_is_told_with_one_that_is_near(door: Analyst) -> None:

@@ -191,7 +191,7 @@ class Analyst:
     def _shadow(self, shadow: Shadow) -> Rows:
         query, sql = shadow.query, shadow.query.sql
         if shadow.columns:
-            sql = f"select * from ({sql}) as shadow({', '.join(map(quoted, shadow.columns))})"
+            sql = f"select * from ({sql}\n) as shadow({', '.join(map(quoted, shadow.columns))})"
         database = shadow.database or self._connection.execute("select current_schema()").fetchall()[0][0]
         name = f"{CATALOG}.{quoted(database)}.{quoted(shadow.name)}"
         self._files.forget()
