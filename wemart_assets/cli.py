@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import re
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
-import duckdb
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
 from wemart_assets.clock import Clock, business_today, utc_now
 from wemart_assets.dagster_runs import DEFINITIONS, RunFailed, dagster, environment, materialize, selection
 from wemart_assets.lake.days import Period, days_between, period_days, period_start
 from wemart_assets.lake.errors import UnreadableTable, WemartError
 from wemart_assets.settings import Settings, SettingsError, load_settings
+from wemart_assets.sql_command import sql
+from wemart_assets.text import aligned
 
 
 class Day(click.ParamType):  # type: ignore[type-arg]
@@ -55,48 +50,7 @@ def main() -> None:
     """The engagement mart. Settings are WEMART_* environment variables (see the README)."""
 
 
-@main.command()
-@click.argument("query")
-@click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
-)
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="file to write; standard output if none"
-)
-@click.option("--rows", default=40, show_default=True, help="rows that the table format shows")
-def sql(query: str, form: str, output: Path | None, rows: int) -> None:
-    """Run SQL over the lake, read-only. QUERY - reads it from standard input.
-
-    \b
-    Examples:
-      wemart sql "select part_date, count(*) from we_mart.wv_sess_daily group by all order by all"
-      wemart sql "show all tables"
-      wemart sql "from igaworks.active_user_by_campaign_between('2024-01-01', '2024-01-07')"
-      wemart sql "select * from wev_prod.we_mart.stats_wv_d_platform" --format csv --output platforms.csv
-    """
-    from wemart_assets import catalog
-    from wemart_assets.sql import analyst
-
-    text = sys.stdin.read() if query == "-" else query
-    settings = load_settings()
-    known, functions = catalog.tables() | catalog.quarantines(), catalog.functions(settings.for_tables())
-    with analyst(settings.lake, known, catalog.views().values(), functions) as session:
-        for problem in session.unreadable.values():
-            click.echo(f"warning: {problem}", err=True)
-        try:
-            found = session.run(text)
-        except duckdb.Error as error:
-            raise click.ClickException(str(error)) from error
-    if form == "table":
-        _write_text(_as_table(found, rows), output)
-    elif form == "json":
-        _write_text(json.dumps(found.to_pylist(), default=_as_json, indent=1, ensure_ascii=False), output)
-    elif form == "csv":
-        with _binary(output) as sink:
-            pyarrow.csv.write_csv(found, sink)
-    else:
-        with _binary(output) as sink:
-            pyarrow.parquet.write_table(found, sink)
+main.add_command(sql)
 
 
 @main.command()
@@ -144,7 +98,7 @@ def tables() -> None:
                 f"{sum(f.bytes for f in files):,}",
             )
         )
-    click.echo(_aligned(lines, right=(1, 4, 5)))
+    click.echo(aligned(lines, right=(1, 4, 5)))
     _say_unreadable(unreadable)
 
 
@@ -447,48 +401,6 @@ def _demo_settings(days: int, lines: int, first_day: dt.date | None, clock: Cloc
 
 def _span(days: Sequence[str]) -> str:
     return " to ".join(dict.fromkeys((days[0], days[-1])))
-
-
-def _as_table(found: pa.Table, rows: int) -> str:
-    cells = [[str(name) for name in found.column_names]]
-    cells += [["NULL" if v is None else str(v) for v in row.values()] for row in found.slice(0, rows).to_pylist()]
-    left = found.num_rows - rows
-    more = f"\n… and {left:,} more rows (--rows, or --format csv)" if left > 0 else ""
-    numbers = [i for i, field in enumerate(found.schema) if pa.types.is_integer(field.type)]
-    return _aligned(cells, right=numbers) + f"\n({found.num_rows:,} rows)" + more
-
-
-def _aligned(lines: list[Any], right: Any = ()) -> str:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = []
-    for number, line in enumerate(lines):
-        cells = [
-            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-        ]
-        text.append("  ".join(cells).rstrip())
-        if number == 0:
-            text.append("  ".join("-" * w for w in widths))
-    return "\n".join(text)
-
-
-def _as_json(value: object) -> object:
-    return value.isoformat() if isinstance(value, (dt.date, dt.datetime)) else str(value)
-
-
-def _write_text(text: str, output: Path | None) -> None:
-    if output is None:
-        click.echo(text)
-    else:
-        output.write_text(text + "\n")
-
-
-@contextmanager
-def _binary(output: Path | None) -> Iterator[IO[bytes]]:
-    if output is None:
-        yield sys.stdout.buffer
-    else:
-        with output.open("wb") as sink:
-            yield sink
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ COMMIT_ATTEMPTS = 20
 # An empty day is known by the commit that published it, so the log keeps its commits for longer than Delta's 30 days.
 PROPERTIES = {"delta.logRetentionDuration": "interval 36500 days"}
 COMMITS_LOOKED_AT = 1_000
+# Any action is longer.
+BLANK_BYTES = 16
 # Features that change how a reader has to read data files; others only concern writers or the log.
 UNREADABLE_FEATURES = {"columnMapping", "deletionVectors"}
 
@@ -262,15 +264,19 @@ def open_delta(location: Path, name: str) -> DeltaTable | None:
     """The log at a folder, or None where there is no Delta table.
 
     Raises:
-        UnreadableTable: rows are deleted by vectors or columns are renamed in the log, which the native read of
-            Parquet files would not see.
+        UnreadableTable: the log is damaged; or rows are deleted by vectors or columns are renamed in it, which the
+            native read of Parquet files would not see.
     """
     try:
         log = DeltaTable(location)
     except TableNotFoundError:
         return None
     except DeltaError as error:
-        raise UnreadableTable(f"{name}: the Delta table at {location} cannot be opened: {error}") from error
+        # A trace of Rust follows the first line.
+        raise _damaged_log(location, name, f"cannot be read ({str(error).splitlines()[0]})") from error
+    for entry in _entries(location, log.version()):
+        if _is_blank(entry):
+            raise _damaged_log(location, name, f"has an entry without content, {entry.name}")
     protocol = log.protocol()
     features = UNREADABLE_FEATURES & set(protocol.reader_features or ())
     if "deletionVectors" in features and pa.table(log.deletion_vectors()).num_rows == 0:
@@ -283,6 +289,33 @@ def open_delta(location: Path, name: str) -> DeltaTable | None:
             "Rewrite it without (REORG TABLE ... APPLY (PURGE), or a copy) and run again."
         )
     return log
+
+
+def _damaged_log(location: Path, name: str, what: str) -> UnreadableTable:
+    return UnreadableTable(
+        f"{name}: the log {location / '_delta_log'} {what}, so nobody can say what was published. Restore it, or move "
+        f"{location} aside and make its days anew: wemart run --from FIRST_DAY --to LAST_DAY {name.replace('.', '/')}"
+    )
+
+
+def _entries(location: Path, version: int) -> list[Path]:
+    """The log's entries since its last checkpoint, those that a reader goes by."""
+    log = location / "_delta_log"
+    try:
+        first = int(json.loads((log / "_last_checkpoint").read_bytes())["version"]) + 1
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        # delta-rs looks through the whole log then, too.
+        first = 0
+    return [log / f"{number:020}.json" for number in range(first, version + 1)]
+
+
+def _is_blank(entry: Path) -> bool:
+    """Whether a commit was cut off before its first word, which delta-rs takes for one that changed nothing."""
+    try:
+        return entry.stat().st_size < BLANK_BYTES and not entry.read_bytes().strip()
+    except FileNotFoundError:
+        # Removed after a later checkpoint.
+        return False
 
 
 def partition_values(log: DeltaTable) -> list[tuple[str, dict[str, str | None], int, int]]:

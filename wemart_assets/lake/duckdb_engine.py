@@ -349,7 +349,7 @@ def delta_columns(log: DeltaTable) -> dict[str, str]:
 def select_files(
     columns: Mapping[str, str],
     partitions: Mapping[str, str],
-    location: Path,
+    location: Path | str,
     files: Sequence[tuple[str, Mapping[str, str | None]]],
 ) -> str:
     """SQL that reads the data files of a Delta table natively, columns typed as given.
@@ -384,11 +384,11 @@ def select_files(
 def _paths_say_the_same(
     columns: Mapping[str, str],
     partitions: Mapping[str, str],
-    location: Path,
+    location: Path | str,
     files: Sequence[tuple[str, Mapping[str, str | None]]],
 ) -> bool:
     """Whether the Hive-style folders of all files are exactly the log's partition values."""
-    if partitions and any("=" in part and unquote(part.split("=")[0]) in columns for part in location.parts):
+    if partitions and any("=" in part and unquote(part.split("=")[0]) in columns for part in str(location).split("/")):
         return False
     for path, values in files:
         folders = [unquote(part) for part in path.split("/")[:-1]]
@@ -399,8 +399,8 @@ def _paths_say_the_same(
     return True
 
 
-def _parquet(location: Path, paths: Sequence[str], options: str) -> str:
-    files = ", ".join(_text(_exactly(str(location / path))) for path in paths)
+def _parquet(location: Path | str, paths: Sequence[str], options: str) -> str:
+    files = ", ".join(_text(_exactly(os.path.join(location, path))) for path in paths)
     return f"read_parquet([{files}], union_by_name = true, {options})"
 
 

@@ -1,0 +1,77 @@
+"""Runs statements against a lake, each in a process of its own, and says what became of it and of the files.
+
+The processes are forked from one that has imported everything and opened nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from wemart_assets import catalog
+from wemart_assets.lake.errors import WemartError
+from wemart_assets.sql import analyst
+
+SECONDS = 60
+STOPPED, RAN, FAILED = range(3)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the process ended (`STOPPED` by the first wall as it should be; a negative number is a signal)."""
+
+    statement: str
+    end: int
+    changed: list[str]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """What is in each file below the folder."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files} | {
+        str(path): "folder" for path in folder.rglob("*") if path.is_dir()
+    }
+
+
+def attack(world: Path, statements: list[str]) -> list[Outcome]:
+    """Each statement through the door, and then once more on the session's connection itself."""
+    os.environ["HOME"] = str(world / "outside")
+    os.chdir(world / "outside")
+    outcomes, before = [], hashes(world)
+    for statement in statements:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(SECONDS)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os._exit(_end(world / "lake", statement))
+        end = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        after = hashes(world)
+        changed = [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
+        outcomes.append(Outcome(statement, end, sorted(changed)))
+        before = after
+    return outcomes
+
+
+def _end(lake: Path, statement: str) -> int:
+    with analyst(lake, catalog.tables(), memory_limit="1GB", threads=1) as session:
+        # Its files are then what a statement can name.
+        if session.run("select count(*) as n from we_mart.wv_user_daily").to_pylist()[0]["n"] == 0:
+            return FAILED
+        try:
+            session.run(statement)
+            return RAN
+        except (WemartError, duckdb.Error):
+            pass
+        # Most fail here too; what is carried out must have no effect but on this session.
+        with suppress(duckdb.Error, RuntimeError):
+            session._connection.execute(statement).fetchall()
+        # What was turned on acts on the next query.
+        with suppress(duckdb.Error, RuntimeError):
+            session._connection.execute("select 42").fetchall()
+    return STOPPED
