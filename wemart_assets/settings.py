@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
@@ -10,13 +11,27 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
 from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent, check_names
 from wemart_assets.marts.attribution.app_events import AppEvents
+
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+# Control characters, and bytes that are no UTF-8.
+NOT_IN_A_FOLDER = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+# Of a lake also what is taken for a pattern, and what delta-rs takes for a folder below or decodes.
+NOT_IN_A_LAKE = re.compile(rf"{NOT_IN_A_FOLDER.pattern}|[*?\[\\]|%[0-9A-Fa-f]{{2}}")
 
 
 class SettingsError(Exception):
@@ -93,6 +108,21 @@ class Settings(BaseSettings):
     threads: int | None = Field(None, ge=1, description="DuckDB: threads of one step; all cores if not set")
     spill: Path = Field(Path(".wemart/spill"), description="DuckDB: folder for what does not fit in memory")
     spark: SparkSettings = Field(default_factory=lambda: SparkSettings.model_validate({}))
+
+    @field_validator("lake", "landing", "spill", mode="before")
+    @classmethod
+    def _is_a_folder(cls, given: Any, info: ValidationInfo) -> Any:
+        text = str(given)
+        if SCHEME.match(text):
+            raise ValueError("object storage is not supported yet; give a folder")
+        path = str(Path(text).absolute())
+        refused = NOT_IN_A_LAKE if info.field_name == "lake" else NOT_IN_A_FOLDER
+        if found := refused.search(path):
+            raise ValueError(
+                f"the folder {path!r} has {found[0]!r} in its path, which not all that reads and writes there takes to"
+                " the letter; give it another name"
+            )
+        return given
 
     @field_validator("timezone")
     @classmethod
