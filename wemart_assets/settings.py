@@ -30,8 +30,9 @@ from wemart_assets.marts.attribution.app_events import AppEvents
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # Control characters, and bytes that are no UTF-8.
 NOT_IN_A_FOLDER = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-# Of a lake also what is taken for a pattern, and what delta-rs takes for a folder below or decodes.
-NOT_IN_A_LAKE = re.compile(rf"{NOT_IN_A_FOLDER.pattern}|[*?\[\\]|%[0-9A-Fa-f]{{2}}")
+# Of a lake also what DuckDB takes for a pattern, delta-rs for a folder below or decodes, and Spark for the end of a
+# path: both engines may write one lake in turns.
+NOT_IN_A_LAKE = re.compile(rf"{NOT_IN_A_FOLDER.pattern}|[*?#\[\\]|%[0-9A-Fa-f]{{2}}")
 
 
 class SettingsError(Exception):
@@ -156,6 +157,15 @@ class Settings(BaseSettings):
         if any(not 1 <= n <= 90 for n in days):
             raise ValueError("each is between 1 (the day of the first visit) and 90")
         return days
+
+    @model_validator(mode="after")
+    def _landing_of_spark(self) -> Settings:
+        if self.engine is EngineName.SPARK and ":" in str(self.landing.absolute()):
+            raise ValueError(
+                f"WEMART_LANDING={str(self.landing)!r}: Spark reads no file with a colon in its path; give the folder"
+                " another name"
+            )
+        return self
 
     @model_validator(mode="after")
     def _days_of_each_event(self) -> Settings:

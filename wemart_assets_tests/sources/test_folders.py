@@ -11,6 +11,7 @@ import pytest
 from wemart_assets import catalog
 from wemart_assets.settings import SettingsError, load_settings
 from wemart_assets.sql import analyst
+from wemart_assets_tests.engines import settings_of
 
 if TYPE_CHECKING:
     from wemart_assets_tests.sources.conftest import MakeHouse
@@ -24,7 +25,6 @@ ANYWHERE = {
     "an equals sign": "a=b",
     "a partition of a table": "part_date=2020-01-01",
     "a delivery": "date=2020-01-01",
-    "a number sign": "a#b",
     "a colon": "a:b",
     "braces": "a{b,c}d",
     "what a shell takes": "$a&b;c|d<e>f!g~",
@@ -33,6 +33,7 @@ ANYWHERE = {
     "dots": "a..b",
 }
 NOT_A_LAKE = {
+    "a number sign": "a#b",
     "a star": "a*b",
     "a question mark": "a?b",
     "a bracket": "a[b]c",
@@ -67,6 +68,20 @@ def _publish_and_query(make_house: MakeHouse, tmp_path: Path, **folders: str) ->
 @pytest.mark.parametrize("case", ANYWHERE)
 def test_folders_of_this_name_work(make_house: MakeHouse, tmp_path: Path, case: str) -> None:
     _publish_and_query(make_house, tmp_path, **dict.fromkeys(("lake", "landing", "spill"), ANYWHERE[case]))
+
+
+@pytest.mark.spark
+def test_folders_of_all_these_names_work_on_spark(make_house: MakeHouse) -> None:
+    house = make_house(**settings_of("spark"))
+    lake = "".join(name for case, name in ANYWHERE.items() if case != "a colon")
+    house.overrides |= {
+        "lake": house.root / lake / "lake",
+        "landing": house.root / (lake + "*?[b]c\\d%20#") / "landing",
+    }
+    house.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n")
+    for _ in range(2):
+        house.publish(ARTISTS, DAY)
+    assert house.read(ARTISTS) == [house.artist(1, "x", 10) | {"part_date": DAY}]
 
 
 @pytest.mark.parametrize("case", NOT_A_LAKE)
@@ -108,3 +123,9 @@ def test_a_landing_file_of_any_name_is_read(make_house: MakeHouse, name: str) ->
     house.land(ARTISTS, f"date={DAY}/{name}.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n")
     house.publish(ARTISTS, DAY)
     assert house.column(ARTISTS, "we_art_name") == ["x"]
+
+
+def test_a_landing_folder_that_spark_cannot_read_is_refused_there(tmp_path: Path) -> None:
+    assert load_settings(landing=tmp_path / "a:b").landing == tmp_path / "a:b"
+    with pytest.raises(SettingsError, match=r"WEMART_LANDING=.*a:b.*Spark reads no file with a colon"):
+        load_settings(landing=tmp_path / "a:b", engine="spark")
