@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import House
+    from wemart_assets_tests.automation.conftest import House, MakeHouse
 
 LOG, TRACKS = "service_log.weverse_server_log", "rudder.tracks"
 MAPPING = f"""
@@ -15,7 +15,8 @@ MAPPING = f"""
 """
 
 
-def test_a_file_requests_the_days_of_both_sources_and_both_publish_it(house: House) -> None:
+def test_a_file_requests_the_days_of_both_sources_and_both_publish_it(make_house: MakeHouse) -> None:
+    house = make_house(looks_at_users=True)
     house.give(LOG, TRACKS).map(MAPPING)
     house.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-03 00:00:00")
     tick = house.tick()
