@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
@@ -11,7 +12,15 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
@@ -21,6 +30,13 @@ from wemart_assets.marts.attribution.app_events import AppEvents
 
 DEFAULT_LAKE = Path(".wemart/lake")
 DEFAULT_STATE = Path(".wemart")
+
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+# Control characters, and bytes that are no UTF-8.
+NOT_IN_A_FOLDER = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+# Of a lake also what DuckDB takes for a pattern, delta-rs for a folder below or decodes, and Spark for the end of a
+# path: both engines may write one lake in turns.
+NOT_IN_A_LAKE = re.compile(rf"{NOT_IN_A_FOLDER.pattern}|[*?#\[\\]|%[0-9A-Fa-f]{{2}}")
 
 
 class SettingsError(Exception):
@@ -109,6 +125,21 @@ class Settings(BaseSettings):
     )
     spark: SparkSettings = Field(default_factory=lambda: SparkSettings.model_validate({}))
 
+    @field_validator("lake", "landing", "spill", mode="before")
+    @classmethod
+    def _is_a_folder(cls, given: Any, info: ValidationInfo) -> Any:
+        text = str(given)
+        if SCHEME.match(text):
+            raise ValueError("object storage is not supported yet; give a folder")
+        path = str(Path(text).absolute())
+        refused = NOT_IN_A_LAKE if info.field_name == "lake" else NOT_IN_A_FOLDER
+        if found := refused.search(path):
+            raise ValueError(
+                f"the folder {path!r} has {found[0]!r} in its path, which not all that reads and writes there takes to"
+                " the letter; give it another name"
+            )
+        return given
+
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, name: str) -> str:
@@ -148,6 +179,15 @@ class Settings(BaseSettings):
         if any(not 1 <= n <= 90 for n in days):
             raise ValueError("each is between 1 (the day of the first visit) and 90")
         return days
+
+    @model_validator(mode="after")
+    def _landing_of_spark(self) -> Settings:
+        if self.engine is EngineName.SPARK and ":" in str(self.landing.absolute()):
+            raise ValueError(
+                f"WEMART_LANDING={str(self.landing)!r}: Spark reads no file with a colon in its path; give the folder"
+                " another name"
+            )
+        return self
 
     @model_validator(mode="after")
     def _days_of_each_event(self) -> Settings:

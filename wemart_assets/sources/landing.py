@@ -144,7 +144,7 @@ class Landing:
     ) -> None:
         self.contract = contract
         self.mapping = mapping
-        self.folder = landing.absolute() / contract.full_name
+        self.folder = landing.absolute() / (mapping.landing or contract.full_name)
         self.timezone = timezone
         self.first_day = first_day
         self._index = lake.absolute() / contract.database / contract.name / INDEX_FOLDER

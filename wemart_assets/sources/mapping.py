@@ -11,6 +11,9 @@ For each source, by its full name:
         unix_log_timestamp: cast(time as bigint) * 1000
         user_info_device_id: host
 
+    rudder.tracks:
+      landing: service_log.weverse_server_log   # it reads the landing folder of this source, not one of its own
+
     we_mart.we_user:
       table: /data/lake/accounts   # a Delta table that someone else writes, instead of files
       day: snapshot_date           # its day column; without one, its rows are those of every day
@@ -44,6 +47,7 @@ ENDINGS = {
     ".tsv": FileFormat(FileKind.CSV, delimiter="\t"),
     ".jsonl": FileFormat(FileKind.JSONL),
     ".ndjson": FileFormat(FileKind.JSONL),
+    ".json": FileFormat(FileKind.JSONL),
 }
 
 
@@ -57,6 +61,7 @@ class SourceMapping(BaseModel):
     null: str | None = None
     names: tuple[str, ...] | None = None
     columns: Mapping[str, str | int | float | None] = Field(default_factory=dict)
+    landing: str | None = None
     table: str | None = None
     day: str | None = None
 
@@ -117,7 +122,16 @@ def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str,
     if not isinstance(entries, dict) or (unknown := sorted(set(entries) - set(by_name), key=str)):
         named = "" if not isinstance(entries, dict) else f"; {', '.join(map(str, unknown))} is none"
         raise LandingError(f"{path}: expected sources by their full name ({', '.join(sorted(by_name))}){named}")
-    return {name: _mapping(path, contract, entries.get(name) or {}) for name, contract in by_name.items()}
+    mappings = {name: _mapping(path, contract, entries.get(name) or {}) for name, contract in by_name.items()}
+    for name, mapping in mappings.items():
+        if mapping.landing is not None and mapping.landing not in by_name:
+            raise LandingError(
+                f"{path}: {name}: landing: '{mapping.landing}' is the landing folder of no source; name one by its "
+                f"full name ({', '.join(sorted(by_name))})"
+            )
+        if mapping.landing is not None and mapping.table is not None:
+            raise LandingError(f"{path}: {name} is either files (landing) or a table of someone else (table), not both")
+    return mappings
 
 
 def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
+from wemart_assets.lake.errors import LandingError
+
 if TYPE_CHECKING:
     from wemart_assets_tests.sources.conftest import House, MakeHouse
 
@@ -218,6 +220,21 @@ def test_an_object_in_json_lines_is_its_json_text(house: House) -> None:
     house.land(LOG, f"date={DAY}/a.jsonl", row)
     house.publish(LOG, DAY)
     assert house.column(LOG, "params") == ['{"gcc":"KR","n":[1,2]}']
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz", "A.JSON"])
+def test_json_lines_may_end_in_json(house: House, name: str) -> None:
+    lines = house.jsonl([house.artist(1, "x", 10), house.artist(2, "y")]).encode()
+    house.land(ARTISTS, f"date={DAY}/{name}", gzip.compress(lines) if name.endswith(".gz") else lines)
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, "we_art_id") == [1, 2]
+
+
+@pytest.mark.parametrize("text", ['[{"we_art_id": 1}]\n', '[\n{"we_art_id": 1}\n]\n', '{\n  "we_art_id": 1\n}\n'])
+def test_json_that_is_no_lines_is_refused_by_name(house: House, text: str) -> None:
+    house.land(ARTISTS, f"date={DAY}/a.json", text)
+    with pytest.raises(LandingError, match=r"a\.json"):
+        house.publish(ARTISTS, DAY)
 
 
 def test_json_lines_may_leave_out_what_is_unknown(house: House) -> None:

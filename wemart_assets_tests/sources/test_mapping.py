@@ -227,6 +227,9 @@ UNUSABLE = {
     "an expression with an open quote": (f'{ARTISTS}: {{columns: {{we_art_name: "\'x"}}}}\n', "we_art_name"),
     "an expression of two values": (f'{ARTISTS}: {{columns: {{we_art_id: "id, 5"}}}}\n', "we_art_id"),
     "an empty expression": (f'{ARTISTS}: {{columns: {{we_art_id: ""}}}}\n', "we_art_id"),
+    "a landing folder of no source": (f"{ARTISTS}: {{landing: we_mart.we_artists}}\n", "'we_mart.we_artists'"),
+    "a landing folder that is a path": (f"{ARTISTS}: {{landing: ../{USERS}}}\n", f"'../{USERS}'"),
+    "a landing folder and a table": (f"{ARTISTS}: {{landing: {USERS}, table: theirs}}\n", "not both"),
     "a list for an entry": (f"{ARTISTS}: [a, b]\n", ARTISTS),
     "a list of sources": ("- we_mart.we_artist\n", "expected sources by their full name"),
     "text": ("just text\n", "expected sources by their full name"),
@@ -336,6 +339,31 @@ def test_an_empty_mapping_maps_nothing(house: House, text: str) -> None:
     house.map(text)
     rows = _published(house, "a.csv", [house.artist(1)])
     assert rows == [house.artist(1) | {"part_date": DAY}]
+
+
+# One landing folder for two sources:
+
+
+def test_a_source_reads_the_landing_folder_of_another_beside_it(house: House) -> None:
+    house.map(f"{USERS}: {{landing: {ARTISTS}, columns: {{we_member_id: we_art_id, wv_user_id: comm_id}}}}\n")
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1, "x", 10), house.artist(2, "y", 20)])
+    house.land(USERS, f"date={DAY}/not_read.csv", [house.user(9)])
+    for source in (ARTISTS, USERS):
+        house.publish(source, DAY)
+    assert house.column(ARTISTS, "we_art_id") == [1, 2]
+    assert [(row["we_member_id"], row["wv_user_id"]) for row in house.read(USERS)] == [(1, 10), (2, 20)]
+
+
+def test_two_sources_of_one_folder_keep_what_they_know_of_its_files_apart(house: House) -> None:
+    house.map(f"{USERS}: {{landing: {ARTISTS}, columns: {{we_member_id: member}}}}\n")
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1)])
+    house.publish(ARTISTS, DAY)
+    with pytest.raises(LandingError, match=rf"{USERS}: .*a\.csv lacks the column member"):
+        house.publish(USERS, DAY)
+    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1) | {"member": 5}])
+    for source in (USERS, ARTISTS):
+        house.publish(source, DAY)
+    assert (house.column(USERS, "we_member_id"), house.column(ARTISTS, "we_art_id")) == ([5], [1])
 
 
 # Tables of someone else:

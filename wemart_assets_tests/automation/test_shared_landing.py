@@ -1,0 +1,36 @@
+"""One landing folder that two sources read: a file requests the days of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.automation.conftest import House, MakeHouse
+
+LOG, TRACKS = "service_log.weverse_server_log", "rudder.tracks"
+MAPPING = f"""
+{TRACKS}:
+  landing: {LOG}
+  columns: {{id: url, timestamp: "to_timestamp(cast(unix_log_timestamp as bigint) // 1000)", received_at: null}}
+"""
+
+
+def test_a_file_requests_the_days_of_both_sources_and_both_publish_it(make_house: MakeHouse) -> None:
+    house = make_house(looks_at_users=True)
+    house.give(LOG, TRACKS).map(MAPPING)
+    house.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-03 00:00:00")
+    tick = house.tick()
+    asked = {(source, day) for r in tick.requests for source in r.tables & {LOG, TRACKS} for day in r.days}
+    days = ["2024-03-02", "2024-03-03"]
+    assert asked == {(source, day) for source in (LOG, TRACKS) for day in days}
+    house.run(*days, {LOG, TRACKS})
+    for source, column in ((LOG, "date_id"), (TRACKS, "part_date")):
+        assert sorted(row[column] for row in house.read(source)) == days
+
+
+def test_a_file_in_the_folder_of_its_own_name_requests_nothing_of_it(house: House) -> None:
+    house.map(MAPPING)
+    house.land_lines("a.csv", "2024-03-02 12:00:00")
+    cursor = house.tick().cursor
+    house.land(TRACKS, "b.csv", [{"url": "/x", "unix_log_timestamp": 1}])
+    assert not house.tick(cursor).requests

@@ -1,0 +1,131 @@
+"""Folders of any name that the settings take work throughout: files are read, tables published and queried."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from wemart_assets import catalog
+from wemart_assets.settings import SettingsError, load_settings
+from wemart_assets.sql import analyst
+from wemart_assets_tests.engines import settings_of
+
+if TYPE_CHECKING:
+    from wemart_assets_tests.sources.conftest import MakeHouse
+
+ARTISTS, DAY = "we_mart.we_artist", "2024-03-02"
+ANYWHERE = {
+    "a space": " a b ",
+    "quotes": "a'b\"c`d",
+    "letters of others": "호수 é 😀",
+    "a percent sign": "100%",
+    "an equals sign": "a=b",
+    "a partition of a table": "part_date=2020-01-01",
+    "a delivery": "date=2020-01-01",
+    "a colon": "a:b",
+    "braces": "a{b,c}d",
+    "what a shell takes": "$a&b;c|d<e>f!g~",
+    "a plus sign": "a+b",
+    "a comma": "a,b",
+    "dots": "a..b",
+}
+NOT_A_LAKE = {
+    "a number sign": "a#b",
+    "a star": "a*b",
+    "a question mark": "a?b",
+    "a bracket": "a[b]c",
+    "an open bracket": "a[b",
+    "a backslash": "a\\b",
+    "a percent sign and two digits": "a%20b",
+}
+NOWHERE = {
+    "a newline": "a\nb",
+    "a carriage return": "a\rb",
+    "a tabulator": "a\tb",
+    "a control character": "a\x01b",
+    "a byte that is no UTF-8": "a\udce9b",
+}
+
+
+def _publish_and_query(make_house: MakeHouse, tmp_path: Path, **folders: str) -> None:
+    house = make_house(**{name: tmp_path / folder / name for name, folder in folders.items()}, quarantine_share=1)
+    house.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n,nobody,\n")
+    for _ in range(2):
+        house.publish(ARTISTS, DAY)
+    with house.defs.resources["engine"].connect() as session:
+        table = catalog.contracts()[ARTISTS].table
+        assert session.read(table, [DAY]).we_art_name.to_pyarrow().to_pylist() == ["x"]
+    assert house.read(ARTISTS) == [house.artist(1, "x", 10) | {"part_date": DAY}]
+    assert [row["file"] for row in house.quarantine(ARTISTS)] == [f"date={DAY}/a.csv"]
+    with analyst(house.lake, catalog.tables()) as door:
+        found: Any = door.run(f"select we_art_name from {ARTISTS}__daily")
+        assert found.to_pylist() == [{"we_art_name": "x"}]
+
+
+@pytest.mark.parametrize("case", ANYWHERE)
+def test_folders_of_this_name_work(make_house: MakeHouse, tmp_path: Path, case: str) -> None:
+    _publish_and_query(make_house, tmp_path, **dict.fromkeys(("lake", "landing", "spill"), ANYWHERE[case]))
+
+
+@pytest.mark.spark
+def test_folders_of_all_these_names_work_on_spark(make_house: MakeHouse) -> None:
+    house = make_house(**settings_of("spark"))
+    lake = "".join(name for case, name in ANYWHERE.items() if case != "a colon")
+    house.overrides |= {
+        "lake": house.root / lake / "lake",
+        "landing": house.root / (lake + "*?[b]c\\d%20#") / "landing",
+    }
+    house.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n")
+    for _ in range(2):
+        house.publish(ARTISTS, DAY)
+    assert house.read(ARTISTS) == [house.artist(1, "x", 10) | {"part_date": DAY}]
+
+
+@pytest.mark.parametrize("case", NOT_A_LAKE)
+def test_a_landing_folder_of_this_name_works_and_a_lake_is_refused(
+    make_house: MakeHouse, tmp_path: Path, case: str
+) -> None:
+    with pytest.raises(SettingsError, match=r"WEMART_LAKE=.*which not all that reads and writes there takes"):
+        load_settings(lake=tmp_path / NOT_A_LAKE[case] / "lake")
+    _publish_and_query(make_house, tmp_path, **dict.fromkeys(("landing", "spill"), NOT_A_LAKE[case]))
+
+
+@pytest.mark.parametrize("setting", ["lake", "landing", "spill"])
+@pytest.mark.parametrize("case", NOWHERE)
+def test_a_folder_of_this_name_is_refused_when_the_settings_are_read(tmp_path: Path, case: str, setting: str) -> None:
+    given: Any = {setting: tmp_path / NOWHERE[case] / setting}
+    with pytest.raises(SettingsError, match=rf"(?s)WEMART_{setting.upper()}=.*give it another name"):
+        load_settings(**given)
+
+
+@pytest.mark.parametrize("setting", ["lake", "landing", "spill"])
+@pytest.mark.parametrize("address", ["s3://bucket/lake", "gs://b", "abfss://c@a.dfs.core.windows.net/l", "file:///tmp"])
+def test_object_storage_is_refused(monkeypatch: pytest.MonkeyPatch, setting: str, address: str) -> None:
+    variable = f"WEMART_{setting.upper()}"
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(SettingsError, match=rf"{variable}='{re.escape(address)}': object storage is not supported yet"):
+        load_settings()
+
+
+def test_a_lake_in_a_folder_of_such_a_name_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a[b]").mkdir()
+    monkeypatch.chdir(tmp_path / "a[b]")
+    with pytest.raises(SettingsError, match=r"WEMART_LAKE=.*'\['"):
+        load_settings(lake="lake")
+
+
+@pytest.mark.parametrize("name", list(ANYWHERE.values()) + list(NOT_A_LAKE.values()))
+def test_a_landing_file_of_any_name_is_read(make_house: MakeHouse, name: str) -> None:
+    house = make_house()
+    house.land(ARTISTS, f"date={DAY}/{name}.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n")
+    house.publish(ARTISTS, DAY)
+    assert house.column(ARTISTS, "we_art_name") == ["x"]
+
+
+def test_a_landing_folder_that_spark_cannot_read_is_refused_there(tmp_path: Path) -> None:
+    assert load_settings(landing=tmp_path / "a:b").landing == tmp_path / "a:b"
+    with pytest.raises(SettingsError, match=r"WEMART_LANDING=.*a:b.*Spark reads no file with a colon"):
+        load_settings(landing=tmp_path / "a:b", engine="spark")
