@@ -76,7 +76,7 @@ def publish(
         PublishConflict: another run published one of the days meanwhile.
     """
     with told_as_faults(table.full_name, days, session.spill, reads):
-        return _publish(session, table, days, compute, settings, now, before)
+        return _publish(session, table, days, compute, settings, now, before, of_files=reads is not None)
 
 
 def _publish(
@@ -87,6 +87,7 @@ def _publish(
     settings: Mapping[str, Any],
     now: dt.datetime,
     before: Callable[[], object],
+    of_files: bool,
 ) -> Publication:
     began = time.monotonic()
     baseline = session.baseline(table, days)
@@ -98,7 +99,7 @@ def _publish(
         findings = audit(staged, lazy["published"], inputs, settings)
         errors = [f for f in findings if not f.passed and f.check.severity is Severity.ERROR]
         if errors:
-            raise RejectedByAudit(_explain(table, days, errors, inputs), findings)
+            raise RejectedByAudit(_explain(table, days, errors, () if of_files else inputs), findings)
         preview = staged.rows.limit(PREVIEW_ROWS).to_pyarrow().to_pylist()
         arguments = {**inputs, **settings, "staged": staged.rows}
         measures = {m.name: call(m.value, arguments).to_pyarrow().as_py() for m in table.measures}
@@ -157,6 +158,7 @@ def _published_outside(session: Session, table: Table, days: Sequence[str]) -> i
 
 
 def _explain(table: Table, days: Sequence[str], errors: Sequence[Finding], inputs: Iterable[str]) -> str:
+    """What is wrong and what to do; `inputs` are the names of those that another run publishes."""
     lines = [
         f"{table.full_name}: {days[0]}{'' if len(days) == 1 else f' to {days[-1]}'} was not published; readers keep "
         "what they had. Broken rules:"
