@@ -106,11 +106,8 @@ class DuckDBEngine:
 class DuckDBSession:
     """One connection, with the lake's functions defined."""
 
-    failures: tuple[type[Exception], ...] = (
-        duckdb.IOException,
-        duckdb.InvalidInputException,
-        duckdb.ConversionException,
-    )
+    # Of damaged Parquet DuckDB also raises the base of all its errors.
+    failures: tuple[type[Exception], ...] = (duckdb.Error,)
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, lake: DeltaLake, externals: Mapping[str, ExternalTable]

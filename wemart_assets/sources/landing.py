@@ -275,6 +275,19 @@ class Landing:
             tables.append(rows)
         return tables
 
+    def check(self, session: Session, entries: Iterable[FileIndex]) -> None:
+        """Read each file by itself, all that the contract reads of it.
+
+        Raises:
+            LandingError: names the first that cannot be read.
+        """
+        for entry in (entry for entry in entries if entry.records):
+            expressions = self._expressions(entry.columns)
+            rows = self._scanned(session, [entry], self._format_to_read(entry), entry.columns, expressions)
+            values = {name: rows[name].cast("string").max() for name in expressions}
+            with self._errors_of(entry.path, session.failures):
+                rows.aggregate(rows=rows.count(), **values).to_pyarrow()
+
     def _placed(self, rows: ir.Table, entries: Sequence[FileIndex]) -> ir.Table:
         by_day: dict[str, list[str]] = {}
         for entry in entries:

@@ -387,15 +387,27 @@ def _without_end(line: str) -> str:
 
 
 def _lines_of_json(content: IO[bytes], name: str) -> Iterator[Record]:
-    """The lines of JSON lines that are not blank."""
+    """The lines of JSON lines that are not blank.
+
+    Raises:
+        LandingError: the file is one array.
+    """
+    is_first = True
     for number, line in _text_lines(content, "\n", name):
         if text := line.strip(" \t\n\r\f\v"):
             is_cut = not line.endswith("\n")
             try:
                 document = json.loads(text, parse_constant=_no_json)
             except (ValueError, RecursionError):
+                if is_first and text.startswith("["):
+                    raise LandingError(
+                        f"landing file {name} cannot be read: it begins as one JSON array. Deliver JSON lines, one "
+                        "object per line."
+                    ) from None
                 yield Record(number, text, None, f"line {number}: it is no JSON", is_cut)
                 continue
+            finally:
+                is_first = False
             if isinstance(document, dict):
                 yield Record(number, text, tuple(document), "", is_cut)
             else:

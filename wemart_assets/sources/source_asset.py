@@ -70,6 +70,7 @@ def publish_source(
     quarantine_baseline = session.baseline(contract.quarantine, days)
     quarantined: list[Staged] = []  # until it is published
     shown: dict[str, Any] = {}
+    read: list[FileIndex] = []
 
     def compute() -> tuple[ir.Table, Mapping[str, ir.Table]]:
         files, warnings = landing.listing()
@@ -85,9 +86,10 @@ def publish_source(
             ]
         if broken:
             raise LandingError(
-                f"{contract.full_name}: {days[0]} to {days[-1]} is not published: "
+                f"{contract.full_name}: {_span(days)} is not published: "
                 + "; ".join(str(entry.error) for entry in broken[:3])
             )
+        read.extend(entry for day in days for entry, _ in _records_of(contract, index, day))
         for entry in index.values():
             if entry.error is not None:
                 log.warning(f"not read, and of no day of this run: {entry.error}")
@@ -108,7 +110,7 @@ def publish_source(
         shown["quarantined rows"] = sum(quarantined[0].count(day) for day in days)
         return good, {
             "quarantined": quarantined[0].rows,
-            "landed": _landed(contract, landing, index, days),
+            "landed": _landed(contract, index, days),
             "repeated": marked.filter(marked._is_repeated),
         }
 
@@ -131,15 +133,18 @@ def publish_source(
             _publish_rejected(session, contract, staged.rows, days, now)
         raise RejectedByAudit(f"{error}\n{_where_rejected(contract, days)}", error.findings) from error
     except session.failures as error:
-        raise LandingError(
-            f"{contract.full_name}: {days[0]} to {days[-1]}: landing files cannot be read: {error}"
-        ) from error
+        landing.check(session, read)
+        raise LandingError(f"{contract.full_name}: {_span(days)}: landing files cannot be read: {error}") from error
     finally:
         for staged in quarantined:
             session.discard(staged)
     if any(session.sizes(contract.rejected, days).values()):
         _publish_rejected(session, contract, session.read(contract.rejected, []), days, now)
     return published, shown
+
+
+def _span(days: Sequence[str]) -> str:
+    return " to ".join(dict.fromkeys((days[0], days[-1])))
 
 
 def _publish_rejected(
@@ -161,18 +166,17 @@ def _where_rejected(contract: Contract, days: Sequence[str]) -> str:
     )
 
 
-def _landed(
-    contract: Contract, landing: Landing, index: Mapping[LandingFile, FileIndex], days: Sequence[str]
-) -> ir.Table:
+def _records_of(contract: Contract, index: Mapping[LandingFile, FileIndex], day: str) -> list[tuple[FileIndex, int]]:
+    """The files that a day is made of, with how many of their records count for it."""
+    if contract.kind is Kind.FACTS:
+        return [(entry, count) for entry in index.values() if (count := entry.rows_of(day))]
+    delivery = _shown(index, day)
+    return [(e, e.records) for file, e in index.items() if file.delivery is not None and file.delivery == delivery]
+
+
+def _landed(contract: Contract, index: Mapping[LandingFile, FileIndex], days: Sequence[str]) -> ir.Table:
     """How many records have landed for each day, by the counts of the index."""
-    records = dict.fromkeys(days, 0)
-    for day in days:
-        delivery = _shown(index, day)
-        for file, entry in index.items():
-            if contract.kind is Kind.FACTS:
-                records[day] += entry.rows_of(day)
-            elif file.delivery is not None and file.delivery == delivery:
-                records[day] += entry.records
+    records = {day: sum(count for _, count in _records_of(contract, index, day)) for day in days}
     counted = {contract.day_column: list(records), "records": list(records.values())}
     return ibis.memtable(counted, schema={contract.day_column: "string", "records": "int64"})
 

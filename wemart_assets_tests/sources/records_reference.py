@@ -106,11 +106,21 @@ def json_records(content: bytes) -> list[Expected]:
         body = line.strip(" \t\r\n\f\v")
         if not body:
             continue
+        if not records and body.startswith("[") and not _is_json(body):
+            raise Refused
         values = None if _is_bad(body) else _object(body)
         if values is None and number == len(lines) - 1:
             raise Refused
         records.append(Expected(_shown(body), values))
     return _some(records)
+
+
+def _is_json(body: str) -> bool:
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return not any(word in body for word in ("NaN", "Infinity"))
 
 
 def _object(body: str) -> tuple[str | None, ...] | None:
