@@ -398,12 +398,12 @@ def _lines_of_json(content: IO[bytes], name: str) -> Iterator[Record]:
             is_cut = not line.endswith("\n")
             try:
                 document = json.loads(text, parse_constant=_no_json)
-            except (ValueError, RecursionError):
+            except (ValueError, RecursionError) as error:
                 if is_first and text.startswith("["):
                     raise LandingError(
                         f"landing file {name} cannot be read: it begins as one JSON array. Deliver JSON lines, one "
                         "object per line."
-                    ) from None
+                    ) from error
                 yield Record(number, text, None, f"line {number}: it is no JSON", is_cut)
                 continue
             finally:
