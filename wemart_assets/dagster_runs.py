@@ -28,7 +28,7 @@ def selection(tables: Iterable[str]) -> str:
 
 
 def materialize(select: str, days: Sequence[str], log: Path, show: Callable[[str], None]) -> None:
-    """One run of `dagster asset materialize`, over consecutive days, or without any where there are none.
+    """One run of `dagster asset materialize`, over consecutive days; without `days`, of tables that have none.
 
     The whole output is added to `log`.
 

@@ -39,7 +39,7 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What was noted for the lake of this folder, such as a demo's first day, is none of the tests' business."""
+    """Tests ignore what was noted for the lake of this folder, such as a demo's first day."""
     state = tempfile.TemporaryDirectory(prefix="wemart_state_")
     config.add_cleanup(state.cleanup)
     os.environ["WEMART_STATE"] = state.name

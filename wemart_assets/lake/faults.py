@@ -127,7 +127,7 @@ def machine_fault(of: str, found: Fault, error: BaseException, spill: Path | Non
 
 
 def raise_fault(of: str, error: BaseException) -> None:
-    """Raises MachineFault where an error that befell the reading of a file is none of the file's."""
+    """Raise MachineFault if an error while a file was read is the machine's fault and not the file's."""
     found = fault_of(error)
     if found is not None and found is not Fault.ACCESS:
         raise machine_fault(of, found, error) from error

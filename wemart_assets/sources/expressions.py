@@ -98,8 +98,8 @@ def check_expression(expression: str) -> None:
         name = node["function_name"].lower()
         if name not in FUNCTIONS or node["catalog"] or node["schema"] not in ("", "main"):
             raise ValueError(
-                f"it calls {node['function_name']}, which is none of the functions that wemart_assets/sources/"
-                "expressions.py lists"
+                f"it calls {node['function_name']}, which may not be used here (wemart_assets/sources/expressions.py "
+                "lists the functions that may)"
             )
         if node.get("distinct") or node.get("filter") or node.get("order_bys", {}).get("orders"):
             raise ValueError(f"{node['function_name']} is called as one that takes several rows")

@@ -292,7 +292,7 @@ class Analyst:
         """The query of a stored table's rows; None where there is none.
 
         Raises:
-            UnreadableTable: its log is damaged, or lists a file that is none of its own.
+            UnreadableTable: its log is damaged, or lists a file outside the table's folder.
         """
         if (location := self._locations.get(place)) is None:
             return None

@@ -33,7 +33,7 @@ DAY, LAKE = "2024-03-01", Path("/data/lake")
 TABLE = Table(
     database="db",
     name="texts",
-    words="One row a text.",
+    words="One row per text.",
     columns=(
         column("text", "string", "a text"),
         column("part_date", "string", "business day", nullable=False),
