@@ -106,8 +106,8 @@ class DuckDBEngine:
 class DuckDBSession:
     """One connection, with the lake's functions defined."""
 
-    # Of damaged Parquet DuckDB also raises the base of all its errors.
-    failures: tuple[type[Exception], ...] = (duckdb.Error,)
+    # Of damaged Parquet DuckDB also raises the base of all its errors, and may return text that is no UTF-8.
+    failures: tuple[type[Exception], ...] = (duckdb.Error, UnicodeDecodeError)
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, lake: DeltaLake, externals: Mapping[str, ExternalTable]
@@ -430,7 +430,7 @@ def _exactly(path: str) -> str:
 def _landing_errors(paths: str) -> Iterator[None]:
     try:
         yield
-    except duckdb.Error as error:
+    except (duckdb.Error, UnicodeDecodeError) as error:
         raise_fault(f"reading {paths}", error)
         reason = " ".join(str(error).split("\n\n")[0].split())
         kind = LandingError if isinstance(error, OF_EXPRESSIONS) else UnreadableFile

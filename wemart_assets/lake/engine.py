@@ -46,6 +46,8 @@ class FileFormat:
     is_copy: bool = False
 
 
+# How names begin that only queries of landing files have.
+RESERVED = "__wemart_"
 # The columns of a copy beside the file's: what is wrong with a record, the record as JSON, the path of the file.
 # `TEXT` is the one column of JSON lines.
 COPY_COLUMNS = FAULT, RAW, PATH = "__wemart_fault", "__wemart_raw", "__wemart_path"

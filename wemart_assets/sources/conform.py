@@ -7,6 +7,7 @@ Spaces around a value that is no text are not part of it, and nothing but spaces
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
 import ibis
@@ -17,6 +18,7 @@ from wemart_assets.lake.functions import INSTANT, LOCAL_TIME, day_of_local, inst
 from wemart_assets.lake.table import Column, data_type
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 
+FIRST_DAY_OF_ALL, LAST_DAY_OF_ALL = dt.date.min, dt.date.max
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 TIME = rf"{DATE}([ T][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)?)?"
 ZONE = r" ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)"
@@ -44,6 +46,7 @@ def conformed(
     read, and `unknown_as` is all that its unknown times are written as.
     """
     kinds = {c.name: data_type(c.type) for c in columns}
+    instant = str(contract.instant)
     there = [name for name in kinds if name in rows.columns]
     local = [
         n
@@ -51,17 +54,23 @@ def conformed(
         if contract.local_times and kinds[n].is_timestamp() and not getattr(rows[n].type(), "timezone", 0)
     ]
     values: dict[str, ir.Value] = {n: ibis.null(kind) for n, kind in kinds.items()}
-    values |= {n: _value(rows[n], kinds[n], is_clean) for n in there if n not in local}
+    values |= {n: _value(rows[n], kinds[n], is_clean, n == instant) for n in there if n not in local}
     values |= {_local(n): _local_time(rows[n]) for n in local}
     values |= {_written(n): rows[n] for n in there if n in local or not (is_clean or _always_reads(rows[n], kinds[n]))}
-    instant = str(contract.instant)
     # Said of the row as it came, so that leaving such rows out does not make values of all others first.
     is_unknown = ibis.literal(False)
     if contract.undated is not None:
         # A record without values has no time that is known to be unknown.
-        is_unknown = rows._fault.isnull() & _is_unknown(rows[instant], contract, unknown_as)
+        is_unknown = rows._fault.isnull()
+        if instant in there:
+            is_unknown = is_unknown & _is_unknown(rows[instant], contract, unknown_as)
     read = rows.select(**values, _file=rows._file, _raw=rows._raw, _is_unknown=is_unknown, _fault=rows._fault)
-    placed = read.mutate(**{n: _instant(read[_local(n)], read[_written(n)], contract, timezone) for n in local})
+    placed = read.mutate(
+        **{
+            n: _in_calendar(_instant(read[_local(n)], read[_written(n)], contract, timezone), n == instant)
+            for n in local
+        }
+    )
 
     unread = {n: _cannot_be_read(placed, n, contract) for n in there if _written(n) in placed.columns and not is_clean}
     faults = [(placed._fault.notnull(), placed._fault)]
@@ -117,17 +126,40 @@ def _local(name: str) -> str:
 
 
 def _always_reads(found: ir.Value, kind: types.DataType) -> bool:
-    return bool(found.type().is_null() or found.type() == kind or found.type().is_temporal())
+    return bool(found.type().is_null() or (found.type() == kind and not kind.is_temporal()))
 
 
-def _value(found: ir.Value, kind: types.DataType, is_clean: bool = False) -> ir.Value:
+def _in_calendar(value: ir.Value, is_instant: bool) -> ir.Value:
+    """A time or date of the years 1 to 9999, else NULL: no other can be shown, compared or named as a day.
+
+    An instant by which rows are told apart by day is in these years wherever its day is.
+    """
+    if not (value.type().is_timestamp() or value.type().is_date()):
+        return value
+    first, last = FIRST_DAY_OF_ALL, LAST_DAY_OF_ALL
+    if value.type().is_timestamp():
+        margin = dt.timedelta(days=int(is_instant))
+        begin = dt.datetime.combine(first + margin, dt.time.min)
+        end = dt.datetime.combine(last - margin, dt.time.max)
+        bounds = (
+            ibis.literal(begin.replace(tzinfo=dt.UTC), type=INSTANT),
+            ibis.literal(end.replace(tzinfo=dt.UTC), type=INSTANT),
+        )
+    else:
+        bounds = (ibis.literal(first), ibis.literal(last))
+    return value.between(*bounds).ifelse(value, ibis.null(value.type()))
+
+
+def _value(found: ir.Value, kind: types.DataType, is_clean: bool = False, is_instant: bool = False) -> ir.Value:
     """A file's value as its column's type, NULL where it cannot be read."""
-    if _always_reads(found, kind):
-        return found.cast(kind)
+    if _always_reads(found, kind) or found.type().is_temporal():
+        value = found.cast(kind)
+        return value if is_clean else _in_calendar(value, is_instant)
     if found.type().is_string() and not is_clean:
         # Engines read more than one would write: 0x1F, 1_000, 12.5 as 13, `epoch`, names of zones.
         found = found.re_search(_alone(_pattern(kind))).ifelse(found, ibis.null("string"))
-    return found.try_cast(kind)
+    value = found.try_cast(kind)
+    return value if is_clean else _in_calendar(value, is_instant)
 
 
 def _local_time(found: ir.Value) -> ir.Value:

@@ -13,10 +13,11 @@ import json
 import os
 import re
 import time
+import uuid
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -28,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wemart_assets.lake.days import shift
-from wemart_assets.lake.engine import FileFormat, FileKind, Session
+from wemart_assets.lake.engine import RESERVED, FileFormat, FileKind, Session
 from wemart_assets.lake.errors import LandingError, UnreadableFile, WemartError
 from wemart_assets.lake.faults import raise_fault
 from wemart_assets.lake.table import Column
@@ -79,6 +80,7 @@ class FileIndex:
         records: how many records it has, counted without the engine's reader (`records.py`, Parquet's footer).
         copy: name of the copy, beside the index, that engines read in place of a text file that is not plain.
         types: the contract's columns, with the types that the file gives them.
+        physical: of Parquet, all columns with their types: files that differ in them are never read as one.
         days: rows of each business day (facts), and of `UNKNOWN_DAY` where the contract knows unknown times; as they
             last were where the file cannot be read any more.
         undated: rows whose instant cannot be read, counted for `undated_day`.
@@ -97,6 +99,7 @@ class FileIndex:
     faulty: int | None = None
     unknown_as: Sequence[str] | None = None
     header: Sequence[str] = ()
+    physical: str = ""
     records: int = 0
     copy: str | None = None
     error: str | None = None
@@ -132,7 +135,7 @@ class FileIndex:
         an unknown time may lie in any file.
         """
         delivery = LandingFile(self.path, 0, 0).delivery
-        near = {shift(delivery, offset) for offset in (-1, 0, 1)} if delivery else set()
+        near = _with_neighbours(delivery) if delivery else set()
         return delivery is None or any(day in near or day in self.days or day == UNKNOWN_DAY for day in days)
 
 
@@ -244,7 +247,7 @@ class Landing:
         """
         groups: dict[tuple[Any, ...], list[FileIndex]] = {}
         for entry in (entry for entry in found if entry.records):
-            alike = json.dumps([entry.columns, entry.types])
+            alike = json.dumps([entry.columns, entry.types, entry.physical])
             others = frozenset() if days is None else frozenset(entry.all_days() - set(days))
             which = "all" if not others else "known" if others == {UNKNOWN_DAY} else "some"
             which = "unknown" if list(days or ()) == [UNKNOWN_DAY] else which
@@ -288,6 +291,20 @@ class Landing:
             with self._errors_of(entry.path, session.failures):
                 rows.aggregate(rows=rows.count(), **values).to_pyarrow()
 
+    def check_unchanged(self, files: Iterable[LandingFile]) -> None:
+        """Raise LandingError where a file is not as it was listed any more."""
+        for file in files:
+            try:
+                stat = (self.folder / file.path).stat()
+                is_same = (stat.st_size, stat.st_mtime_ns) == (file.size, file.modified_ns)
+            except FileNotFoundError:
+                is_same = False
+            if not is_same:
+                raise LandingError(
+                    f"{self.contract.full_name}: landing file {file.path} was changed or removed while it was read. "
+                    "Nothing was published; run the days again."
+                )
+
     def _placed(self, rows: ir.Table, entries: Sequence[FileIndex]) -> ir.Table:
         by_day: dict[str, list[str]] = {}
         for entry in entries:
@@ -325,7 +342,7 @@ class Landing:
             self._index.mkdir(parents=True, exist_ok=True)
             for target in (self._entry(file), self._last(file)):
                 # Several runs may look at one file at once; each writes the same, and a reader never sees half of it.
-                draft = target.with_suffix(f".{os.getpid()}.tmp")
+                draft = target.with_suffix(f".{uuid.uuid4().hex}.tmp")
                 draft.write_text(json.dumps(asdict(entry)))
                 draft.replace(target)
         return entry
@@ -351,8 +368,10 @@ class Landing:
             )
         path = self.folder / file.path
         if form.kind is FileKind.PARQUET:
-            records = pq.read_metadata(path).num_rows
-            return self._counted(session, file, form, Survey((), records))
+            footer = pq.read_metadata(path)
+            return self._counted(
+                session, file, form, Survey(tuple(footer.schema.to_arrow_schema().names), footer.num_rows)
+            )
         plain = survey(path, form)
         if plain is not None:
             try:
@@ -365,7 +384,7 @@ class Landing:
     def _copied(self, session: Session, file: LandingFile, form: FileFormat) -> FileIndex:
         """What a text file holds that is not plain, of which a copy is kept."""
         copy = self._entry(file).with_suffix(".parquet")
-        draft = copy.with_suffix(f".{os.getpid()}.tmp")
+        draft = copy.with_suffix(f".{uuid.uuid4().hex}.tmp")
         with self._written_to():
             self._index.mkdir(parents=True, exist_ok=True)
         try:
@@ -384,21 +403,28 @@ class Landing:
         if form.kind is not FileKind.PARQUET and not surveyed.records and not surveyed.header:
             return replace(entry, copy=None)
         read = self._format_to_read(entry)
+        schema = pq.read_schema(self.folder / file.path) if form.kind is FileKind.PARQUET else None
         if form.kind is FileKind.CSV:
             there = dict.fromkeys(distinct(surveyed.header), True)
         elif copy is None:
             there = session.file_columns(str(self.folder / file.path), read)
         else:
             there = dict.fromkeys(surveyed.keys, True)
-        if form.kind is FileKind.PARQUET:
-            entry = replace(entry, header=list(there))
+        if schema is not None:
+            there = {name: is_typed for name, is_typed in there.items() if name in distinct(entry.header)}
+            entry = replace(entry, physical=_digest([f"{field.name} {field.type}" for field in schema]))
         columns = self._columns(entry, form, there)
+        if schema is not None:
+            self._check_readable(entry, schema, columns)
         sample = self._scanned(session, [entry], read, columns, self._expressions(columns))
         self._check_types(file.path, form, sample)
         types = {c.name: str(sample[c.name].type()) for c in self.contract.columns if c.name in sample.columns}
         entry = replace(entry, columns=columns, types=types)
         if self.contract.kind is Kind.SNAPSHOT:
             self._check_count(session, entry, self._rows(session, entry, read))
+            if self.mapping.columns:
+                # An expression may fail on a value.
+                self.check(session, [entry])
             return entry
         of = [c for c in self.contract.columns if c.name == self.contract.instant or _may_be_faulty(c)]
         rows = with_faults(self._conformed(session, [entry], read, columns, of), self.contract, of)
@@ -418,12 +444,14 @@ class Landing:
             counted[row["day"]] += row["rows"]
         written = {row["unknown_as"] for row in found} - {None}
         instant = str(self.contract.instant)
-        is_text = instant in sample.columns and str(sample[instant].type()) == "string"
+        is_text = self.contract.local_times and instant in sample.columns and sample[instant].type().is_string()
         undated = counted.pop(None, 0)
         dated = sorted(str(day) for day in set(counted) - {UNKNOWN_DAY})
         # A row whose time cannot be read is quarantined under the day that its file was delivered for, or begins with.
         # A file that began before the first day is not looked at before that.
         undated_day = file.delivery or next(iter(dated), self.first_day)
+        if undated_day < self.first_day and self.contract.is_history:
+            undated_day = self.first_day
         if undated_day < self.first_day:
             undated_day = next((day for day in dated if day >= self.first_day), undated_day)
         return replace(
@@ -466,7 +494,15 @@ class Landing:
 
     @contextmanager
     def _errors_of(
-        self, path: str, errors: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, pa.ArrowException)
+        self,
+        path: str,
+        errors: tuple[type[Exception], ...] = (
+            OSError,
+            EOFError,
+            zlib.error,
+            pa.ArrowException,
+            UnicodeDecodeError,
+        ),
     ) -> Iterator[None]:
         """What goes wrong while a file is read, said of that file."""
         try:
@@ -522,6 +558,20 @@ class Landing:
             if sql is not None and (only is None or column.name in only):
                 expressions[column.name] = sql
         return expressions
+
+    def _check_readable(self, entry: FileIndex, schema: pa.Schema, columns: Sequence[str]) -> None:
+        """Raise LandingError where an engine would read something else than a Parquet file says, without a word."""
+        of = [schema.field(name) for name in columns]
+        if wide := [field for field in of if pa.types.is_decimal256(field.type)]:
+            raise LandingError(
+                f"{self.contract.full_name}: landing file {entry.path}: column {wide[0].name} is {wide[0].type}, and "
+                "engines know decimals of up to 38 digits. Deliver it as one, or as text."
+            )
+        if ours := [name for name in schema.names if name.casefold().startswith(RESERVED)]:
+            raise LandingError(
+                f"{self.contract.full_name}: landing file {entry.path} has a column {ours[0]}; names that begin with "
+                f"{RESERVED} are used by the queries of landing files. Deliver it under another name."
+            )
 
     def _check_types(self, path: str, form: FileFormat, rows: ir.Table) -> None:
         for column in self.contract.columns:
@@ -595,6 +645,15 @@ def landings(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str,
         for name, contract in contracts.items()
         if mappings[name].table is None
     }
+
+
+def _with_neighbours(day: str) -> set[str]:
+    """The day, the one before it and the one after it, where the calendar has them."""
+    found = {day}
+    for offset in (-1, 1):
+        with suppress(OverflowError):
+            found.add(shift(day, offset))
+    return found
 
 
 def _may_be_faulty(column: Column) -> bool:

@@ -34,7 +34,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from wemart_assets.lake.engine import FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
@@ -64,6 +64,13 @@ class SourceMapping(BaseModel):
     landing: str | None = None
     table: str | None = None
     day: str | None = None
+
+    @field_validator("delimiter")
+    @classmethod
+    def _delimits(cls, delimiter: str | None) -> str | None:
+        if delimiter in ('"', "\r", "\n"):
+            raise ValueError("a quote or a line end cannot be the delimiter")
+        return delimiter
 
     def format_of(self, path: str, usual: FileFormat | None = None) -> FileFormat:
         """How a landing file is read; `usual` is how its contract's files are.

@@ -23,7 +23,7 @@ import gzip
 import io
 import json
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,13 +33,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wemart_assets.lake.engine import COPY_COLUMNS, FAULT, PATH, RAW, TEXT, FileFormat, FileKind
+from wemart_assets.lake.engine import COPY_COLUMNS, FAULT, PATH, RAW, RESERVED, TEXT, FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
 
 BLOCK = 8 << 20
 # Readers have limits of their own; a longer record is read from a copy, and one beyond `LONGEST` is none.
 LONG, LONGEST = 1 << 20, 128 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# An escape of one half of a surrogate pair, which is no text; Python takes it for some.
+HALF_OF_A_PAIR = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]", re.DOTALL)
 QUOTE, LF, CR = b'"'[0], b"\n"[0], b"\r"[0]
 ROWS_A_BATCH = 20_000
 SHOWN = 40
@@ -91,7 +93,8 @@ def survey(path: Path, form: FileFormat) -> Survey | None:
     """
     if form.kind is FileKind.JSONL:
         return _survey_lines(path, form)
-    if not form.delimiter.isascii():
+    special = {form.delimiter, '"', "\r", "\n"}
+    if not form.delimiter.isascii() or special & set(form.null or "") or len(distinct(form.names)) != len(form.names):
         return None
     with opened(path, form) as content:
         return _survey_csv(content, form)
@@ -258,7 +261,7 @@ def _survey_lines(path: Path, form: FileFormat) -> Survey | None:
     records, is_first = 0, True
     with opened(path, form) as content:
         while line := content.readline(LONG):
-            if len(line) == LONG or (is_first and line.startswith(BYTE_ORDER_MARK)):
+            if len(line) == LONG or (is_first and line.startswith(BYTE_ORDER_MARK)) or HALF_OF_A_PAIR.search(line):
                 return None
             records += not line.isspace()
             is_first = False
@@ -397,8 +400,14 @@ def _lines_of_json(content: IO[bytes], name: str) -> Iterator[Record]:
         if text := line.strip(" \t\n\r\f\v"):
             is_cut = not line.endswith("\n")
             try:
-                document = json.loads(text, parse_constant=_no_json)
-            except (ValueError, RecursionError) as error:
+                # Numbers are not looked at: they may be of any length.
+                document = json.loads(text, parse_constant=_no_json, parse_int=str, parse_float=str)
+                if HALF_OF_A_PAIR.search(text.encode("utf-8", "surrogateescape")) and not _is_text(_json(document)):
+                    raise ValueError("half of a surrogate pair")
+            except RecursionError:
+                yield Record(number, text, None, f"line {number}: it is nested too deeply", is_cut)
+                continue
+            except ValueError as error:
                 if is_first and text.startswith("["):
                     raise LandingError(
                         f"landing file {name} cannot be read: it begins as one JSON array. Deliver JSON lines, one "
@@ -496,9 +505,17 @@ def _shown(text: str) -> str:
 
 
 def distinct(header: Sequence[str]) -> list[str]:
-    """Those of a header's names that name one column, whoever reads it: engines do not tell upper from lower case."""
+    """Those of a header's names that name one column, whoever reads it: engines do not tell upper from lower case.
+
+    Names of ours, which copies have beside the file's, are none of them.
+    """
     folded = [name.casefold() for name in header]
-    return [name for name, alike in zip(header, folded, strict=True) if name and folded.count(alike) == 1]
+    counted = Counter(folded)
+    return [
+        name
+        for name, alike in zip(header, folded, strict=True)
+        if name and counted[alike] == 1 and not alike.startswith(RESERVED)
+    ]
 
 
 def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:

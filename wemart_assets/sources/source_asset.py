@@ -70,7 +70,7 @@ def publish_source(
     quarantine_baseline = session.baseline(contract.quarantine, days)
     quarantined: list[Staged] = []  # until it is published
     shown: dict[str, Any] = {}
-    read: list[FileIndex] = []
+    read: dict[LandingFile, FileIndex] = {}
 
     def compute() -> tuple[ir.Table, Mapping[str, ir.Table]]:
         files, warnings = landing.listing()
@@ -89,7 +89,7 @@ def publish_source(
                 f"{contract.full_name}: {_span(days)} is not published: "
                 + "; ".join(str(entry.error) for entry in broken[:3])
             )
-        read.extend(entry for day in days for entry, _ in _records_of(contract, index, day))
+        read.update((file, index[file]) for day in days for file in _records_of(contract, index, day))
         for entry in index.values():
             if entry.error is not None:
                 log.warning(f"not read, and of no day of this run: {entry.error}")
@@ -114,6 +114,11 @@ def publish_source(
             "repeated": marked.filter(marked._is_repeated),
         }
 
+    def before() -> None:
+        # What is known of the files was true of them before they were read.
+        landing.check_unchanged(read)
+        session.publish(quarantined.pop())
+
     try:
         # The quarantine is published first: a kept row is never without the ones that were set aside.
         published = publish(
@@ -123,17 +128,18 @@ def publish_source(
             compute,
             settings,
             now,
-            before=lambda: session.publish(quarantined.pop()),
+            before=before,
             reads=landing.folder,
         )
     except RejectedByAudit as error:
+        landing.check_unchanged(read)
         if not sum(staged.count(day) for staged in quarantined for day in days):
             raise
         for staged in quarantined:
             _publish_rejected(session, contract, staged.rows, days, now)
         raise RejectedByAudit(f"{error}\n{_where_rejected(contract, days)}", error.findings) from error
     except session.failures as error:
-        landing.check(session, read)
+        landing.check(session, read.values())
         raise LandingError(f"{contract.full_name}: {_span(days)}: landing files cannot be read: {error}") from error
     finally:
         for staged in quarantined:
@@ -166,17 +172,17 @@ def _where_rejected(contract: Contract, days: Sequence[str]) -> str:
     )
 
 
-def _records_of(contract: Contract, index: Mapping[LandingFile, FileIndex], day: str) -> list[tuple[FileIndex, int]]:
+def _records_of(contract: Contract, index: Mapping[LandingFile, FileIndex], day: str) -> dict[LandingFile, int]:
     """The files that a day is made of, with how many of their records count for it."""
     if contract.kind is Kind.FACTS:
-        return [(entry, count) for entry in index.values() if (count := entry.rows_of(day))]
+        return {file: count for file, entry in index.items() if (count := entry.rows_of(day))}
     delivery = _shown(index, day)
-    return [(e, e.records) for file, e in index.items() if file.delivery is not None and file.delivery == delivery]
+    return {f: e.records for f, e in index.items() if f.delivery is not None and f.delivery == delivery}
 
 
 def _landed(contract: Contract, index: Mapping[LandingFile, FileIndex], days: Sequence[str]) -> ir.Table:
     """How many records have landed for each day, by the counts of the index."""
-    records = {day: sum(count for _, count in _records_of(contract, index, day)) for day in days}
+    records = {day: sum(_records_of(contract, index, day).values()) for day in days}
     counted = {contract.day_column: list(records), "records": list(records.values())}
     return ibis.memtable(counted, schema={contract.day_column: "string", "records": "int64"})
 
@@ -264,7 +270,7 @@ def _by_key(rows: ir.Table, contract: Contract) -> ir.Table:
 def delivered_twice(landing: Landing, files: Sequence[LandingFile]) -> list[list[str]]:
     """Groups of files with the same bytes: a delivery that was probably made twice."""
     by_size: dict[tuple[str | None, int], list[LandingFile]] = {}
-    for file in files:
+    for file in (file for file in files if not file.problem):
         by_size.setdefault((file.delivery if landing.contract.kind is Kind.SNAPSHOT else None, file.size), []).append(
             file
         )
@@ -272,7 +278,9 @@ def delivered_twice(landing: Landing, files: Sequence[LandingFile]) -> list[list
     for alike in by_size.values():
         if len(alike) > 1:
             for file in alike:
-                by_content.setdefault(_content(landing.folder / file.path), []).append(file.path)
+                # One that cannot be read, or went meanwhile, is told of where its rows are read.
+                with suppress(OSError):
+                    by_content.setdefault(_content(landing.folder / file.path), []).append(file.path)
     return [paths for paths in by_content.values() if len(paths) > 1]
 
 
