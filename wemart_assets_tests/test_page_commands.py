@@ -35,7 +35,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("dagster.yaml", "examples"):
         (folder / name).symlink_to(PROJECT / name)
     (folder / ".venv").symlink_to(sys.prefix)
-    _run(folder, ".venv/bin/wemart demo --days 4 --lines 200")
+    _run(folder, ".venv/bin/wemart demo --lines 600")
     return folder
 
 
