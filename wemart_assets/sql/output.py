@@ -26,7 +26,9 @@ from wemart_assets.text import aligned, visible
 FIRST_DAY, LAST_DAY = dt.date.min.toordinal() - dt.date(1970, 1, 1).toordinal(), 2_932_896
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}
 # Of a group of rows in Parquet, whichever comes first.
-ROWS_OF_A_GROUP, BYTES_OF_A_GROUP = 200_000, 3 << 20
+ROWS_OF_A_GROUP, BYTES_OF_A_GROUP = 100_000, 1 << 20
+# A dictionary of many values is kept in memory and saves nothing.
+DICTIONARY = 1 << 14
 # JSON needs only those below the space to be escaped; terminals obey these, too.
 CONTROLS = re.compile("[\x7f-\x9f]")
 
@@ -81,7 +83,7 @@ def write_parquet(rows: Rows, sink: IO[bytes]) -> None:
             for name, field in zip(_distinct(rows.schema.names), rows.schema, strict=True)
         ]
     )
-    with pyarrow.parquet.ParquetWriter(sink, schema) as writer:
+    with pyarrow.parquet.ParquetWriter(sink, schema, dictionary_pagesize_limit=DICTIONARY) as writer:
         for group in _groups(rows):
             columns = [_text(c) if _is_foreign(c.type) else c for c in group.columns]
             writer.write_table(pa.table(columns, schema=schema))

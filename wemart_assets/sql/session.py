@@ -27,6 +27,7 @@ DAILY = "__daily"
 ROWS_OF_A_BATCH = 20_000
 # Nothing can be loaded, written or kept; what a query needs stays in memory.
 CLOSED = (
+    "set enable_progress_bar = false",
     "set autoinstall_known_extensions = false",
     "set autoload_known_extensions = false",
     "set allow_community_extensions = false",
