@@ -507,7 +507,7 @@ def _shown(text: str) -> str:
 def distinct(header: Sequence[str]) -> list[str]:
     """Those of a header's names that name one column, whoever reads it: engines do not tell upper from lower case.
 
-    Names of ours, which copies have beside the file's, are none of them.
+    Names that begin with `RESERVED` are left out: a copy has columns of that kind beside the file's.
     """
     folded = [name.casefold() for name in header]
     counted = Counter(folded)
