@@ -70,16 +70,15 @@ def contracts() -> dict[str, Contract]:
     return found
 
 
-def undated() -> dict[str, Contract]:
-    """The contracts whose rows of an unknown time are a table, by its full name."""
-    return {c.undated.full_name: c for c in contracts().values() if c.undated is not None}
+def unknown_time_tables() -> dict[str, Table]:
+    """The tables of source rows whose time is unknown, by full name."""
+    return {table.full_name: table for c in contracts().values() if (table := c.unknown_time_table) is not None}
 
 
 def tables() -> dict[str, Table]:
     """All source and mart tables by full name."""
     found = {name: contract.table for name, contract in contracts().items()}
-    found |= {name: contract.undated for name, contract in undated().items() if contract.undated is not None}
-    return found | {name: declared.table for name, declared in marts().items()}
+    return found | unknown_time_tables() | {name: declared.table for name, declared in marts().items()}
 
 
 def quarantines() -> dict[str, Table]:

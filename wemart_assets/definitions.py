@@ -19,7 +19,7 @@ from wemart_assets.partitions import partitions_from
 from wemart_assets.settings import EngineName, Settings, load_settings
 from wemart_assets.sources.external import external_asset, external_tables
 from wemart_assets.sources.landing import landings
-from wemart_assets.sources.source_asset import source_asset, undated_asset
+from wemart_assets.sources.source_asset import source_asset, unknown_time_asset
 
 
 def open_engine(settings: Settings, externals: Mapping[str, ExternalTable]) -> Engine:
@@ -40,14 +40,16 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     partitions = partitions_from(settings.first_day, settings.timezone, settings.last_day)
     daily = partitions[Period.DAY]
     shared = settings.for_tables()
-    marts = {name: declared.under(shared) for name, declared in catalog.marts().items()}
+    marts = {name: declared.resolve(shared) for name, declared in catalog.marts().items()}
     groups = catalog.groups()
     sources, externals = landings(settings, catalog.contracts()), external_tables(settings, catalog.contracts())
     assets: list[Any] = [source_asset(s, "sources", daily, shared, clock) for s in sources.values()]
-    assets += [undated_asset(s, "sources", shared, clock) for s in sources.values() if s.contract.undated is not None]
-    undated = catalog.undated()
     assets += [
-        external_asset(catalog.tables()[name], "sources", None if name in undated else daily) for name in externals
+        unknown_time_asset(s, "sources", shared, clock) for s in sources.values() if s.contract.unknown_time_table
+    ]
+    unknown_time = catalog.unknown_time_tables()
+    assets += [
+        external_asset(catalog.tables()[name], "sources", None if name in unknown_time else daily) for name in externals
     ]
     assets += [
         mart_asset(declared, groups[name], partitions[declared.table.period], shared, clock)
@@ -55,7 +57,7 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     ]
     assets += [view_asset(declared, groups[name]) for name, declared in catalog.views().items()]
     jobs, schedules = jobs_and_schedules(marts)
-    requested = requested_jobs(marts, (catalog.tables()[name] for name in undated if name not in externals))
+    requested = requested_jobs(marts, (t for name, t in unknown_time.items() if name not in externals))
     engine = open_engine(settings, externals)
     return dg.Definitions(
         assets=assets,

@@ -53,7 +53,7 @@ def table_list() -> str:
     tables |= {name: declared.table for name, declared in catalog.views().items()}
     for name, table in sorted(tables.items()):
         grain = ", ".join(table.grain) or "none"
-        lines.append(f"| [`{name}`](docs/tables.md#{_anchor(name)}) | {table.words} | {grain} |")
+        lines.append(f"| [`{name}`](docs/tables.md#{_anchor(name)}) | {table.description} | {grain} |")
     return "\n".join(lines)
 
 
@@ -82,14 +82,14 @@ def table_catalog() -> str:
     text.append("## Views")
     for name, shown in sorted(catalog.views().items()):
         links = "; ".join(_link(of) for of in shown.inputs.values())
-        text += [f"### {name}", shown.table.words, f"- grain: {', '.join(shown.table.grain)}\n- reads: {links}"]
+        text += [f"### {name}", shown.table.description, f"- grain: {', '.join(shown.table.grain)}\n- reads: {links}"]
         text.append(_columns(shown.table))
     text.append("## Sources")
     for name, contract in sorted(catalog.contracts().items()):
         text += _table(name, contract.table, [_landing(contract)])
-        if contract.undated is not None:
+        if contract.unknown_time_table is not None:
             files = f"landing files of `{name}/`: their rows whose time is unknown"
-            text += _table(contract.undated.full_name, contract.undated, [files])
+            text += _table(contract.unknown_time_table.full_name, contract.unknown_time_table, [files])
     return "\n\n".join(text) + "\n"
 
 
@@ -98,7 +98,7 @@ def _columns(table: Table) -> str:
     for number, column in enumerate(table.columns):
         known = "" if column.nullable else "always"
         columns.append(
-            f"| {number} | {column.name} | {column.type} | {known} | {column.words.replace('|', chr(92) + '|')} |"
+            f"| {number} | {column.name} | {column.type} | {known} | {column.description.replace('|', chr(92) + '|')} |"
         )
     return "\n".join(columns)
 
@@ -107,10 +107,12 @@ def _table(
     name: str, table: Table, reads: list[str], function: str | None = None, is_stateful: bool = False
 ) -> list[str]:
     checks = ["| check | severity | demands |", "| --- | --- | --- |"]
-    checks += [f"| {c.name} | {c.severity.value} | {c.words.replace('|', chr(92) + '|')} |" for c in checks_of(table)]
+    checks += [
+        f"| {c.name} | {c.severity.value} | {c.description.replace('|', chr(92) + '|')} |" for c in checks_of(table)
+    ]
     return [
         f"### {name}",
-        table.words,
+        table.description,
         "\n".join(
             [
                 f"- grain: {', '.join(table.grain) or 'none, equal rows are allowed'}",
@@ -129,7 +131,7 @@ def _table(
 
 
 def _input(given: Input, reader: Table) -> str:
-    return f"{_link(given.table)} {given.words(reader)}"
+    return f"{_link(given.table)} {given.description(reader)}"
 
 
 def _link(table: Table) -> str:

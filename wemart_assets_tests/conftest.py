@@ -33,7 +33,7 @@ from wemart_assets.simulator import (
     simulate_tracks,
 )
 from wemart_assets_tests.engines import why_no_spark
-from wemart_assets_tests.marts.attribution_twin import Twin
+from wemart_assets_tests.marts.attribution_reference import Reference
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -90,14 +90,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def twin(world: Path) -> Twin:
+def reference(world: Path) -> Reference:
     """The world's published events and attributions, for plain loops over them."""
 
     def read(table: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = DeltaTable(world / "lake" / "igaworks" / table).to_pyarrow_table().to_pylist()
         return rows
 
-    return Twin(read("event"), read("attribution"), read("attribution__date_unknown"))
+    return Reference(read("event"), read("attribution"), read("attribution__date_unknown"))
 
 
 def _make_world(folder: Path) -> None:

@@ -49,7 +49,7 @@ import datetime as dt, os, signal, subprocess, sys
 from deltalake import DeltaTable
 from wemart_assets.definitions import open_engine
 from wemart_assets.lake.publication import publish
-from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, column
+from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
 from wemart_assets.settings import load_settings
 
 DAY, worker, settings = "2024-03-01", sys.argv[1], load_settings()
@@ -72,7 +72,7 @@ def loses_executors(t):
 
 def table(*rules):
     columns = (column("id", "bigint", "its number"), column("part_date", "string", "business day"), RUN_TIMESTAMP)
-    return Table(database="db", name="visits", words="One row a visit.", grain=("id",), columns=columns, rules=rules)
+    return Table("db", "visits", "One row per visit.", columns, grain=("id",), row_checks=rules)
 
 def put(session, of, *ids):
     rows = session.view(session.spark.range(*ids).selectExpr("id", f"'{DAY}' as part_date"))
@@ -80,7 +80,7 @@ def put(session, of, *ids):
 
 with open_engine(settings, {}).connect() as session:
     put(session, table(), 0, 100)
-    put(session, table(Rule("loses_executors", "a rule", loses_executors)), 100, 300)
+    put(session, table(RowCheck("loses_executors", "a rule", loses_executors)), 100, 300)
 assert published() == list(range(100, 300)), "the new rows are not those that were staged"
 print("published")
 """
@@ -91,12 +91,12 @@ import datetime as dt, sys
 from wemart_assets.definitions import open_engine
 from wemart_assets.lake.engine import FileFormat, FileKind
 from wemart_assets.lake.publication import publish
-from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, column
+from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
 from wemart_assets.settings import load_settings
 
 columns = (column("id", "bigint", "its number"), column("part_date", "string", "business day"), RUN_TIMESTAMP)
-rules = (Rule("small", "below 9", lambda t: t.id < 9),)
-VISITS = Table(database="db", name="visits", words="One row a visit.", grain=("id",), columns=columns, rules=rules)
+rules = (RowCheck("small", "below 9", lambda t: t.id < 9),)
+VISITS = Table("db", "visits", "One row per visit.", columns, grain=("id",), row_checks=rules)
 form, days = FileFormat(FileKind.CSV, names=("id", "day"), has_header=True), ["2024-01-02", "2024-01-03"]
 engine = open_engine(load_settings(), {})
 for n in (1, 2, 3):

@@ -17,7 +17,7 @@ from wemart_assets.settings import Settings
 from wemart_assets.spark_sql import define, statements
 from wemart_assets.sql import Analyst, analyst
 from wemart_assets_tests.engines import open_engine
-from wemart_assets_tests.marts.attribution_twin import Twin
+from wemart_assets_tests.marts.attribution_reference import Reference
 
 VIEWS = [view.table.name for view in catalog.views().values()]
 FUNCTIONS = [function.name for function in catalog.functions(Settings().for_tables())]
@@ -55,12 +55,16 @@ def test_names_are_told_apart_without_their_databases() -> None:
 
 @pytest.mark.spark
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_counts_as_on_duckdb_and_as_plain_loops_do(name: str, spark: Any, door: Analyst, twin: Twin) -> None:
+def test_a_function_counts_as_on_duckdb_and_as_plain_loops_do(
+    name: str, spark: Any, door: Analyst, reference: Reference
+) -> None:
     for first, last in RANGES:
         found = spark.sql(f"select * from {name}('{first}', '{last}')").toArrow()
         assert same(found, door.run(f"from igaworks.{name}('{first}', '{last}')"))
         days = [f"2024-01-0{n}" for n in range(int(first[-1]), int(last[-1]) + 1)]
-        assert {tuple(row.values()) for row in found.to_pylist()} == getattr(twin, name.removesuffix("_between"))(days)
+        assert {tuple(row.values()) for row in found.to_pylist()} == getattr(reference, name.removesuffix("_between"))(
+            days
+        )
 
 
 @pytest.mark.spark

@@ -15,7 +15,7 @@ from wemart_assets import catalog
 from wemart_assets.lake.errors import WemartError
 from wemart_assets.settings import Settings
 from wemart_assets.sql import Analyst, QueryRefused, analyst
-from wemart_assets_tests.marts.attribution_twin import Twin
+from wemart_assets_tests.marts.attribution_reference import Reference
 
 SEED = Path(__file__).parents[2] / "shared" / "seeds" / "wv_sess_daily.md"
 FIRST = "2024-01-01"
@@ -126,10 +126,12 @@ def test_a_function_of_one_day_is_the_daily_table(name: str, door: Analyst) -> N
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_of_several_days_counts_as_plain_loops_do(name: str, door: Analyst, twin: Twin) -> None:
+def test_a_function_of_several_days_counts_as_plain_loops_do(name: str, door: Analyst, reference: Reference) -> None:
     for days in (ALL_DAYS, ALL_DAYS[1:4]):
         found = door.run(f"from igaworks.{name}(date '{days[0]}', date '{days[-1]}')")
-        assert {tuple(row.values()) for row in found.to_pylist()} == getattr(twin, name.removesuffix("_between"))(days)
+        assert {tuple(row.values()) for row in found.to_pylist()} == getattr(reference, name.removesuffix("_between"))(
+            days
+        )
 
 
 def test_a_function_has_three_names(door: Analyst) -> None:
@@ -146,13 +148,13 @@ def test_a_shadowed_table_is_what_a_function_reads(door: Analyst) -> None:
     assert found == [{"event_name": "login", "active_users": 1}]
 
 
-def test_the_wide_view_has_a_cohort_a_row(door: Analyst, twin: Twin) -> None:
+def test_the_wide_view_has_a_cohort_a_row(door: Analyst, reference: Reference) -> None:
     [first] = door.run(
         "select cohort_users, day_0, day_1, day_2, day_3, day_7 from igaworks.hard_retention_by_dates_wide"
         " where cohort_date = date '2024-01-01'"
     ).to_pylist()
-    cohort = {user for user, day in twin.cohorts().items() if day == FIRST}
-    there = [len(cohort & {e["identity_adid"] for e in twin.happened([day])}) for day in ALL_DAYS[:4]]
+    cohort = {user for user, day in reference.cohorts().items() if day == FIRST}
+    there = [len(cohort & {e["identity_adid"] for e in reference.happened([day])}) for day in ALL_DAYS[:4]]
     assert list(first.values()) == [len(cohort), *there, None]
 
 

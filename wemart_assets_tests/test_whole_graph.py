@@ -134,7 +134,9 @@ def test_days_one_by_one_are_the_days_of_a_range(world: Path, tmp_path: Path) ->
     job = build_defs(settings).resolve_job_def("requested_by_day")
     # What looks at days to come is made again when they are there, as the sensor requests it.
     ahead = {
-        name for name, of in marts().items() if any(i.last > 0 for i in of.under(settings.for_tables()).inputs.values())
+        name
+        for name, of in marts().items()
+        if any(i.last > 0 for i in of.resolve(settings.for_tables()).inputs.values())
     }
     with dg.DagsterInstance.ephemeral() as instance:
         for day in range(1, 6):

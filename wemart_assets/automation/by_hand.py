@@ -14,7 +14,7 @@ from wemart_assets.automation.planning import (
     by_period,
     in_order,
     period_of,
-    undated,
+    unpartitioned,
     with_what_is_missing,
 )
 from wemart_assets.lake.days import Period, days_between, period_days, period_start
@@ -63,7 +63,7 @@ class Plan:
 def graph_of(settings: Settings) -> Graph:
     """The graph under these settings, with the partitions that there are now."""
     externals = external_tables(settings, catalog.contracts()).keys()
-    marts = {name: declared.under(settings.for_tables()) for name, declared in catalog.marts().items()}
+    marts = {name: declared.resolve(settings.for_tables()) for name, declared in catalog.marts().items()}
     partitions = partitions_from(settings.first_day, settings.timezone, settings.last_day)
     return Graph(
         marts,
@@ -124,7 +124,7 @@ def plan_by_hand(
         for name, found in affected(due, graph.marts, graph.partitions[Period.DAY], follows).items():
             wanted.setdefault(name, set()).update(found)
     todo = {name: keys for name, keys in wanted.items() if keys and name not in graph.externals}
-    requests = undated(todo)
+    requests = unpartitioned(todo)
     for period, existing in graph.partitions.items():
         requests += in_order(by_period(todo, graph.marts, period), graph.marts, set(existing), period)
     if not requests and not remarks:
@@ -157,7 +157,7 @@ def _key(name: str) -> str:
 
 def _has_no_days(graph: Graph, name: str) -> bool:
     known = graph.sources.get(name)
-    return (known is not None and known.only_partition is not None) or name in catalog.undated()
+    return (known is not None and known.only_partition is not None) or name in catalog.unknown_time_tables()
 
 
 def _days(graph: Graph, tables: Sequence[str], first: str | None, last: str | None, published: Published) -> list[str]:

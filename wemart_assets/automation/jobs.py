@@ -17,7 +17,7 @@ from wemart_assets.lake.table import Table
 HOUR_OF_DAY, HOUR_OF_PERIOD = 2, 5
 
 
-def requested_jobs(marts: Mapping[str, Mart], undated: Iterable[Table]) -> dict[Period | None, Any]:
+def requested_jobs(marts: Mapping[str, Mart], unpartitioned: Iterable[Table]) -> dict[Period | None, Any]:
     """What the landing sensor runs parts of: all tables by day, and those by week and by month where there are any.
 
     Under None `date_unknown`: the sources' rows of an unknown time, which have no days, where there are such tables.
@@ -31,7 +31,7 @@ def requested_jobs(marts: Mapping[str, Mart], undated: Iterable[Table]) -> dict[
     for selection in longer.values():
         daily = daily - selection
     jobs: dict[Period | None, Any] = {}
-    if timeless := [table.key for table in undated]:
+    if timeless := [table.key for table in unpartitioned]:
         jobs[None] = dg.define_asset_job(
             "date_unknown",
             selection=dg.AssetSelection.assets(*timeless),

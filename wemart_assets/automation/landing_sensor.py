@@ -25,7 +25,7 @@ from wemart_assets.automation.planning import (
     by_period,
     in_order,
     period_of,
-    undated,
+    unpartitioned,
     with_what_is_missing,
 )
 from wemart_assets.lake.days import Period, days_between, period_days, shift
@@ -99,7 +99,7 @@ def landing_sensor(
     """
     snapshots = {name for name, landing in sources.items() if landing.contract.kind is Kind.SNAPSHOT}
     made_of_files = {name: landing.contract.table for name, landing in sources.items()}
-    made_of_files |= {t.full_name: t for s in sources.values() if (t := s.contract.undated) is not None}
+    made_of_files |= {t.full_name: t for s in sources.values() if (t := s.contract.unknown_time_table) is not None}
 
     @dg.sensor(
         name="landing_sensor",
@@ -197,7 +197,8 @@ def fingerprints(
     failed: dict[str, WemartError] = {}
     ignored: list[str] = []
     for name, landing in sources.items():
-        own = [name] if landing.contract.undated is None else [name, landing.contract.undated.full_name]
+        unknown_time = landing.contract.unknown_time_table
+        own = [name] if unknown_time is None else [name, unknown_time.full_name]
         by_day: dict[str, list[str]] = {}
         try:
             files, warnings = landing.listing()
@@ -295,7 +296,7 @@ def plan(
         of -= later
 
     todo = with_what_is_missing(by_period(follows, marts, Period.DAY), tables.keys(), marts, keys, published)
-    taken = undated(todo) + in_order(todo, marts, there[Period.DAY], Period.DAY)
+    taken = unpartitioned(todo) + in_order(todo, marts, there[Period.DAY], Period.DAY)
     if len(taken) <= RUNS_A_TICK:
         # Weeks and months come after all days, and after the days that they lack.
         lacking = _beyond(todo, with_what_is_missing(follows, tables.keys(), marts, keys, published))

@@ -206,7 +206,7 @@ def _from(first: str, latest: str, period: Period) -> list[str]:
     return found
 
 
-def undated(todo: Keys) -> list[Request]:
+def unpartitioned(todo: Keys) -> list[Request]:
     """The run of those tables that have no days: they are read by any day, and made before all."""
     names = frozenset(name for name, keys in todo.items() if UNKNOWN_DAY in keys)
     return [Request(None, [UNKNOWN_DAY], names)] if names else []

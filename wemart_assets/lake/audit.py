@@ -20,7 +20,7 @@ from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.faults import fault_of
 from wemart_assets.lake.inject import call
 from wemart_assets.lake.pandera_on_ibis import Check, Column, DataFrameSchema, SchemaErrorReason, SchemaErrors
-from wemart_assets.lake.table import GRAIN, KNOWN, ROWS, SCHEMA, Rule, Severity, Table, data_type
+from wemart_assets.lake.table import GRAIN, KNOWN, ROWS, SCHEMA, RowCheck, Severity, Table, data_type
 
 EXAMPLES = 5
 # Beside a key that is not unique: how many rows share it.
@@ -32,7 +32,7 @@ class CheckSpec:
     """A check as people see it: a name, what it demands, how severe it is."""
 
     name: str
-    words: str
+    description: str
     severity: Severity
 
 
@@ -51,7 +51,7 @@ class Finding:
         return self.bad_rows == 0 and not self.detail
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What was found, for people; empty where the check passed."""
         if self.passed or self.detail:
             return self.detail
@@ -66,8 +66,8 @@ def checks_of(table: Table) -> list[CheckSpec]:
         built_in.append(CheckSpec(KNOWN, f"never NULL: {', '.join(known)}", Severity.ERROR))
     if table.grain:
         built_in.append(CheckSpec(GRAIN, f"one row for each ({', '.join(table.grain)})", Severity.ERROR))
-    declared = [CheckSpec(r.name, r.words, r.severity) for r in (*table.value_rules(), *table.rules)]
-    declared += [CheckSpec(law.name, law.words, law.severity) for law in table.laws]
+    declared = [CheckSpec(r.name, r.description, r.severity) for r in (*table.value_checks(), *table.row_checks)]
+    declared += [CheckSpec(law.name, law.description, law.severity) for law in table.table_checks]
     rows = [] if table.may_be_empty else [CheckSpec(ROWS, "each day has rows", Severity.WARN)]
     return [*built_in, *declared, *rows]
 
@@ -84,7 +84,7 @@ def audit(
     breaks: dict[str, Callable[[ir.Table], ir.BooleanValue]] = {}
     if any(not c.nullable for c in table.columns):
         breaks[KNOWN] = lambda rows: _any_null(rows, table)
-    for rule in (*table.value_rules(), *table.rules):
+    for rule in (*table.value_checks(), *table.row_checks):
         breaks[rule.name] = lambda rows, rule=rule: _breaks(rows, rule, arguments)  # type: ignore[misc]
     broken: dict[str, Callable[[ir.Table], ir.Table]] = {
         name: lambda rows, condition=condition: rows.filter(condition(rows))  # type: ignore[misc]
@@ -92,7 +92,7 @@ def audit(
     }
     if table.grain:
         broken[GRAIN] = lambda rows: _repeated(rows, table)
-    for law in table.laws:
+    for law in table.table_checks:
         broken[law.name] = lambda rows, law=law: call(law.broken, arguments, lazy={"published": published})  # type: ignore[misc]
 
     failed, schema_problems = _judge(staged.rows, table, broken, breaks)
@@ -198,5 +198,5 @@ def _repeated(rows: ir.Table, table: Table) -> ir.Table:
     return rows.group_by(*key).aggregate(**{SHARING: ibis._.count()}).filter(ibis._[SHARING] > 1)
 
 
-def _breaks(rows: ir.Table, rule: Rule, arguments: Mapping[str, Any]) -> ir.BooleanValue:
+def _breaks(rows: ir.Table, rule: RowCheck, arguments: Mapping[str, Any]) -> ir.BooleanValue:
     return ~call(rule.holds, arguments, first=rows).fill_null(False)

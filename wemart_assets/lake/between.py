@@ -1,6 +1,6 @@
 """The table of any range of days, from the very function that makes the table of each day.
 
-A mart whose function groups by `period`, and not by the day itself, is also a table function of SQL,
+A mart whose function groups by `day_columns`, and not by the day itself, is also a table function of SQL,
 `<table>_between(first, last)`: users of a range are then counted distinctly, which daily counts cannot be added up to.
 """
 
@@ -28,7 +28,7 @@ STAND_INS = {f"\x01{name}": name for name in (FIRST, LAST)}
 
 def is_over_any_range(declared: Mart) -> bool:
     """Whether the mart's function makes the table of a range as well."""
-    return "period" in parameters(declared.function)
+    return "day_columns" in parameters(declared.function)
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Between:
 
     def _given(self) -> dict[str, Input]:
         asked = parameters(self.mart.function)
-        return {n: i.under(self.settings) for n, i in self.mart.inputs.items() if n in asked}
+        return {n: i.resolve(self.settings) for n, i in self.mart.inputs.items() if n in asked}
 
     def _rows(self, stored: Stored) -> ir.Table:
         tables = {name: _of_range(stored(of.table), of) for name, of in self._given().items()}
-        rows = call(self.mart.function, {**self.settings, **tables, "period": ()})
+        rows = call(self.mart.function, {**self.settings, **tables, "day_columns": ()})
         return rows.select(**{name: rows[name].cast(data_type(kind)) for name, kind in self._types(rows).items()})
 
 

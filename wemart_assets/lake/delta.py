@@ -251,7 +251,7 @@ class DeltaLake:
                 mode="ignore",
                 partition_by=list(table.partition_by),
                 name=table.full_name,
-                description=table.words,
+                description=table.description,
                 configuration=PROPERTIES,
             )
         except DeltaError:

@@ -39,7 +39,7 @@ class Input:
     only_last_day: bool = False
     last_setting: str | None = None
 
-    def under(self, settings: Mapping[str, Any]) -> Input:
+    def resolve(self, settings: Mapping[str, Any]) -> Input:
         """The input as these settings say."""
         if self.last_setting is None:
             return self
@@ -85,7 +85,7 @@ class Input:
         """Whether the reader reads partitions of its own."""
         return self.table.full_name == reader.full_name
 
-    def words(self, reader: Table) -> str:
+    def description(self, reader: Table) -> str:
         """Which partitions are read, for people."""
         if self.table.only_partition is not None:
             return "as a whole"

@@ -37,9 +37,9 @@ class Mart:
     inputs: Mapping[str, Input]
     function: Callable[..., ir.Table]
 
-    def under(self, settings: Mapping[str, Any]) -> "Mart":
+    def resolve(self, settings: Mapping[str, Any]) -> "Mart":
         """The mart with its inputs as these settings say."""
-        return replace(self, inputs={name: given.under(settings) for name, given in self.inputs.items()})
+        return replace(self, inputs={name: given.resolve(settings) for name, given in self.inputs.items()})
 
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
         return self.function(*args, **kwargs)
@@ -51,9 +51,9 @@ class Mart:
 
 
 def mart(table: Table, **inputs: Input) -> Callable[[Callable[..., ir.Table]], Mart]:
-    """Declare a mart table: the function's parameters are inputs by name, settings by name, `days` and `period`.
+    """Declare a mart table: the function's parameters are inputs by name, settings by name, `days` and `day_columns`.
 
-    An input may also be there for a law alone. `period` is the columns by which rows are told apart by day: a function
+    An input may also be there for a table check alone. `day_columns` tell rows apart by day: a function
     that groups by them and not by the day itself also makes the table of any range of days (`lake/between.py`).
 
     Raises:
@@ -63,7 +63,7 @@ def mart(table: Table, **inputs: Input) -> Callable[[Callable[..., ir.Table]], M
     def declare(function: Callable[..., ir.Table]) -> Mart:
         for given in inputs.values():
             check_input(given, table)
-        asked = {*parameters(function), *(name for law in table.laws for name in parameters(law.broken))}
+        asked = {*parameters(function), *(name for law in table.table_checks for name in parameters(law.broken))}
         if unread := sorted(set(inputs) - asked):
             raise DeclarationError(
                 f"{table.full_name}: the inputs {unread} are no parameters of its function or of its laws"
@@ -77,7 +77,7 @@ def mart_asset(
     declared: Mart, group: str, partitions: dg.TimeWindowPartitionsDefinition, settings: Mapping[str, Any], clock: Clock
 ) -> dg.AssetsDefinition:
     """The Dagster asset of a mart table. Needs a resource `engine`."""
-    if unknown := sorted(set(parameters(declared.function)) - {*declared.inputs, *settings, "days", "period"}):
+    if unknown := sorted(set(parameters(declared.function)) - {*declared.inputs, *settings, "days", "day_columns"}):
         raise DeclarationError(
             f"{declared.table.full_name}: its function asks for {unknown}; there are the inputs "
             f"{sorted(declared.inputs)} and the settings {sorted(settings)}"
@@ -91,8 +91,10 @@ def mart_asset(
                 name: read_input(session, declared.table, given, days, first_day)
                 for name, given in declared.inputs.items()
             }
-            period = (declared.table.day_column,)
-            return call(declared.function, {**settings, **inputs, "days": tuple(days), "period": period}), inputs
+            day_columns = (declared.table.day_column,)
+            return call(
+                declared.function, {**settings, **inputs, "days": tuple(days), "day_columns": day_columns}
+            ), inputs
 
         return publish(session, declared.table, days, compute, settings, clock()), {}
 
@@ -150,7 +152,7 @@ def table_asset(
         warnings.simplefilter("ignore", dg.BetaWarning)
         declare = dg.asset(
             key=key,
-            description=table.words,
+            description=table.description,
             group_name=group,
             owners=[table.owner],
             kinds=set(kinds),
@@ -160,7 +162,7 @@ def table_asset(
             backfill_policy=dg.BackfillPolicy.single_run(),
             deps=list(deps),
             check_specs=[
-                dg.AssetCheckSpec(spec.name, asset=key, description=f"[{spec.severity.value}] {spec.words}")
+                dg.AssetCheckSpec(spec.name, asset=key, description=f"[{spec.severity.value}] {spec.description}")
                 for spec in checks_of(table)
             ],
             metadata={
@@ -197,7 +199,7 @@ def table_asset(
                 str(error), metadata={"table": table.full_name, "days": f"{days[0]} to {days[-1]}" if days else "none"}
             ) from error
         for name, why in published.not_drawn.items():
-            context.log.warning(f"{table.full_name}: published without its picture '{name}', not drawn: {why}")
+            context.log.warning(f"{table.full_name}: published without its chart '{name}', not drawn: {why}")
         for day in days:
             context.add_asset_metadata(
                 {"dagster/partition_row_count": published.rows[day], "size_bytes": published.bytes[day]},
@@ -214,7 +216,7 @@ def table_asset(
                 "preview": dg.MetadataValue.md(preview(published.preview, table)),
                 "dagster/column_lineage": _lineage(published, inputs or {}),
                 **published.measures,
-                **{name: picture(name, svg) for name, svg in published.pictures.items()},
+                **{name: chart_metadata(name, svg) for name, svg in published.charts.items()},
                 **{name: f"not drawn: {why}" for name, why in published.not_drawn.items()},
                 **published.seconds,
                 **metadata,
@@ -232,8 +234,10 @@ def column_schema(table: Table) -> dg.TableSchema:
             dg.TableColumn(
                 name=c.name,
                 type=c.type,
-                description=c.words,
-                constraints=dg.TableColumnConstraints(nullable=c.nullable, other=[rule.words for rule in c.rules]),
+                description=c.description,
+                constraints=dg.TableColumnConstraints(
+                    nullable=c.nullable, other=[rule.description for rule in c.checks]
+                ),
             )
             for c in table.columns
         ]
@@ -252,7 +256,7 @@ def preview(rows: Sequence[Mapping[str, Any]], table: Table) -> str:
     return "\n".join(lines)
 
 
-def picture(name: str, svg: str) -> dg.MarkdownMetadataValue:
+def chart_metadata(name: str, svg: str) -> dg.MarkdownMetadataValue:
     """A drawing as Dagster's UI shows it: text of SVG is taken out of Markdown, an image is not."""
     return dg.MetadataValue.md(f"![{name}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})")
 
@@ -274,7 +278,7 @@ def _check_result(key: dg.AssetKey, finding: Finding) -> dg.AssetCheckResult:
         check_name=spec.name,
         passed=finding.passed,
         severity=dg.AssetCheckSeverity.ERROR if spec.severity is Severity.ERROR else dg.AssetCheckSeverity.WARN,
-        description=finding.words,
+        description=finding.summary,
         metadata=metadata,
     )
 

@@ -22,7 +22,7 @@ from wemart_assets.lake.errors import AuditFailed
 from wemart_assets.lake.faults import told_as_faults
 from wemart_assets.lake.inject import call, parameters
 from wemart_assets.lake.lineage import ColumnLineage, column_lineage
-from wemart_assets.lake.table import RUN_TIMESTAMP, Picture, Severity, Table, data_type
+from wemart_assets.lake.table import RUN_TIMESTAMP, Chart, Severity, Table, data_type
 
 PREVIEW_ROWS = 5
 
@@ -31,7 +31,7 @@ PREVIEW_ROWS = 5
 class Publication:
     """What one run published: rows and bytes of each day, the Delta version, what the checks found, what took time.
 
-    `pictures` are SVG by name; `not_drawn` says of those that could not be drawn why.
+    `charts` are SVG by name; `not_drawn` says of those that could not be drawn why.
     """
 
     version: int
@@ -41,7 +41,7 @@ class Publication:
     preview: Sequence[Mapping[str, Any]]
     lineage: ColumnLineage
     measures: Mapping[str, Any]
-    pictures: Mapping[str, str]
+    charts: Mapping[str, str]
     not_drawn: Mapping[str, str]
     seconds: Mapping[str, float]
 
@@ -103,7 +103,7 @@ def _publish(
         preview = staged.rows.limit(PREVIEW_ROWS).to_pyarrow().to_pylist()
         arguments = {**inputs, **settings, "staged": staged.rows}
         measures = {m.name: call(m.value, arguments).to_pyarrow().as_py() for m in table.measures}
-        pictures, not_drawn = _draw(table.pictures, arguments, lazy)
+        charts, not_drawn = _draw(table.charts, arguments, lazy)
         before()
     except BaseException:
         session.discard(staged)
@@ -119,7 +119,7 @@ def _publish(
         preview,
         column_lineage(rows, {rows.op(): name for name, rows in inputs.items()}),
         measures,
-        pictures,
+        charts,
         not_drawn,
         {
             "seconds to stage": round(was_staged - began, 3),
@@ -138,17 +138,17 @@ def stage(
 
 
 def _draw(
-    pictures: Sequence[Picture], arguments: Mapping[str, Any], lazy: Mapping[str, Callable[[], Any]]
+    charts: Sequence[Chart], arguments: Mapping[str, Any], lazy: Mapping[str, Callable[[], Any]]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """SVG of the pictures by name, and of those that cannot be drawn why."""
+    """SVG of the charts by name, and of those that cannot be drawn why."""
     drawn, not_drawn = {}, {}
-    for picture in pictures:
+    for chart in charts:
         try:
-            points = call(picture.points, arguments, lazy=lazy).to_pyarrow().to_pylist()
-            drawn[picture.name] = picture.draw(points)
+            points = call(chart.points, arguments, lazy=lazy).to_pyarrow().to_pylist()
+            drawn[chart.name] = chart.draw(points)
         except Exception as error:
-            # A picture judges nothing: rows that passed the audit are published without it, whatever is wrong with it.
-            not_drawn[picture.name] = f"{type(error).__name__}: {error}"
+            # A chart judges nothing: rows that passed the audit are published without it, whatever is wrong with it.
+            not_drawn[chart.name] = f"{type(error).__name__}: {error}"
     return drawn, not_drawn
 
 
@@ -164,11 +164,13 @@ def _explain(table: Table, days: Sequence[str], errors: Sequence[Finding], input
         "what they had. Broken rules:"
     ]
     for finding in errors:
-        lines.append(f"  {finding.check.name} ({finding.check.words}): {finding.words}")
+        lines.append(f"  {finding.check.name} ({finding.check.description}): {finding.summary}")
         lines += [f"    {dict(row)}" for row in finding.examples[:2]]
     lines.append("Correct the input (or the rule) and run the partition again.")
     broken = {finding.check.name for finding in errors}
-    compared = {name for law in table.laws if law.name in broken for name in parameters(law.broken)} & set(inputs)
+    compared = {name for law in table.table_checks if law.name in broken for name in parameters(law.broken)} & set(
+        inputs
+    )
     if compared:
         lines.append(
             f"It was compared with {', '.join(sorted(compared))} as published: if another run has changed what that is "

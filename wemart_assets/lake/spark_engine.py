@@ -513,7 +513,7 @@ class _CatalogTables:
         self.spark.sql(f"create database if not exists {quoted(self.catalog)}.{quoted(table.database)}")
         self.spark.sql(
             f"create table if not exists {self.address(table)} ({columns}) using delta"
-            f" partitioned by ({', '.join(map(quoted, table.partition_by))}) comment {_text(table.words)}"
+            f" partitioned by ({', '.join(map(quoted, table.partition_by))}) comment {_text(table.description)}"
             f" tblproperties ({', '.join(f'{_text(k)} = {_text(v)}' for k, v in properties.items())})"
         )
         stored = {field.name: field.dataType for field in self.spark.table(self.address(table)).schema.fields}

@@ -60,7 +60,7 @@ class Severity(Enum):
 
 
 @dataclass(frozen=True)
-class Rule:
+class RowCheck:
     """A condition that each row of a partition meets by itself.
 
     `holds(table, **settings)` is a boolean column; a NULL counts as broken, so a condition over nullable columns has
@@ -68,13 +68,13 @@ class Rule:
     """
 
     name: str
-    words: str
+    description: str
     holds: Callable[..., ir.BooleanValue]
     severity: Severity = Severity.ERROR
 
 
 @dataclass(frozen=True)
-class Law:
+class TableCheck:
     """What no row can show by itself: a condition across rows, tables or days.
 
     `broken(...)` returns the rows that break it, with the table's day column among their columns. Its parameters are
@@ -82,7 +82,7 @@ class Law:
     """
 
     name: str
-    words: str
+    description: str
     broken: Callable[..., ir.Table]
     severity: Severity = Severity.ERROR
 
@@ -99,7 +99,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Chart:
     """What each run shows drawn beside its rows.
 
     `points(...)` is a small table; its parameters are looked up by name as a law's are. `draw` makes SVG of its rows,
@@ -112,26 +112,26 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class ValueRule:
+class ValueCheck:
     """A condition on the known values of one column; NULL passes. Columns that share a name are shown as one check."""
 
     name: str
-    words: str
+    description: str
     holds: Callable[[Any], ir.BooleanValue]
 
 
-def one_of(*values: Any) -> ValueRule:
+def one_of(*values: Any) -> ValueCheck:
     """The value is one of `values`."""
-    return ValueRule(
+    return ValueCheck(
         "domains",
         f"one of {', '.join(map(str, values))}",
         lambda column: column.isin([ibis.literal(v) for v in values]),
     )
 
 
-def at_least(least: int) -> ValueRule:
+def at_least(least: int) -> ValueCheck:
     """The value is `least` or more."""
-    return ValueRule("domains", f"at least {least}", lambda column: column >= least)
+    return ValueCheck("domains", f"at least {least}", lambda column: column >= least)
 
 
 FLAG = one_of(0, 1)
@@ -143,16 +143,18 @@ class Column:
 
     name: str
     type: str
-    words: str
-    rules: tuple[ValueRule, ...] = ()
+    description: str
+    checks: tuple[ValueCheck, ...] = ()
     nullable: bool = True
 
 
-def column(name: str, type: str, words: str, *rules: ValueRule, nullable: bool = True) -> Column:
+def column(name: str, type: str, description: str, *checks: ValueCheck, nullable: bool = True) -> Column:
     """A column, with its value rules as further arguments."""
-    return Column(name, type, words, rules, nullable)
+    return Column(name, type, description, checks, nullable)
 
 
+KEY_DATE = column("key_date", "date", "business day", nullable=False)
+PART_DATE = column("part_date", "string", "business day, as partitions are named", nullable=False)
 RUN_TIMESTAMP = column("run_timestamp", "timestamp", "UTC instant of the run that wrote the row", nullable=False)
 
 
@@ -162,7 +164,7 @@ class Table:
 
     Attributes:
         database, name: how SQL addresses it; the Dagster asset key is `[database, name]`.
-        words: what a row is, for people.
+        description: what a row is, for people.
         columns: in the order in which they are stored and shown.
         grain: the columns that together name a row, empty where equal rows are allowed. NULL is a value here.
         partition_by: storage partitions; the last is the day column.
@@ -177,17 +179,17 @@ class Table:
 
     database: str
     name: str
-    words: str
+    description: str
     columns: tuple[Column, ...]
     grain: tuple[str, ...] = ()
     partition_by: tuple[str, ...] = ("part_date",)
     period: Period = Period.DAY
     only_partition: str | None = None
     may_be_empty: bool = False
-    rules: tuple[Rule, ...] = ()
-    laws: tuple[Law, ...] = ()
+    row_checks: tuple[RowCheck, ...] = ()
+    table_checks: tuple[TableCheck, ...] = ()
     measures: tuple[Measure, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    charts: tuple[Chart, ...] = ()
     newest_in_sql: bool = False
     owner: str = "team:data-platform"
     tags: dict[str, str] = field(default_factory=dict)
@@ -201,8 +203,8 @@ class Table:
             raise DeclarationError(f"{self.full_name}: column {doubled} is declared twice")
         for declared in self.columns:
             data_type(declared.type)
-        checks = [*BUILT_IN_CHECKS, *(rule.name for rule in self.value_rules())]
-        checks += [rule.name for rule in self.rules] + [law.name for law in self.laws]
+        checks = [*BUILT_IN_CHECKS, *(rule.name for rule in self.value_checks())]
+        checks += [rule.name for rule in self.row_checks] + [law.name for law in self.table_checks]
         if doubled := sorted({name for name in checks if checks.count(name) > 1}):
             raise DeclarationError(f"{self.full_name}: rule {doubled} is declared twice")
 
@@ -238,18 +240,20 @@ class Table:
             raise DeclarationError(f"{self.full_name}: the function's result lacks {missing}; it has {rows.columns}")
         return rows.select(**{c.name: rows[c.name].cast(data_type(c.type)) for c in self.columns})
 
-    def value_rules(self) -> Iterable[Rule]:
+    def value_checks(self) -> Iterable[RowCheck]:
         """The columns' value rules as rules of a row, one for each rule name."""
-        by_name: dict[str, list[tuple[Column, ValueRule]]] = {}
+        by_name: dict[str, list[tuple[Column, ValueCheck]]] = {}
         for declared in self.columns:
-            for rule in declared.rules:
+            for rule in declared.checks:
                 by_name.setdefault(rule.name, []).append((declared, rule))
         for name, members in by_name.items():
-            words = "; ".join(f"{c.name}: {rule.words}" for c, rule in members)
-            yield Rule(name, words, lambda t, members=members: _all(_null_or(t[c.name], r) for c, r in members))
+            description = "; ".join(f"{c.name}: {rule.description}" for c, rule in members)
+            yield RowCheck(
+                name, description, lambda t, members=members: _all(_null_or(t[c.name], r) for c, r in members)
+            )
 
 
-def _null_or(column: Any, rule: ValueRule) -> ir.BooleanValue:
+def _null_or(column: Any, rule: ValueCheck) -> ir.BooleanValue:
     return column.isnull() | rule.holds(column).fill_null(False)
 
 

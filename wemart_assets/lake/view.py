@@ -61,7 +61,7 @@ def view_asset(declared: View, group: str) -> dg.AssetSpec:
     table = declared.table
     return dg.AssetSpec(
         table.key,
-        description=f"{table.words} A view: nothing is stored.",
+        description=f"{table.description} A view: nothing is stored.",
         deps=[of.key for of in declared.inputs.values()],
         group_name=group,
         owners=[table.owner],

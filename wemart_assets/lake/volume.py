@@ -5,12 +5,12 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.table import Law, Severity, Table
+from wemart_assets.lake.table import Severity, Table, TableCheck
 
 TRAILING_DAYS = 7
 
 
-def volume_law(least: float = 0.5, greatest: float = 2.0) -> Law:
+def volume_check(least: float = 0.5, greatest: float = 2.0) -> TableCheck:
     """WARN where a day has less than `least` or more than `greatest` times the mean rows of the 7 days before it.
 
     Days that were not published or are empty do not count; a day with none before it passes.
@@ -30,7 +30,7 @@ def volume_law(least: float = 0.5, greatest: float = 2.0) -> Law:
         means = days.group_by(day, "rows").aggregate(mean_before=days.rows_before.mean())
         return means.filter(~(means.rows / means.mean_before).between(least, greatest))
 
-    return Law(
+    return TableCheck(
         "volume",
         f"each day has between {least:g} and {greatest:g} times the mean rows of the {TRAILING_DAYS} days before it",
         out_of_bounds,

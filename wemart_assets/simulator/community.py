@@ -38,7 +38,7 @@ def status_lines(platform: Platform, day: int) -> pa.Table:
 
 
 def community_log_v_member_migration(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row a member who came from the former live service: community_id, user_id, created_at (UTC)."""
+    """One row per member who came from the former live service: community_id, user_id, created_at (UTC)."""
     migrated_ms = histories.former_products.migrated_ms
     rows = np.flatnonzero(migrated_ms >= 0)
     comm_id, user_id = _ids(platform, rows)
@@ -46,14 +46,14 @@ def community_log_v_member_migration(platform: Platform, histories: Histories, d
 
 
 def v_to_wv_comm_mapping(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row a channel of the former live service: v_channel_id, comm_id; the last of them was never taken over."""
+    """One row per channel of the former live service: v_channel_id, comm_id; the last of them was never taken over."""
     rows = np.flatnonzero(histories.has_channel)
     comm_id = np.append(platform.communities.comm_id[rows], -1)
     return pa.table({"v_channel_id": 300 + np.arange(len(comm_id)), "comm_id": nullable(comm_id)})
 
 
 def wv1_join_info(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row a member of WV1, those of a community that is gone included: comm_id, wv_user_id, comm_user_first_dt,
+    """One row per member of WV1, those of a community that is gone included: comm_id, wv_user_id, comm_user_first_dt,
     tot_comm_user_first_dt (UTC), is_first_user_comm."""
     past, members = histories.former_products, platform.members
     rows, gone = np.flatnonzero(past.wv1_ms >= 0), np.flatnonzero(past.was_in_gone)
@@ -73,7 +73,7 @@ def wv1_join_info(platform: Platform, histories: Histories, day: int) -> pa.Tabl
 
 
 def community_member_special_member(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row a member who is an artist: community_id, user_id, special_member_type, official_name_ko, _en, _jp (some
+    """One row per member who is an artist: community_id, user_id, special_member_type, official_name_ko, _en, _jp (some
     are not known), is_official. The row stays when the artist leaves the community."""
     members = platform.members
     rows = np.flatnonzero((members.kind > 0) & members.known(day))
@@ -98,7 +98,7 @@ def community_member_special_member(platform: Platform, histories: Histories, da
 
 
 def community_common_report(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row a member who was reported: community_id, user_id, report_count."""
+    """One row per member who was reported: community_id, user_id, report_count."""
     reports = histories.reports
     known = platform.members.known(day)[reports.member]
     comm_id, user_id = _ids(platform, reports.member[known])
@@ -107,7 +107,7 @@ def community_common_report(platform: Platform, histories: Histories, day: int) 
 
 
 def notification_push_config(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row a switch that a member has touched: community_id, user_id, config_key, value (`true`, `false`)."""
+    """One row per switch that a member has touched: community_id, user_id, config_key, value (`true`, `false`)."""
     switches = histories.switches
     known = platform.members.known(day)[switches.member]
     row, key = np.nonzero(switches.touched & known[:, None])
@@ -124,8 +124,10 @@ def notification_push_config(platform: Platform, histories: Histories, day: int)
 
 
 def wv_user_ctry_history(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row a period of a user in a country: wv_user_id, ip_ctry, start_date, end_date (business days; NULL while it
-    lasts), seq (1 is the newest)."""
+    """One row per stay of a user in a country.
+
+    Columns: wv_user_id, ip_ctry, start_date, end_date (business days; NULL while it lasts), seq (1 is the newest).
+    """
     countries = histories.countries
     rows = np.flatnonzero(countries.first_day <= day)
     user, last_day = countries.user[rows], countries.last_day[rows]
@@ -143,8 +145,10 @@ def wv_user_ctry_history(platform: Platform, histories: Histories, day: int) -> 
 
 
 def community_member_purchase(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row a purchase of direct messages: wv_user_id, community_id, dm_id, product_type, start_dt, end_dt (UTC, NULL
-    while open)."""
+    """One row per purchase of direct messages.
+
+    Columns: wv_user_id, community_id, dm_id, product_type, start_dt, end_dt (UTC, NULL while open).
+    """
     purchases = histories.purchases
     rows = np.flatnonzero(purchases.start_day <= day)
     comm_id, user_id = _ids(platform, purchases.member[rows])

@@ -32,8 +32,10 @@ SWITCH_KEYS = (
 
 @dataclass(frozen=True)
 class Countries:
-    """One row a period in which a user came from a country, by user, oldest first. Periods may leave gaps and overlap:
-    the one that began last counts."""
+    """One row per stay of a user in a country, by user, oldest first.
+
+    Stays may leave gaps and overlap: the one that began last counts.
+    """
 
     user: Ints
     country: Ints
@@ -80,7 +82,7 @@ class Switches:
 
 @dataclass(frozen=True)
 class Purchases:
-    """One row a purchase of direct messages. Its end is unknown (open) before `end_known_day`."""
+    """One row per purchase of direct messages. Its end is unknown (open) before `end_known_day`."""
 
     member: Ints
     dm_id: Ints

@@ -71,7 +71,7 @@ SPECIAL_NAMES = ("ARTIST", 'The "Quoted" Moons', "Comma, Full Stop", "달빛 정
 
 @dataclass(frozen=True)
 class Users:
-    """One row a user of the fan service; most of them have an account row, too."""
+    """One row per user of the fan service; most of them have an account row, too."""
 
     wv_user_id: Ints
     we_member_id: Ints
@@ -94,7 +94,7 @@ class Users:
 
 @dataclass(frozen=True)
 class Devices:
-    """One row a device.
+    """One row per device.
 
     `log_id` is the id in its log lines, NULL for TVs that send none; `id` is the one by which the mart has to know it.
     """
@@ -114,7 +114,7 @@ class Devices:
 
 @dataclass(frozen=True)
 class Communities:
-    """One row a community. `artist` is the row of its artist; the last community has none."""
+    """One row per community. `artist` is the row of its artist; the last community has none."""
 
     comm_id: Ints
     artist: Ints
@@ -126,7 +126,7 @@ class Communities:
 
 @dataclass(frozen=True)
 class Artists:
-    """One row an artist. The last one has no community; the one before it debuts while the days go by."""
+    """One row per artist. The last one has no community; the one before it debuts while the days go by."""
 
     we_art_id: Ints
     name: tuple[str, ...]
@@ -162,7 +162,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Members:
-    """One row a user and a community that the user ever joined, grouped by user; past and future members included.
+    """One row per user and a community that the user ever joined, grouped by user; past and future members included.
 
     The days and instants have a column for each stay (`EARLIER`, `FIRST`, `AGAIN`), from joining to leaving: `NEVER`
     and -1 where there is none. Instants are in milliseconds, and in order. The last day of a leaver is `left_day`.
@@ -202,7 +202,7 @@ class Members:
 
 @dataclass(frozen=True)
 class Memberships:
-    """One row a paid membership of a fan club; a renewal is a row of its own. Instants in milliseconds, -1 unknown."""
+    """One row per paid fan-club membership; a renewal is a row of its own. Instants in milliseconds, -1 unknown."""
 
     user: Ints
     community: Ints

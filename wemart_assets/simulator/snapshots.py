@@ -19,7 +19,7 @@ from wemart_assets.simulator.platform import (
 
 
 def community_content_post(platform: Platform, day: int) -> pa.Table:
-    """One row a post: shard_id, post_local_id, community_id."""
+    """One row per post: shard_id, post_local_id, community_id."""
     posts = np.flatnonzero(platform.posts.created_day <= day)
     shard, local = post_public_ids(posts)
     return pa.table(
@@ -32,7 +32,7 @@ def community_content_post(platform: Platform, day: int) -> pa.Table:
 
 
 def community_content_common_notice(platform: Platform, day: int) -> pa.Table:
-    """One row a notice: id, parent_id (`community-<n>`), and a title that the contract does not know."""
+    """One row per notice: id, parent_id (`community-<n>`), and a title that the contract does not know."""
     notices = np.flatnonzero(platform.notices.created_day <= day)
     ids = notice_ids(notices)
     comm_id = platform.communities.comm_id[platform.notices.community[notices]]
@@ -46,7 +46,7 @@ def community_content_common_notice(platform: Platform, day: int) -> pa.Table:
 
 
 def we_user(platform: Platform, day: int) -> pa.Table:
-    """One row an account: we_member_id, wv_user_id (NULL for accounts that use other services only), wv_status,
+    """One row per account: we_member_id, wv_user_id (NULL for accounts that use other services only), wv_status,
     wv_leave_dt, wv_first_join_dt (UTC), ctry_code, vlive_id, and a column that the contract does not know."""
     users = platform.users
     rows = np.flatnonzero(users.has_account & (users.joined_day <= day))
@@ -69,7 +69,7 @@ def we_user(platform: Platform, day: int) -> pa.Table:
 
 
 def we_artist(platform: Platform, day: int) -> pa.Table:
-    """One row an artist: we_art_id, we_art_name, comm_id (NULL for an artist without a community)."""
+    """One row per artist: we_art_id, we_art_name, comm_id (NULL for an artist without a community)."""
     artists = platform.artists
     rows = np.flatnonzero(artists.debut_day <= day)
     community = artists.community[rows]
@@ -83,8 +83,11 @@ def we_artist(platform: Platform, day: int) -> pa.Table:
 
 
 def ws_fc_user_history(platform: Platform, day: int) -> pa.Table:
-    """One row a membership, failed payments and renewals included: we_member_id, we_art_id, comm_id, fc_id, create_dt,
-    start_dt, end_dt (UTC, end NULL if open), ord_status, is_cx_by_restore."""
+    """One row per membership, failed payments and renewals included.
+
+    Columns: we_member_id, we_art_id, comm_id, fc_id, create_dt, start_dt, end_dt (UTC, end NULL if open), ord_status,
+    is_cx_by_restore.
+    """
     memberships = platform.memberships
     rows = np.flatnonzero(memberships.created_day <= day)
     community = memberships.community[rows]
@@ -105,7 +108,7 @@ def ws_fc_user_history(platform: Platform, day: int) -> pa.Table:
 
 
 def we_country(platform: Platform, day: int) -> pa.Table:
-    """One row a country: ctry_code, ctry_name, region_type."""
+    """One row per country: ctry_code, ctry_name, region_type."""
     return pa.table({"ctry_code": COUNTRIES, "ctry_name": COUNTRY_NAMES, "region_type": REGIONS})
 
 

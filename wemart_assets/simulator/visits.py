@@ -58,7 +58,7 @@ ROLES = np.array([(*roles, *(NO_ROLE,) * (MOST_RUNS - len(roles))) for _, roles 
 
 @dataclass(frozen=True)
 class Runs:
-    """One row a run: what its lines have in common. Users, devices, clients, communities and countries by row."""
+    """One row per run: what its lines have in common. Users, devices, clients, communities and countries by row."""
 
     visit: Ints  # number within the day, or NO_VISIT for lines outside all sessions
     sess_seq: Ints  # number of the session within device and business day, from 1
@@ -185,7 +185,7 @@ def _lines_of_visits(random: np.random.Generator, visits: int) -> Ints:
 
 @dataclass(frozen=True)
 class _UsersOfVisits:
-    """One row a run: its visit, its user, its first line."""
+    """One row per run: its visit, its user, its first line."""
 
     visit: Ints
     user: Ints

@@ -59,7 +59,7 @@ def conformed(
     values |= {_written(n): rows[n] for n in there if n in local or not (is_clean or _always_reads(rows[n], kinds[n]))}
     # Said of the row as it came, so that leaving such rows out does not make values of all others first.
     is_unknown = ibis.literal(False)
-    if contract.undated is not None:
+    if contract.unknown_time_table is not None:
         # A record without values has no time that is known to be unknown.
         is_unknown = rows._fault.isnull()
         if instant in there:
@@ -97,9 +97,9 @@ def with_faults(rows: ir.Table, contract: Contract, columns: Sequence[Column]) -
         value = rows[column.name]
         if not column.nullable:
             broken.append((value.isnull(), ibis.literal(f"{column.name} is NULL")))
-        for rule in column.rules:
+        for rule in column.checks:
             breaks = value.notnull() & ~rule.holds(value).fill_null(False)
-            broken.append((breaks, f"{column.name}: " + value.cast("string") + f" is not {rule.words}"))
+            broken.append((breaks, f"{column.name}: " + value.cast("string") + f" is not {rule.description}"))
     return rows.mutate(_reason=ibis.cases(*broken, else_=ibis.null("string")))
 
 

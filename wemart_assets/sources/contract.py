@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.engine import FileFormat
 from wemart_assets.lake.functions import business_day, timestamp_millis
-from wemart_assets.lake.table import RUN_TIMESTAMP, Column, Law, Table, ValueRule, column
+from wemart_assets.lake.table import RUN_TIMESTAMP, Column, Table, TableCheck, ValueCheck, column
 
 # The last one of 9999-12-30 UTC, which is in the year 9999 everywhere. A number beyond is a mistake of units.
 LAST_MILLISECOND = 253_402_214_399_999
@@ -27,10 +27,10 @@ class Kind(Enum):
     SNAPSHOT = "snapshot"
 
 
-INT32 = ValueRule(
+INT32 = ValueCheck(
     "fits_32_bits", "a number of 32 bits", lambda value: value.between(ibis.literal(-(2**31)), ibis.literal(2**31 - 1))
 )
-MILLISECONDS = ValueRule(
+MILLISECONDS = ValueCheck(
     "milliseconds", "milliseconds between 1970 and the year 9999", lambda value: value.between(0, LAST_MILLISECOND)
 )
 
@@ -52,13 +52,13 @@ class Contract:
             what stands for NULL.
         local_times: a time without a zone is one of the business timezone. Else it is UTC.
         unknown_time: what stands for an unknown time, as NULL does. Facts of an unknown time are no fault: they are
-            the rows of `undated`. A contract without it has no such table, and quarantines them.
+            the rows of `unknown_time_table`. A contract without it has no such table, and quarantines them.
         newest_in_sql: as of `Table`.
     """
 
     database: str
     name: str
-    words: str
+    description: str
     kind: Kind
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
@@ -79,35 +79,35 @@ class Contract:
     @cached_property
     def table(self) -> Table:
         """The source table in the lake: the contract's columns, the business day, the run's clock."""
-        return self._table(self.name, self.words, "business day")
+        return self._table(self.name, self.description, "business day")
 
     @cached_property
-    def undated(self) -> Table | None:
+    def unknown_time_table(self) -> Table | None:
         """The rows of an unknown time, in the one partition that there is of them."""
         if self.unknown_time is None:
             return None
-        words = f"{self.words} Rows of an unknown time."
-        return self._table(f"{self.name}__date_unknown", words, f"'{UNKNOWN_DAY}'", only_partition=UNKNOWN_DAY)
+        description = f"{self.description} Rows of an unknown time."
+        return self._table(f"{self.name}__date_unknown", description, f"'{UNKNOWN_DAY}'", only_partition=UNKNOWN_DAY)
 
-    def _table(self, name: str, words: str, day_words: str, only_partition: str | None = None) -> Table:
+    def _table(self, name: str, description: str, day_words: str, only_partition: str | None = None) -> Table:
         day = column(self.day_column, "string", day_words, nullable=False)
         own = tuple(c for c in self.columns if c.name != self.day_column)
         return Table(
             self.database,
             name,
-            words,
+            description,
             (*own, day, RUN_TIMESTAMP),
             grain=self.key,
             partition_by=(self.day_column,),
             only_partition=only_partition,
             newest_in_sql=self.newest_in_sql,
-            laws=(
-                Law(
+            table_checks=(
+                TableCheck(
                     "no_record_is_lost",
                     "each landed record of a day is in the table, in its quarantine, or one that repeats another",
                     _days_with_lost_records,
                 ),
-                Law(
+                TableCheck(
                     "quarantine_share",
                     "no more rows of a day are quarantined than WEMART_QUARANTINE_SHARE allows",
                     _many_quarantined,
@@ -129,11 +129,11 @@ class Contract:
             "refused. A run that publishes a day clears it.",
         )
 
-    def _set_aside(self, suffix: str, words: str) -> Table:
+    def _set_aside(self, suffix: str, description: str) -> Table:
         return Table(
             self.database,
             f"{self.name}__{suffix}",
-            words,
+            description,
             (
                 column("reason", "string", "which column breaks which rule", nullable=False),
                 column("file", "string", "landing file, below the landing folder", nullable=False),

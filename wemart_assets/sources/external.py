@@ -34,8 +34,8 @@ def external_tables(settings: Settings, contracts: Mapping[str, Contract]) -> di
         found[name] = ExternalTable(
             base / mapping.table, mapping.day, expressions, derived if contract.kind is Kind.FACTS else None
         )
-        if contract.undated is not None:
-            found[contract.undated.full_name] = ExternalTable(
+        if contract.unknown_time_table is not None:
+            found[contract.unknown_time_table.full_name] = ExternalTable(
                 base / mapping.table, None, expressions, partial(_unknown_day, instant=str(contract.instant))
             )
     return found
@@ -49,7 +49,7 @@ def external_asset(table: Table, group: str, partitions: dg.TimeWindowPartitions
     """The asset that stands for someone else's table; it is never run here."""
     return dg.AssetSpec(
         table.key,
-        description=table.words,
+        description=table.description,
         group_name=group,
         kinds={"deltalake"},
         partitions_def=partitions,

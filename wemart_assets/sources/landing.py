@@ -42,7 +42,7 @@ from wemart_assets.sources.records import Survey, distinct, rewrite, survey
 
 INDEX_FOLDER = "_landing"
 # Another number has all files looked at anew.
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 # Texts of unknown times that the index keeps; a file with more is one that nobody writes.
 MOST_TEXTS = 20
 DELIVERY = r"(?:^|/)date=([0-9]{4}-[0-9]{2}-[0-9]{2})/"
@@ -83,7 +83,7 @@ class FileIndex:
         physical: of Parquet, all columns with their types: files that differ in them are never read as one.
         days: rows of each business day (facts), and of `UNKNOWN_DAY` where the contract knows unknown times; as they
             last were where the file cannot be read any more.
-        undated: rows whose instant cannot be read, counted for `undated_day`.
+        unknown_time: rows whose instant cannot be read, counted for `unknown_time_day`.
         faulty: rows that break the contract by themselves; None where that was not counted, since rows of a key break
             it together.
         unknown_as: all that unknown times are written as in a text file, None where that was not looked for or is much.
@@ -94,8 +94,8 @@ class FileIndex:
     columns: Sequence[str]
     types: Mapping[str, str]
     days: Mapping[str, int]
-    undated: int = 0
-    undated_day: str | None = None
+    unknown_time: int = 0
+    unknown_time_day: str | None = None
     faulty: int | None = None
     unknown_as: Sequence[str] | None = None
     header: Sequence[str] = ()
@@ -118,14 +118,14 @@ class FileIndex:
 
     def rows_of(self, day: str) -> int:
         """How many of its records count for a business day, whatever becomes of them."""
-        return self.days.get(day, 0) + (self.undated if day == self.undated_day else 0)
+        return self.days.get(day, 0) + (self.unknown_time if day == self.unknown_time_day else 0)
 
     def has_rows_of(self, days: Iterable[str]) -> bool:
-        return any(day in self.days or (self.undated and day == self.undated_day) for day in days)
+        return any(day in self.days or (self.unknown_time and day == self.unknown_time_day) for day in days)
 
     def all_days(self) -> set[str]:
         """The days that it has rows of, and the one that its rows without an instant count for."""
-        return set(self.days) | ({self.undated_day} if self.undated and self.undated_day else set())
+        return set(self.days) | ({self.unknown_time_day} if self.unknown_time and self.unknown_time_day else set())
 
     def may_have_rows_of(self, days: Iterable[str]) -> bool:
         """Whether a file that cannot be read may have rows of `days`.
@@ -243,7 +243,7 @@ class Landing:
 
         Beside the contract's columns: `_file` (below the landing folder), `_raw`, `_reason`, NULL where the row does
         not break the contract by itself, and for facts the business day, an instant that cannot be read counting for
-        the file's `undated_day`. Nothing is looked for that the index says is not there.
+        the file's `unknown_time_day`. Nothing is looked for that the index says is not there.
         """
         groups: dict[tuple[Any, ...], list[FileIndex]] = {}
         for entry in (entry for entry in found if entry.records):
@@ -308,12 +308,12 @@ class Landing:
     def _placed(self, rows: ir.Table, entries: Sequence[FileIndex]) -> ir.Table:
         by_day: dict[str, list[str]] = {}
         for entry in entries:
-            if entry.undated:
-                by_day.setdefault(str(entry.undated_day), []).append(entry.path)
+            if entry.unknown_time:
+                by_day.setdefault(str(entry.unknown_time_day), []).append(entry.path)
         day = rows._day
         if by_day:
-            undated = [(rows._file.isin(paths), ibis.literal(of)) for of, paths in sorted(by_day.items())]
-            day = day.fill_null(ibis.cases(*undated, else_=ibis.null("string")))
+            unknown_time = [(rows._file.isin(paths), ibis.literal(of)) for of, paths in sorted(by_day.items())]
+            day = day.fill_null(ibis.cases(*unknown_time, else_=ibis.null("string")))
         return rows.mutate(**{self.contract.day_column: day}).drop("_day", "_is_unknown", "_unknown_as")
 
     def _format_of(self, path: str) -> FileFormat:
@@ -445,20 +445,20 @@ class Landing:
         written = {row["unknown_as"] for row in found} - {None}
         instant = str(self.contract.instant)
         is_text = self.contract.local_times and instant in sample.columns and sample[instant].type().is_string()
-        undated = counted.pop(None, 0)
+        unknown_time = counted.pop(None, 0)
         dated = sorted(str(day) for day in set(counted) - {UNKNOWN_DAY})
         # A row whose time cannot be read is quarantined under the day that its file was delivered for, or begins with.
         # A file that began before the first day is not looked at before that.
-        undated_day = file.delivery or next(iter(dated), self.first_day)
-        if undated_day < self.first_day and self.contract.is_history:
-            undated_day = self.first_day
-        if undated_day < self.first_day:
-            undated_day = next((day for day in dated if day >= self.first_day), undated_day)
+        unknown_time_day = file.delivery or next(iter(dated), self.first_day)
+        if unknown_time_day < self.first_day and self.contract.is_history:
+            unknown_time_day = self.first_day
+        if unknown_time_day < self.first_day:
+            unknown_time_day = next((day for day in dated if day >= self.first_day), unknown_time_day)
         return replace(
             entry,
             days=dict(sorted((str(day), n) for day, n in counted.items())),
-            undated=undated,
-            undated_day=undated_day if undated else None,
+            unknown_time=unknown_time,
+            unknown_time_day=unknown_time_day if unknown_time else None,
             faulty=None if self.contract.key else sum(row["faulty"] for row in found),
             unknown_as=sorted(written) if is_text and len(written) <= MOST_TEXTS else None,
         )
@@ -657,7 +657,7 @@ def _with_neighbours(day: str) -> set[str]:
 
 
 def _may_be_faulty(column: Column) -> bool:
-    return bool(column.rules) or not column.nullable or column.type != "string"
+    return bool(column.checks) or not column.nullable or column.type != "string"
 
 
 def _digest(said: Sequence[object]) -> str:

@@ -40,20 +40,20 @@ def source_asset(
     return table_asset(landing.contract.table, group, partitions, run, kinds=KINDS)
 
 
-def undated_asset(landing: Landing, group: str, settings: Mapping[str, Any], clock: Clock) -> dg.AssetsDefinition:
+def unknown_time_asset(landing: Landing, group: str, settings: Mapping[str, Any], clock: Clock) -> dg.AssetsDefinition:
     """The unpartitioned asset of a source's rows whose time is unknown. Needs a resource `engine`."""
-    assert landing.contract.undated is not None
+    assert landing.contract.unknown_time_table is not None
 
     def run(session: Session, _days: Sequence[str], log: Any) -> tuple[Publication, dict[str, Any]]:
         return publish_source(session, landing, [UNKNOWN_DAY], settings, clock, log)
 
-    return table_asset(landing.contract.undated, group, None, run, kinds=KINDS)
+    return table_asset(landing.contract.unknown_time_table, group, None, run, kinds=KINDS)
 
 
 def publish_source(
     session: Session, landing: Landing, days: Sequence[str], settings: Mapping[str, Any], clock: Clock, log: Any
 ) -> tuple[Publication, dict[str, Any]]:
-    """Replace the source's partitions of `days` by what has landed for them; of `UNKNOWN_DAY`, its undated rows.
+    """Replace the source's partitions of `days` by what has landed for them; of `UNKNOWN_DAY`, its unknown_time rows.
 
     Rows that break the contract go to the quarantine, under the same days. If the run is refused, they go to
     `<table>__rejected` instead, so that they can be looked at, and the quarantine stays that of the published rows.
@@ -64,7 +64,7 @@ def publish_source(
         RejectedByAudit: more rows are quarantined than the settings allow.
     """
     contract = landing.contract
-    table = contract.undated if list(days) == [UNKNOWN_DAY] else contract.table
+    table = contract.unknown_time_table if list(days) == [UNKNOWN_DAY] else contract.table
     assert table is not None
     now = clock()
     quarantine_baseline = session.baseline(contract.quarantine, days)
@@ -196,9 +196,11 @@ def _facts(
     by_day = [(day, n) for e in index.values() for day, n in e.days.items()]
     early = sum(n for day, n in by_day if day != UNKNOWN_DAY and day < landing.first_day)
     to_come = sum(n for day, n in by_day if day != UNKNOWN_DAY and day > today)
-    early += sum(e.undated for e in index.values() if e.undated and str(e.undated_day) < landing.first_day)
+    early += sum(
+        e.unknown_time for e in index.values() if e.unknown_time and str(e.unknown_time_day) < landing.first_day
+    )
     numbers = {"files read": len(read), "rows before the first partition": early, "rows of days to come": to_come}
-    if contract.undated is not None:
+    if contract.unknown_time_table is not None:
         numbers["rows of an unknown time"] = sum(n for day, n in by_day if day == UNKNOWN_DAY)
     return _union(session, tables, contract), numbers
 

@@ -1,4 +1,4 @@
-"""A house under watch: a lake, a landing folder, the asset graph over them, and its sensor ticked at given times."""
+"""An environment: a lake, a landing folder, the asset graph over them, and its sensor, ticked at given times."""
 
 from __future__ import annotations
 
@@ -111,11 +111,11 @@ USERS = (
 )
 # What these read beside each other, and what runs with the rest.
 READ_OF_USERS = ("we_mart.we_user", "we_mart.wv_sess_daily")
-# What a house is given, so that tests need not ask for it.
+# What an environment is given, so that tests need not ask for it.
 GIVEN = frozenset({*STATE, *USERS, *READ_OF_USERS})
 
 
-class House:
+class Environment:
     """Settings, files, the graph and its sensor. Days are business days in Seoul."""
 
     def __init__(self, root: Path, instance: dg.DagsterInstance, looks_at_users: bool = False, **settings: Any) -> None:
@@ -126,7 +126,7 @@ class House:
         self.settings: Row = {"first_day": dt.date(2024, 3, 1), "threads": 2, "memory_limit": "1GB", **settings}
         self._defs: dg.Definitions | None = None
 
-    def give(self, *names: str, last: str = "2025-02-28") -> House:
+    def give(self, *names: str, last: str = "2025-02-28") -> Environment:
         """Publish tables for the days up to `last`, empty: no tick has to ask for them any more."""
         lake, days = DeltaLake(self.lake), days_between("2024-03-01", last)
         for name in names:
@@ -153,7 +153,7 @@ class House:
         self.settings |= settings
         self._defs = None
 
-    def copy_of(self, template: House) -> House:
+    def copy_of(self, template: Environment) -> Environment:
         """Take over the template's lake and landing files, their times included."""
         shutil.copytree(template.lake, self.lake, dirs_exist_ok=True)
         shutil.copytree(template.landing, self.landing)
@@ -269,23 +269,23 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
-MakeHouse = Callable[..., House]
+MakeEnvironment = Callable[..., Environment]
 
 
 @pytest.fixture(scope="session")
-def make_house(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeHouse:
-    """A new house, under settings of its own."""
-    template = House(tmp_path_factory.mktemp("template"), instance).give(*GIVEN)
+def make_environment(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeEnvironment:
+    """A new environment, under settings of its own."""
+    template = Environment(tmp_path_factory.mktemp("template"), instance).give(*GIVEN)
 
-    def make(looks_at_users: bool = False, **settings: Any) -> House:
-        house = House(tmp_path_factory.mktemp("house"), instance, looks_at_users, **settings)
+    def make(looks_at_users: bool = False, **settings: Any) -> Environment:
+        environment = Environment(tmp_path_factory.mktemp("environment"), instance, looks_at_users, **settings)
         if "first_day" not in settings:
-            shutil.copytree(template.lake, house.lake)
-        return house
+            shutil.copytree(template.lake, environment.lake)
+        return environment
 
     return make
 
 
 @pytest.fixture
-def house(make_house: MakeHouse) -> House:
-    return make_house()
+def environment(make_environment: MakeEnvironment) -> Environment:
+    return make_environment()

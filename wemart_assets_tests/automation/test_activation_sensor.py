@@ -12,7 +12,7 @@ from wemart_assets.lake.days import days_between
 from wemart_assets_tests.graph import upstream
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import House, MakeHouse, Tick
+    from wemart_assets_tests.automation.conftest import Environment, MakeEnvironment, Tick
 
 LOG, ACCOUNTS, ATTRIBUTION = "service_log.weverse_server_log", "we_mart.we_user", "igaworks.attribution"
 EVENTS, USERS, TOUCHES = "core.fact__events", "core.dim__users", "core.first_touch"
@@ -27,11 +27,13 @@ def days_of(ticks: list[Tick], table: str) -> list[str]:
 
 
 @pytest.fixture
-def watched(make_house: MakeHouse) -> House:
-    return make_house(looks_at_users=True)
+def watched(make_environment: MakeEnvironment) -> Environment:
+    return make_environment(looks_at_users=True)
 
 
-def test_a_day_of_the_log_requests_its_events_all_later_users_and_the_cohorts_of_the_windows(watched: House) -> None:
+def test_a_day_of_the_log_requests_its_events_all_later_users_and_the_cohorts_of_the_windows(
+    watched: Environment,
+) -> None:
     watched.land_lines("a.csv", "2024-03-09 12:00:00")
     ticks = watched.ticks(at=NOW)
     assert days_of(ticks, EVENTS) == ["2024-03-09"]
@@ -40,7 +42,7 @@ def test_a_day_of_the_log_requests_its_events_all_later_users_and_the_cohorts_of
     assert days_of(ticks, FUNNEL) == days_between("2024-03-03", LATEST)
 
 
-def test_a_touch_requests_the_touches_and_the_users_from_its_day_on(watched: House) -> None:
+def test_a_touch_requests_the_touches_and_the_users_from_its_day_on(watched: Environment) -> None:
     watched.land(ATTRIBUTION, "part-00000", "p,a,2024-03-09 12:00:00.0,t,log,0,adid\n")
     ticks = watched.ticks(at=NOW)
     assert days_of(ticks, TOUCHES) == days_of(ticks, USERS) == days_between("2024-03-09", LATEST)
@@ -54,53 +56,55 @@ ACCOUNT = dict.fromkeys(("wv_status", "wv_leave_dt", "wv_first_join_dt", "ctry_c
 MADE_OF = upstream(FUNNEL) | upstream(USERS)
 
 
-def run_all(house: House, cursor: str | None, *lines: tuple[str, str]) -> str | None:
+def run_all(environment: Environment, cursor: str | None, *lines: tuple[str, str]) -> str | None:
     """A file of lines of user 7 lands, and what is requested runs, as far as users are made of it."""
-    house.land(LOG, f"{lines[0][0]}.csv", [house.line(local, url, user_info_id=7) for local, url in lines])
-    for tick in house.ticks(cursor, FEW_DAYS):
+    environment.land(LOG, f"{lines[0][0]}.csv", [environment.line(local, url, user_info_id=7) for local, url in lines])
+    for tick in environment.ticks(cursor, FEW_DAYS):
         cursor = tick.cursor
         for request in tick.requests:
             if tables := request.tables & MADE_OF:
-                house.execute(replace(request, tables=tables))
+                environment.execute(replace(request, tables=tables))
     return cursor
 
 
-def firsts(house: House) -> set[tuple[str, str, int]]:
-    return {(row["part_date"], row["event_name"], row["days_from_first_visit"]) for row in house.read(FIRSTS)}
+def firsts(environment: Environment) -> set[tuple[str, str, int]]:
+    return {(row["part_date"], row["event_name"], row["days_from_first_visit"]) for row in environment.read(FIRSTS)}
 
 
-def steps(house: House) -> set[tuple[str, str, int, int]]:
-    return {(r["part_date"], r["event_name"], r["users"], r["users_in_order"]) for r in house.read(FUNNEL)}
+def steps(environment: Environment) -> set[tuple[str, str, int, int]]:
+    return {(r["part_date"], r["event_name"], r["users"], r["users_in_order"]) for r in environment.read(FUNNEL)}
 
 
 @pytest.mark.slow
-def test_late_data_ends_where_data_on_time_would_and_another_setting_is_a_backfill(make_house: MakeHouse) -> None:
-    house = make_house(looks_at_users=True, first_day=FIRST)
-    house.land(ACCOUNTS, "date=2024-03-01/a.csv", [{**ACCOUNT, "we_member_id": 100, "wv_user_id": 7}])
-    cursor = run_all(house, None, ("2024-03-02 12:00:00", "/home"), ("2024-03-03 12:00:00", JOIN))
-    assert firsts(house) == {("2024-03-02", "first_visit", 1), ("2024-03-03", "key_event_1", 2)}
+def test_late_data_ends_where_data_on_time_would_and_another_setting_is_a_backfill(
+    make_environment: MakeEnvironment,
+) -> None:
+    environment = make_environment(looks_at_users=True, first_day=FIRST)
+    environment.land(ACCOUNTS, "date=2024-03-01/a.csv", [{**ACCOUNT, "we_member_id": 100, "wv_user_id": 7}])
+    cursor = run_all(environment, None, ("2024-03-02 12:00:00", "/home"), ("2024-03-03 12:00:00", JOIN))
+    assert firsts(environment) == {("2024-03-02", "first_visit", 1), ("2024-03-03", "key_event_1", 2)}
     # The user came, and joined, earlier than that.
-    cursor = run_all(house, cursor, ("2024-03-02 00:00:00", JOIN))
-    assert firsts(house) == {("2024-03-02", "first_visit", 1), ("2024-03-02", "key_event_1", 1)}
-    run_all(house, cursor, ("2024-03-01 23:59:59", "/home"))
-    assert firsts(house) == {("2024-03-01", "first_visit", 1), ("2024-03-02", "key_event_1", 2)}
-    users = {(row["part_date"], row["user_id"], str(row["first_date"])) for row in house.read(USERS)}
+    cursor = run_all(environment, cursor, ("2024-03-02 00:00:00", JOIN))
+    assert firsts(environment) == {("2024-03-02", "first_visit", 1), ("2024-03-02", "key_event_1", 1)}
+    run_all(environment, cursor, ("2024-03-01 23:59:59", "/home"))
+    assert firsts(environment) == {("2024-03-01", "first_visit", 1), ("2024-03-02", "key_event_1", 2)}
+    users = {(row["part_date"], row["user_id"], str(row["first_date"])) for row in environment.read(USERS)}
     assert users == {(f"2024-03-0{day}", "100", "2024-03-01") for day in (1, 2, 3)}
     came = ("2024-03-01", "first_visit", 1, 1)
-    assert steps(house) == {came, ("2024-03-01", "key_event_1", 0, 0), ("2024-03-01", "key_event_2", 0, 0)}
+    assert steps(environment) == {came, ("2024-03-01", "key_event_1", 0, 0), ("2024-03-01", "key_event_2", 0, 0)}
 
-    house.set(key_events={"joined": {"log": [{"is_join": 1}]}}, key_event_days=[2])
-    house.run("2024-03-01", "2024-03-03", {EVENTS, FIRSTS, FUNNEL})
-    assert firsts(house) == {("2024-03-01", "first_visit", 1), ("2024-03-02", "joined", 2)}
-    assert steps(house) == {came, ("2024-03-01", "joined", 1, 1)}
+    environment.set(key_events={"joined": {"log": [{"is_join": 1}]}}, key_event_days=[2])
+    environment.run("2024-03-01", "2024-03-03", {EVENTS, FIRSTS, FUNNEL})
+    assert firsts(environment) == {("2024-03-01", "first_visit", 1), ("2024-03-02", "joined", 2)}
+    assert steps(environment) == {came, ("2024-03-01", "joined", 1, 1)}
 
 
 @pytest.mark.slow
-def test_a_late_event_counts_for_the_cohort_of_an_earlier_day(make_house: MakeHouse) -> None:
+def test_a_late_event_counts_for_the_cohort_of_an_earlier_day(make_environment: MakeEnvironment) -> None:
     """The funnel of the 1st reads the events of the 2nd, and has to be made after them."""
-    house = make_house(looks_at_users=True, first_day=FIRST, key_event_days=[3, 7])
-    house.land(ACCOUNTS, "date=2024-03-01/a.csv", [{**ACCOUNT, "we_member_id": 100, "wv_user_id": 7}])
-    cursor = run_all(house, None, ("2024-03-01 12:00:00", "/home"), ("2024-03-03 12:00:00", "/home"))
-    assert ("2024-03-01", "key_event_1", 0, 0) in steps(house)
-    run_all(house, cursor, ("2024-03-02 12:00:00", JOIN))
-    assert ("2024-03-01", "key_event_1", 1, 1) in steps(house)
+    environment = make_environment(looks_at_users=True, first_day=FIRST, key_event_days=[3, 7])
+    environment.land(ACCOUNTS, "date=2024-03-01/a.csv", [{**ACCOUNT, "we_member_id": 100, "wv_user_id": 7}])
+    cursor = run_all(environment, None, ("2024-03-01 12:00:00", "/home"), ("2024-03-03 12:00:00", "/home"))
+    assert ("2024-03-01", "key_event_1", 0, 0) in steps(environment)
+    run_all(environment, cursor, ("2024-03-02 12:00:00", JOIN))
+    assert ("2024-03-01", "key_event_1", 1, 1) in steps(environment)

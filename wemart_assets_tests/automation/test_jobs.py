@@ -16,7 +16,7 @@ from wemart_assets import catalog
 from wemart_assets.lake.days import Period
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import House, MakeHouse
+    from wemart_assets_tests.automation.conftest import Environment, MakeEnvironment
 
 ROOT = Path(__file__).parents[2]
 SESSIONS_JOB = "analytics_we_mart_wv1_daily"
@@ -40,48 +40,48 @@ SESSION_SOURCES = {
 
 
 @pytest.fixture(scope="module")
-def graph(make_house: MakeHouse) -> House:
-    """A house whose graph is looked at only."""
-    return make_house()
+def graph(make_environment: MakeEnvironment) -> Environment:
+    """An environment whose graph is looked at only."""
+    return make_environment()
 
 
-def _tables(house: House, job: str) -> set[str]:
-    return {".".join(key.path) for key in house.defs.resolve_job_def(job).asset_layer.selected_asset_keys}
+def _tables(environment: Environment, job: str) -> set[str]:
+    return {".".join(key.path) for key in environment.defs.resolve_job_def(job).asset_layer.selected_asset_keys}
 
 
-def test_the_sessions_job_makes_the_session_tables(graph: House) -> None:
+def test_the_sessions_job_makes_the_session_tables(graph: Environment) -> None:
     assert _tables(graph, SESSIONS_JOB) >= SESSION_MARTS
 
 
-def test_the_sessions_job_makes_no_source(graph: House) -> None:
+def test_the_sessions_job_makes_no_source(graph: Environment) -> None:
     assert not _tables(graph, SESSIONS_JOB) & SESSION_SOURCES
 
 
-def test_the_priority_job_makes_the_main_mart_with_all_before_and_after_it(graph: House) -> None:
+def test_the_priority_job_makes_the_main_mart_with_all_before_and_after_it(graph: Environment) -> None:
     assert _tables(graph, PRIORITY_JOB) >= SESSION_MARTS | SESSION_SOURCES
 
 
 @pytest.mark.parametrize("job", [SESSIONS_JOB, PRIORITY_JOB])
-def test_a_job_is_partitioned_by_business_day(graph: House, job: str) -> None:
+def test_a_job_is_partitioned_by_business_day(graph: Environment, job: str) -> None:
     partitions = graph.defs.resolve_job_def(job).partitions_def
     assert isinstance(partitions, dg.DailyPartitionsDefinition)
     assert (str(partitions.timezone), partitions.get_first_partition_key()) == ("Asia/Seoul", "2024-03-01")
 
 
-def _schedule(house: House) -> dg.ScheduleDefinition:
-    return house.defs.resolve_schedule_def(f"{PRIORITY_JOB}_schedule")
+def _schedule(environment: Environment) -> dg.ScheduleDefinition:
+    return environment.defs.resolve_schedule_def(f"{PRIORITY_JOB}_schedule")
 
 
-def test_the_schedule_is_at_two_in_the_morning_of_the_business_timezone(graph: House) -> None:
+def test_the_schedule_is_at_two_in_the_morning_of_the_business_timezone(graph: Environment) -> None:
     schedule = _schedule(graph)
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "Asia/Seoul")
 
 
-def test_the_schedule_is_the_priority_jobs(graph: House) -> None:
+def test_the_schedule_is_the_priority_jobs(graph: Environment) -> None:
     assert _schedule(graph).job_name == PRIORITY_JOB
 
 
-def test_each_period_has_its_schedule(graph: House) -> None:
+def test_each_period_has_its_schedule(graph: Environment) -> None:
     schedules = {s.name: s.cron_schedule for s in graph.defs.get_repository_def().schedule_defs}
     assert schedules == {
         "analytics_we_mart_priority_daily_schedule": "0 2 * * *",
@@ -91,22 +91,22 @@ def test_each_period_has_its_schedule(graph: House) -> None:
 
 
 @pytest.mark.parametrize(("job", "period"), [("weekly", Period.WEEK), ("monthly", Period.MONTH)])
-def test_tables_of_a_period_have_a_job_of_their_own(graph: House, job: str, period: Period) -> None:
+def test_tables_of_a_period_have_a_job_of_their_own(graph: Environment, job: str, period: Period) -> None:
     of_period = {name for name, declared in catalog.marts().items() if declared.table.period is period}
     assert _tables(graph, f"analytics_we_mart_{job}") == of_period
     assert not _tables(graph, PRIORITY_JOB) & of_period
 
 
-def test_what_the_sensor_requests_by_period_is_every_table_once(graph: House) -> None:
+def test_what_the_sensor_requests_by_period_is_every_table_once(graph: Environment) -> None:
     parts = [_tables(graph, f"requested_by_{period}") for period in Period]
     assert sorted(name for part in parts for name in part) == sorted(catalog.tables())
 
 
-def _requested(house: House, at: dt.datetime) -> list[str | None]:
+def _requested(environment: Environment, at: dt.datetime) -> list[str | None]:
     context = dg.build_schedule_context(
-        instance=house.instance, scheduled_execution_time=at, repository_def=house.defs.get_repository_def()
+        instance=environment.instance, scheduled_execution_time=at, repository_def=environment.defs.get_repository_def()
     )
-    return [request.partition_key for request in _schedule(house).evaluate_tick(context).run_requests or ()]
+    return [request.partition_key for request in _schedule(environment).evaluate_tick(context).run_requests or ()]
 
 
 @pytest.mark.parametrize(
@@ -117,54 +117,54 @@ def _requested(house: House, at: dt.datetime) -> list[str | None]:
         ("2025-01-01 02:00:00", "2024-12-31"),
     ],
 )
-def test_the_schedule_requests_the_business_day_that_is_over(graph: House, at: str, day: str) -> None:
+def test_the_schedule_requests_the_business_day_that_is_over(graph: Environment, at: str, day: str) -> None:
     assert _requested(graph, dt.datetime.fromisoformat(at).replace(tzinfo=ZoneInfo("Asia/Seoul"))) == [day]
 
 
-def test_the_schedule_requests_nothing_before_the_first_day_is_over(graph: House) -> None:
+def test_the_schedule_requests_nothing_before_the_first_day_is_over(graph: Environment) -> None:
     assert _requested(graph, dt.datetime(2024, 3, 1, 2, tzinfo=ZoneInfo("Asia/Seoul"))) == []
 
 
 def test_after_the_last_day_the_schedule_has_no_other_and_nothing_is_expected(
-    graph: House, make_house: MakeHouse
+    graph: Environment, make_environment: MakeEnvironment
 ) -> None:
     """The daemon launches no second run of the key of a run that it knows, which is the day."""
-    house = make_house(last_day=dt.date(2024, 3, 5))
+    environment = make_environment(last_day=dt.date(2024, 3, 5))
     for day in (6, 7, 30):
-        assert _requested(house, dt.datetime(2024, 3, day, 2, tzinfo=ZoneInfo("Asia/Seoul"))) == ["2024-03-05"]
+        assert _requested(environment, dt.datetime(2024, 3, day, 2, tzinfo=ZoneInfo("Asia/Seoul"))) == ["2024-03-05"]
 
-    def expected(of: House) -> int:
+    def expected(of: Environment) -> int:
         return sum(spec.freshness_policy is not None for spec in of.defs.resolve_all_asset_specs())
 
-    assert (expected(house), expected(graph) > 50) == (0, True)
+    assert (expected(environment), expected(graph) > 50) == (0, True)
 
 
 @pytest.mark.parametrize(("at", "day"), [((2024, 3, 10, 2), "2024-03-09"), ((2024, 3, 11, 2), "2024-03-10")])
 def test_the_schedule_follows_the_timezone_that_is_set(
-    make_house: MakeHouse, at: tuple[int, int, int, int], day: str
+    make_environment: MakeEnvironment, at: tuple[int, int, int, int], day: str
 ) -> None:
     """In New York there is no 02:00 on 2024-03-10."""
-    house = make_house(timezone="America/New_York")
+    environment = make_environment(timezone="America/New_York")
     zone = ZoneInfo("America/New_York")
-    assert _schedule(house).execution_timezone == "America/New_York"
-    assert _requested(house, dt.datetime(*at, tzinfo=zone)) == [day]
+    assert _schedule(environment).execution_timezone == "America/New_York"
+    assert _requested(environment, dt.datetime(*at, tzinfo=zone)) == [day]
 
 
-def test_the_sensor_is_named_as_the_documents_name_it(graph: House) -> None:
+def test_the_sensor_is_named_as_the_documents_name_it(graph: Environment) -> None:
     assert [sensor.name for sensor in graph.defs.sensors or ()] == ["landing_sensor"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("days", [("2024-03-01", "2024-03-01"), ("2024-03-01", "2024-03-02")], ids=["day", "range"])
-def test_the_priority_job_runs(house: House, days: tuple[str, str]) -> None:
-    house.land_lines("a.csv", "2024-03-01 12:00:00", "2024-03-02 12:00:00")
+def test_the_priority_job_runs(environment: Environment, days: tuple[str, str]) -> None:
+    environment.land_lines("a.csv", "2024-03-01 12:00:00", "2024-03-02 12:00:00")
     one = days[0] == days[1]
     tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[1]}
-    result = house.defs.resolve_job_def(PRIORITY_JOB).execute_in_process(
-        instance=house.instance, partition_key=days[0] if one else None, tags={} if one else tags
+    result = environment.defs.resolve_job_def(PRIORITY_JOB).execute_in_process(
+        instance=environment.instance, partition_key=days[0] if one else None, tags={} if one else tags
     )
     assert result.success
-    assert sorted({row["part_date"] for row in house.read("we_mart.wv_sess_daily")}) == sorted(set(days))
+    assert sorted({row["part_date"] for row in environment.read("we_mart.wv_sess_daily")}) == sorted(set(days))
 
 
 @pytest.fixture(scope="module")

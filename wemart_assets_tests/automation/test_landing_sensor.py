@@ -14,13 +14,13 @@ from deltalake import write_deltalake
 from wemart_assets import catalog
 from wemart_assets.automation.landing_sensor import Cursor
 from wemart_assets.lake.days import days_between
-from wemart_assets_tests.automation.conftest import GIVEN, House
+from wemart_assets_tests.automation.conftest import GIVEN, Environment
 from wemart_assets_tests.graph import upstream
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wemart_assets_tests.automation.conftest import MakeHouse
+    from wemart_assets_tests.automation.conftest import MakeEnvironment
 
 LOG = "service_log.weverse_server_log"
 ARTISTS = "we_mart.we_artist"
@@ -42,312 +42,328 @@ AFTER_LOG = {LOG, BASE, SESSIONS, *AFTER_SESSIONS}
 AFTER_ARTISTS = {ARTISTS, SESSIONS, *AFTER_SESSIONS}
 
 
-def _artists(house: House, day: str, name: str = "x") -> None:
-    house.land(ARTISTS, f"date={day}/artists.csv", [{"we_art_id": 1, "we_art_name": name, "comm_id": 10}])
+def _artists(environment: Environment, day: str, name: str = "x") -> None:
+    environment.land(ARTISTS, f"date={day}/artists.csv", [{"we_art_id": 1, "we_art_name": name, "comm_id": 10}])
 
 
-# A house where nothing has been run: which days are requested.
+# An environment where nothing has been run: which days are requested.
 
 
-def test_a_new_file_requests_its_day(house: House) -> None:
-    house.land_lines("date=2024-03-02/a.csv", "2024-03-02 12:00:00")
-    assert house.tick().days == ["2024-03-02"]
+def test_a_new_file_requests_its_day(environment: Environment) -> None:
+    environment.land_lines("date=2024-03-02/a.csv", "2024-03-02 12:00:00")
+    assert environment.tick().days == ["2024-03-02"]
 
 
-def test_a_file_requests_the_days_of_its_rows_and_not_of_its_folder(house: House) -> None:
-    house.land_lines("date=2024-03-09/a.csv", "2024-03-02 12:00:00")
-    assert house.tick().days == ["2024-03-02"]
+def test_a_file_requests_the_days_of_its_rows_and_not_of_its_folder(environment: Environment) -> None:
+    environment.land_lines("date=2024-03-09/a.csv", "2024-03-02 12:00:00")
+    assert environment.tick().days == ["2024-03-02"]
 
 
-def test_a_file_that_spans_two_days_requests_both_in_one_run(house: House) -> None:
-    house.land_lines("a.csv", "2024-03-02 23:59:59.999", "2024-03-03 00:00:00")
-    assert [request.days for request in house.tick().requests] == [("2024-03-02", "2024-03-03")]
+def test_a_file_that_spans_two_days_requests_both_in_one_run(environment: Environment) -> None:
+    environment.land_lines("a.csv", "2024-03-02 23:59:59.999", "2024-03-03 00:00:00")
+    assert [request.days for request in environment.tick().requests] == [("2024-03-02", "2024-03-03")]
 
 
-def test_days_that_lie_apart_are_runs_of_their_own(house: House) -> None:
-    house.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-04 12:00:00", "2024-03-05 12:00:00")
-    assert [request.days for request in house.tick().requests] == [("2024-03-02",), ("2024-03-04", "2024-03-05")]
+def test_days_that_lie_apart_are_runs_of_their_own(environment: Environment) -> None:
+    environment.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-04 12:00:00", "2024-03-05 12:00:00")
+    assert [request.days for request in environment.tick().requests] == [("2024-03-02",), ("2024-03-04", "2024-03-05")]
 
 
-def test_rows_before_the_first_day_request_nothing(house: House) -> None:
-    house.land_lines("a.csv", "2024-02-29 23:59:59")
-    assert house.tick().requests == []
+def test_rows_before_the_first_day_request_nothing(environment: Environment) -> None:
+    environment.land_lines("a.csv", "2024-02-29 23:59:59")
+    assert environment.tick().requests == []
 
 
-def test_rows_without_a_readable_instant_request_the_day_that_they_are_quarantined_under(house: House) -> None:
-    line = house.line("2024-03-02 12:00:00") | {"unix_log_timestamp": "never"}
-    house.land(LOG, "date=2024-03-07/a.csv", [line])
-    assert house.tick().days == ["2024-03-07"]
+def test_rows_without_a_readable_instant_request_the_day_that_they_are_quarantined_under(
+    environment: Environment,
+) -> None:
+    line = environment.line("2024-03-02 12:00:00") | {"unix_log_timestamp": "never"}
+    environment.land(LOG, "date=2024-03-07/a.csv", [line])
+    assert environment.tick().days == ["2024-03-07"]
 
 
-def test_an_empty_landing_folder_requests_nothing(house: House) -> None:
-    tick = house.tick()
+def test_an_empty_landing_folder_requests_nothing(environment: Environment) -> None:
+    tick = environment.tick()
     assert (tick.requests, bool(tick.skipped)) == ([], True)
 
 
-def test_what_other_tables_need_and_was_never_published_is_requested_with_them(house: House) -> None:
-    house.land_lines("a.csv", "2024-03-02 12:00:00")
-    (request,) = house.tick().requests
+def test_what_other_tables_need_and_was_never_published_is_requested_with_them(environment: Environment) -> None:
+    environment.land_lines("a.csv", "2024-03-02 12:00:00")
+    (request,) = environment.tick().requests
     assert request.tables >= {*AFTER_LOG, ARTISTS, MEMBERSHIPS, MEMBERS, POSTS, NOTICES}
     assert USERS not in request.tables, "it was published"
 
 
-def test_a_snapshot_alone_requests_the_log_that_its_marts_were_never_given(house: House) -> None:
-    _artists(house, "2024-03-19")
-    (request,) = (r for r in house.tick().requests if ARTISTS in r.tables and "2024-03-19" in r.days)
+def test_a_snapshot_alone_requests_the_log_that_its_marts_were_never_given(environment: Environment) -> None:
+    _artists(environment, "2024-03-19")
+    (request,) = (r for r in environment.tick().requests if ARTISTS in r.tables and "2024-03-19" in r.days)
     assert request.tables >= {ARTISTS, SESSIONS, BASE, LOG}
 
 
-def test_nothing_is_requested_twice_by_the_next_tick(house: House) -> None:
-    house.land_lines("a.csv", "2024-03-02 12:00:00")
-    _artists(house, "2024-03-05")
-    again = house.tick(house.tick().cursor)
+def test_nothing_is_requested_twice_by_the_next_tick(environment: Environment) -> None:
+    environment.land_lines("a.csv", "2024-03-02 12:00:00")
+    _artists(environment, "2024-03-05")
+    again = environment.tick(environment.tick().cursor)
     assert (again.requests, bool(again.skipped)) == ([], True)
 
 
-def test_a_day_that_is_no_partition_yet_waits_until_it_is_over(house: House) -> None:
-    house.land_lines("a.csv", "2024-03-04 12:00:00", "2024-03-05 08:00:00")
-    during = house.tick(at="2024-03-05 23:59:59")
-    after = house.tick(during.cursor, at="2024-03-06 00:00:01")
+def test_a_day_that_is_no_partition_yet_waits_until_it_is_over(environment: Environment) -> None:
+    environment.land_lines("a.csv", "2024-03-04 12:00:00", "2024-03-05 08:00:00")
+    during = environment.tick(at="2024-03-05 23:59:59")
+    after = environment.tick(during.cursor, at="2024-03-06 00:00:01")
     assert (during.days, after.days) == (["2024-03-04"], ["2024-03-05"])
 
 
-def test_a_day_that_is_no_partition_yet_is_not_forgotten_by_ticks_that_skip(house: House) -> None:
-    house.land_lines("a.csv", "2024-03-05 08:00:00")
-    first = house.tick(at="2024-03-05 09:00:00")
-    second = house.tick(first.cursor, at="2024-03-05 10:00:00")
+def test_a_day_that_is_no_partition_yet_is_not_forgotten_by_ticks_that_skip(environment: Environment) -> None:
+    environment.land_lines("a.csv", "2024-03-05 08:00:00")
+    first = environment.tick(at="2024-03-05 09:00:00")
+    second = environment.tick(first.cursor, at="2024-03-05 10:00:00")
     assert (first.requests, second.requests) == ([], [])
-    assert house.tick(second.cursor, at="2024-03-06 00:00:01").days == ["2024-03-05"]
+    assert environment.tick(second.cursor, at="2024-03-06 00:00:01").days == ["2024-03-05"]
 
 
-def test_a_snapshot_requests_each_day_until_the_next_delivery(house: House) -> None:
-    _artists(house, "2024-03-02")
-    _artists(house, "2024-03-06")
-    cursor = house.tick().cursor
-    _artists(house, "2024-03-03")
-    assert house.tick(cursor).days_of(SESSIONS) == ["2024-03-03", "2024-03-04", "2024-03-05"]
+def test_a_snapshot_requests_each_day_until_the_next_delivery(environment: Environment) -> None:
+    _artists(environment, "2024-03-02")
+    _artists(environment, "2024-03-06")
+    cursor = environment.tick().cursor
+    _artists(environment, "2024-03-03")
+    assert environment.tick(cursor).days_of(SESSIONS) == ["2024-03-03", "2024-03-04", "2024-03-05"]
 
 
-def test_the_last_snapshot_requests_each_day_until_the_last_that_anything_was_delivered_for(house: House) -> None:
+def test_the_last_snapshot_requests_each_day_until_the_last_that_anything_was_delivered_for(
+    environment: Environment,
+) -> None:
     """Nobody asked for the days after: that a snapshot is carried on to them is no reason to make them."""
-    _artists(house, "2024-03-03")
-    house.land_lines("a.csv", "2024-03-05 12:00:00")
-    shown = house.tick(at="2024-03-09 01:00:00").days_of(SESSIONS)
+    _artists(environment, "2024-03-03")
+    environment.land_lines("a.csv", "2024-03-05 12:00:00")
+    shown = environment.tick(at="2024-03-09 01:00:00").days_of(SESSIONS)
     assert shown == ["2024-03-03", "2024-03-04", "2024-03-05"]
 
 
-def test_published_days_that_show_a_changed_snapshot_are_requested_whatever_else_was_delivered(house: House) -> None:
-    house.give(ARTISTS, last="2024-03-06")
-    _artists(house, "2024-03-03")
-    shown = house.tick(at="2024-03-09 01:00:00").days_of(ARTISTS)
+def test_published_days_that_show_a_changed_snapshot_are_requested_whatever_else_was_delivered(
+    environment: Environment,
+) -> None:
+    environment.give(ARTISTS, last="2024-03-06")
+    _artists(environment, "2024-03-03")
+    shown = environment.tick(at="2024-03-09 01:00:00").days_of(ARTISTS)
     assert shown == ["2024-03-03", "2024-03-04", "2024-03-05", "2024-03-06"]
 
 
-def test_a_snapshot_from_before_the_first_day_requests_the_days_that_show_it(house: House) -> None:
-    _artists(house, "2024-02-01")
-    house.land_lines("a.csv", "2024-03-02 12:00:00")
-    assert house.tick(at="2024-03-04 01:00:00").days_of(SESSIONS) == ["2024-03-01", "2024-03-02"]
+def test_a_snapshot_from_before_the_first_day_requests_the_days_that_show_it(environment: Environment) -> None:
+    _artists(environment, "2024-02-01")
+    environment.land_lines("a.csv", "2024-03-02 12:00:00")
+    assert environment.tick(at="2024-03-04 01:00:00").days_of(SESSIONS) == ["2024-03-01", "2024-03-02"]
 
 
-def test_a_snapshot_alone_from_before_the_first_day_requests_nothing(house: House) -> None:
-    _artists(house, "2024-02-01")
-    assert house.tick(at="2024-03-04 01:00:00").requests == []
+def test_a_snapshot_alone_from_before_the_first_day_requests_nothing(environment: Environment) -> None:
+    _artists(environment, "2024-02-01")
+    assert environment.tick(at="2024-03-04 01:00:00").requests == []
 
 
-def test_rows_of_days_to_come_do_not_count_as_delivered(house: House) -> None:
-    _artists(house, "2024-03-03")
-    house.land_lines("a.csv", "2024-03-05 12:00:00", "2029-01-01 00:00:00")
-    assert house.tick(at="2024-03-09 13:00:00").days_of(SESSIONS) == ["2024-03-03", "2024-03-04", "2024-03-05"]
+def test_rows_of_days_to_come_do_not_count_as_delivered(environment: Environment) -> None:
+    _artists(environment, "2024-03-03")
+    environment.land_lines("a.csv", "2024-03-05 12:00:00", "2029-01-01 00:00:00")
+    assert environment.tick(at="2024-03-09 13:00:00").days_of(SESSIONS) == ["2024-03-03", "2024-03-04", "2024-03-05"]
 
 
-def test_a_snapshot_that_is_removed_requests_the_days_that_showed_it(house: House) -> None:
+def test_a_snapshot_that_is_removed_requests_the_days_that_showed_it(environment: Environment) -> None:
     for day in ("2024-03-02", "2024-03-04", "2024-03-06"):
-        _artists(house, day)
-    cursor = house.tick().cursor
-    (house.landing / ARTISTS / "date=2024-03-04/artists.csv").unlink()
-    assert house.tick(cursor).days_of(SESSIONS) == ["2024-03-04", "2024-03-05"]
+        _artists(environment, day)
+    cursor = environment.tick().cursor
+    (environment.landing / ARTISTS / "date=2024-03-04/artists.csv").unlink()
+    assert environment.tick(cursor).days_of(SESSIONS) == ["2024-03-04", "2024-03-05"]
 
 
-def test_a_snapshot_of_today_waits_until_the_day_is_over(house: House) -> None:
-    _artists(house, "2024-03-05")
-    during = house.tick(at="2024-03-05 12:00:00")
+def test_a_snapshot_of_today_waits_until_the_day_is_over(environment: Environment) -> None:
+    _artists(environment, "2024-03-05")
+    during = environment.tick(at="2024-03-05 12:00:00")
     assert during.requests == []
-    assert house.tick(during.cursor, at="2024-03-06 00:00:01").days_of(SESSIONS) == ["2024-03-05"]
+    assert environment.tick(during.cursor, at="2024-03-06 00:00:01").days_of(SESSIONS) == ["2024-03-05"]
 
 
 # Bounded batches:
 
 
-def test_a_run_is_of_31_days_at_most(house: House) -> None:
-    lines = [house.line(f"{dt.date(2024, 3, 1) + dt.timedelta(days=n)} 12:00:00") for n in range(70)]
-    house.land(LOG, "a.csv", lines)
-    assert [len(request.days) for request in house.tick(at="2024-06-01 12:00:00").requests] == [31, 31, 8]
+def test_a_run_is_of_31_days_at_most(environment: Environment) -> None:
+    lines = [environment.line(f"{dt.date(2024, 3, 1) + dt.timedelta(days=n)} 12:00:00") for n in range(70)]
+    environment.land(LOG, "a.csv", lines)
+    assert [len(request.days) for request in environment.tick(at="2024-06-01 12:00:00").requests] == [31, 31, 8]
 
 
 @pytest.mark.slow
-def test_a_long_history_of_facts_is_requested_over_several_ticks_and_each_day_once(house: House) -> None:
+def test_a_long_history_of_facts_is_requested_over_several_ticks_and_each_day_once(environment: Environment) -> None:
     days = [str(dt.date(2024, 3, 1) + dt.timedelta(days=n)) for n in range(300)]
-    house.land(LOG, "a.csv", [house.line(f"{day} 12:00:00") for day in days])
-    ticks = house.ticks(at="2025-03-01 12:00:00")
+    environment.land(LOG, "a.csv", [environment.line(f"{day} 12:00:00") for day in days])
+    ticks = environment.ticks(at="2025-03-01 12:00:00")
     assert [len(tick.requests) for tick in ticks] == [8, 2]
     assert sorted(day for tick in ticks for day in tick.days) == days
 
 
-def test_many_days_that_lie_apart_are_requested_over_several_ticks_and_each_day_once(make_house: MakeHouse) -> None:
-    house = make_house(looks_at_users=True)
+def test_many_days_that_lie_apart_are_requested_over_several_ticks_and_each_day_once(
+    make_environment: MakeEnvironment,
+) -> None:
+    environment = make_environment(looks_at_users=True)
     days = [str(dt.date(2024, 3, 1) + dt.timedelta(days=2 * n)) for n in range(10)]
-    house.land(LOG, "a.csv", [house.line(f"{day} 12:00:00") for day in days])
-    ticks = house.ticks(at="2024-04-01 12:00:00")
+    environment.land(LOG, "a.csv", [environment.line(f"{day} 12:00:00") for day in days])
+    ticks = environment.ticks(at="2024-04-01 12:00:00")
     # The days between and those after are requested for what carries users on, and cohorts in whose window days came.
     assert [len(tick.requests) for tick in ticks] == [8, 8, 5]
     assert [day for tick in ticks for day in tick.days_of(LOG)] == days
 
 
 @pytest.mark.slow
-def test_a_snapshot_that_many_days_show_is_requested_over_several_ticks_to_the_last(house: House) -> None:
+def test_a_snapshot_that_many_days_show_is_requested_over_several_ticks_to_the_last(environment: Environment) -> None:
     """More days than one tick requests: each tick has to go on where the one before stopped."""
-    _artists(house, "2024-03-01")
-    house.land_lines("a.csv", "2025-02-28 12:00:00")
-    ticks = house.ticks(at="2025-03-01 12:00:00", most=5)
+    _artists(environment, "2024-03-01")
+    environment.land_lines("a.csv", "2025-02-28 12:00:00")
+    ticks = environment.ticks(at="2025-03-01 12:00:00", most=5)
     requested = [day for tick in ticks for day in tick.days_of(SESSIONS)]
     assert sorted(requested) == [str(dt.date(2024, 3, 1) + dt.timedelta(days=n)) for n in range(365)]
 
 
 @pytest.mark.slow
-def test_run_keys_differ_within_a_tick_and_from_one_tick_to_the_next(house: House) -> None:
+def test_run_keys_differ_within_a_tick_and_from_one_tick_to_the_next(environment: Environment) -> None:
     days = [str(dt.date(2024, 3, 1) + dt.timedelta(days=2 * n)) for n in range(20)]
-    house.land(LOG, "a.csv", [house.line(f"{day} 12:00:00") for day in days])
-    assert len({key for tick in house.ticks(at="2025-03-01 12:00:00") for key in tick.keys}) == 20
+    environment.land(LOG, "a.csv", [environment.line(f"{day} 12:00:00") for day in days])
+    assert len({key for tick in environment.ticks(at="2025-03-01 12:00:00") for key in tick.keys}) == 20
 
 
-# A house where all was requested and published: what a change requests.
+# An environment where all was requested and published: what a change requests.
 
 
 @pytest.fixture(scope="module")
-def template(make_house: MakeHouse) -> tuple[House, str | None]:
-    """A house that was published for 2024-03-02 to 2024-03-04, with the cursor of the tick that requested it."""
-    house = make_house()
+def template(make_environment: MakeEnvironment) -> tuple[Environment, str | None]:
+    """An environment that was published for 2024-03-02 to 2024-03-04, with the cursor of the tick that requested it."""
+    environment = make_environment()
     for number in (2, 3, 4):
-        house.land_lines(f"date=2024-03-0{number}/a.csv", f"2024-03-0{number} 12:00:00")
-    cursor = house.tick().cursor
-    house.run("2024-03-01", "2024-03-04")
-    return house, cursor
+        environment.land_lines(f"date=2024-03-0{number}/a.csv", f"2024-03-0{number} 12:00:00")
+    cursor = environment.tick().cursor
+    environment.run("2024-03-01", "2024-03-04")
+    return environment, cursor
 
 
 @pytest.fixture
-def settled(make_house: MakeHouse, template: tuple[House, str | None]) -> tuple[House, str | None]:
-    return make_house().copy_of(template[0]), template[1]
+def settled(
+    make_environment: MakeEnvironment, template: tuple[Environment, str | None]
+) -> tuple[Environment, str | None]:
+    return make_environment().copy_of(template[0]), template[1]
 
 
-def test_a_restart_with_the_saved_cursor_requests_nothing(settled: tuple[House, str | None]) -> None:
-    house, cursor = settled
-    tick = house.tick(cursor)
+def test_a_restart_with_the_saved_cursor_requests_nothing(settled: tuple[Environment, str | None]) -> None:
+    environment, cursor = settled
+    tick = environment.tick(cursor)
     assert (tick.requests, bool(tick.skipped)) == ([], True)
 
 
 def test_a_late_file_requests_the_source_and_what_follows_from_it_and_no_more(
-    settled: tuple[House, str | None],
+    settled: tuple[Environment, str | None],
 ) -> None:
-    house, cursor = settled
-    house.land_lines("date=2024-03-19/late.csv", "2024-03-03 18:00:00")
-    (request,) = house.tick(cursor).requests
+    environment, cursor = settled
+    environment.land_lines("date=2024-03-19/late.csv", "2024-03-03 18:00:00")
+    (request,) = environment.tick(cursor).requests
     assert request.days == ("2024-03-03",)
     assert request.tables >= AFTER_LOG
     assert not request.tables & {ARTISTS, USERS, MEMBERSHIPS, MEMBERS, POSTS, NOTICES}
 
 
-def test_a_late_snapshot_requests_the_marts_that_read_it_and_not_the_log(settled: tuple[House, str | None]) -> None:
-    house, cursor = settled
-    _artists(house, "2024-03-04")
-    (request,) = house.tick(cursor, at="2024-03-05 01:00:00").requests
+def test_a_late_snapshot_requests_the_marts_that_read_it_and_not_the_log(
+    settled: tuple[Environment, str | None],
+) -> None:
+    environment, cursor = settled
+    _artists(environment, "2024-03-04")
+    (request,) = environment.tick(cursor, at="2024-03-05 01:00:00").requests
     assert request.days == ("2024-03-04",)
     assert request.tables >= AFTER_ARTISTS
     assert not request.tables & {LOG, BASE, USERS}
 
 
-def test_a_changed_file_requests_its_day(settled: tuple[House, str | None]) -> None:
-    house, cursor = settled
-    house.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:00:00", "2024-03-03 13:00:00")
-    assert house.tick(cursor).days == ["2024-03-03"]
+def test_a_changed_file_requests_its_day(settled: tuple[Environment, str | None]) -> None:
+    environment, cursor = settled
+    environment.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:00:00", "2024-03-03 13:00:00")
+    assert environment.tick(cursor).days == ["2024-03-03"]
 
 
-def test_a_file_that_is_written_again_with_the_same_size_requests_its_day(settled: tuple[House, str | None]) -> None:
-    house, cursor = settled
-    file = house.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:00:00", url="/wave")
+def test_a_file_that_is_written_again_with_the_same_size_requests_its_day(
+    settled: tuple[Environment, str | None],
+) -> None:
+    environment, cursor = settled
+    file = environment.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:00:00", url="/wave")
     os.utime(file, ns=(0, 1_700_000_000_000_000_000))
-    assert house.tick(cursor).days == ["2024-03-03"]
+    assert environment.tick(cursor).days == ["2024-03-03"]
 
 
-def test_a_changed_file_requests_the_days_that_it_had_and_those_that_it_has(settled: tuple[House, str | None]) -> None:
-    house, cursor = settled
-    house.land_lines("date=2024-03-03/a.csv", "2024-03-07 12:00:00")
-    assert house.tick(cursor).days == ["2024-03-03", "2024-03-07"]
+def test_a_changed_file_requests_the_days_that_it_had_and_those_that_it_has(
+    settled: tuple[Environment, str | None],
+) -> None:
+    environment, cursor = settled
+    environment.land_lines("date=2024-03-03/a.csv", "2024-03-07 12:00:00")
+    assert environment.tick(cursor).days == ["2024-03-03", "2024-03-07"]
 
 
-def test_a_removed_file_requests_the_days_that_it_had(settled: tuple[House, str | None]) -> None:
-    house, cursor = settled
-    (house.landing / LOG / "date=2024-03-03/a.csv").unlink()
-    tick = house.tick(cursor)
+def test_a_removed_file_requests_the_days_that_it_had(settled: tuple[Environment, str | None]) -> None:
+    environment, cursor = settled
+    (environment.landing / LOG / "date=2024-03-03/a.csv").unlink()
+    tick = environment.tick(cursor)
     assert tick.days == ["2024-03-03"]
-    assert house.tick(tick.cursor).requests == []
+    assert environment.tick(tick.cursor).requests == []
 
 
-def test_a_file_that_is_removed_and_put_back_is_requested_again_under_another_key(house: House) -> None:
-    file = house.land_lines("a.csv", "2024-03-02 12:00:00")
-    there = house.tick()
+def test_a_file_that_is_removed_and_put_back_is_requested_again_under_another_key(environment: Environment) -> None:
+    file = environment.land_lines("a.csv", "2024-03-02 12:00:00")
+    there = environment.tick()
     content, times = file.read_bytes(), file.stat()
     file.unlink()
-    gone = house.tick(there.cursor)
+    gone = environment.tick(there.cursor)
     file.write_bytes(content)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    back = house.tick(gone.cursor)
+    back = environment.tick(gone.cursor)
     assert [tick.days for tick in (there, gone, back)] == [["2024-03-02"]] * 3
     assert len(there.keys | gone.keys | back.keys) == 3
 
 
 def test_a_tick_whose_cursor_was_lost_requests_the_same_runs_under_the_same_keys(
-    settled: tuple[House, str | None],
+    settled: tuple[Environment, str | None],
 ) -> None:
     """The daemon launches no second run for a key that it knows."""
-    house, cursor = settled
-    house.land_lines("late.csv", "2024-03-03 18:00:00", "2024-03-07 18:00:00")
-    lost, again = house.tick(cursor), house.tick(cursor)
+    environment, cursor = settled
+    environment.land_lines("late.csv", "2024-03-03 18:00:00", "2024-03-07 18:00:00")
+    lost, again = environment.tick(cursor), environment.tick(cursor)
     assert len(lost.requests) == 2
     assert lost.requests == again.requests
 
 
 def test_a_file_that_changed_after_a_tick_whose_cursor_was_lost_is_requested_under_another_key(
-    settled: tuple[House, str | None],
+    settled: tuple[Environment, str | None],
 ) -> None:
     """Under the same key the daemon would take the run of the first version for that of the second."""
-    house, cursor = settled
-    house.land_lines("late.csv", "2024-03-03 18:00:00")
-    lost = house.tick(cursor)
-    house.land_lines("late.csv", "2024-03-03 18:00:00", "2024-03-03 19:00:00")
-    again = house.tick(cursor)
+    environment, cursor = settled
+    environment.land_lines("late.csv", "2024-03-03 18:00:00")
+    lost = environment.tick(cursor)
+    environment.land_lines("late.csv", "2024-03-03 18:00:00", "2024-03-03 19:00:00")
+    again = environment.tick(cursor)
     assert [tick.days for tick in (lost, again)] == [["2024-03-03"]] * 2
     assert lost.keys.isdisjoint(again.keys)
 
 
-def test_a_lost_cursor_altogether_requests_all_that_is_there(settled: tuple[House, str | None]) -> None:
-    house, _ = settled
-    assert house.tick(None).days == ["2024-03-02", "2024-03-03", "2024-03-04"]
+def test_a_lost_cursor_altogether_requests_all_that_is_there(settled: tuple[Environment, str | None]) -> None:
+    environment, _ = settled
+    assert environment.tick(None).days == ["2024-03-02", "2024-03-03", "2024-03-04"]
 
 
-def test_several_changes_of_one_day_are_one_request(settled: tuple[House, str | None]) -> None:
-    house, cursor = settled
-    house.land_lines("late.csv", "2024-03-04 18:00:00")
-    house.land_lines("later.csv", "2024-03-04 19:00:00")
-    _artists(house, "2024-03-04")
-    (request,) = house.tick(cursor, at="2024-03-05 01:00:00").requests
+def test_several_changes_of_one_day_are_one_request(settled: tuple[Environment, str | None]) -> None:
+    environment, cursor = settled
+    environment.land_lines("late.csv", "2024-03-04 18:00:00")
+    environment.land_lines("later.csv", "2024-03-04 19:00:00")
+    _artists(environment, "2024-03-04")
+    (request,) = environment.tick(cursor, at="2024-03-05 01:00:00").requests
     assert request.tables >= AFTER_LOG | AFTER_ARTISTS
 
 
-def test_days_with_different_tables_are_runs_of_their_own(settled: tuple[House, str | None]) -> None:
-    house, cursor = settled
-    house.land_lines("late.csv", "2024-03-03 18:00:00")
-    _artists(house, "2024-03-04")
-    requests = house.tick(cursor, at="2024-03-05 01:00:00").requests
+def test_days_with_different_tables_are_runs_of_their_own(settled: tuple[Environment, str | None]) -> None:
+    environment, cursor = settled
+    environment.land_lines("late.csv", "2024-03-03 18:00:00")
+    _artists(environment, "2024-03-04")
+    requests = environment.tick(cursor, at="2024-03-05 01:00:00").requests
     assert [(request.days, LOG in request.tables) for request in requests] == [
         (("2024-03-03",), True),
         (("2024-03-04",), False),
@@ -357,100 +373,100 @@ def test_days_with_different_tables_are_runs_of_their_own(settled: tuple[House, 
 # Files and tables that cannot be read:
 
 
-def test_an_unreadable_file_is_warned_of_and_does_not_stop_the_tick(house: House) -> None:
-    house.land(LOG, "date=2024-03-03/broken.parquet", "no parquet")
-    house.land_lines("a.csv", "2024-03-02 12:00:00")
-    tick = house.tick()
+def test_an_unreadable_file_is_warned_of_and_does_not_stop_the_tick(environment: Environment) -> None:
+    environment.land(LOG, "date=2024-03-03/broken.parquet", "no parquet")
+    environment.land_lines("a.csv", "2024-03-02 12:00:00")
+    tick = environment.tick()
     assert tick.days == ["2024-03-02"]
     assert [LOG in text and "broken.parquet" in text for text in tick.warnings] == [True]
 
 
-def test_a_file_whose_first_line_never_ends_does_not_stop_the_tick(house: House) -> None:
-    house.land("igaworks.event", "endless.csv", '"' + "u,iOS\n" * 30_000)
-    house.land_lines("date=2024-03-01/a.csv", "2024-03-01 12:00:00")
-    tick = house.tick()
+def test_a_file_whose_first_line_never_ends_does_not_stop_the_tick(environment: Environment) -> None:
+    environment.land("igaworks.event", "endless.csv", '"' + "u,iOS\n" * 30_000)
+    environment.land_lines("date=2024-03-01/a.csv", "2024-03-01 12:00:00")
+    tick = environment.tick()
     assert tick.days_of(LOG) == ["2024-03-01"]
     assert [text for text in tick.warnings if "igaworks.event" in text and "endless.csv" in text]
 
 
-def test_an_unreadable_file_is_warned_of_by_a_tick_that_requests_nothing(house: House) -> None:
-    house.land(LOG, "date=2024-03-03/broken.parquet", "no parquet")
-    tick = house.tick()
+def test_an_unreadable_file_is_warned_of_by_a_tick_that_requests_nothing(environment: Environment) -> None:
+    environment.land(LOG, "date=2024-03-03/broken.parquet", "no parquet")
+    tick = environment.tick()
     assert (tick.requests, len(tick.warnings)) == ([], 1)
 
 
-def test_a_file_that_is_made_readable_requests_its_day(house: House) -> None:
-    file = house.land(LOG, "date=2024-03-03/a.csv", "no,such,header\n1,2,3\n")
-    broken = house.tick()
-    house.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:00:00")
+def test_a_file_that_is_made_readable_requests_its_day(environment: Environment) -> None:
+    file = environment.land(LOG, "date=2024-03-03/a.csv", "no,such,header\n1,2,3\n")
+    broken = environment.tick()
+    environment.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:00:00")
     assert file.exists()
-    assert (broken.requests, house.tick(broken.cursor).days) == ([], ["2024-03-03"])
+    assert (broken.requests, environment.tick(broken.cursor).days) == ([], ["2024-03-03"])
 
 
-def test_a_file_that_becomes_unreadable_requests_the_days_that_it_had(settled: tuple[House, str | None]) -> None:
+def test_a_file_that_becomes_unreadable_requests_the_days_that_it_had(settled: tuple[Environment, str | None]) -> None:
     """The runs fail and say why; readers keep what they have."""
-    house, cursor = settled
-    house.land(LOG, "date=2024-03-03/a.csv", "no,such,header\n1,2,3\n")
-    tick = house.tick(cursor)
+    environment, cursor = settled
+    environment.land(LOG, "date=2024-03-03/a.csv", "no,such,header\n1,2,3\n")
+    tick = environment.tick(cursor)
     assert (tick.days, len(tick.warnings)) == (["2024-03-03"], 1)
 
 
 @pytest.mark.parametrize("broken", ["date=2024-03-03/broken.csv", "broken.csv"])
 def test_days_that_an_unreadable_file_stopped_are_requested_again_when_it_is_made_readable(
-    settled: tuple[House, str | None], broken: str
+    settled: tuple[Environment, str | None], broken: str
 ) -> None:
     """The run of 2024-03-04 fails over the broken file; without another request its late line would be lost."""
-    house, cursor = settled
-    house.land(LOG, broken, "no,such,header\n1,2,3\n")
-    house.land_lines("date=2024-03-04/late.csv", "2024-03-04 18:00:00")
-    stopped = house.tick(cursor)
-    house.land_lines(broken, "2024-03-03 18:00:00")
-    assert {"2024-03-03", "2024-03-04"} <= set(house.tick(stopped.cursor).days)
+    environment, cursor = settled
+    environment.land(LOG, broken, "no,such,header\n1,2,3\n")
+    environment.land_lines("date=2024-03-04/late.csv", "2024-03-04 18:00:00")
+    stopped = environment.tick(cursor)
+    environment.land_lines(broken, "2024-03-03 18:00:00")
+    assert {"2024-03-03", "2024-03-04"} <= set(environment.tick(stopped.cursor).days)
 
 
 @pytest.mark.parametrize("folder", ["date=2024-02-30", "date=2024-13-01"])
-def test_a_snapshot_under_a_date_that_is_no_day_does_not_stop_the_tick(house: House, folder: str) -> None:
-    house.land(ARTISTS, f"{folder}/artists.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n")
-    house.land_lines("a.csv", "2024-03-02 12:00:00")
-    tick = house.tick()
+def test_a_snapshot_under_a_date_that_is_no_day_does_not_stop_the_tick(environment: Environment, folder: str) -> None:
+    environment.land(ARTISTS, f"{folder}/artists.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n")
+    environment.land_lines("a.csv", "2024-03-02 12:00:00")
+    tick = environment.tick()
     assert tick.days == ["2024-03-02"]
     assert [folder in text for text in tick.warnings] == [True]
 
 
-def test_a_line_of_the_last_millisecond_of_the_contract_does_not_stop_the_tick(house: House) -> None:
+def test_a_line_of_the_last_millisecond_of_the_contract_does_not_stop_the_tick(environment: Environment) -> None:
     """9999-12-31T23:59:59.999Z is a day of the year 10000 in Seoul."""
-    far = house.line("2024-03-02 12:00:00") | {"unix_log_timestamp": 253_402_300_799_999}
-    house.land(LOG, "a.csv", [house.line("2024-03-02 12:00:00"), far])
-    assert house.tick().days == ["2024-03-02"]
+    far = environment.line("2024-03-02 12:00:00") | {"unix_log_timestamp": 253_402_300_799_999}
+    environment.land(LOG, "a.csv", [environment.line("2024-03-02 12:00:00"), far])
+    assert environment.tick().days == ["2024-03-02"]
 
 
 # Tables of someone else:
 
 
-def _external_log(house: House, *lines: dict[str, Any], mode: str = "append") -> None:
+def _external_log(environment: Environment, *lines: dict[str, Any], mode: str = "append") -> None:
     """Add lines to the Delta table `theirs`, partitioned by `day`, that `sources.yaml` says the log is."""
     numbers = ("unix_log_timestamp", "user_info_id")
     fields = [pa.field(name, pa.int64() if name in numbers else pa.string()) for name in lines[0]]
     write_deltalake(
-        house.root / "theirs",
+        environment.root / "theirs",
         pa.Table.from_pylist(list(lines), schema=pa.schema(fields)),
         partition_by=["day"],
         mode=mode,  # type: ignore[arg-type]
     )
 
 
-def _external_line(house: House, day: str, hour: int = 12) -> dict[str, Any]:
-    return house.line(f"{day} {hour:02d}:00:00") | {"day": day}
+def _external_line(environment: Environment, day: str, hour: int = 12) -> dict[str, Any]:
+    return environment.line(f"{day} {hour:02d}:00:00") | {"day": day}
 
 
 @pytest.fixture
-def external(house: House) -> House:
-    house.map(f"{LOG}:\n  table: theirs\n  day: day\n")
-    _external_log(house, *(_external_line(house, day) for day in ("2024-03-02", "2024-03-03")))
-    return house
+def external(environment: Environment) -> Environment:
+    environment.map(f"{LOG}:\n  table: theirs\n  day: day\n")
+    _external_log(environment, *(_external_line(environment, day) for day in ("2024-03-02", "2024-03-03")))
+    return environment
 
 
-def test_a_table_of_someone_else_is_observed_and_what_follows_from_it_requested(external: House) -> None:
+def test_a_table_of_someone_else_is_observed_and_what_follows_from_it_requested(external: Environment) -> None:
     tick = external.tick()
     assert tick.observed == {(LOG, "2024-03-02"), (LOG, "2024-03-03")}
     (request,) = tick.requests
@@ -458,45 +474,45 @@ def test_a_table_of_someone_else_is_observed_and_what_follows_from_it_requested(
     assert request.tables >= AFTER_LOG - {LOG}
 
 
-def test_a_table_of_someone_else_is_not_run_here(external: House) -> None:
+def test_a_table_of_someone_else_is_not_run_here(external: Environment) -> None:
     (request,) = external.tick().requests
     assert LOG not in request.tables
 
 
-def test_a_table_of_someone_else_that_did_not_change_is_not_observed_again(external: House) -> None:
+def test_a_table_of_someone_else_that_did_not_change_is_not_observed_again(external: Environment) -> None:
     again = external.tick(external.tick().cursor)
     assert (again.requests, again.observed) == ([], set())
 
 
-def test_a_changed_day_of_someone_elses_table_is_observed_and_requested(external: House) -> None:
+def test_a_changed_day_of_someone_elses_table_is_observed_and_requested(external: Environment) -> None:
     cursor = external.tick().cursor
     _external_log(external, _external_line(external, "2024-03-03", hour=13))
     tick = external.tick(cursor)
     assert (tick.days, tick.observed) == (["2024-03-03"], {(LOG, "2024-03-03")})
 
 
-def test_a_table_of_someone_else_that_was_compacted_only_is_read_as_changed_at_most_once(external: House) -> None:
+def test_a_table_of_someone_else_that_was_compacted_only_is_read_as_changed_at_most_once(external: Environment) -> None:
     cursor = external.tick().cursor
     _external_log(external, *(_external_line(external, day) for day in ("2024-03-02", "2024-03-03")), mode="overwrite")
     tick = external.tick(cursor)
     assert external.tick(tick.cursor).requests == []
 
 
-def test_a_day_that_is_no_partition_yet_of_someone_elses_table_waits(external: House) -> None:
+def test_a_day_that_is_no_partition_yet_of_someone_elses_table_waits(external: Environment) -> None:
     tick = external.tick(at="2024-03-03 12:00:00")
     assert (tick.days, tick.observed) == (["2024-03-02"], {(LOG, "2024-03-02")})
 
 
-def test_a_table_of_someone_else_that_is_not_there_yet_does_not_stop_the_tick(house: House) -> None:
-    house.map(f"{ARTISTS}:\n  table: nowhere\n  day: day\n")
-    house.land_lines("a.csv", "2024-03-02 12:00:00")
-    assert house.tick().days == ["2024-03-02"]
+def test_a_table_of_someone_else_that_is_not_there_yet_does_not_stop_the_tick(environment: Environment) -> None:
+    environment.map(f"{ARTISTS}:\n  table: nowhere\n  day: day\n")
+    environment.land_lines("a.csv", "2024-03-02 12:00:00")
+    assert environment.tick().days == ["2024-03-02"]
 
 
-def test_a_table_of_someone_else_that_is_not_partitioned_by_its_day_is_not_watched(house: House) -> None:
-    house.map(f"{ARTISTS}:\n  table: theirs\n")
-    write_deltalake(house.root / "theirs", pa.table({"we_art_id": [1], "we_art_name": ["x"], "comm_id": [10]}))
-    tick = house.tick()
+def test_a_table_of_someone_else_that_is_not_partitioned_by_its_day_is_not_watched(environment: Environment) -> None:
+    environment.map(f"{ARTISTS}:\n  table: theirs\n")
+    write_deltalake(environment.root / "theirs", pa.table({"we_art_id": [1], "we_art_name": ["x"], "comm_id": [10]}))
+    tick = environment.tick()
     assert (tick.requests, tick.observed) == ([], set())
 
 
@@ -505,17 +521,19 @@ def test_a_table_of_someone_else_that_is_not_partitioned_by_its_day_is_not_watch
 
 @pytest.mark.slow
 def test_late_and_corrected_deliveries_end_as_on_time_ones_would(
-    settled: tuple[House, str | None], make_house: MakeHouse
+    settled: tuple[Environment, str | None], make_environment: MakeEnvironment
 ) -> None:
     late, cursor = settled
-    on_time = make_house()
-    for house in (late, on_time):
-        house.land_lines("late.csv", "2024-03-02 12:10:00", "2024-03-03 23:50:00", "2024-03-04 00:05:00", url="/late")
-        house.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:30:00", url="/corrected")
-        house.land_lines("date=2024-03-02/a.csv", "2024-03-02 12:00:00")
-        if house is on_time:
-            house.land_lines("date=2024-03-04/a.csv", "2024-03-04 12:00:00")
-        _artists(house, "2024-03-03")
+    on_time = make_environment()
+    for environment in (late, on_time):
+        environment.land_lines(
+            "late.csv", "2024-03-02 12:10:00", "2024-03-03 23:50:00", "2024-03-04 00:05:00", url="/late"
+        )
+        environment.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:30:00", url="/corrected")
+        environment.land_lines("date=2024-03-02/a.csv", "2024-03-02 12:00:00")
+        if environment is on_time:
+            environment.land_lines("date=2024-03-04/a.csv", "2024-03-04 12:00:00")
+        _artists(environment, "2024-03-03")
     on_time.run("2024-03-01", "2024-03-04")
     for tick in late.ticks(cursor, at="2024-03-05 01:00:00"):
         for request in tick.requests:
@@ -527,15 +545,15 @@ def test_late_and_corrected_deliveries_end_as_on_time_ones_would(
 
 
 @pytest.mark.slow
-def test_the_first_request_of_an_empty_lake_runs(house: House) -> None:
-    house.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-03 12:00:00")
-    (request,) = house.tick().requests
-    house.execute(request)
-    assert [row["part_date"] for row in house.read(SESSIONS)] == ["2024-03-02", "2024-03-03"]
+def test_the_first_request_of_an_empty_lake_runs(environment: Environment) -> None:
+    environment.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-03 12:00:00")
+    (request,) = environment.tick().requests
+    environment.execute(request)
+    assert [row["part_date"] for row in environment.read(SESSIONS)] == ["2024-03-02", "2024-03-03"]
 
 
 @pytest.mark.slow
-def test_a_request_over_a_table_of_someone_else_runs(external: House) -> None:
+def test_a_request_over_a_table_of_someone_else_runs(external: Environment) -> None:
     (request,) = external.tick().requests
     external.execute(request)
     assert [row["part_date"] for row in external.read(SESSIONS)] == ["2024-03-02", "2024-03-03"]
@@ -548,7 +566,7 @@ PROFILES = "we_mart.ods_wv_member_profile"
 STATE, MEMBERS_UPDATE = "we_mart.wv_comm_user_base", "we_mart.wv_comm_user_update"
 
 
-def _profile(house: House, path: str, updated: str, name: str = "x") -> None:
+def _profile(environment: Environment, path: str, updated: str, name: str = "x") -> None:
     at = int(dt.datetime.fromisoformat(f"{updated}+09:00").timestamp() * 1000)
     row = {
         "community_id": 1,
@@ -559,41 +577,41 @@ def _profile(house: House, path: str, updated: str, name: str = "x") -> None:
         "hidden": "false",
     }
     nothing = dict.fromkeys(("profile_image_url", "profile_cover_image_url", "cumulative_report_count"))
-    house.land(PROFILES, path, [{**row, "profile_name": name, **nothing}])
+    environment.land(PROFILES, path, [{**row, "profile_name": name, **nothing}])
 
 
 @pytest.fixture(scope="module")
-def carried(make_house: MakeHouse) -> tuple[House, str | None]:
-    """A house whose state was published for 2024-03-01 to 2024-03-05, with the cursor of the tick that requested it."""
-    house = make_house(first_day=dt.date(2024, 3, 1))
-    _profile(house, "date=2024-03-01/a.csv", "2024-03-01 10:00:00")
-    _artists(house, "2024-03-05")
-    tick = house.tick(at="2024-03-06 01:00:00")
+def carried(make_environment: MakeEnvironment) -> tuple[Environment, str | None]:
+    """An environment whose state was published for five days, with the cursor of the tick that requested it."""
+    environment = make_environment(first_day=dt.date(2024, 3, 1))
+    _profile(environment, "date=2024-03-01/a.csv", "2024-03-01 10:00:00")
+    _artists(environment, "2024-03-05")
+    tick = environment.tick(at="2024-03-06 01:00:00")
     for request in tick.requests:
-        house.run(request.days[0], request.days[-1], request.tables)
-    return house, tick.cursor
+        environment.run(request.days[0], request.days[-1], request.tables)
+    return environment, tick.cursor
 
 
 @pytest.mark.slow
-def test_state_is_requested_from_the_change_to_the_latest_day(carried: tuple[House, str | None]) -> None:
-    house, _ = carried
-    days = house.tick(at="2024-03-06 01:00:00").days_of(STATE)
+def test_state_is_requested_from_the_change_to_the_latest_day(carried: tuple[Environment, str | None]) -> None:
+    environment, _ = carried
+    days = environment.tick(at="2024-03-06 01:00:00").days_of(STATE)
     assert days == ["2024-03-01", "2024-03-02", "2024-03-03", "2024-03-04", "2024-03-05"]
 
 
 @pytest.mark.slow
 def test_a_late_change_requests_its_day_to_the_latest_with_what_hangs_on_them(
-    carried: tuple[House, str | None], make_house: MakeHouse
+    carried: tuple[Environment, str | None], make_environment: MakeEnvironment
 ) -> None:
-    house, cursor = make_house(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
-    _profile(house, "date=2024-03-05/late.csv", "2024-03-03 10:00:00", "late")
-    tick = house.tick(cursor, at="2024-03-06 01:00:00")
+    environment, cursor = make_environment(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
+    _profile(environment, "date=2024-03-05/late.csv", "2024-03-03 10:00:00", "late")
+    tick = environment.tick(cursor, at="2024-03-06 01:00:00")
     for table in (STATE, MEMBERS, MEMBERS_UPDATE, SESSIONS):
         assert tick.days_of(table) == ["2024-03-03", "2024-03-04", "2024-03-05"]
     assert tick.days_of(PROFILES) == ["2024-03-03"]
     for request in tick.requests:
-        house.execute(request)
-    names = {row["part_date"]: row["profile_name"] for row in house.read(MEMBERS)}
+        environment.execute(request)
+    names = {row["part_date"]: row["profile_name"] for row in environment.read(MEMBERS)}
     assert names == {
         "2024-03-01": "x",
         "2024-03-02": "x",
@@ -605,27 +623,27 @@ def test_a_late_change_requests_its_day_to_the_latest_with_what_hangs_on_them(
 
 @pytest.mark.slow
 def test_days_that_were_left_behind_by_hand_are_requested_once(
-    carried: tuple[House, str | None], make_house: MakeHouse
+    carried: tuple[Environment, str | None], make_environment: MakeEnvironment
 ) -> None:
     """A run of an old day by hand makes those after it stale."""
-    house, cursor = make_house(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
-    assert house.tick(cursor, at="2024-03-06 01:00:00").requests == []
-    house.run("2024-03-02", "2024-03-02", [STATE])
-    tick = house.tick(cursor, at="2024-03-06 01:00:00")
+    environment, cursor = make_environment(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
+    assert environment.tick(cursor, at="2024-03-06 01:00:00").requests == []
+    environment.run("2024-03-02", "2024-03-02", [STATE])
+    tick = environment.tick(cursor, at="2024-03-06 01:00:00")
     assert tick.days_of(STATE) == tick.days_of(MEMBERS) == ["2024-03-03", "2024-03-04", "2024-03-05"]
-    assert house.tick(tick.cursor, at="2024-03-06 01:05:00").requests == []
+    assert environment.tick(tick.cursor, at="2024-03-06 01:05:00").requests == []
     for request in tick.requests:
-        house.execute(request)
-    assert house.tick(tick.cursor, at="2024-03-06 02:00:00").requests == []
+        environment.execute(request)
+    assert environment.tick(tick.cursor, at="2024-03-06 02:00:00").requests == []
 
 
 @pytest.mark.slow
 def test_a_day_after_a_gap_is_requested_with_the_days_of_the_gap(
-    carried: tuple[House, str | None], make_house: MakeHouse
+    carried: tuple[Environment, str | None], make_environment: MakeEnvironment
 ) -> None:
-    house, cursor = make_house(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
-    _profile(house, "date=2024-03-08/a.csv", "2024-03-08 10:00:00", "new")
-    tick = house.tick(cursor, at="2024-03-09 01:00:00")
+    environment, cursor = make_environment(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
+    _profile(environment, "date=2024-03-08/a.csv", "2024-03-08 10:00:00", "new")
+    tick = environment.tick(cursor, at="2024-03-09 01:00:00")
     assert tick.days_of(STATE) == ["2024-03-06", "2024-03-07", "2024-03-08"]
     # What carries users on reads the sessions of each day of the gap, and those read its members.
     assert tick.days_of(SESSIONS) == tick.days_of(MEMBERS) == ["2024-03-06", "2024-03-07", "2024-03-08"]
@@ -638,9 +656,9 @@ BY_WEEK, BY_MONTH = "we_mart.stats_wv_w_comm_engage_usr", "we_mart.stats_wv_m_co
 VIEWS = "we_mart.wv_post_view"
 
 
-def _view(house: House, day: str) -> None:
+def _view(environment: Environment, day: str) -> None:
     row = {"key_date": day, "we_member_id": 1, "we_art_id": 1, "comm_id": 1, "post_id": "1-1", "view_cnt": 1}
-    house.land(VIEWS, f"date={day}/views.csv", [{**row, "ip_ctry": "KR"}])
+    environment.land(VIEWS, f"date={day}/views.csv", [{**row, "ip_ctry": "KR"}])
 
 
 def _daily_inputs(mart: str) -> set[str]:
@@ -649,36 +667,36 @@ def _daily_inputs(mart: str) -> set[str]:
     return {name for of in found for name in upstream(of)} - GIVEN
 
 
-def test_a_period_is_requested_when_it_is_over_and_after_its_days(house: House) -> None:
-    house.give(*_daily_inputs(BY_MONTH))
-    _view(house, "2024-03-05")  # a Tuesday
-    during = house.tick(at="2024-03-06 01:00:00")
+def test_a_period_is_requested_when_it_is_over_and_after_its_days(environment: Environment) -> None:
+    environment.give(*_daily_inputs(BY_MONTH))
+    _view(environment, "2024-03-05")  # a Tuesday
+    during = environment.tick(at="2024-03-06 01:00:00")
     assert during.days_of(BY_WEEK) == during.days_of(BY_MONTH) == []
-    _view(house, "2024-03-10")
-    last_of_week = house.tick(during.cursor, at="2024-03-10 23:59:59")
+    _view(environment, "2024-03-10")
+    last_of_week = environment.tick(during.cursor, at="2024-03-10 23:59:59")
     assert last_of_week.days_of(BY_WEEK) == []
-    week_over = house.tick(last_of_week.cursor, at="2024-03-11 00:00:01")
+    week_over = environment.tick(last_of_week.cursor, at="2024-03-11 00:00:01")
     assert (week_over.days_of(BY_WEEK), week_over.days_of(BY_MONTH)) == (["2024-03-04"], [])
-    _view(house, "2024-03-31")
-    month_over = house.tick(week_over.cursor, at="2024-04-01 00:00:01")
+    _view(environment, "2024-03-31")
+    month_over = environment.tick(week_over.cursor, at="2024-04-01 00:00:01")
     assert (month_over.days_of(BY_WEEK), month_over.days_of(BY_MONTH)) == (["2024-03-25"], ["2024-03-01"])
 
 
-def test_a_period_waits_until_anything_was_delivered_for_its_last_day(house: House) -> None:
-    house.give(*_daily_inputs(BY_MONTH))
-    _view(house, "2024-03-05")
-    over = house.tick(at="2024-03-12 12:00:00")
+def test_a_period_waits_until_anything_was_delivered_for_its_last_day(environment: Environment) -> None:
+    environment.give(*_daily_inputs(BY_MONTH))
+    _view(environment, "2024-03-05")
+    over = environment.tick(at="2024-03-12 12:00:00")
     assert over.days_of(BY_WEEK) == []
-    assert house.tick(over.cursor, at="2024-03-13 12:00:00").requests == []
-    _view(house, "2024-03-11")
-    assert house.tick(over.cursor, at="2024-03-13 12:00:00").days_of(BY_WEEK) == ["2024-03-04"]
+    assert environment.tick(over.cursor, at="2024-03-13 12:00:00").requests == []
+    _view(environment, "2024-03-11")
+    assert environment.tick(over.cursor, at="2024-03-13 12:00:00").days_of(BY_WEEK) == ["2024-03-04"]
 
 
-def test_periods_are_requests_of_their_own_after_those_of_days(house: House) -> None:
-    house.give(*_daily_inputs(BY_MONTH))
+def test_periods_are_requests_of_their_own_after_those_of_days(environment: Environment) -> None:
+    environment.give(*_daily_inputs(BY_MONTH))
     for day in ("2024-03-05", "2024-03-12", "2024-04-01"):
-        _view(house, day)
-    tick = house.tick(at="2024-04-02 01:00:00")
+        _view(environment, day)
+    tick = environment.tick(at="2024-04-02 01:00:00")
     tables = [request.tables for request in tick.requests]
     assert tables[-2:] == [{BY_WEEK}, {BY_MONTH}]
     assert tick.days_of(BY_WEEK) == days_between("2024-03-04", "2024-03-11")[::7]
@@ -686,35 +704,35 @@ def test_periods_are_requests_of_their_own_after_those_of_days(house: House) -> 
 
 
 @pytest.mark.slow
-def test_days_that_a_period_reads_and_nobody_made_are_requested_before_it(house: House) -> None:
+def test_days_that_a_period_reads_and_nobody_made_are_requested_before_it(environment: Environment) -> None:
     """Nothing landed on most of the week, and its last day's files may come later."""
-    _view(house, "2024-03-05")
-    on_the_day = house.tick(at="2024-03-06 01:00:00")
+    _view(environment, "2024-03-05")
+    on_the_day = environment.tick(at="2024-03-06 01:00:00")
     for request in on_the_day.requests:
-        house.execute(request)
-    _view(house, "2024-03-10")
-    week_over = house.tick(on_the_day.cursor, at="2024-03-11 00:00:01")
+        environment.execute(request)
+    _view(environment, "2024-03-10")
+    week_over = environment.tick(on_the_day.cursor, at="2024-03-11 00:00:01")
     assert [BY_WEEK in request.tables for request in week_over.requests[-2:]] == [False, True]
     assert week_over.days_of(VIEWS) == ["2024-03-04", *days_between("2024-03-06", "2024-03-10")]
     for request in week_over.requests:
-        house.execute(request)
-    assert house.tick(week_over.cursor, at="2024-03-11 00:01:00").requests == []
+        environment.execute(request)
+    assert environment.tick(week_over.cursor, at="2024-03-11 00:01:00").requests == []
 
 
 def test_what_waits_is_requested_when_the_runs_before_it_are_done(tmp_path: Path) -> None:
     """Days that are missing for it may be part of these runs."""
     with dg.DagsterInstance.ephemeral() as instance:
-        house = House(tmp_path, instance).give(*GIVEN, *_daily_inputs(BY_WEEK))
-        _view(house, "2024-03-05")
-        during = house.tick(at="2024-03-06 01:00:00")
-        _view(house, "2024-03-11")
+        environment = Environment(tmp_path, instance).give(*GIVEN, *_daily_inputs(BY_WEEK))
+        _view(environment, "2024-03-05")
+        during = environment.tick(at="2024-03-06 01:00:00")
+        _view(environment, "2024-03-11")
         run = instance.add_run(dg.DagsterRun("requested_by_day", status=dg.DagsterRunStatus.STARTED))
-        busy = house.tick(during.cursor, at="2024-03-11 00:00:01")
+        busy = environment.tick(during.cursor, at="2024-03-11 00:00:01")
         assert busy.requests == []
-        _view(house, "2024-03-10")
-        assert house.tick(busy.cursor, at="2024-03-11 00:02:00").days_of(VIEWS) == ["2024-03-10"]
+        _view(environment, "2024-03-10")
+        assert environment.tick(busy.cursor, at="2024-03-11 00:02:00").days_of(VIEWS) == ["2024-03-10"]
         instance.delete_run(run.run_id)
-        assert house.tick(busy.cursor, at="2024-03-11 00:02:00").days_of(BY_WEEK) == ["2024-03-04"]
+        assert environment.tick(busy.cursor, at="2024-03-11 00:02:00").days_of(BY_WEEK) == ["2024-03-04"]
 
 
 # One table, source or log that is damaged.
@@ -726,65 +744,67 @@ def _damage(table_folder: Path) -> None:
 
 
 def test_a_mart_with_a_damaged_log_is_warned_of_and_waits_while_all_else_goes_on(
-    settled: tuple[House, str | None],
+    settled: tuple[Environment, str | None],
 ) -> None:
-    house, cursor = settled
-    log = house.lake / SESSIONS.replace(".", "/") / "_delta_log" / f"{0:020}.json"
+    environment, cursor = settled
+    log = environment.lake / SESSIONS.replace(".", "/") / "_delta_log" / f"{0:020}.json"
     whole = log.read_bytes()
-    _damage(house.lake / SESSIONS.replace(".", "/"))
-    house.land_lines("late.csv", "2024-03-03 18:00:00")
-    tick = house.tick(cursor)
+    _damage(environment.lake / SESSIONS.replace(".", "/"))
+    environment.land_lines("late.csv", "2024-03-03 18:00:00")
+    tick = environment.tick(cursor)
     assert (tick.days_of(LOG), tick.days_of(BASE), tick.days_of(SESSIONS)) == (["2024-03-03"], ["2024-03-03"], [])
     assert [SESSIONS in text for text in tick.warnings] == [True]
     log.write_bytes(whole)
-    mended = house.tick(tick.cursor)
+    mended = environment.tick(tick.cursor)
     assert (mended.days_of(SESSIONS), mended.days_of(LOG), mended.warnings) == (["2024-03-03"], [], [])
 
 
-def test_a_table_that_carries_its_state_on_with_a_damaged_log_does_not_stop_the_tick(house: House) -> None:
-    _damage(house.lake / STATE.replace(".", "/"))
-    house.land_lines("a.csv", "2024-03-02 12:00:00")
-    tick = house.tick()
+def test_a_table_that_carries_its_state_on_with_a_damaged_log_does_not_stop_the_tick(environment: Environment) -> None:
+    _damage(environment.lake / STATE.replace(".", "/"))
+    environment.land_lines("a.csv", "2024-03-02 12:00:00")
+    tick = environment.tick()
     assert tick.days_of(LOG) == ["2024-03-02"]
     assert [STATE in text for text in tick.warnings] == [True]
 
 
-def test_a_damaged_table_of_someone_else_does_not_stop_the_tick_and_is_not_taken_for_changed(house: House) -> None:
-    house.map(f"{LOG}:\n  table: theirs\n  day: day\n")
-    _external_log(house, _external_line(house, "2024-03-02"))
-    cursor = house.tick().cursor
-    log = house.root / "theirs" / "_delta_log" / f"{0:020}.json"
+def test_a_damaged_table_of_someone_else_does_not_stop_the_tick_and_is_not_taken_for_changed(
+    environment: Environment,
+) -> None:
+    environment.map(f"{LOG}:\n  table: theirs\n  day: day\n")
+    _external_log(environment, _external_line(environment, "2024-03-02"))
+    cursor = environment.tick().cursor
+    log = environment.root / "theirs" / "_delta_log" / f"{0:020}.json"
     whole = log.read_bytes()
-    _damage(house.root / "theirs")
-    _view(house, "2024-03-03")
-    tick = house.tick(cursor)
+    _damage(environment.root / "theirs")
+    _view(environment, "2024-03-03")
+    tick = environment.tick(cursor)
     assert (tick.days_of(VIEWS), tick.days_of(BASE), len(tick.warnings)) == (["2024-03-03"], [], 1)
     log.write_bytes(whole)
-    assert house.tick(tick.cursor).requests == []
+    assert environment.tick(tick.cursor).requests == []
 
 
-def test_a_source_whose_index_cannot_be_kept_stops_its_own_days_only(settled: tuple[House, str | None]) -> None:
-    house, cursor = settled
-    index = house.lake / LOG.replace(".", "/") / "_landing"
+def test_a_source_whose_index_cannot_be_kept_stops_its_own_days_only(settled: tuple[Environment, str | None]) -> None:
+    environment, cursor = settled
+    index = environment.lake / LOG.replace(".", "/") / "_landing"
     index.rename(index.with_name("aside"))
     index.write_text("a file where the folder was")
-    house.land_lines("late.csv", "2024-03-03 18:00:00")
-    _artists(house, "2024-03-04")
-    tick = house.tick(cursor)
+    environment.land_lines("late.csv", "2024-03-03 18:00:00")
+    _artists(environment, "2024-03-04")
+    tick = environment.tick(cursor)
     assert (tick.days_of(LOG), tick.days_of(ARTISTS)[:1], len(tick.warnings)) == ([], ["2024-03-04"], 1)
     index.unlink()
     index.with_name("aside").rename(index)
-    mended = house.tick(tick.cursor)
+    mended = environment.tick(tick.cursor)
     assert (mended.days_of(LOG), mended.days_of(ARTISTS), mended.warnings) == (["2024-03-03"], [], [])
 
 
 # The last day.
 
 
-def test_nothing_is_requested_or_waits_for_after_the_last_day(make_house: MakeHouse) -> None:
-    house = make_house(last_day=dt.date(2024, 3, 4))
-    _artists(house, "2024-03-03")
-    house.land_lines("a.csv", "2024-03-06 12:00:00")
-    tick = house.tick(at="2024-03-12 01:00:00")
+def test_nothing_is_requested_or_waits_for_after_the_last_day(make_environment: MakeEnvironment) -> None:
+    environment = make_environment(last_day=dt.date(2024, 3, 4))
+    _artists(environment, "2024-03-03")
+    environment.land_lines("a.csv", "2024-03-06 12:00:00")
+    tick = environment.tick(at="2024-03-12 01:00:00")
     assert ("2024-03-03" in tick.days_of(ARTISTS), max(tick.days)) == (True, "2024-03-03")
     assert Cursor.load(tick.cursor).due == {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import House
+    from wemart_assets_tests.automation.conftest import Environment
 
 pytestmark = pytest.mark.spark
 
@@ -20,23 +20,23 @@ def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wemart_assets.lake.spark_engine.LazyPySparkResource", fail)
 
 
-def test_an_empty_landing_folder_starts_no_spark(house: House, no_spark: None) -> None:
-    house.set(engine="spark")
-    assert house.tick().requests == []
+def test_an_empty_landing_folder_starts_no_spark(environment: Environment, no_spark: None) -> None:
+    environment.set(engine="spark")
+    assert environment.tick().requests == []
 
 
-def test_files_that_were_looked_at_start_no_spark(house: House, no_spark: None) -> None:
-    removed = house.land_lines("a.csv", "2024-03-05 10:00:00")
-    house.land_lines("b.csv", "2024-03-06 10:00:00")
-    cursor = house.tick().cursor
-    house.set(engine="spark")
-    assert house.tick(cursor).requests == []
+def test_files_that_were_looked_at_start_no_spark(environment: Environment, no_spark: None) -> None:
+    removed = environment.land_lines("a.csv", "2024-03-05 10:00:00")
+    environment.land_lines("b.csv", "2024-03-06 10:00:00")
+    cursor = environment.tick().cursor
+    environment.set(engine="spark")
+    assert environment.tick(cursor).requests == []
     removed.unlink()
-    assert house.tick(cursor).days == ["2024-03-05"]
+    assert environment.tick(cursor).days == ["2024-03-05"]
 
 
-def test_a_new_file_is_looked_at_by_spark(house: House, no_spark: None) -> None:
-    house.set(engine="spark")
-    house.land_lines("a.csv", "2024-03-05 10:00:00")
+def test_a_new_file_is_looked_at_by_spark(environment: Environment, no_spark: None) -> None:
+    environment.set(engine="spark")
+    environment.land_lines("a.csv", "2024-03-05 10:00:00")
     with pytest.raises(RuntimeError, match="Spark was started"):
-        house.tick()
+        environment.tick()

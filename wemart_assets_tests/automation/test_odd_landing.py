@@ -15,7 +15,7 @@ from wemart_assets import catalog
 from wemart_assets.sources.landing import INDEX_FOLDER
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import House
+    from wemart_assets_tests.automation.conftest import Environment
 
 LOG, ARTISTS, TRACKS = "service_log.weverse_server_log", "we_mart.we_artist", "rudder.tracks"
 
@@ -40,21 +40,21 @@ ODD: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_a_tick_goes_on_over_odd_things(house: House, case: str) -> None:
+def test_a_tick_goes_on_over_odd_things(environment: Environment, case: str) -> None:
     make, warning = ODD[case]
-    folder = house.landing / TRACKS / "date=2024-03-05"
+    folder = environment.landing / TRACKS / "date=2024-03-05"
     folder.mkdir(parents=True)
     make(folder)
-    house.land_lines("a.csv", "2024-03-06 12:00:00")
-    tick = house.tick()
+    environment.land_lines("a.csv", "2024-03-06 12:00:00")
+    tick = environment.tick()
     assert tick.days_of(LOG) == ["2024-03-06"]
     assert any(warning in text for text in tick.warnings) == bool(warning)
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"path": "a.csv"}'])
-def test_a_tick_makes_an_index_anew_and_requests_nothing_for_it(house: House, content: str) -> None:
-    house.land_lines("a.csv", "2024-03-06 12:00:00")
-    first = house.tick()
-    for entry in (house.lake / LOG.replace(".", "/") / INDEX_FOLDER).glob("*.json"):
+def test_a_tick_makes_an_index_anew_and_requests_nothing_for_it(environment: Environment, content: str) -> None:
+    environment.land_lines("a.csv", "2024-03-06 12:00:00")
+    first = environment.tick()
+    for entry in (environment.lake / LOG.replace(".", "/") / INDEX_FOLDER).glob("*.json"):
         entry.write_text(content)
-    assert house.tick(first.cursor).days_of(LOG) == []
+    assert environment.tick(first.cursor).days_of(LOG) == []

@@ -15,7 +15,7 @@ from wemart_assets.lake.table import Table
 from wemart_assets.settings import Settings
 
 SETTINGS = Settings().for_tables()
-MARTS = {name: declared.under(SETTINGS) for name, declared in catalog.marts().items()}
+MARTS = {name: declared.resolve(SETTINGS) for name, declared in catalog.marts().items()}
 DAYS = days_between("2024-01-01", "2024-04-10")
 SOURCES = {name: table for name, table in catalog.tables().items() if name not in MARTS}
 PARTITIONS = {

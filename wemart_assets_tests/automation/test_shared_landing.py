@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import House, MakeHouse
+    from wemart_assets_tests.automation.conftest import Environment, MakeEnvironment
 
 LOG, TRACKS = "service_log.weverse_server_log", "rudder.tracks"
 MAPPING = f"""
@@ -15,22 +15,22 @@ MAPPING = f"""
 """
 
 
-def test_a_file_requests_the_days_of_both_sources_and_both_publish_it(make_house: MakeHouse) -> None:
-    house = make_house(looks_at_users=True)
-    house.give(LOG, TRACKS).map(MAPPING)
-    house.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-03 00:00:00")
-    tick = house.tick()
+def test_a_file_requests_the_days_of_both_sources_and_both_publish_it(make_environment: MakeEnvironment) -> None:
+    environment = make_environment(looks_at_users=True)
+    environment.give(LOG, TRACKS).map(MAPPING)
+    environment.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-03 00:00:00")
+    tick = environment.tick()
     asked = {(source, day) for r in tick.requests for source in r.tables & {LOG, TRACKS} for day in r.days}
     days = ["2024-03-02", "2024-03-03"]
     assert asked == {(source, day) for source in (LOG, TRACKS) for day in days}
-    house.run(*days, {LOG, TRACKS})
+    environment.run(*days, {LOG, TRACKS})
     for source, column in ((LOG, "date_id"), (TRACKS, "part_date")):
-        assert sorted(row[column] for row in house.read(source)) == days
+        assert sorted(row[column] for row in environment.read(source)) == days
 
 
-def test_a_file_in_the_folder_of_its_own_name_requests_nothing_of_it(house: House) -> None:
-    house.map(MAPPING)
-    house.land_lines("a.csv", "2024-03-02 12:00:00")
-    cursor = house.tick().cursor
-    house.land(TRACKS, "b.csv", [{"url": "/x", "unix_log_timestamp": 1}])
-    assert not house.tick(cursor).requests
+def test_a_file_in_the_folder_of_its_own_name_requests_nothing_of_it(environment: Environment) -> None:
+    environment.map(MAPPING)
+    environment.land_lines("a.csv", "2024-03-02 12:00:00")
+    cursor = environment.tick().cursor
+    environment.land(TRACKS, "b.csv", [{"url": "/x", "unix_log_timestamp": 1}])
+    assert not environment.tick(cursor).requests

@@ -19,16 +19,16 @@ from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.publication import Publication, RejectedByAudit, publish, stage
 from wemart_assets.lake.table import (
     RUN_TIMESTAMP,
-    Law,
     Measure,
-    Rule,
+    RowCheck,
     Severity,
     Table,
+    TableCheck,
     at_least,
     column,
     one_of,
 )
-from wemart_assets.lake.volume import volume_law
+from wemart_assets.lake.volume import volume_check
 
 Row = Mapping[str, Any]
 Given = Callable[[Session, Table, Sequence[Row]], ir.Table]
@@ -42,7 +42,7 @@ D1, D2, D3 = "2024-03-01", "2024-03-02", "2024-03-03"
 ORDERS = Table(
     database="db",
     name="orders",
-    words="One row an order.",
+    description="One row per order.",
     grain=("id", "shop"),
     columns=(
         column("id", "bigint", "order", nullable=False),
@@ -59,11 +59,11 @@ def orders(day: str, *ids: int, **values: Any) -> list[Row]:
 
 
 def with_rule(holds: Callable[..., Any], severity: Severity = Severity.ERROR) -> Table:
-    return replace(ORDERS, rules=(Rule("the_rule", "what the rule demands", holds, severity),))
+    return replace(ORDERS, row_checks=(RowCheck("the_rule", "what the rule demands", holds, severity),))
 
 
 def with_law(broken: Callable[..., Any], severity: Severity = Severity.ERROR) -> Table:
-    return replace(ORDERS, laws=(Law("the_law", "what the law demands", broken, severity),))
+    return replace(ORDERS, table_checks=(TableCheck("the_law", "what the law demands", broken, severity),))
 
 
 def finding(found: Publication | RejectedByAudit, check: str) -> Finding:
@@ -138,7 +138,9 @@ def test_the_message_of_a_law_that_compares_names_with_what(session: Session, ru
 
 
 def test_every_broken_rule_is_found_in_one_run(run: Publish) -> None:
-    table = replace(with_rule(lambda t: t.amount < 100), laws=with_law(lambda staged: staged.limit(1)).laws)
+    table = replace(
+        with_rule(lambda t: t.amount < 100), table_checks=with_law(lambda staged: staged.limit(1)).table_checks
+    )
     with pytest.raises(RejectedByAudit) as rejected:
         run(table, [D1], orders(D1, 1, 1, amount=200) + orders(D1, 2, shop="mail") + [{"id": None, "part_date": D1}])
     broken = {f.check.name for f in rejected.value.findings if not f.passed}
@@ -289,7 +291,8 @@ def test_a_law_shows_the_columns_that_it_returns(run: Publish) -> None:
 
 def test_there_is_a_finding_for_each_check_in_the_order_in_which_people_see_them(run: Publish) -> None:
     table = replace(
-        with_rule(lambda t: t.amount < 100, Severity.WARN), laws=with_law(lambda staged: staged.limit(0)).laws
+        with_rule(lambda t: t.amount < 100, Severity.WARN),
+        table_checks=with_law(lambda staged: staged.limit(0)).table_checks,
     )
     names = ["schema", "not_null", "grain_is_unique", "domains", "the_rule", "the_law", "has_rows"]
     assert [spec.name for spec in checks_of(table)] == names
@@ -426,7 +429,7 @@ def test_a_rule_that_cannot_run_is_an_error_of_its_declaration(
 def test_a_rule_cannot_take_the_name_of_a_check_that_is_there_already(name: str) -> None:
     """One of the two would never be judged."""
     with pytest.raises(DeclarationError, match=name):
-        replace(ORDERS, rules=(Rule(name, "a second one", lambda t: t.amount < 5),))
+        replace(ORDERS, row_checks=(RowCheck(name, "a second one", lambda t: t.amount < 5),))
 
 
 def test_a_result_without_a_declared_column_is_an_error_that_names_it(
@@ -461,7 +464,7 @@ def test_columns_that_are_not_declared_are_left_out_and_the_others_put_in_order(
 def test_staged_columns_that_differ_from_the_declared_ones_break_the_schema(
     session: Session, given: Given, now: dt.datetime, other: Callable[[ir.Table], ir.Table], named: str
 ) -> None:
-    plain = replace(ORDERS, columns=tuple(replace(c, rules=()) for c in ORDERS.columns))
+    plain = replace(ORDERS, columns=tuple(replace(c, checks=()) for c in ORDERS.columns))
     staged = stage(session, plain, given(session, plain, orders(D1, 1)), [D1], session.baseline(plain, [D1]), now)
     found = audit(replace(staged, rows=other(staged.rows)), lambda: session.read(plain), {}, {})
     broken = [f for f in found if not f.passed]
@@ -516,7 +519,7 @@ def test_a_failure_while_computing_publishes_nothing(
 
 # The volume law
 
-DAILY = replace(ORDERS, laws=(volume_law(),))
+DAILY = replace(ORDERS, table_checks=(volume_check(),))
 
 
 def volume(published: Publication) -> Mapping[str, int] | None:

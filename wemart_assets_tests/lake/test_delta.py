@@ -48,7 +48,7 @@ PROPERTY = settings(max_examples=8, deadline=None, suppress_health_check=[Health
 VISITS = Table(
     database="db",
     name="visits",
-    words="One row a visit.",
+    description="One row per visit.",
     grain=("id",),
     columns=(
         column("id", "bigint", "number of the visit", nullable=False),
@@ -60,7 +60,7 @@ VISITS = Table(
 MEMBERS = Table(
     database="db",
     name="members",
-    words="One row a community and member.",
+    description="One row per community and member.",
     grain=("comm_id", "user_id"),
     partition_by=("part_comm_id", "part_date"),
     columns=(
@@ -74,7 +74,7 @@ MEMBERS = Table(
 VALUES = Table(
     database="db",
     name="values",
-    words="One row a value of each type.",
+    description="One row per value of each type.",
     columns=(
         column("small", "tinyint", "8 bits"),
         column("number", "int", "32 bits"),

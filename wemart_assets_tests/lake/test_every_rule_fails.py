@@ -28,7 +28,7 @@ from typing import Any
 import ibis.expr.types as ir
 import pytest
 
-from wemart_assets.catalog import contracts, marts, tables, undated
+from wemart_assets.catalog import contracts, marts, tables, unknown_time
 from wemart_assets.lake.audit import EXAMPLES, GRAIN, KNOWN, ROWS, SCHEMA, Finding, audit, checks_of
 from wemart_assets.lake.engine import Engine, Session, Staged
 from wemart_assets.lake.publication import RejectedByAudit, publish, stage
@@ -162,13 +162,13 @@ def stops(of: Case) -> bool:
 
 def without_laws_of_the_run(name: str) -> Table:
     table = tables()[name]
-    return replace(table, laws=tuple(law for law in table.laws if (name, law.name) not in OF_THE_RUN))
+    return replace(table, table_checks=tuple(law for law in table.table_checks if (name, law.name) not in OF_THE_RUN))
 
 
 def inputs_of(name: str) -> dict[str, Table]:
     if name in marts():
         return {n: i.table for n, i in marts()[name].inputs.items()}
-    contract = (contracts() | undated())[name]
+    contract = (contracts() | unknown_time())[name]
     day = Column(contract.day_column, "string", "business day")
 
     def counted(name: str, *columns: Column) -> Table:
@@ -343,7 +343,7 @@ def test_every_check_has_a_case_that_breaks_it() -> None:
 
 def test_every_value_rule_of_every_column_has_a_case_that_breaks_it() -> None:
     broken = {(of.table, of.column, of.check) for of in cases()}
-    rules = {(name, c.name, rule.name) for name, table in tables().items() for c in table.columns for rule in c.rules}
+    rules = {(name, c.name, rule.name) for name, table in tables().items() for c in table.columns for rule in c.checks}
     missing = sorted(rules - broken)
     assert not missing, f"no case breaks {missing}: add a bad value to CASES (contracts: BAD_VALUES)"
 
@@ -483,7 +483,7 @@ def test_a_column_of_another_type_breaks_the_schema(
     session: Session, given: Given, now: dt.datetime, name: str
 ) -> None:
     # Other checks do not run on what is not there: the table is judged without its rules.
-    table = replace(tables()[name], rules=(), laws=())
+    table = replace(tables()[name], row_checks=(), table_checks=())
     rows = given(session, table, good(name).rows)
     staged = stage(session, table, rows, [DAY], session.baseline(table, [DAY]), now)
     other = staged.rows.mutate(run_timestamp=staged.rows.run_timestamp.cast("string"))

@@ -26,14 +26,14 @@ from wemart_assets.lake.engine import Session
 from wemart_assets.lake.errors import DeclarationError, LandingError, MachineFault
 from wemart_assets.lake.faults import Fault, fault_of, told_as_faults
 from wemart_assets.lake.publication import publish
-from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, column
+from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
 from wemart_assets_tests.machine import small_files
 
 DAY, LAKE = "2024-03-01", Path("/data/lake")
 TABLE = Table(
     database="db",
     name="texts",
-    words="One row per text.",
+    description="One row per text.",
     columns=(
         column("text", "string", "a text"),
         column("part_date", "string", "business day", nullable=False),
@@ -247,5 +247,5 @@ def test_memory_that_is_used_up_in_the_audit_is_no_fault_of_the_rule(session: Se
 
     run(["old"])
     with pytest.raises(MachineFault, match="WEMART_MEMORY_LIMIT"):
-        run(["new"], replace(TABLE, rules=(Rule("greedy", "a rule", holds),)))
+        run(["new"], replace(TABLE, row_checks=(RowCheck("greedy", "a rule", holds),)))
     assert texts(session) == ["old"]

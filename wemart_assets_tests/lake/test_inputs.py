@@ -126,7 +126,7 @@ THREE = ["2024-01-05", "2024-01-06", "2024-01-07"]
     ],
 )
 def test_a_setting_says_how_many_days_are_read(read: Input, days: list[str]) -> None:
-    found = read.under(SET)
+    found = read.resolve(SET)
     assert found.days(THREE[:1], OTHER, FIRST) == days
     assert found.affected(["2024-01-08"], OTHER, ["2024-01-09"]) == {
         shift("2024-01-08", -after) for after in range(len(days))
@@ -134,8 +134,8 @@ def test_a_setting_says_how_many_days_are_read(read: Input, days: list[str]) -> 
 
 
 def test_the_words_name_the_setting() -> None:
-    assert following(of(VISITS), "window_days").words(OTHER) == "of the day and the WEMART_WINDOW_DAYS after it"
-    words = window(of(VISITS), "window_days").words(OTHER)
+    assert following(of(VISITS), "window_days").description(OTHER) == "of the day and the WEMART_WINDOW_DAYS after it"
+    words = window(of(VISITS), "window_days").description(OTHER)
     assert words == "of the day and those after it within WEMART_WINDOW_DAYS"
 
 

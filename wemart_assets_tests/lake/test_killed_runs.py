@@ -25,7 +25,7 @@ import pytest
 from wemart_assets.lake.duckdb_engine import DuckDBEngine
 from wemart_assets.lake.engine import Engine
 from wemart_assets.lake.publication import publish
-from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, column
+from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
 
 D1, D2 = "2024-03-01", "2024-03-02"
 NOW = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)
@@ -36,7 +36,7 @@ ENDLESS_BATCHES = 10_000
 VISITS = Table(
     database="db",
     name="visits",
-    words="One row a visit.",
+    description="One row per visit.",
     columns=(
         column("id", "bigint", "number of the visit", nullable=False),
         column("part_date", "string", "business day", nullable=False),
@@ -86,7 +86,7 @@ def run_until_killed(engine_name: str, lake: Path, step: str, parent: Connection
 
     folder = lake / VISITS.database / VISITS.name
     published = {file.name for file in folder.rglob("*.parquet")}
-    table = replace(VISITS, rules=(Rule("waits", "an id", holds),))
+    table = replace(VISITS, row_checks=(RowCheck("waits", "an id", holds),))
     opened: Any = open_engine(engine_name, lake).connect()
     with opened as session:
         publish(session, table, [D1, D2], compute, {}, NOW, wait_here if step == "commit" else lambda: None)

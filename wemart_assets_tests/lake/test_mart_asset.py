@@ -25,12 +25,12 @@ from wemart_assets.lake.mart_asset import Mart, mart, mart_asset, preview
 from wemart_assets.lake.table import (
     FLAG,
     RUN_TIMESTAMP,
-    Law,
+    Chart,
     Measure,
-    Picture,
-    Rule,
+    RowCheck,
     Severity,
     Table,
+    TableCheck,
     at_least,
     column,
     data_type,
@@ -56,7 +56,7 @@ def _drawn(rows: Sequence[Row]) -> str:
 VISITS = Table(
     database="web",
     name="visits",
-    words="One row a visit.",
+    description="One row per visit.",
     grain=("id",),
     columns=(
         column("id", "bigint", "number of the visit", nullable=False),
@@ -66,19 +66,19 @@ VISITS = Table(
         column("part_date", "string", "business day", nullable=False),
         RUN_TIMESTAMP,
     ),
-    rules=(
-        Rule("long_enough", "no visit is shorter than the shortest", lambda t, shortest: t.seconds >= shortest),
-        Rule("under_a_minute", "no visit takes a minute", lambda t: t.seconds < 60, Severity.WARN),
+    row_checks=(
+        RowCheck("long_enough", "no visit is shorter than the shortest", lambda t, shortest: t.seconds >= shortest),
+        RowCheck("under_a_minute", "no visit takes a minute", lambda t: t.seconds < 60, Severity.WARN),
     ),
     measures=(Measure("all seconds", lambda staged: staged.seconds.sum()),),
-    pictures=(Picture("visits by day", _visits_by_day, _drawn),),
+    charts=(Chart("visits by day", _visits_by_day, _drawn),),
     owner="team:web",
     tags={"tier": "primary"},
 )
 USERS = Table(
     database="web",
     name="users",
-    words="One row a user and day.",
+    description="One row per user and day.",
     grain=("user",),
     columns=(
         column("user", "string", "who came"),
@@ -158,7 +158,7 @@ def started_steps(result: dg.ExecuteInProcessResult) -> set[str]:
 def test_the_asset_is_addressed_and_described_as_its_table_is(now: dt.datetime) -> None:
     spec = asset_of(visits, now).get_asset_spec(dg.AssetKey(["web", "visits"]))
     assert spec.group_name == "web"
-    assert spec.description == "One row a visit."
+    assert spec.description == "One row per visit."
     assert list(spec.owners) == ["team:web"]
     assert spec.tags["tier"] == "primary"
     assert {"ibis", "deltalake"} <= spec.kinds
@@ -320,15 +320,15 @@ def _fails(rows: Sequence[Row]) -> str:
 @pytest.mark.parametrize(
     ("broken", "why"),
     [
-        (Picture("by day", _visits_by_day, _fails), "StopIteration: there is no last point"),
-        (Picture("by day", lambda staged: staged.select("colour"), _drawn), "colour"),
+        (Chart("by day", _visits_by_day, _fails), "StopIteration: there is no last point"),
+        (Chart("by day", lambda staged: staged.select("colour"), _drawn), "colour"),
     ],
     ids=["drawing", "points"],
 )
 def test_a_picture_that_cannot_be_drawn_is_warned_of_and_the_rows_are_published(
-    dagster: Dagster, session: Session, read: Read, broken: Picture, why: str
+    dagster: Dagster, session: Session, read: Read, broken: Chart, why: str
 ) -> None:
-    declared = mart(replace(VISITS, pictures=(broken, *VISITS.pictures)))(visits.function)
+    declared = mart(replace(VISITS, charts=(broken, *VISITS.charts)))(visits.function)
     result = dagster.run(declared, day=D1)
     assert result.success
     assert len(read(session, VISITS)) == 3
@@ -339,7 +339,7 @@ def test_a_picture_that_cannot_be_drawn_is_warned_of_and_the_rows_are_published(
     assert "visits by day" in metadata
     logged = dagster.instance.all_logs(result.run_id)
     [warning] = [entry.user_message for entry in logged if entry.level == logging.WARNING]
-    assert "web.visits: published without its picture 'by day', not drawn: " in warning
+    assert "web.visits: published without its chart 'by day', not drawn: " in warning
     assert why in warning
 
 
@@ -527,8 +527,8 @@ def test_a_broken_warning_is_shown_and_what_is_downstream_goes_on(dagster: Dagst
 
 
 def test_a_broken_law_is_shown_like_a_broken_rule(dagster: Dagster) -> None:
-    law = Law("all_came", "everyone who came is counted", lambda staged, came: came.anti_join(staged, "user"))
-    lossy = mart(replace(USERS, laws=(law,)), came=same_day(visits))(
+    law = TableCheck("all_came", "everyone who came is counted", lambda staged, came: came.anti_join(staged, "user"))
+    lossy = mart(replace(USERS, table_checks=(law,)), came=same_day(visits))(
         lambda came: users(came).filter(ibis._.user != "u1")
     )
     result = dagster.run(visits, lossy, day=D1)
@@ -582,9 +582,9 @@ def test_a_column_that_is_declared_twice_is_refused() -> None:
 
 
 def test_a_rule_that_is_declared_twice_is_refused() -> None:
-    law = Law("long_enough", "again", lambda staged: staged)
+    law = TableCheck("long_enough", "again", lambda staged: staged)
     with pytest.raises(DeclarationError, match=r"web.visits: rule \['long_enough'\] is declared twice"):
-        replace(VISITS, laws=(law,))
+        replace(VISITS, table_checks=(law,))
 
 
 @pytest.mark.parametrize("changed", [{"grain": ("ident",)}, {"partition_by": ("ident",)}], ids=["grain", "partitions"])

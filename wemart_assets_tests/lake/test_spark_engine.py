@@ -28,7 +28,7 @@ from wemart_assets.lake.delta import DeltaLake
 from wemart_assets.lake.engine import Engine, ExternalTable, Session
 from wemart_assets.lake.errors import PublishConflict, UnreadableTable, WemartError
 from wemart_assets.lake.publication import RejectedByAudit, publish, stage
-from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, column
+from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
 from wemart_assets_tests.engines import open_engine, rows_as, spark_engine, table_of
 
 pytestmark = pytest.mark.spark
@@ -40,7 +40,7 @@ PATIENCE = 180
 VISITS = Table(
     database="db",
     name="visits",
-    words="One row a visit; it's a table.",
+    description="One row per visit; it's a table.",
     grain=("id",),
     columns=(
         column("id", "bigint", "number of the visit", nullable=False),
@@ -52,7 +52,7 @@ VISITS = Table(
 EVERY_TYPE = Table(
     database="db",
     name="every_type",
-    words="One column a type.",
+    description="One column a type.",
     columns=(
         column("a_tinyint", "tinyint", "x"),
         column("an_int", "int", "x"),
@@ -157,7 +157,7 @@ def test_rows_of_other_days_are_refused(session: Session, rows: list[Row], words
 
 def test_a_broken_rule_stops_the_publication(session: Session) -> None:
     put(session, VISITS, [D1], visits(D1, 1))
-    table = replace(VISITS, rules=(Rule("small", "below 5", lambda t: t.id < 5),))
+    table = replace(VISITS, row_checks=(RowCheck("small", "below 5", lambda t: t.id < 5),))
     rows = table_of(session, rows_as(table, visits(D1, 7, 7)))
     with pytest.raises(RejectedByAudit) as rejected:
         publish(session, table, [D1], lambda: (rows, {}), {}, NOW)
@@ -420,7 +420,7 @@ def publish_until_killed(lake: Path, step: str, parent: Connection) -> None:
             wait_here()
         return t.id.notnull()
 
-    table = replace(VISITS, rules=(Rule("waits", "an id", holds),))
+    table = replace(VISITS, row_checks=(RowCheck("waits", "an id", holds),))
     with spark_engine(lake).connect() as session:
         rows = table_of(session, rows_as(VISITS, visits(D1, 100) + visits(D2, 200)))
         publish(session, table, [D1, D2], lambda: (rows, {}), {}, NOW, wait_here if step == "commit" else lambda: None)

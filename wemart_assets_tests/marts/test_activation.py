@@ -1,4 +1,4 @@
-"""The first activation: rules by hand, and random histories in random orders of arrival against a plain twin."""
+"""The first activation: rules by hand, and random histories in random orders of arrival against a plain reference."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from wemart_assets.marts.activation.fact__first_activation_events import fact__f
 from wemart_assets.marts.activation.first_touch import first_touch
 from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
-from wemart_assets_tests.marts.activation_twin import VISIT, Twin, tracked
+from wemart_assets_tests.marts.activation_reference import VISIT, Reference, tracked
 
 Row = dict[str, Any]
 Bench = Callable[..., list[Row]]
@@ -131,7 +131,7 @@ class Lake:
     def made(self, mart: Mart, days: Sequence[str]) -> list[Row]:
         known = {**self.settings, "days": tuple(days)}
         inputs = {}
-        for name, of in mart.under(self.settings).inputs.items():
+        for name, of in mart.resolve(self.settings).inputs.items():
             there = self.partitions.get(of.table.full_name, {})
             inputs[name] = [row for day in of.days(days, mart.table, DAYS[0]) for row in there.get(day, ())]
         used = {name: known[name] for name in parameters(mart.function) if name in known}
@@ -506,9 +506,9 @@ def test_hours_and_days_are_those_of_a_clock_on_the_wall(
     )
     [found] = [row for row in rows if row["event_name"] == CART]
     assert (found["hours_from_first_visit"], found["days_from_first_visit"]) == (hours, days)
-    twin = Twin(timezone=zone)
+    reference = Reference(timezone=zone)
     instants = acts[0]["datetime"], acts[1]["datetime"]
-    assert (twin.hours(*instants), twin.days(*instants)) == (hours, days)
+    assert (reference.hours(*instants), reference.days(*instants)) == (hours, days)
 
 
 # --- activation_funnel_daily ------------------------------------------------------------------------------------------
@@ -572,8 +572,10 @@ def test_another_key_event_and_another_window_are_settings_and_a_backfill(lake: 
     lake.settings |= steps_of(others)
     lake.run(*DAYS)
     assert {name for _, _, name, _, _ in lake.firsts()} == {VISIT, "search", BUY}
-    twin = Twin(events=events, key_events=others)
-    assert lake.funnel(FIRST) == twin.funnel(FIRST, LAST) >= {(None, 1, "search", 1, 1, 1), (None, 3, BUY, 1, 1, 0)}
+    reference = Reference(events=events, key_events=others)
+    assert (
+        lake.funnel(FIRST) == reference.funnel(FIRST, LAST) >= {(None, 1, "search", 1, 1, 1), (None, 3, BUY, 1, 1, 0)}
+    )
 
 
 # --- the picture of the funnel ----------------------------------------------------------------------------------------
@@ -581,7 +583,7 @@ def test_another_key_event_and_another_window_are_settings_and_a_backfill(lake: 
 
 def conversion(*cohorts: tuple[str, dict[str, int]]) -> ElementTree.Element:
     """The funnel's picture of cohorts of ten, each of a day and its key events with the users who had them."""
-    [picture] = activation_funnel_daily.table.pictures
+    [picture] = activation_funnel_daily.table.charts
     return ElementTree.fromstring(
         picture.draw(
             [
@@ -671,7 +673,7 @@ KNOWN = {
 CUTS = st.lists(st.integers(1, len(DAYS) - 1), max_size=2)
 
 
-def compare_with_twin(bench: Bench, deliveries: list[list[tuple[str, Row]]], cuts: list[int]) -> None:
+def compare_with_reference(bench: Bench, deliveries: list[list[tuple[str, Row]]], cuts: list[int]) -> None:
     """After each delivery the days from its first on are run, in ranges that are cut somewhere."""
     lake = Lake(bench)
     for table, rows in KNOWN.items():
@@ -685,7 +687,7 @@ def compare_with_twin(bench: Bench, deliveries: list[list[tuple[str, Row]]], cut
         for start, end in itertools.pairwise(edges):
             lake.run(*DAYS[start:end])
         lake.refresh_funnel()
-    twin = Twin(
+    reference = Reference(
         *(lake.rows(name) if name in lake.partitions else [] for name in (SESSIONS, EVENTS, ATTRIBUTIONS)),
         KNOWN[IDENTITIES],
         KNOWN[ACCOUNTS],
@@ -693,10 +695,10 @@ def compare_with_twin(bench: Bench, deliveries: list[list[tuple[str, Row]]], cut
         STEPS,
     )
     for day in DAYS:
-        assert lake.users(day) == twin.users(day), day
-        assert lake.funnel(day) == twin.funnel(day, LAST), day
-    assert lake.firsts() == twin.firsts(LAST)
-    assert lake.touches() == twin.touches(LAST)
+        assert lake.users(day) == reference.users(day), day
+        assert lake.funnel(day) == reference.funnel(day, LAST), day
+    assert lake.firsts() == reference.firsts(LAST)
+    assert lake.touches() == reference.touches(LAST)
 
 
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -707,11 +709,11 @@ QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, Hea
 def test_whatever_the_order_of_arrival_the_tables_end_as_a_rebuild(
     bench: Bench, deliveries: list[list[tuple[str, Row]]], cuts: list[int]
 ) -> None:
-    compare_with_twin(bench, deliveries, cuts)
+    compare_with_reference(bench, deliveries, cuts)
 
 
 @pytest.mark.slow
 @settings(QUIET, max_examples=100)
 @given(deliveries=DELIVERIES, cuts=CUTS)
 def test_many_random_histories(bench: Bench, deliveries: list[list[tuple[str, Row]]], cuts: list[int]) -> None:
-    compare_with_twin(bench, deliveries, cuts)
+    compare_with_reference(bench, deliveries, cuts)

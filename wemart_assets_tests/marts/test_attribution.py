@@ -27,13 +27,13 @@ from wemart_assets.marts.attribution.hard_new_install_funnel_by_partner import h
 from wemart_assets.marts.attribution.hard_retention_by_dates import hard_retention_by_dates
 from wemart_assets.marts.attribution.total_price_active_user_by_campaign import total_price_active_user_by_campaign
 from wemart_assets.marts.attribution.total_price_active_user_by_date import total_price_active_user_by_date
-from wemart_assets_tests.marts.attribution_twin import Twin, shift
+from wemart_assets_tests.marts.attribution_reference import Reference, shift
 
 Row = dict[str, Any]
 Bench = Callable[..., list[Row]]
 SEOUL = ZoneInfo("Asia/Seoul")
 DAY, NEXT = "2024-01-15", "2024-01-16"
-BY_DAY = {"period": ("part_date",)}
+BY_DAY = {"day_columns": ("part_date",)}
 ABX_PURCHASE = {"event_name": "abx:purchase"}
 
 REPORTS = (
@@ -78,13 +78,15 @@ def touch(user: str | None, campaign: str | None, day: str = DAY, type: int = 0,
     }
 
 
-def report(bench: Bench, mart: Mart, period: Sequence[str] = ("part_date",), days: int = 7, **inputs: Any) -> set[Any]:
+def report(
+    bench: Bench, mart: Mart, day_columns: Sequence[str] = ("part_date",), days: int = 7, **inputs: Any
+) -> set[Any]:
     """The report's rows, its own columns alone; of a day where they are told apart by it."""
     settings = {"funnel_days": days, "app_events": AppEvents()}
     asked = parameters(mart.function)
-    used = {"period": tuple(period), **{name: value for name, value in settings.items() if name in asked}}
+    used = {"day_columns": tuple(day_columns), **{name: value for name, value in settings.items() if name in asked}}
     rows = bench(mart, used, **{n: rows for n, rows in inputs.items() if n in mart.inputs})
-    columns = [*period, *(c.name for c in mart.table.columns if c.name not in OF_THE_DAY)]
+    columns = [*day_columns, *(c.name for c in mart.table.columns if c.name not in OF_THE_DAY)]
     found = [tuple(row[c] for c in columns) for row in rows]
     assert len(set(found)) == len(found)
     return set(found)
@@ -105,7 +107,7 @@ def test_a_user_counts_once_a_day_whatever_happened(bench: Bench) -> None:
 def test_a_user_of_two_days_counts_on_each_and_once_over_both(bench: Bench) -> None:
     events = [event("u"), event("u", at=f"{NEXT} 00:00:00"), event("v")]
     assert report(bench, active_user_by_date, events=events) == {(DAY, 2), (NEXT, 1)}
-    assert report(bench, active_user_by_date, period=(), events=events) == {(2,)}
+    assert report(bench, active_user_by_date, day_columns=(), events=events) == {(2,)}
 
 
 @pytest.mark.parametrize("nobody", [None, ""])
@@ -171,8 +173,8 @@ def test_a_touch_counts_from_its_day_on_whatever_its_hour(bench: Bench) -> None:
 
 def test_a_touch_of_an_unknown_time_counts_for_every_day(bench: Bench) -> None:
     events = [event("u", at=f"{day} 12:00:00") for day in ("2024-01-01", DAY)]
-    undated = [touch("u", "a", "unknown")]
-    found = report(bench, active_user_by_campaign, events=events, undated=undated)
+    unknown_time = [touch("u", "a", "unknown")]
+    found = report(bench, active_user_by_campaign, events=events, unknown_time=unknown_time)
     assert found == {("2024-01-01", "a", 1), (DAY, "a", 1)}
 
 
@@ -187,7 +189,7 @@ def test_none_is_for_users_whom_no_named_campaign_touched(bench: Bench, unnamed:
 def test_over_a_range_a_user_counts_in_each_campaign_of_any_day(bench: Bench) -> None:
     events = [event("u"), event("u", at=f"{NEXT} 12:00:00"), event("v", at=f"{NEXT} 12:00:00")]
     attributions = [touch("u", "a", NEXT), touch("v", "a", DAY)]
-    found = report(bench, active_user_by_campaign, period=(), events=events, attributions=attributions)
+    found = report(bench, active_user_by_campaign, day_columns=(), events=events, attributions=attributions)
     assert found == {("(none)", 1), ("a", 2)}
 
 
@@ -363,30 +365,30 @@ TOUCHES = st.builds(
 @given(
     events=st.lists(EVENTS, max_size=25),
     attributions=st.lists(TOUCHES, max_size=8),
-    undated=st.lists(TOUCHES, max_size=2),
+    unknown_time=st.lists(TOUCHES, max_size=2),
     bounds=st.tuples(st.sampled_from(DAYS), st.sampled_from(DAYS)).map(sorted),
     window=st.sampled_from([0, 2, 7]),
 )
 def test_random_worlds_are_counted_as_plain_loops_count_them(
-    bench: Bench, events: list[Row], attributions: list[Row], undated: list[Row], bounds: list[str], window: int
+    bench: Bench, events: list[Row], attributions: list[Row], unknown_time: list[Row], bounds: list[str], window: int
 ) -> None:
     first, last = bounds
     days = [day for day in DAYS if first <= day <= last]
-    twin = Twin(events, attributions, undated, funnel_days=window)
-    opens = [{"identity_adid": user, "part_date": day} for user, day in twin.cohorts().items()]
+    reference = Reference(events, attributions, unknown_time, funnel_days=window)
+    opens = [{"identity_adid": user, "part_date": day} for user, day in reference.cohorts().items()]
     inputs = {
         "events": [e for e in events if first <= e["part_date"] <= last],
         "later": [e for e in events if first <= e["part_date"] <= shift(last, window)],
         "attributions": [a for a in attributions if a["part_date"] <= last],
-        "undated": undated,
+        "unknown_time": unknown_time,
         "first_opens": [o for o in opens if shift(first, -7) <= o["part_date"] <= last],
     }
-    assert {(u, d) for u, d, _ in cohorts(bench, events)} == set(twin.cohorts().items())
+    assert {(u, d) for u, d, _ in cohorts(bench, events)} == set(reference.cohorts().items())
     for mart in REPORTS:
-        expected = getattr(twin, mart.table.name)
+        expected = getattr(reference, mart.table.name)
         by_day = {(day, *row) for day in days for row in expected([day])}
         assert report(bench, mart, days=window, **inputs) == by_day, mart.table.name
-        over_all = report(bench, mart, period=(), days=window, **inputs)
+        over_all = report(bench, mart, day_columns=(), days=window, **inputs)
         # Over a range without anything there is one row of nothing, where rows are not told apart by anything.
         empty = {row for row in over_all if not any(row)}
         assert over_all - empty == expected(days), mart.table.name

@@ -64,7 +64,9 @@ def too_much(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
 def test_a_table_scales(session: Any, name: str) -> None:
     mart = marts()[name]
     inputs = {n: table_of(session, rows_as(of.table, [])) for n, of in mart.inputs.items()}
-    rows = call(mart.function, {**Settings().for_tables(), **inputs, "days": DAYS, "period": (mart.table.day_column,)})
+    rows = call(
+        mart.function, {**Settings().for_tables(), **inputs, "days": DAYS, "day_columns": (mart.table.day_column,)}
+    )
     assert too_much(plan_of(session, rows)) == []
 
 

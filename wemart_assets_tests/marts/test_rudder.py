@@ -25,7 +25,7 @@ from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
 from wemart_assets.marts.rudder.visitor_state import visitor_state
 from wemart_assets.settings import SettingsError, load_settings
 from wemart_assets.sources.contracts.rudder import tracks as contract
-from wemart_assets_tests.marts.rudder_twin import Twin
+from wemart_assets_tests.marts.rudder_reference import Reference
 
 Row = dict[str, Any]
 Bench = Callable[..., list[Row]]
@@ -111,9 +111,9 @@ class Lake:
     def rows(self, mart: Mart, day: str, *columns: str) -> list[tuple[Any, ...]]:
         return sorted(tuple(row[c] for c in columns) for row in self.partitions[mart.table.full_name][day])
 
-    def is_that_of(self, twin: Twin) -> None:
+    def is_that_of(self, reference: Reference) -> None:
         for mart in EIGHT:
-            assert self.newest(mart) == getattr(twin, mart.table.name)(), mart.table.name
+            assert self.newest(mart) == getattr(reference, mart.table.name)(), mart.table.name
 
 
 def in_one_run(bench: Bench, *tracks: Row, **others: Any) -> Lake:
@@ -169,12 +169,12 @@ def check(bench: Bench, tracks: list[Row], runs: list[int], late: int) -> None:
     for length in runs:
         lake.run(*DAYS[first : first + length])
         first += length
-        lake.is_that_of(Twin(on_time, DAYS[first - 1]))
+        lake.is_that_of(Reference(on_time, DAYS[first - 1]))
     lake.land(tracks)
     for first, length in zip((sum(runs[:n]) for n in range(len(runs))), runs, strict=True):
         if first + length > late:
             lake.run(*DAYS[first : first + length])
-    lake.is_that_of(Twin(tracks, DAYS[-1]))
+    lake.is_that_of(Reference(tracks, DAYS[-1]))
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -225,7 +225,7 @@ def check_against_refresh(bench: Bench, tracks: list[Row], runs: list[int]) -> N
     for length in runs:
         lake.run(*DAYS[first : first + length])
         first += length
-        lake.is_that_of(Twin(tracks, DAYS[first - 1], refreshed=True))
+        lake.is_that_of(Reference(tracks, DAYS[first - 1], refreshed=True))
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -358,7 +358,7 @@ def test_a_session_may_last_for_days(bench: Bench, runs: list[tuple[str, ...]]) 
     lake = Lake(bench, tracks)
     for run in runs:
         lake.run(*run)
-    lake.is_that_of(Twin(tracks, DAYS[-1]))
+    lake.is_that_of(Reference(tracks, DAYS[-1]))
     assert lake.newest(dbt_session_duration)["1 - a"]["session_duration"] == 179 * 25
     assert lake.newest(dbt_session_track_facts)["1 - a"]["num_pvs"] == 180
 
@@ -370,7 +370,7 @@ def test_four_tracks_before_may_lie_days_back(bench: Bench) -> None:
     lake = Lake(bench, tracks, rudder_gap_seconds=43_200)
     for day in DAYS:
         lake.run(day)
-    lake.is_that_of(Twin(tracks, DAYS[-1], gap=43_200))
+    lake.is_that_of(Reference(tracks, DAYS[-1], gap=43_200))
 
 
 # --- who a visitor is -------------------------------------------------------------------------------------------------
@@ -389,7 +389,7 @@ def test_a_track_is_mapped_as_of_its_own_day(bench: Bench) -> None:
         track("e4", "17 10:00:00", "b"),
     ]
     lake = in_one_run(bench, *tracks)
-    original = Twin(tracks, DAYS[2], refreshed=True).dbt_track_facts()
+    original = Reference(tracks, DAYS[2], refreshed=True).dbt_track_facts()
     assert [original[id]["session_id"] for id in ("e1", "e2", "e3", "e4")] == ["1 - u", "2 - u", "3 - u", "4 - u"]
     assert visitors(lake) == {"e1": "b", "e2": "u", "e3": "u", "e4": "u"}
     sessions = {id: row["session_id"] for id, row in lake.newest(dbt_track_facts).items()}

@@ -74,7 +74,7 @@ EVENTS = (
     event(W, "purchase", "2"),
 )
 ATTRIBUTIONS = (there(identity_adid=U, campaign="a"), there(identity_adid=V, campaign="a"))
-UNDATED = (there(identity_adid=U, campaign="b"),)
+UNKNOWN_TIME = (there(identity_adid=U, campaign="b"),)
 ALL_USERS = (there(active_users=3),)
 
 
@@ -108,7 +108,7 @@ GOOD = {
         {
             "events": EVENTS,
             "attributions": ATTRIBUTIONS,
-            "undated": UNDATED,
+            "unknown_time": UNKNOWN_TIME,
             "active": tuple(there(campaign=c, active_users=n) for c, n in (("(none)", 1), ("a", 2), ("b", 1))),
             "all_purchases": (there(total_price=Decimal(8)),),
         },

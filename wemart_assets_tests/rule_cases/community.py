@@ -292,7 +292,7 @@ def bad_columns(table: Table, row: int, also: dict[str, str]) -> Iterator[Case]:
     bad = {"comm_user_status": "LEFT", "comm_user_grade": "BOT", "notification_type": "NONE", "update_type": "x"}
     least = {"cnt_comm_user_id": 0, "sum_report_count": -1, "comm_user_seq": 0}
     for column in table.columns:
-        if column.rules:
+        if column.checks:
             value = bad.get(column.name, least.get(column.name, 2))
             broken = [also[column.name]] if column.name in also else []
             yield bad_value(table.full_name, column.name, value, row=row, also=broken)

@@ -31,13 +31,13 @@ class Case:
 
     table: str
     check: str
-    words: str
+    description: str
     change: Change
     also: frozenset[str] = frozenset()
     column: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.table}-{self.check}-{self.words}".replace(" ", "_")
+        return f"{self.table}-{self.check}-{self.description}".replace(" ", "_")
 
 
 def kst(clock: str, day: str = DAY) -> dt.datetime:
@@ -129,9 +129,9 @@ def published_before(rows: int) -> Change:
 
 
 def case(
-    table: str, check: str, words: str, *changes: Change, also: Sequence[str] = (), column: str | None = None
+    table: str, check: str, description: str, *changes: Change, also: Sequence[str] = (), column: str | None = None
 ) -> Case:
-    return Case(table, check, words, in_turn(*changes), frozenset(also), column)
+    return Case(table, check, description, in_turn(*changes), frozenset(also), column)
 
 
 def bad_value(table: str, column: str, value: Any, *more: Change, row: int = 0, also: Sequence[str] = ()) -> Case:

@@ -44,7 +44,7 @@ def by_pair(rows: Iterable[Row]) -> dict[Pair, Row]:
     return {(row[comm_id], row[user]): row for row in rows for comm_id, user in names if user in row}
 
 
-class Twin:
+class Reference:
     """The rules of `wv_comm_user`, applied to what was delivered, one member at a time."""
 
     def __init__(self, simulated: Simulated) -> None:
@@ -150,8 +150,8 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
 
 
 def assert_members_are_those_of_the_rules(simulated: Simulated) -> None:
-    twin = Twin(simulated)
-    by_rule = [row for day in simulated.counts["days"] for row in twin.members(day)]
+    reference = Reference(simulated)
+    by_rule = [row for day in simulated.counts["days"] for row in reference.members(day)]
     made = members_in(simulated.truth)
     assert len(made) > 100
     assert in_order(by_rule) == in_order(made)

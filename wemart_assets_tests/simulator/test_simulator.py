@@ -39,7 +39,7 @@ def consumer_of(line: Row) -> str | None:
 
 
 def device_of(line: Row) -> str | None:
-    """Rule 2: lines without a device id count only for TV apps, which are known by their user's key."""
+    """RowCheck 2: lines without a device id count only for TV apps, which are known by their user's key."""
     if line["user_info_device_id"] is not None:
         return str(line["user_info_device_id"])
     if consumer_of(line) == "tvApp" and line["user_info_user_key"] is not None:
@@ -48,7 +48,7 @@ def device_of(line: Row) -> str | None:
 
 
 def order_of(line: Row) -> tuple[Any, ...]:
-    """Rule 7: by instant, then by user id as a number with NULL last, then by topic, url and params."""
+    """RowCheck 7: by instant, then by user id as a number with NULL last, then by topic, url and params."""
     return line["at"], line["user"] is None, line["user"] or 0, line["topic"], line["url"], line["params"]
 
 
@@ -71,7 +71,7 @@ def sessions_in(lines: Iterator[Row]) -> dict[tuple[str, str, int], list[Row]]:
 
 
 def filled_users(session: list[Row]) -> list[int | None]:
-    """Rule 5: the nearest user at or after the line, else the nearest before."""
+    """RowCheck 5: the nearest user at or after the line, else the nearest before."""
     users = [line["user"] for line in session]
     filled = []
     for place in range(len(users)):

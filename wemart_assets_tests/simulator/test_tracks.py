@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from wemart_assets.simulator.tracks import TRACKS, TracksConfig, simulate_tracks
-from wemart_assets_tests.marts.rudder_twin import Twin
+from wemart_assets_tests.marts.rudder_reference import Reference
 
 CONFIG = TracksConfig(days=4, tracks=1_500, visitors=90)
 LAST = "2024-01-04"
@@ -56,8 +56,8 @@ def millis(instant: dt.datetime) -> int:
 
 
 def test_the_truth_is_that_of_the_files(simulated: Simulated) -> None:
-    twin = Twin(landed(simulated.rows), LAST)
-    sessions, facts = twin.dbt_session_tracks(), twin.dbt_session_track_facts()
+    reference = Reference(landed(simulated.rows), LAST)
+    sessions, facts = reference.dbt_session_tracks(), reference.dbt_session_track_facts()
     found = [
         {
             "visitor": row["dbt_visitor_id"],
@@ -70,26 +70,27 @@ def test_the_truth_is_that_of_the_files(simulated: Simulated) -> None:
     ]
     in_order = sorted(found, key=lambda row: (row["visitor"], row["number"]))
     assert in_order == sorted(simulated.sessions, key=lambda row: (row["visitor"], row["number"]))
-    by_day = Counter(track["part_date"] for track in twin.tracks)
+    by_day = Counter(track["part_date"] for track in reference.tracks)
     assert {day: said["tracks"] for day, said in simulated.truth["days"].items()} == by_day
 
 
 def test_visits_are_as_various_as_real_ones(simulated: Simulated) -> None:
-    twin = Twin(landed(simulated.rows), LAST)
+    reference = Reference(landed(simulated.rows), LAST)
     browsers: dict[str, set[str]] = {}
     users: dict[str, set[str]] = {}
-    for track in twin.tracks:
+    for track in reference.tracks:
         if track["user"]:
             browsers.setdefault(track["user"], set()).add(track["anonymous"])
             users.setdefault(track["anonymous"], set()).add(track["user"])
     assert max(map(len, browsers.values())) > 1, "a user has two browsers"
     assert max(map(len, users.values())) > 1, "a browser has two users"
-    assert any(len({track["part_date"] for track in tracks}) > 1 for of in twin.sessions.values() for tracks in of), (
-        "a session goes over midnight"
-    )
-    assert any(len({t["user"] for t in tracks}) > 1 for of in twin.sessions.values() for tracks in of), "a login"
+    assert any(
+        len({track["part_date"] for track in tracks}) > 1 for of in reference.sessions.values() for tracks in of
+    ), "a session goes over midnight"
+    assert any(len({t["user"] for t in tracks}) > 1 for of in reference.sessions.values() for tracks in of), "a login"
     instants = Counter(
-        (track["browser"] if "browser" in track else track["anonymous"], track["timestamp"]) for track in twin.tracks
+        (track["browser"] if "browser" in track else track["anonymous"], track["timestamp"])
+        for track in reference.tracks
     )
     assert max(instants.values()) > 1, "two tracks of one instant"
 

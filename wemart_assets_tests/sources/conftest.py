@@ -1,4 +1,4 @@
-"""A house for one test: a lake, a landing folder, and the asset graph over them.
+"""An environment for one test: a lake, a landing folder, and the asset graph over them.
 
 What was published is read with delta-rs alone, so that no test believes the engine's own reader.
 """
@@ -121,7 +121,7 @@ class Run:
     checks: dict[str, dict[str, dg.AssetCheckEvaluation]] = field(default_factory=dict)
 
 
-class House:
+class Environment:
     """Settings, files and the graph of one test. Days are business days in Seoul unless set otherwise."""
 
     csv = staticmethod(as_csv)
@@ -199,7 +199,7 @@ class House:
             target.write_bytes(content if isinstance(content, bytes) else encoded(path, content))
         return target
 
-    def copy_of(self, template: House) -> House:
+    def copy_of(self, template: Environment) -> Environment:
         """Take over the template's lake and landing files."""
         shutil.copytree(template.lake, self.lake)
         shutil.copytree(template.landing, self.landing)
@@ -283,15 +283,15 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
-MakeHouse = Callable[..., House]
+MakeEnvironment = Callable[..., Environment]
 
 
 @pytest.fixture(scope="module")
-def make_house(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeHouse:
-    """A new house, under settings of its own."""
-    return lambda **settings: House(tmp_path_factory.mktemp("house"), instance, **settings)
+def make_environment(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeEnvironment:
+    """A new environment, under settings of its own."""
+    return lambda **settings: Environment(tmp_path_factory.mktemp("environment"), instance, **settings)
 
 
 @pytest.fixture
-def house(make_house: MakeHouse) -> House:
-    return make_house()
+def environment(make_environment: MakeEnvironment) -> Environment:
+    return make_environment()

@@ -17,10 +17,10 @@ from wemart_assets.lake.publication import RejectedByAudit
 from wemart_assets.sources.contract import UNKNOWN_DAY
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import House, MakeHouse
+    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
 
 EVENT, ATTRIBUTION = "igaworks.event", "igaworks.attribution"
-UNDATED, UNDATED_ATTRIBUTION = f"{EVENT}__date_unknown", f"{ATTRIBUTION}__date_unknown"
+UNKNOWN_TIME, UNDATED_ATTRIBUTION = f"{EVENT}__date_unknown", f"{ATTRIBUTION}__date_unknown"
 FIRST, DAY, NEXT = "2024-03-01", "2024-03-02", "2024-03-03"
 UNKNOWN = "0001-01-01 00:00:00.0"
 
@@ -39,10 +39,10 @@ def instant(local: str, zone: str = "Asia/Seoul", fold: int = 0) -> dt.datetime:
     return dt.datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(dt.UTC)
 
 
-def test_every_line_is_a_row_the_first_too(house: House) -> None:
-    house.land(EVENT, "part-00000.csv", line("first") + line("second"))
-    house.publish(EVENT, DAY)
-    [first, second] = house.read(EVENT)
+def test_every_line_is_a_row_the_first_too(environment: Environment) -> None:
+    environment.land(EVENT, "part-00000.csv", line("first") + line("second"))
+    environment.publish(EVENT, DAY)
+    [first, second] = environment.read(EVENT)
     assert [first["identity_adid"], second["identity_adid"]] == ["first", "second"]
     assert first == {
         "identity_adid": "first",
@@ -58,10 +58,10 @@ def test_every_line_is_a_row_the_first_too(house: House) -> None:
     }
 
 
-def test_attributions_have_columns_of_their_own(house: House) -> None:
-    house.land(ATTRIBUTION, "part-00001.csv", touch(campaign="null", type="1"))
-    house.publish(ATTRIBUTION, DAY)
-    [found] = house.read(ATTRIBUTION)
+def test_attributions_have_columns_of_their_own(environment: Environment) -> None:
+    environment.land(ATTRIBUTION, "part-00001.csv", touch(campaign="null", type="1"))
+    environment.publish(ATTRIBUTION, DAY)
+    [found] = environment.read(ATTRIBUTION)
     assert found == {
         "partner": "partner",
         "campaign": None,
@@ -74,53 +74,53 @@ def test_attributions_have_columns_of_their_own(house: House) -> None:
     }
 
 
-def test_a_literal_null_is_null_in_every_column(house: House) -> None:
-    house.land(EVENT, "a.csv", line("null", quantity="null", price="null").replace("iPhone", "null"))
-    house.publish(EVENT, DAY)
-    [found] = house.read(EVENT)
+def test_a_literal_null_is_null_in_every_column(environment: Environment) -> None:
+    environment.land(EVENT, "a.csv", line("null", quantity="null", price="null").replace("iPhone", "null"))
+    environment.publish(EVENT, DAY)
+    [found] = environment.read(EVENT)
     assert [found[c] for c in ("identity_adid", "model", "quantity", "price")] == [None] * 4
-    assert house.quarantine(EVENT) == []
+    assert environment.quarantine(EVENT) == []
 
 
 NAMES = ("part-00000.csv", "part-00000", "date=2024-03-09/deep/er/part-00000.csv", "part-00000.csv.gz", "part-00000.gz")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_of_any_name_and_place_is_read(house: House, name: str) -> None:
+def test_a_file_of_any_name_and_place_is_read(environment: Environment, name: str) -> None:
     content = (line("u") + line("v", f"{NEXT} 00:00:00.0")).encode()
-    house.land(EVENT, name, gzip.compress(content) if name.endswith(".gz") else content)
-    house.publish(EVENT, DAY, NEXT)
-    assert house.column(EVENT, "identity_adid", DAY) == ["u"]
-    assert house.column(EVENT, "identity_adid", NEXT) == ["v"]
+    environment.land(EVENT, name, gzip.compress(content) if name.endswith(".gz") else content)
+    environment.publish(EVENT, DAY, NEXT)
+    assert environment.column(EVENT, "identity_adid", DAY) == ["u"]
+    assert environment.column(EVENT, "identity_adid", NEXT) == ["v"]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_lines_end_as_they_do_on_any_system(house: House, end: str) -> None:
-    house.land(EVENT, "a.csv", line("u", price="null", end=end) + line("v", price="2", end=""))
-    house.publish(EVENT, DAY)
-    assert house.column(EVENT, "price") == [Decimal(2), None]
+def test_lines_end_as_they_do_on_any_system(environment: Environment, end: str) -> None:
+    environment.land(EVENT, "a.csv", line("u", price="null", end=end) + line("v", price="2", end=""))
+    environment.publish(EVENT, DAY)
+    assert environment.column(EVENT, "price") == [Decimal(2), None]
 
 
-def test_nothing_is_lost_at_the_borders_of_days(house: House) -> None:
+def test_nothing_is_lost_at_the_borders_of_days(environment: Environment) -> None:
     edges = [f"{FIRST} 23:59:59.999999", f"{DAY} 00:00:00.0", f"{DAY} 23:59:59.9", f"{NEXT} 00:00:00"]
-    house.land(EVENT, "a.csv", "".join(line(str(n), at) for n, at in enumerate(edges)))
-    house.land(EVENT, "b.csv", "".join(line(str(n + 4), at) for n, at in enumerate(edges)))
+    environment.land(EVENT, "a.csv", "".join(line(str(n), at) for n, at in enumerate(edges)))
+    environment.land(EVENT, "b.csv", "".join(line(str(n + 4), at) for n, at in enumerate(edges)))
     for day in (NEXT, FIRST, DAY):
-        house.publish(EVENT, day)
-    assert [house.column(EVENT, "identity_adid", day) for day in (FIRST, DAY, NEXT)] == [
+        environment.publish(EVENT, day)
+    assert [environment.column(EVENT, "identity_adid", day) for day in (FIRST, DAY, NEXT)] == [
         ["0", "4"],
         ["1", "2", "5", "6"],
         ["3", "7"],
     ]
 
 
-def test_days_run_one_by_one_are_the_days_of_a_range(make_house: MakeHouse) -> None:
+def test_days_run_one_by_one_are_the_days_of_a_range(make_environment: MakeEnvironment) -> None:
     drawn = random.Random(7)
     times = [f"2024-03-{drawn.randint(1, 5):02d} {drawn.randint(0, 23):02d}:00:00.0" for _ in range(60)] + [UNKNOWN] * 3
-    houses = [make_house(), make_house()]
-    for house in houses:
-        house.land(EVENT, "a.csv", "".join(line(str(n), at) for n, at in enumerate(times[:40])))
-        house.land(EVENT, "b.csv", "".join(line(str(n), at, price="null") for n, at in enumerate(times[40:])))
+    houses = [make_environment(), make_environment()]
+    for environment in houses:
+        environment.land(EVENT, "a.csv", "".join(line(str(n), at) for n, at in enumerate(times[:40])))
+        environment.land(EVENT, "b.csv", "".join(line(str(n), at, price="null") for n, at in enumerate(times[40:])))
     houses[0].publish(EVENT, "2024-03-01", "2024-03-05")
     for day in (3, 1, 5, 2, 4):
         houses[1].publish(EVENT, f"2024-03-{day:02d}")
@@ -131,46 +131,46 @@ def test_days_run_one_by_one_are_the_days_of_a_range(make_house: MakeHouse) -> N
 @pytest.mark.parametrize(
     "unknown", [UNKNOWN, "0001-01-01 00:00:00", "0001-01-01T00:00:00.000", "0001-01-01", "null", "", "  "]
 )
-def test_rows_of_an_unknown_time_are_kept_apart(house: House, unknown: str) -> None:
-    house.land(EVENT, "a.csv", line("unknown", unknown) + line("known"))
-    counted = house.publish(EVENT, DAY)["rows of an unknown time"]
-    house.publish(EVENT, UNKNOWN_DAY)
-    [found] = house.read(UNDATED)
+def test_rows_of_an_unknown_time_are_kept_apart(environment: Environment, unknown: str) -> None:
+    environment.land(EVENT, "a.csv", line("unknown", unknown) + line("known"))
+    counted = environment.publish(EVENT, DAY)["rows of an unknown time"]
+    environment.publish(EVENT, UNKNOWN_DAY)
+    [found] = environment.read(UNKNOWN_TIME)
     assert counted == 1
     assert (found["identity_adid"], found["server_datetime"], found["part_date"]) == ("unknown", None, "unknown")
     assert found["price"] == Decimal("1.5000")
-    assert house.column(EVENT, "identity_adid") == ["known"]
-    assert house.quarantine(EVENT) == []
+    assert environment.column(EVENT, "identity_adid") == ["known"]
+    assert environment.quarantine(EVENT) == []
 
 
-def test_rows_of_an_unknown_time_are_those_of_all_files(house: House) -> None:
-    house.land(EVENT, "a.csv", line("u", UNKNOWN) * 2)
-    house.land(EVENT, "b.csv", line("v", UNKNOWN) + line("w"))
-    house.publish(EVENT, UNKNOWN_DAY)
-    assert house.column(UNDATED, "identity_adid") == ["u", "u", "v"]
-    (house.landing / EVENT / "a.csv").unlink()
-    house.publish(EVENT, UNKNOWN_DAY)
-    assert house.column(UNDATED, "identity_adid") == ["v"]
+def test_rows_of_an_unknown_time_are_those_of_all_files(environment: Environment) -> None:
+    environment.land(EVENT, "a.csv", line("u", UNKNOWN) * 2)
+    environment.land(EVENT, "b.csv", line("v", UNKNOWN) + line("w"))
+    environment.publish(EVENT, UNKNOWN_DAY)
+    assert environment.column(UNKNOWN_TIME, "identity_adid") == ["u", "u", "v"]
+    (environment.landing / EVENT / "a.csv").unlink()
+    environment.publish(EVENT, UNKNOWN_DAY)
+    assert environment.column(UNKNOWN_TIME, "identity_adid") == ["v"]
 
 
-def test_a_time_that_cannot_be_read_is_no_unknown_one(make_house: MakeHouse) -> None:
-    house = make_house(quarantine_share=1)
-    house.land(EVENT, "a.csv", line("u", "yesterday") + line("v", "2024-13-01 00:00:00.0") + line("w"))
-    house.publish(EVENT, DAY)
-    house.publish(EVENT, UNKNOWN_DAY)
-    assert house.read(UNDATED) == []
-    assert sorted(row["reason"] for row in house.quarantine(EVENT)) == [
+def test_a_time_that_cannot_be_read_is_no_unknown_one(make_environment: MakeEnvironment) -> None:
+    environment = make_environment(quarantine_share=1)
+    environment.land(EVENT, "a.csv", line("u", "yesterday") + line("v", "2024-13-01 00:00:00.0") + line("w"))
+    environment.publish(EVENT, DAY)
+    environment.publish(EVENT, UNKNOWN_DAY)
+    assert environment.read(UNKNOWN_TIME) == []
+    assert sorted(row["reason"] for row in environment.quarantine(EVENT)) == [
         "server_datetime: '2024-13-01 00:00:00.0' is not a timestamp",
         "server_datetime: 'yesterday' is not a timestamp",
     ]
 
 
-def test_a_row_of_an_unknown_time_with_a_fault_is_quarantined_as_such(make_house: MakeHouse) -> None:
-    house = make_house(quarantine_share=1)
-    house.land(EVENT, "a.csv", line("u", UNKNOWN, price="0.12345") + line("v", UNKNOWN))
-    house.publish(EVENT, UNKNOWN_DAY)
-    assert house.column(UNDATED, "identity_adid") == ["v"]
-    [found] = house.quarantine(EVENT, UNKNOWN_DAY)
+def test_a_row_of_an_unknown_time_with_a_fault_is_quarantined_as_such(make_environment: MakeEnvironment) -> None:
+    environment = make_environment(quarantine_share=1)
+    environment.land(EVENT, "a.csv", line("u", UNKNOWN, price="0.12345") + line("v", UNKNOWN))
+    environment.publish(EVENT, UNKNOWN_DAY)
+    assert environment.column(UNKNOWN_TIME, "identity_adid") == ["v"]
+    [found] = environment.quarantine(EVENT, UNKNOWN_DAY)
     assert found["raw_row"]["identity_adid"] == "u"
 
 
@@ -198,22 +198,22 @@ PRICES = {
 }
 
 
-def test_prices_are_exact_or_set_aside(make_house: MakeHouse) -> None:
-    house = make_house(quarantine_share=1)
+def test_prices_are_exact_or_set_aside(make_environment: MakeEnvironment) -> None:
+    environment = make_environment(quarantine_share=1)
     lines = [line(price, price=f'"{price}"') for price in PRICES]
-    house.land(
+    environment.land(
         EVENT, "a.csv", "".join(entry.replace(f"{p},", f'"{p}",', 1) for entry, p in zip(lines, PRICES, strict=True))
     )
-    house.publish(EVENT, DAY)
-    found = {row["identity_adid"]: str(row["price"]) for row in house.read(EVENT)}
+    environment.publish(EVENT, DAY)
+    found = {row["identity_adid"]: str(row["price"]) for row in environment.read(EVENT)}
     assert found == {text: value for text, value in PRICES.items() if value is not None}
-    quarantined = {row["raw_row"]["price"]: row["reason"] for row in house.quarantine(EVENT)}
+    quarantined = {row["raw_row"]["price"]: row["reason"] for row in environment.quarantine(EVENT)}
     assert set(quarantined) == {text for text, value in PRICES.items() if value is None}
     assert quarantined["0.00001"] == "price: '0.00001' is not a decimal(18,4)"
 
 
-def test_prices_of_parquet_are_exact_or_set_aside(make_house: MakeHouse) -> None:
-    house = make_house(quarantine_share=1)
+def test_prices_of_parquet_are_exact_or_set_aside(make_environment: MakeEnvironment) -> None:
+    environment = make_environment(quarantine_share=1)
     prices = pa.array([Decimal("1.234500"), Decimal("1.234560"), None], pa.decimal128(20, 6))
     columns: dict[str, Any] = {name: ["x"] * 3 for name in ("os", "model", "country", "event_name", "log_id")}
     times = pa.array(
@@ -222,14 +222,14 @@ def test_prices_of_parquet_are_exact_or_set_aside(make_house: MakeHouse) -> None
     rows = pa.table(
         {"identity_adid": ["u", "v", "w"], **columns, "server_datetime": times, "quantity": [1, 2, 3], "price": prices}
     )
-    house.land(EVENT, "a.parquet", house.parquet(rows))
-    house.publish(EVENT, DAY)
-    house.publish(EVENT, UNKNOWN_DAY)
-    [found] = house.read(EVENT)
+    environment.land(EVENT, "a.parquet", environment.parquet(rows))
+    environment.publish(EVENT, DAY)
+    environment.publish(EVENT, UNKNOWN_DAY)
+    [found] = environment.read(EVENT)
     assert (found["identity_adid"], found["price"]) == ("u", Decimal("1.2345"))
     assert found["server_datetime"] == instant(f"{DAY} 00:00:00")
-    assert [row["raw_row"]["identity_adid"] for row in house.quarantine(EVENT)] == ["v"]
-    assert house.column(UNDATED, "identity_adid") == ["w"]
+    assert [row["raw_row"]["identity_adid"] for row in environment.quarantine(EVENT)] == ["v"]
+    assert environment.column(UNKNOWN_TIME, "identity_adid") == ["w"]
 
 
 @pytest.mark.parametrize(
@@ -244,11 +244,11 @@ def test_prices_of_parquet_are_exact_or_set_aside(make_house: MakeHouse) -> None
         (line() * 8_898 + '"' + line() * 30, "the quote that opens in line 8899 is never closed"),
     ],
 )
-def test_a_file_of_another_shape_is_refused_by_name(house: House, content: str | bytes, words: str) -> None:
-    house.land(EVENT, "wrong/part-00001.csv", content)
+def test_a_file_of_another_shape_is_refused_by_name(environment: Environment, content: str | bytes, words: str) -> None:
+    environment.land(EVENT, "wrong/part-00001.csv", content)
     with pytest.raises(LandingError, match=f"(?s)part-00001.csv.*{words}|{words}.*part-00001.csv"):
-        house.publish(EVENT, DAY)
-    assert house.published(EVENT, DAY) == set()
+        environment.publish(EVENT, DAY)
+    assert environment.published(EVENT, DAY) == set()
 
 
 @pytest.mark.parametrize(
@@ -263,21 +263,23 @@ def test_a_file_of_another_shape_is_refused_by_name(house: House, content: str |
         ),
     ],
 )
-def test_a_malformed_record_is_quarantined_as_it_came(house: House, record: str | bytes, reason: str) -> None:
+def test_a_malformed_record_is_quarantined_as_it_came(
+    environment: Environment, record: str | bytes, reason: str
+) -> None:
     came = record if isinstance(record, bytes) else record.encode()
-    house.land(EVENT, "a.csv", line().encode() * 200 + came + line().encode() * 50)
-    house.publish(EVENT, DAY)
-    [row] = house.quarantine(EVENT)
+    environment.land(EVENT, "a.csv", line().encode() * 200 + came + line().encode() * 50)
+    environment.publish(EVENT, DAY)
+    [row] = environment.quarantine(EVENT)
     assert (row["reason"], row["raw_row"]) == (reason, came.decode("utf-8", "backslashreplace").rstrip("\n"))
-    assert len(house.read(EVENT)) == 250
-    house.publish(EVENT, UNKNOWN_DAY)
-    assert (house.read(UNDATED), len(house.quarantine(EVENT))) == ([], 1)
+    assert len(environment.read(EVENT)) == 250
+    environment.publish(EVENT, UNKNOWN_DAY)
+    assert (environment.read(UNKNOWN_TIME), len(environment.quarantine(EVENT))) == ([], 1)
 
 
-def test_a_refused_file_says_what_was_expected(house: House) -> None:
-    house.land(ATTRIBUTION, "part-00000.csv.gz", gzip.compress(line().encode()))
+def test_a_refused_file_says_what_was_expected(environment: Environment) -> None:
+    environment.land(ATTRIBUTION, "part-00000.csv.gz", gzip.compress(line().encode()))
     with pytest.raises(LandingError) as refused:
-        house.publish(ATTRIBUTION, DAY)
+        environment.publish(ATTRIBUTION, DAY)
     assert str(refused.value).endswith(
         "igaworks.attribution: landing file part-00000.csv.gz has 9 columns, expected 7 without a header: partner, "
         "campaign, server_datetime, tracker_id, log_id, attribution_type, identity_adid. If it is of another source, "
@@ -285,14 +287,14 @@ def test_a_refused_file_says_what_was_expected(house: House) -> None:
     )
 
 
-def test_many_bad_rows_stop_the_day(house: House) -> None:
-    house.land(EVENT, "a.csv", line() * 50 + line(price="0.12345"))
+def test_many_bad_rows_stop_the_day(environment: Environment) -> None:
+    environment.land(EVENT, "a.csv", line() * 50 + line(price="0.12345"))
     with pytest.raises(RejectedByAudit, match="quarantine_share"):
-        house.publish(EVENT, DAY)
+        environment.publish(EVENT, DAY)
 
 
-def test_a_file_of_settings_goes_before_what_is_usual(house: House) -> None:
-    house.map(
+def test_a_file_of_settings_goes_before_what_is_usual(environment: Environment) -> None:
+    environment.map(
         """
         igaworks.event:
           names: []
@@ -301,10 +303,10 @@ def test_a_file_of_settings_goes_before_what_is_usual(house: House) -> None:
           columns: {identity_adid: adid, price: cost, server_datetime: moment}
         """
     )
-    house.land(EVENT, "a.csv", "cost;adid;moment\n2.5;u;2024-03-02 00:00:00\n-;v;2024-03-02 00:00:00\n")
-    house.publish(EVENT, DAY)
-    assert house.column(EVENT, "price") == [Decimal("2.5"), None]
-    assert house.column(EVENT, "identity_adid") == ["u", "v"]
+    environment.land(EVENT, "a.csv", "cost;adid;moment\n2.5;u;2024-03-02 00:00:00\n-;v;2024-03-02 00:00:00\n")
+    environment.publish(EVENT, DAY)
+    assert environment.column(EVENT, "price") == [Decimal("2.5"), None]
+    assert environment.column(EVENT, "identity_adid") == ["u", "v"]
 
 
 # --- wall clocks elsewhere --------------------------------------------------------------------------------------------
@@ -322,29 +324,29 @@ TIMES = {
 }
 
 
-def test_local_times_are_those_of_the_business_timezone(make_house: MakeHouse) -> None:
-    house = make_house(timezone=NEW_YORK, first_day=dt.date(2024, 3, 1))
-    house.land(EVENT, "a.csv", "".join(line(at, at) for at in TIMES))
-    house.publish(EVENT, "2024-03-10", "2024-11-03")
-    found = {row["identity_adid"]: row["server_datetime"] for row in house.read(EVENT)}
+def test_local_times_are_those_of_the_business_timezone(make_environment: MakeEnvironment) -> None:
+    environment = make_environment(timezone=NEW_YORK, first_day=dt.date(2024, 3, 1))
+    environment.land(EVENT, "a.csv", "".join(line(at, at) for at in TIMES))
+    environment.publish(EVENT, "2024-03-10", "2024-11-03")
+    found = {row["identity_adid"]: row["server_datetime"] for row in environment.read(EVENT)}
     assert found == {at: dt.datetime.fromisoformat(utc).replace(tzinfo=dt.UTC) for at, utc in TIMES.items()}
-    days = {row["identity_adid"]: row["part_date"] for row in house.read(EVENT)}
+    days = {row["identity_adid"]: row["part_date"] for row in environment.read(EVENT)}
     assert days == {at: at[:10] for at in TIMES}
 
 
-def test_attributions_of_before_the_first_day_are_known_on_it(house: House) -> None:
-    house.land(ATTRIBUTION, "a.csv", touch("early", "2019-01-01 00:00:00.0") + touch("u"))
-    house.land(EVENT, "a.csv", line("early", "2019-01-01 00:00:00.0") + line("u"))
-    house.publish(ATTRIBUTION, FIRST, DAY)
-    assert house.publish(EVENT, FIRST, DAY)["rows before the first partition"] == 1
-    assert house.column(ATTRIBUTION, "identity_adid", FIRST) == ["early"]
-    assert house.column(EVENT, "identity_adid") == ["u"]
+def test_attributions_of_before_the_first_day_are_known_on_it(environment: Environment) -> None:
+    environment.land(ATTRIBUTION, "a.csv", touch("early", "2019-01-01 00:00:00.0") + touch("u"))
+    environment.land(EVENT, "a.csv", line("early", "2019-01-01 00:00:00.0") + line("u"))
+    environment.publish(ATTRIBUTION, FIRST, DAY)
+    assert environment.publish(EVENT, FIRST, DAY)["rows before the first partition"] == 1
+    assert environment.column(ATTRIBUTION, "identity_adid", FIRST) == ["early"]
+    assert environment.column(EVENT, "identity_adid") == ["u"]
 
 
-def test_the_assets_run_together_as_a_range_and_apart(house: House) -> None:
-    house.land(EVENT, "a.csv", line("u", UNKNOWN) + line("v"))
-    both = house.run(FIRST, DAY, tables=(EVENT, UNDATED))
+def test_the_assets_run_together_as_a_range_and_apart(environment: Environment) -> None:
+    environment.land(EVENT, "a.csv", line("u", UNKNOWN) + line("v"))
+    both = environment.run(FIRST, DAY, tables=(EVENT, UNKNOWN_TIME))
     assert both.success
-    assert both.metadata[UNDATED]["None"]["dagster/row_count"] == 1
-    assert house.column(EVENT, "identity_adid", DAY) == ["v"]
-    assert house.column(UNDATED, "identity_adid") == ["u"]
+    assert both.metadata[UNKNOWN_TIME]["None"]["dagster/row_count"] == 1
+    assert environment.column(EVENT, "identity_adid", DAY) == ["v"]
+    assert environment.column(UNKNOWN_TIME, "identity_adid") == ["u"]

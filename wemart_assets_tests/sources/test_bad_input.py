@@ -20,7 +20,7 @@ from wemart_assets.sources.landing import LandingFile, landings
 from wemart_assets_tests.machine import small_files
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import House, MakeHouse
+    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
 
 LOG = "service_log.weverse_server_log"
 ARTISTS = "we_mart.we_artist"
@@ -30,21 +30,21 @@ DAYS = [f"2024-03-{number:02d}" for number in range(1, 10)]
 
 
 @pytest.fixture(scope="module")
-def template(make_house: MakeHouse) -> House:
-    """A house in which a line a day and two deliveries of artists were published for DAYS."""
-    house = make_house()
+def template(make_environment: MakeEnvironment) -> Environment:
+    """An environment in which a line a day and two deliveries of artists were published for DAYS."""
+    environment = make_environment()
     for day in DAYS:
-        house.land(LOG, f"date={day}/lines.csv", [house.line(f"{day} 12:00:00", url="first")])
-    house.land(ARTISTS, f"date={DAYS[0]}/artists.csv", [house.artist(1, "first")])
-    house.land(ARTISTS, f"date={DAY}/artists.csv", [house.artist(1, "second")])
+        environment.land(LOG, f"date={day}/lines.csv", [environment.line(f"{day} 12:00:00", url="first")])
+    environment.land(ARTISTS, f"date={DAYS[0]}/artists.csv", [environment.artist(1, "first")])
+    environment.land(ARTISTS, f"date={DAY}/artists.csv", [environment.artist(1, "second")])
     for source in (LOG, ARTISTS):
-        house.publish(source, DAYS[0], DAYS[-1])
-    return house
+        environment.publish(source, DAYS[0], DAYS[-1])
+    return environment
 
 
 @pytest.fixture
-def lived_in(make_house: MakeHouse, template: House) -> House:
-    return make_house().copy_of(template)
+def lived_in(make_environment: MakeEnvironment, template: Environment) -> Environment:
+    return make_environment().copy_of(template)
 
 
 def _noise(rows: int) -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("name", UNREADABLE.values())
-def test_a_cut_off_snapshot_file_is_named_and_nothing_changes(lived_in: House, name: str) -> None:
+def test_a_cut_off_snapshot_file_is_named_and_nothing_changes(lived_in: Environment, name: str) -> None:
     before = lived_in.read(ARTISTS)
     whole = lived_in.land(ARTISTS, f"date={DAY}/{name}", _noise(5000))
     whole.write_bytes(_cut(whole.read_bytes()))
@@ -77,7 +77,7 @@ def test_a_cut_off_snapshot_file_is_named_and_nothing_changes(lived_in: House, n
 
 
 @pytest.mark.parametrize("name", UNREADABLE.values())
-def test_a_cut_off_log_file_is_named_and_nothing_changes(lived_in: House, name: str) -> None:
+def test_a_cut_off_log_file_is_named_and_nothing_changes(lived_in: Environment, name: str) -> None:
     before = lived_in.read(LOG)
     noise = [lived_in.line(f"{DAY} 12:00:00", url=row["we_art_name"], params=row["we_art_name"]) for row in _noise(500)]
     whole = lived_in.land(LOG, f"date={DAY}/{name}", noise)
@@ -88,14 +88,14 @@ def test_a_cut_off_log_file_is_named_and_nothing_changes(lived_in: House, name: 
 
 
 @pytest.mark.parametrize("path", ["gone.csv", "gone.csv.gz", "gone.jsonl", "gone.parquet"])
-def test_a_file_that_goes_while_it_is_looked_for_is_none(house: House, path: str) -> None:
-    landing = landings(house.settings, catalog.contracts())[LOG]
-    with open_engine(house.settings, {}).connect() as session:
+def test_a_file_that_goes_while_it_is_looked_for_is_none(environment: Environment, path: str) -> None:
+    landing = landings(environment.settings, catalog.contracts())[LOG]
+    with open_engine(environment.settings, {}).connect() as session:
         assert landing.index(session, [LandingFile(path, 10, 1)]) == {}
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
-def test_a_gz_file_that_is_cut_off_at_the_end_of_a_line_is_not_published(lived_in: House, ending: str) -> None:
+def test_a_gz_file_that_is_cut_off_at_the_end_of_a_line_is_not_published(lived_in: Environment, ending: str) -> None:
     """The rows that are there read well; only the compressed stream shows that it is not over."""
     before = lived_in.read(ARTISTS)
     file = lived_in.land(ARTISTS, f"date={DAY}/half.{ending}", _noise(100))
@@ -108,7 +108,7 @@ def test_a_gz_file_that_is_cut_off_at_the_end_of_a_line_is_not_published(lived_i
     assert lived_in.read(ARTISTS) == before
 
 
-def test_a_parquet_file_with_damaged_pages_is_named_and_nothing_changes(lived_in: House) -> None:
+def test_a_parquet_file_with_damaged_pages_is_named_and_nothing_changes(lived_in: Environment) -> None:
     before = lived_in.read(ARTISTS)
     content = bytearray(lived_in.parquet(_noise(5000)))
     content[2000:6000] = bytes(4000)
@@ -136,7 +136,7 @@ BROKEN_FILES: dict[str, tuple[str, str | bytes]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN_FILES)
-def test_the_error_names_source_and_file_and_nothing_changes(lived_in: House, case: str) -> None:
+def test_the_error_names_source_and_file_and_nothing_changes(lived_in: Environment, case: str) -> None:
     name, content = BROKEN_FILES[case]
     before = lived_in.read(ARTISTS)
     lived_in.land(ARTISTS, f"date={DAY}/{name}", content)
@@ -162,7 +162,7 @@ MALFORMED: dict[str, tuple[str, str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_record_is_set_aside_as_it_came_and_the_others_are_read(lived_in: House, case: str) -> None:
+def test_a_malformed_record_is_set_aside_as_it_came_and_the_others_are_read(lived_in: Environment, case: str) -> None:
     ending, content, reason = MALFORMED[case]
     lived_in.overrides["quarantine_share"] = 0.5
     came = content if isinstance(content, bytes) else content.encode()
@@ -179,7 +179,7 @@ def test_a_malformed_record_is_set_aside_as_it_came_and_the_others_are_read(live
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
-def test_a_missing_column_is_named_with_its_type(lived_in: House, ending: str) -> None:
+def test_a_missing_column_is_named_with_its_type(lived_in: Environment, ending: str) -> None:
     row = lived_in.artist(5, "x", 5)
     del row["we_art_id"]
     lived_in.land(ARTISTS, f"date={DAY}/lacking.{ending}", [row])
@@ -189,7 +189,7 @@ def test_a_missing_column_is_named_with_its_type(lived_in: House, ending: str) -
         assert word in str(error.value)
 
 
-def test_a_missing_column_that_may_be_null_is_still_missing_in_csv(lived_in: House) -> None:
+def test_a_missing_column_that_may_be_null_is_still_missing_in_csv(lived_in: Environment) -> None:
     lived_in.land(ARTISTS, f"date={DAY}/lacking.csv", "we_art_id,we_art_name\n5,x\n")
     with pytest.raises(LandingError, match=r"lacking\.csv lacks the column comm_id \(bigint\)"):
         lived_in.publish(ARTISTS, DAY)
@@ -206,7 +206,7 @@ def test_a_missing_column_that_may_be_null_is_still_missing_in_csv(lived_in: Hou
     ],
 )
 def test_a_mistyped_parquet_column_is_named_with_both_types(
-    lived_in: House, column: str, values: pa.Array, found: str, expected: str
+    lived_in: Environment, column: str, values: pa.Array, found: str, expected: str
 ) -> None:
     columns = {"we_art_id": pa.array([5]), "we_art_name": pa.array(["x"]), "comm_id": pa.array([5])}
     lived_in.land(ARTISTS, f"date={DAY}/mistyped.parquet", lived_in.parquet(pa.table(columns | {column: values})))
@@ -216,21 +216,21 @@ def test_a_mistyped_parquet_column_is_named_with_both_types(
         assert word in str(error.value)
 
 
-def test_a_run_over_an_unreadable_file_fails_with_the_error_in_words(lived_in: House) -> None:
+def test_a_run_over_an_unreadable_file_fails_with_the_error_in_words(lived_in: Environment) -> None:
     lived_in.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
     run = lived_in.run(DAY)
     assert "broken.parquet" in run.failed[LOG]
     assert (run.crashed, run.metadata) == ({}, {})
 
 
-def test_nothing_downstream_starts_over_an_unreadable_file(lived_in: House) -> None:
+def test_nothing_downstream_starts_over_an_unreadable_file(lived_in: Environment) -> None:
     lived_in.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
     lived_in.run(DAY, tables=[LOG, BASE])
     assert lived_in.published(BASE, DAY) == set()
 
 
 @pytest.mark.parametrize("day", ["2024-03-04", "2024-03-05", "2024-03-06"])
-def test_an_unreadable_file_of_facts_stops_its_day_and_those_beside_it(lived_in: House, day: str) -> None:
+def test_an_unreadable_file_of_facts_stops_its_day_and_those_beside_it(lived_in: Environment, day: str) -> None:
     before = lived_in.read(LOG)
     lived_in.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
     with pytest.raises(LandingError, match=r"broken\.parquet"):
@@ -239,7 +239,7 @@ def test_an_unreadable_file_of_facts_stops_its_day_and_those_beside_it(lived_in:
 
 
 @pytest.mark.parametrize("day", ["2024-03-03", "2024-03-07"])
-def test_an_unreadable_file_of_facts_leaves_other_days_alone(lived_in: House, day: str) -> None:
+def test_an_unreadable_file_of_facts_leaves_other_days_alone(lived_in: Environment, day: str) -> None:
     lived_in.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
     lived_in.land(LOG, "late.csv", [lived_in.line(f"{day} 13:00:00", url="late")])
     metadata = lived_in.publish(LOG, day)
@@ -247,19 +247,19 @@ def test_an_unreadable_file_of_facts_leaves_other_days_alone(lived_in: House, da
     assert metadata["files that cannot be read"] == 1
 
 
-def test_a_day_keeps_the_rows_of_a_file_that_became_unreadable_far_from_its_folder(house: House) -> None:
+def test_a_day_keeps_the_rows_of_a_file_that_became_unreadable_far_from_its_folder(environment: Environment) -> None:
     """The sensor requests each day that the file had rows of; one far from its folder must not lose them."""
-    lines = [house.line(f"{day} 12:00:00") for day in ("2024-03-02", "2024-03-08")]
-    file = house.land(LOG, "date=2024-03-02/export.parquet", lines)
-    house.publish(LOG, "2024-03-08")
+    lines = [environment.line(f"{day} 12:00:00") for day in ("2024-03-02", "2024-03-08")]
+    file = environment.land(LOG, "date=2024-03-02/export.parquet", lines)
+    environment.publish(LOG, "2024-03-08")
     file.write_bytes(_cut(file.read_bytes()))
     with pytest.raises(LandingError, match=r"export\.parquet"):
-        house.publish(LOG, "2024-03-08")
-    assert len(house.read(LOG, "2024-03-08")) == 1
+        environment.publish(LOG, "2024-03-08")
+    assert len(environment.read(LOG, "2024-03-08")) == 1
 
 
 @pytest.mark.parametrize("day", [DAYS[0], DAYS[-1]])
-def test_an_unreadable_file_of_no_day_stops_all_days(lived_in: House, day: str) -> None:
+def test_an_unreadable_file_of_no_day_stops_all_days(lived_in: Environment, day: str) -> None:
     before = lived_in.read(LOG)
     lived_in.land(LOG, "broken.parquet", b"no parquet")
     with pytest.raises(LandingError, match=r"broken\.parquet"):
@@ -267,7 +267,7 @@ def test_an_unreadable_file_of_no_day_stops_all_days(lived_in: House, day: str) 
     assert lived_in.read(LOG) == before
 
 
-def test_a_range_with_one_stopped_day_publishes_none_of_its_days(lived_in: House) -> None:
+def test_a_range_with_one_stopped_day_publishes_none_of_its_days(lived_in: Environment) -> None:
     before = lived_in.read(LOG)
     lived_in.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
     lived_in.land(LOG, "late.csv", [lived_in.line("2024-03-02 13:00:00", url="late")])
@@ -277,7 +277,7 @@ def test_a_range_with_one_stopped_day_publishes_none_of_its_days(lived_in: House
 
 
 @pytest.mark.parametrize("day", [DAYS[0], DAYS[-1]])
-def test_a_snapshot_outside_of_a_date_folder_stops_all_days(lived_in: House, day: str) -> None:
+def test_a_snapshot_outside_of_a_date_folder_stops_all_days(lived_in: Environment, day: str) -> None:
     before = lived_in.read(ARTISTS)
     lived_in.land(ARTISTS, "artists.csv", [lived_in.artist(2)])
     with pytest.raises(LandingError, match=r"artists\.csv lies in no date=YYYY-MM-DD/ folder"):
@@ -286,7 +286,7 @@ def test_a_snapshot_outside_of_a_date_folder_stops_all_days(lived_in: House, day
 
 
 @pytest.mark.parametrize("folder", ["date=2024-02-30", "date=2024-13-01"])
-def test_a_snapshot_under_a_date_that_is_no_day_is_an_error(lived_in: House, folder: str) -> None:
+def test_a_snapshot_under_a_date_that_is_no_day_is_an_error(lived_in: Environment, folder: str) -> None:
     before = lived_in.read(ARTISTS)
     lived_in.land(ARTISTS, f"{folder}/artists.csv", [lived_in.artist(2)])
     with pytest.raises(LandingError, match=folder):
@@ -294,7 +294,7 @@ def test_a_snapshot_under_a_date_that_is_no_day_is_an_error(lived_in: House, fol
     assert lived_in.read(ARTISTS) == before
 
 
-def test_half_of_a_delivery_is_not_carried_forward(lived_in: House) -> None:
+def test_half_of_a_delivery_is_not_carried_forward(lived_in: Environment) -> None:
     """The other half is a file that cannot be read: each day that shows the delivery would show half of it."""
     lived_in.land(ARTISTS, "date=2024-03-07/half.csv", [lived_in.artist(5, "half")])
     lived_in.land(ARTISTS, "date=2024-03-07/other.parquet", b"no parquet")
@@ -303,7 +303,7 @@ def test_half_of_a_delivery_is_not_carried_forward(lived_in: House) -> None:
     assert lived_in.column(ARTISTS, "we_art_name", "2024-03-09") == ["second"]
 
 
-def test_a_file_that_is_corrected_publishes_its_day(lived_in: House) -> None:
+def test_a_file_that_is_corrected_publishes_its_day(lived_in: Environment) -> None:
     lived_in.land(LOG, f"date={DAY}/lines.csv", "no,such,header\n")
     with pytest.raises(LandingError):
         lived_in.publish(LOG, DAY)
@@ -312,7 +312,7 @@ def test_a_file_that_is_corrected_publishes_its_day(lived_in: House) -> None:
     assert lived_in.column(LOG, "url", DAY) == ["corrected"]
 
 
-def test_a_file_that_is_removed_takes_its_rows_with_it(lived_in: House) -> None:
+def test_a_file_that_is_removed_takes_its_rows_with_it(lived_in: Environment) -> None:
     extra = lived_in.land(LOG, f"date={DAY}/extra.csv", [lived_in.line(f"{DAY} 13:00:00", url="extra")])
     lived_in.publish(LOG, DAY)
     extra.unlink()
@@ -320,40 +320,44 @@ def test_a_file_that_is_removed_takes_its_rows_with_it(lived_in: House) -> None:
     assert lived_in.column(LOG, "url", DAY) == ["first"]
 
 
-def test_rows_before_the_first_partition_are_counted_and_not_published(house: House) -> None:
-    before = [house.line("2024-02-29 23:59:59.999"), house.line("2024-01-01 00:00:00")]
-    house.land(LOG, "export.csv", [*before, house.line("2024-03-01 00:00:00", url="first")])
-    metadata = house.publish(LOG, "2024-03-01")
-    assert house.column(LOG, "url") == ["first"]
+def test_rows_before_the_first_partition_are_counted_and_not_published(environment: Environment) -> None:
+    before = [environment.line("2024-02-29 23:59:59.999"), environment.line("2024-01-01 00:00:00")]
+    environment.land(LOG, "export.csv", [*before, environment.line("2024-03-01 00:00:00", url="first")])
+    metadata = environment.publish(LOG, "2024-03-01")
+    assert environment.column(LOG, "url") == ["first"]
     assert metadata["rows before the first partition"] == 2
 
 
 @pytest.mark.parametrize("file", ["date=2024-02-20/a.csv", "a.csv"])
-def test_rows_without_an_instant_of_a_file_before_the_first_partition_are_counted(house: House, file: str) -> None:
+def test_rows_without_an_instant_of_a_file_before_the_first_partition_are_counted(
+    environment: Environment, file: str
+) -> None:
     """There is no partition to quarantine them under; they must not be lost without a word."""
-    house.land(LOG, file, [house.line("2024-02-20 12:00:00"), house.line(unix_log_timestamp="never")])
-    metadata = house.publish(LOG, "2024-03-01")
+    environment.land(LOG, file, [environment.line("2024-02-20 12:00:00"), environment.line(unix_log_timestamp="never")])
+    metadata = environment.publish(LOG, "2024-03-01")
     assert metadata["rows before the first partition"] == 2
 
 
-def test_the_last_millisecond_of_the_contract_is_not_before_the_first_partition(house: House) -> None:
+def test_the_last_millisecond_of_the_contract_is_not_before_the_first_partition(environment: Environment) -> None:
     """The year 10000, which 9999-12-31T23:59:59.999Z is in Seoul, would sort before 2024 as text."""
-    house.land(LOG, "a.csv", [house.line(unix_log_timestamp=253_402_214_399_999)])
-    assert house.publish(LOG, "2024-03-01")["rows before the first partition"] == 0
+    environment.land(LOG, "a.csv", [environment.line(unix_log_timestamp=253_402_214_399_999)])
+    assert environment.publish(LOG, "2024-03-01")["rows before the first partition"] == 0
 
 
-def test_files_with_the_same_bytes_are_told_and_read(house: House) -> None:
+def test_files_with_the_same_bytes_are_told_and_read(environment: Environment) -> None:
     for name in (f"date={DAY}/a.csv", f"date={DAY}/copy of a.csv", f"date={DAY}/other.csv"):
-        house.land(LOG, name, [house.line(f"{DAY} 12:00:00", url="b" if "other" in name else "a")])
-    metadata = house.publish(LOG, DAY)
+        environment.land(LOG, name, [environment.line(f"{DAY} 12:00:00", url="b" if "other" in name else "a")])
+    metadata = environment.publish(LOG, DAY)
     assert metadata["files delivered twice"] == [[f"date={DAY}/a.csv", f"date={DAY}/copy of a.csv"]]
-    assert house.column(LOG, "url") == ["a", "a", "b"]
+    assert environment.column(LOG, "url") == ["a", "a", "b"]
 
 
-def test_a_snapshot_that_did_not_change_from_one_day_to_the_next_is_not_delivered_twice(house: House) -> None:
+def test_a_snapshot_that_did_not_change_from_one_day_to_the_next_is_not_delivered_twice(
+    environment: Environment,
+) -> None:
     for day in ("2024-03-01", "2024-03-02"):
-        house.land(ARTISTS, f"date={day}/a.csv", [house.artist(1)])
-    assert house.publish(ARTISTS, "2024-03-02")["files delivered twice"] == []
+        environment.land(ARTISTS, f"date={day}/a.csv", [environment.artist(1)])
+    assert environment.publish(ARTISTS, "2024-03-02")["files delivered twice"] == []
 
 
 @pytest.mark.parametrize(
@@ -385,57 +389,57 @@ def test_every_setting_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPa
         load_settings()
 
 
-def test_a_day_without_deliveries_is_published_empty(house: House) -> None:
-    run = house.run(DAY)
+def test_a_day_without_deliveries_is_published_empty(environment: Environment) -> None:
+    run = environment.run(DAY)
     assert run.success
-    assert (house.published(LOG, DAY), house.read(LOG)) == ({DAY}, [])
+    assert (environment.published(LOG, DAY), environment.read(LOG)) == ({DAY}, [])
 
 
-def test_a_day_without_rows_warns(house: House) -> None:
-    check = house.run(DAY).checks[LOG]["has_rows"]
+def test_a_day_without_rows_warns(environment: Environment) -> None:
+    check = environment.run(DAY).checks[LOG]["has_rows"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
 
 
-def test_a_day_with_rows_does_not_warn(lived_in: House) -> None:
+def test_a_day_with_rows_does_not_warn(lived_in: Environment) -> None:
     assert lived_in.run(DAY).checks[LOG]["has_rows"].passed
 
 
 @pytest.mark.slow
-def test_an_empty_day_runs_through_the_whole_graph(house: House) -> None:
-    of_job = house.defs.resolve_job_def("requested_by_day").asset_layer.selected_asset_keys
+def test_an_empty_day_runs_through_the_whole_graph(environment: Environment) -> None:
+    of_job = environment.defs.resolve_job_def("requested_by_day").asset_layer.selected_asset_keys
     tables = sorted(".".join(key.path) for key in of_job)
-    timeless = house.defs.resolve_job_def("date_unknown")
-    assert timeless.execute_in_process(instance=house.instance).success
-    run = house.run(DAYS[0], DAY, tables=tables)
+    timeless = environment.defs.resolve_job_def("date_unknown")
+    assert timeless.execute_in_process(instance=environment.instance).success
+    run = environment.run(DAYS[0], DAY, tables=tables)
     assert run.success
     dated = [table for table in tables if not catalog.tables()[table].only_partition]
-    assert {table: house.published(table, DAY) for table in dated} == {table: {DAY} for table in dated}
+    assert {table: environment.published(table, DAY) for table in dated} == {table: {DAY} for table in dated}
 
 
 @pytest.mark.parametrize("landed", [True, False])
-def test_a_lake_that_cannot_be_written_is_an_error_in_words(house: House, landed: bool) -> None:
-    house.lake.write_text("a file where the folder should be")
+def test_a_lake_that_cannot_be_written_is_an_error_in_words(environment: Environment, landed: bool) -> None:
+    environment.lake.write_text("a file where the folder should be")
     if landed:
-        house.land(LOG, f"date={DAY}/a.csv", [house.line(f"{DAY} 12:00:00")])
-    run = house.run(DAY)
+        environment.land(LOG, f"date={DAY}/a.csv", [environment.line(f"{DAY} 12:00:00")])
+    run = environment.run(DAY)
     assert "WEMART_LAKE" in run.failed.get(LOG, f"no clear failure: {run.crashed}")
 
 
-def test_a_lake_path_that_is_a_file_stays_that_file(house: House) -> None:
-    house.lake.write_text("mine")
+def test_a_lake_path_that_is_a_file_stays_that_file(environment: Environment) -> None:
+    environment.lake.write_text("mine")
     with pytest.raises(WemartError):
-        house.publish(LOG, DAY)
-    assert house.lake.read_text() == "mine"
+        environment.publish(LOG, DAY)
+    assert environment.lake.read_text() == "mine"
 
 
-def _lines(house: House, good: int, bad: int) -> list[dict[str, Any]]:
-    rows = [house.line(f"{DAY} 12:00:00", url=str(n)) for n in range(good)]
-    return rows + [house.line(f"{DAY} 12:00:00", user_info_id="nobody", url=str(n)) for n in range(bad)]
+def _lines(environment: Environment, good: int, bad: int) -> list[dict[str, Any]]:
+    rows = [environment.line(f"{DAY} 12:00:00", url=str(n)) for n in range(good)]
+    return rows + [environment.line(f"{DAY} 12:00:00", user_info_id="nobody", url=str(n)) for n in range(bad)]
 
 
 @pytest.mark.parametrize(("share", "good", "bad"), [(0.01, 99, 1), (0.25, 3, 1), (0.0, 1, 0)])
 def test_a_day_with_no_more_quarantined_than_allowed_is_published(
-    lived_in: House, share: float, good: int, bad: int
+    lived_in: Environment, share: float, good: int, bad: int
 ) -> None:
     lived_in.overrides["quarantine_share"] = share
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, good, bad))
@@ -445,7 +449,7 @@ def test_a_day_with_no_more_quarantined_than_allowed_is_published(
 
 @pytest.mark.parametrize(("share", "good", "bad"), [(0.01, 98, 1), (0.25, 2, 1), (0.0, 1000, 1)])
 def test_a_day_with_more_quarantined_than_allowed_stays_as_it_was(
-    lived_in: House, share: float, good: int, bad: int
+    lived_in: Environment, share: float, good: int, bad: int
 ) -> None:
     before = lived_in.read(LOG)
     lived_in.overrides["quarantine_share"] = share
@@ -455,7 +459,7 @@ def test_a_day_with_more_quarantined_than_allowed_stays_as_it_was(
     assert (lived_in.read(LOG), lived_in.quarantine(LOG)) == (before, [])
 
 
-def test_the_rows_that_break_the_share_are_those_that_were_quarantined(lived_in: House) -> None:
+def test_the_rows_that_break_the_share_are_those_that_were_quarantined(lived_in: Environment) -> None:
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 1, 400))
     with pytest.raises(RejectedByAudit, match=rf"400 rows break it, by day: {DAY} \(400\)") as rejected:
         lived_in.publish(LOG, DAY)
@@ -463,7 +467,7 @@ def test_the_rows_that_break_the_share_are_those_that_were_quarantined(lived_in:
     assert (broken.bad_rows, broken.examples[0]["quarantined"], broken.examples[0]["kept"]) == (400, 400, 1)
 
 
-def test_the_share_is_that_of_each_day_of_a_range(lived_in: House) -> None:
+def test_the_share_is_that_of_each_day_of_a_range(lived_in: Environment) -> None:
     before = lived_in.read(LOG)
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 50, 1))
     lived_in.land(LOG, "many.csv", [lived_in.line("2024-03-06 12:00:00", url=str(n)) for n in range(1000)])
@@ -472,14 +476,14 @@ def test_the_share_is_that_of_each_day_of_a_range(lived_in: House) -> None:
     assert lived_in.read(LOG) == before
 
 
-def test_the_failed_check_of_a_day_with_too_many_quarantined_is_shown(lived_in: House) -> None:
+def test_the_failed_check_of_a_day_with_too_many_quarantined_is_shown(lived_in: Environment) -> None:
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 1, 1))
     run = lived_in.run(DAY)
     check = run.checks[LOG]["quarantine_share"]
     assert (check.passed, check.severity, run.metadata) == (False, dg.AssetCheckSeverity.ERROR, {})
 
 
-def test_files_of_a_rejected_day_are_not_left_in_the_tables_that_were_not_published(lived_in: House) -> None:
+def test_files_of_a_rejected_day_are_not_left_in_the_tables_that_were_not_published(lived_in: Environment) -> None:
     folders = [lived_in.lake / name.replace(".", "/") for name in (LOG, f"{LOG}__quarantine")]
     before = [sorted(folder.rglob("*.parquet")) for folder in folders]
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 1, 1))
@@ -488,7 +492,7 @@ def test_files_of_a_rejected_day_are_not_left_in_the_tables_that_were_not_publis
     assert [sorted(folder.rglob("*.parquet")) for folder in folders] == before
 
 
-def test_what_a_refused_run_set_aside_can_be_looked_at_until_the_day_is_published(lived_in: House) -> None:
+def test_what_a_refused_run_set_aside_can_be_looked_at_until_the_day_is_published(lived_in: Environment) -> None:
     lived_in.overrides["quarantine_share"] = 1.0
     lived_in.land(LOG, f"date={DAY}/kept.csv", _lines(lived_in, 0, 2))
     lived_in.publish(LOG, DAY)
@@ -505,7 +509,7 @@ def test_what_a_refused_run_set_aside_can_be_looked_at_until_the_day_is_publishe
     assert (lived_in.read(f"{LOG}__rejected"), len(lived_in.quarantine(LOG))) == ([], 2)
 
 
-def test_a_full_disk_is_no_fault_of_a_landing_file(lived_in: House) -> None:
+def test_a_full_disk_is_no_fault_of_a_landing_file(lived_in: Environment) -> None:
     before = lived_in.read(LOG)
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 10, 0))
     for most in (10, 1000):  # the index does not fit, then the rows do not
@@ -517,7 +521,7 @@ def test_a_full_disk_is_no_fault_of_a_landing_file(lived_in: House) -> None:
     assert len(lived_in.read(LOG, DAY)) == 10
 
 
-def test_a_mapping_file_that_is_not_there_is_an_error_in_words(house: House) -> None:
+def test_a_mapping_file_that_is_not_there_is_an_error_in_words(environment: Environment) -> None:
     missing = Path("no such folder/sources.yaml")
     with pytest.raises(LandingError, match=r"WEMART_SOURCES=no such folder/sources.yaml"):
-        build_defs(load_settings(**house.overrides, sources=missing))
+        build_defs(load_settings(**environment.overrides, sources=missing))

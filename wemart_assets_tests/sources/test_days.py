@@ -16,7 +16,7 @@ from wemart_assets_tests.graph import upstream
 from wemart_assets_tests.sources.conftest import millis
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import House, MakeHouse
+    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
 
 LOG = "service_log.weverse_server_log"
 ARTISTS = "we_mart.we_artist"
@@ -55,27 +55,27 @@ def places(draw: st.DrawFn) -> Places:
 few = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 
 
-def _lines(house: House) -> list[dict[str, Any]]:
+def _lines(environment: Environment) -> list[dict[str, Any]]:
     return [
-        house.line(
+        environment.line(
             local, user_info_device_id=f"d{number % 2}", user_info_id=number % 3, url=f"/community-{number}/join"
         )
         for number, local in enumerate(INSTANTS)
     ]
 
 
-def _deliver(house: House, where: Places) -> None:
+def _deliver(environment: Environment, where: Places) -> None:
     files: dict[str, list[dict[str, Any]]] = {}
-    for row, name in zip(_lines(house), where, strict=True):
+    for row, name in zip(_lines(environment), where, strict=True):
         files.setdefault(name, []).append(row)
     for name, rows in files.items():
-        house.land(LOG, name, rows)
+        environment.land(LOG, name, rows)
 
 
-def _by_plain_calendar(house: House) -> dict[str, list[dict[str, Any]]]:
+def _by_plain_calendar(environment: Environment) -> dict[str, list[dict[str, Any]]]:
     """The rows of each day, by Python's own calendar."""
     found: dict[str, list[dict[str, Any]]] = {day: [] for day in DAYS}
-    for row in _lines(house):
+    for row in _lines(environment):
         at = dt.datetime.fromtimestamp(row["unix_log_timestamp"] // 1000, tz=dt.UTC).astimezone(ZoneInfo("Asia/Seoul"))
         if at.date().isoformat() in found:
             found[at.date().isoformat()].append(row | {"date_id": at.date().isoformat()})
@@ -84,60 +84,64 @@ def _by_plain_calendar(house: House) -> dict[str, list[dict[str, Any]]]:
 
 @settings(few, max_examples=5)
 @given(where=places())
-def test_any_split_over_files_folders_and_formats_makes_the_same_days(make_house: MakeHouse, where: Places) -> None:
-    house = make_house()
-    _deliver(house, where)
-    house.publish(LOG, DAYS[0], DAYS[-1])
-    assert {day: house.read(LOG, day) for day in DAYS} == _by_plain_calendar(house)
+def test_any_split_over_files_folders_and_formats_makes_the_same_days(
+    make_environment: MakeEnvironment, where: Places
+) -> None:
+    environment = make_environment()
+    _deliver(environment, where)
+    environment.publish(LOG, DAYS[0], DAYS[-1])
+    assert {day: environment.read(LOG, day) for day in DAYS} == _by_plain_calendar(environment)
 
 
 @pytest.mark.slow
 @settings(few, max_examples=5)
 @given(where=places(), order=st.permutations(DAYS))
-def test_any_order_of_days_makes_the_same_days(make_house: MakeHouse, where: Places, order: list[str]) -> None:
-    house = make_house()
-    _deliver(house, where)
+def test_any_order_of_days_makes_the_same_days(
+    make_environment: MakeEnvironment, where: Places, order: list[str]
+) -> None:
+    environment = make_environment()
+    _deliver(environment, where)
     for day in order:
-        house.publish(LOG, day)
-    assert {day: house.read(LOG, day) for day in DAYS} == _by_plain_calendar(house)
+        environment.publish(LOG, day)
+    assert {day: environment.read(LOG, day) for day in DAYS} == _by_plain_calendar(environment)
 
 
-def test_a_day_that_is_run_twice_is_the_same_day(house: House) -> None:
-    _deliver(house, ["a.csv"] * len(INSTANTS))
+def test_a_day_that_is_run_twice_is_the_same_day(environment: Environment) -> None:
+    _deliver(environment, ["a.csv"] * len(INSTANTS))
     for _ in range(2):
-        house.publish(LOG, DAYS[0], DAYS[-1])
-    assert {day: house.read(LOG, day) for day in DAYS} == _by_plain_calendar(house)
+        environment.publish(LOG, DAYS[0], DAYS[-1])
+    assert {day: environment.read(LOG, day) for day in DAYS} == _by_plain_calendar(environment)
 
 
-def test_a_day_that_is_run_again_leaves_the_others_alone(house: House) -> None:
-    _deliver(house, ["a.csv"] * len(INSTANTS))
-    house.publish(LOG, DAYS[0], DAYS[-1])
-    house.land(LOG, "late.csv", [house.line(f"{day} 18:00:00", url="late") for day in DAYS])
-    house.publish(LOG, DAYS[1])
-    expected = _by_plain_calendar(house)
-    assert {day: len(house.read(LOG, day)) - len(expected[day]) for day in DAYS} == {
+def test_a_day_that_is_run_again_leaves_the_others_alone(environment: Environment) -> None:
+    _deliver(environment, ["a.csv"] * len(INSTANTS))
+    environment.publish(LOG, DAYS[0], DAYS[-1])
+    environment.land(LOG, "late.csv", [environment.line(f"{day} 18:00:00", url="late") for day in DAYS])
+    environment.publish(LOG, DAYS[1])
+    expected = _by_plain_calendar(environment)
+    assert {day: len(environment.read(LOG, day)) - len(expected[day]) for day in DAYS} == {
         DAYS[0]: 0,
         DAYS[1]: 1,
         DAYS[2]: 0,
     }
 
 
-def test_a_file_of_a_utc_day_loses_nothing_to_the_two_business_days_that_it_spans(house: House) -> None:
+def test_a_file_of_a_utc_day_loses_nothing_to_the_two_business_days_that_it_spans(environment: Environment) -> None:
     """The file of the UTC day 2024-03-02: 09:00 of that day to 08:59 of the next in Seoul."""
-    lines = [house.line(f"2024-03-02 {hour:02d}:30:00", url=str(hour)) for hour in range(9, 24)]
-    lines += [house.line(f"2024-03-03 {hour:02d}:30:00", url=str(24 + hour)) for hour in range(9)]
-    house.land(LOG, "date=2024-03-02/lines.csv", lines)
-    house.publish(LOG, "2024-03-02")
-    house.publish(LOG, "2024-03-03")
-    assert {day: len(house.read(LOG, day)) for day in DAYS[:2]} == {"2024-03-02": 15, "2024-03-03": 9}
-    assert sorted(house.column(LOG, "url"), key=int) == [str(hour) for hour in range(9, 33)]
+    lines = [environment.line(f"2024-03-02 {hour:02d}:30:00", url=str(hour)) for hour in range(9, 24)]
+    lines += [environment.line(f"2024-03-03 {hour:02d}:30:00", url=str(24 + hour)) for hour in range(9)]
+    environment.land(LOG, "date=2024-03-02/lines.csv", lines)
+    environment.publish(LOG, "2024-03-02")
+    environment.publish(LOG, "2024-03-03")
+    assert {day: len(environment.read(LOG, day)) for day in DAYS[:2]} == {"2024-03-02": 15, "2024-03-03": 9}
+    assert sorted(environment.column(LOG, "url"), key=int) == [str(hour) for hour in range(9, 33)]
 
 
-def test_a_day_reads_only_the_files_that_have_rows_of_it(house: House) -> None:
+def test_a_day_reads_only_the_files_that_have_rows_of_it(environment: Environment) -> None:
     for day in DAYS:
-        house.land(LOG, f"{day}.csv", [house.line(f"{day} 12:00:00")])
-    house.land(LOG, "all.csv", [house.line(f"{day} 13:00:00") for day in DAYS])
-    assert house.publish(LOG, DAYS[1])["files read"] == 2
+        environment.land(LOG, f"{day}.csv", [environment.line(f"{day} 12:00:00")])
+    environment.land(LOG, "all.csv", [environment.line(f"{day} 13:00:00") for day in DAYS])
+    assert environment.publish(LOG, DAYS[1])["files read"] == 2
 
 
 @pytest.mark.parametrize(
@@ -151,31 +155,31 @@ def test_a_day_reads_only_the_files_that_have_rows_of_it(house: House) -> None:
     ],
 )
 def test_the_business_day_is_that_of_the_timezone_that_is_set(
-    make_house: MakeHouse, timezone: str, instant: str, day: str
+    make_environment: MakeEnvironment, timezone: str, instant: str, day: str
 ) -> None:
-    house = make_house(timezone=timezone)
+    environment = make_environment(timezone=timezone)
     at = (dt.datetime.fromisoformat(instant) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)
-    house.land(LOG, "a.csv", [house.line(unix_log_timestamp=at)])
-    house.publish(LOG, "2024-03-01", "2024-03-12")
-    assert house.column(LOG, "date_id") == [day]
+    environment.land(LOG, "a.csv", [environment.line(unix_log_timestamp=at)])
+    environment.publish(LOG, "2024-03-01", "2024-03-12")
+    assert environment.column(LOG, "date_id") == [day]
 
 
-def test_another_timezone_looks_at_known_files_anew(house: House) -> None:
-    house.land(LOG, "a.csv", [house.line("2024-03-03 08:00:00")])
-    house.publish(LOG, "2024-03-03")
-    house.overrides["timezone"] = "UTC"
-    house.publish(LOG, "2024-03-02", "2024-03-03")
-    assert house.column(LOG, "date_id") == ["2024-03-02"]
+def test_another_timezone_looks_at_known_files_anew(environment: Environment) -> None:
+    environment.land(LOG, "a.csv", [environment.line("2024-03-03 08:00:00")])
+    environment.publish(LOG, "2024-03-03")
+    environment.overrides["timezone"] = "UTC"
+    environment.publish(LOG, "2024-03-02", "2024-03-03")
+    assert environment.column(LOG, "date_id") == ["2024-03-02"]
 
 
 @pytest.fixture(scope="module")
-def carried(make_house: MakeHouse) -> dict[str, House]:
+def carried(make_environment: MakeEnvironment) -> dict[str, Environment]:
     """Deliveries on the 2nd and the 5th; published as one range and day by day, last day first."""
-    houses = {"as one range": make_house(), "last day first": make_house()}
-    for house in houses.values():
-        house.land(ARTISTS, "date=2024-03-02/a.csv", [house.artist(1, "first", 10)])
-        house.land(ARTISTS, "date=2024-03-05/a.csv", [house.artist(1, "second", 10)])
-        house.land(ARTISTS, "date=2024-03-05/b.jsonl", [house.artist(2, "second", 20)])
+    houses = {"as one range": make_environment(), "last day first": make_environment()}
+    for environment in houses.values():
+        environment.land(ARTISTS, "date=2024-03-02/a.csv", [environment.artist(1, "first", 10)])
+        environment.land(ARTISTS, "date=2024-03-05/a.csv", [environment.artist(1, "second", 10)])
+        environment.land(ARTISTS, "date=2024-03-05/b.jsonl", [environment.artist(2, "second", 20)])
     houses["as one range"].publish(ARTISTS, "2024-03-01", "2024-03-06")
     for day in range(6, 0, -1):
         houses["last day first"].publish(ARTISTS, f"2024-03-{day:02d}")
@@ -194,45 +198,45 @@ SHOWN = {
 
 @pytest.mark.parametrize("how", ["as one range", "last day first"])
 @pytest.mark.parametrize("day", SHOWN)
-def test_a_snapshot_is_shown_until_the_next_is_delivered(carried: dict[str, House], how: str, day: str) -> None:
+def test_a_snapshot_is_shown_until_the_next_is_delivered(carried: dict[str, Environment], how: str, day: str) -> None:
     assert carried[how].column(ARTISTS, "we_art_name", day) == SHOWN[day]
 
 
 @pytest.mark.parametrize("how", ["as one range", "last day first"])
-def test_a_day_before_the_first_delivery_is_published_empty(carried: dict[str, House], how: str) -> None:
+def test_a_day_before_the_first_delivery_is_published_empty(carried: dict[str, Environment], how: str) -> None:
     assert carried[how].published(ARTISTS, "2024-03-01") == {"2024-03-01"}
 
 
-def test_days_carried_forward_are_counted(house: House) -> None:
-    house.land(ARTISTS, "date=2024-03-02/a.csv", [house.artist(1)])
-    house.land(ARTISTS, "date=2024-03-05/a.csv", [house.artist(1)])
-    assert house.publish(ARTISTS, "2024-03-01", "2024-03-06")["days carried forward"] == 3
+def test_days_carried_forward_are_counted(environment: Environment) -> None:
+    environment.land(ARTISTS, "date=2024-03-02/a.csv", [environment.artist(1)])
+    environment.land(ARTISTS, "date=2024-03-05/a.csv", [environment.artist(1)])
+    assert environment.publish(ARTISTS, "2024-03-01", "2024-03-06")["days carried forward"] == 3
 
 
-def test_a_snapshot_from_before_the_first_partition_is_carried_into_it(house: House) -> None:
-    house.land(ARTISTS, "date=2023-12-01/a.csv", [house.artist(1)])
-    house.publish(ARTISTS, "2024-03-01")
-    assert house.column(ARTISTS, "we_art_id") == [1]
+def test_a_snapshot_from_before_the_first_partition_is_carried_into_it(environment: Environment) -> None:
+    environment.land(ARTISTS, "date=2023-12-01/a.csv", [environment.artist(1)])
+    environment.publish(ARTISTS, "2024-03-01")
+    assert environment.column(ARTISTS, "we_art_id") == [1]
 
 
-def test_a_snapshot_that_was_delivered_without_rows_is_empty_and_not_the_one_before(house: House) -> None:
-    house.land(ARTISTS, "date=2024-03-02/a.csv", [house.artist(1)])
-    house.land(ARTISTS, "date=2024-03-03/a.csv", "we_art_id,we_art_name,comm_id\n")
-    house.publish(ARTISTS, "2024-03-03", "2024-03-04")
-    assert house.read(ARTISTS) == []
+def test_a_snapshot_that_was_delivered_without_rows_is_empty_and_not_the_one_before(environment: Environment) -> None:
+    environment.land(ARTISTS, "date=2024-03-02/a.csv", [environment.artist(1)])
+    environment.land(ARTISTS, "date=2024-03-03/a.csv", "we_art_id,we_art_name,comm_id\n")
+    environment.publish(ARTISTS, "2024-03-03", "2024-03-04")
+    assert environment.read(ARTISTS) == []
 
 
-def test_a_snapshot_that_is_removed_shows_the_one_before_again(house: House) -> None:
-    house.land(ARTISTS, "date=2024-03-02/a.csv", [house.artist(1, "first")])
-    removed = house.land(ARTISTS, "date=2024-03-03/a.csv", [house.artist(1, "removed")])
-    house.publish(ARTISTS, "2024-03-03")
+def test_a_snapshot_that_is_removed_shows_the_one_before_again(environment: Environment) -> None:
+    environment.land(ARTISTS, "date=2024-03-02/a.csv", [environment.artist(1, "first")])
+    removed = environment.land(ARTISTS, "date=2024-03-03/a.csv", [environment.artist(1, "removed")])
+    environment.publish(ARTISTS, "2024-03-03")
     removed.unlink()
-    house.publish(ARTISTS, "2024-03-03")
-    assert house.column(ARTISTS, "we_art_name") == ["first"]
+    environment.publish(ARTISTS, "2024-03-03")
+    assert environment.column(ARTISTS, "we_art_name") == ["first"]
 
 
 @pytest.mark.slow
-def test_a_leave_that_a_carried_snapshot_does_not_know_is_warned_of_and_stops_no_day(house: House) -> None:
+def test_a_leave_that_a_carried_snapshot_does_not_know_is_warned_of_and_stops_no_day(environment: Environment) -> None:
     """The account left on the day without a delivery, so it is a member there, and gone on the next."""
     account = {"wv_user_id": 7, "wv_status": "NORMAL"}
     joined = millis("2024-02-01 10:00:00")
@@ -240,37 +244,43 @@ def test_a_leave_that_a_carried_snapshot_does_not_know_is_warned_of_and_stops_no
     about = dict.fromkeys(
         ("hidden", "profile_name", "profile_image_url", "profile_cover_image_url", "cumulative_report_count")
     )
-    house.land("we_mart.ods_wv_member_profile", "a.csv", [profile | about])
-    house.land("we_mart.we_user", "date=2024-03-01/a.csv", [house.user(107, **account)])
-    left = house.user(107, **account, wv_leave_dt="2024-03-02 03:00:00")
-    house.land("we_mart.we_user", "date=2024-03-03/a.csv", [left])
+    environment.land("we_mart.ods_wv_member_profile", "a.csv", [profile | about])
+    environment.land("we_mart.we_user", "date=2024-03-01/a.csv", [environment.user(107, **account)])
+    left = environment.user(107, **account, wv_leave_dt="2024-03-02 03:00:00")
+    environment.land("we_mart.we_user", "date=2024-03-03/a.csv", [left])
     members, joins = "we_mart.wv_comm_user", "we_mart.stats_wv_d_comm_join"
-    made = house.run("2024-03-01", "2024-03-03", tables=sorted({joins, *upstream(joins)}))
+    made = environment.run("2024-03-01", "2024-03-03", tables=sorted({joins, *upstream(joins)}))
     assert (made.failed, made.crashed) == ({}, {})
-    assert house.column(members, "part_date") == ["2024-03-01", "2024-03-02"]
+    assert environment.column(members, "part_date") == ["2024-03-01", "2024-03-02"]
     check = made.checks[joins]["left_unseen"]
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert made.checks[joins]["members_add_up"].passed
 
 
 @pytest.mark.slow
-def test_the_days_of_a_mart_are_the_same_in_any_order_and_from_any_files(make_house: MakeHouse) -> None:
+def test_the_days_of_a_mart_are_the_same_in_any_order_and_from_any_files(make_environment: MakeEnvironment) -> None:
     """One file and one run, against a file a row and a run a day, last day first."""
-    houses = [make_house(), make_house()]
+    houses = [make_environment(), make_environment()]
     _deliver(houses[0], ["a.csv"] * len(INSTANTS))
     _deliver(houses[1], [f"{FOLDERS[n % 5]}{n}.{ENDINGS[n % 4]}" for n in range(len(INSTANTS))])
-    for house in houses:
-        house.land(ARTISTS, "date=2024-03-02/a.csv", [house.artist(n, f"artist {n}", n) for n in range(1, 6)])
-        house.land(ARTISTS, "date=2024-03-04/a.csv", [house.artist(n, f"another {n}", n) for n in range(1, 6)])
+    for environment in houses:
+        environment.land(
+            ARTISTS, "date=2024-03-02/a.csv", [environment.artist(n, f"artist {n}", n) for n in range(1, 6)]
+        )
+        environment.land(
+            ARTISTS, "date=2024-03-04/a.csv", [environment.artist(n, f"another {n}", n) for n in range(1, 6)]
+        )
         joined = 1_700_000_000_000
         profile = {"community_id": 7, "user_id": 1, "last_join_at": joined, "updated_at": joined}
-        house.land("we_mart.ods_wv_member_profile", "a.jsonl", json.dumps(profile))
-        house.land("we_mart.we_user", "date=2024-03-01/a.csv", [house.user(50 + n, wv_user_id=n) for n in (1, 2)])
+        environment.land("we_mart.ods_wv_member_profile", "a.jsonl", json.dumps(profile))
+        environment.land(
+            "we_mart.we_user", "date=2024-03-01/a.csv", [environment.user(50 + n, wv_user_id=n) for n in (1, 2)]
+        )
     graph = upstream(SESSIONS)
     # What carries its state on from day to day has an order.
     state = upstream("we_mart.wv_comm_user_base")
-    for house in houses:
-        assert house.run("2024-03-01", DAYS[-1], tables=sorted(state)).success
+    for environment in houses:
+        assert environment.run("2024-03-01", DAYS[-1], tables=sorted(state)).success
     assert houses[0].run(DAYS[0], DAYS[-1], tables=sorted(graph - state)).success
     for day in reversed(DAYS):
         assert houses[1].run(day, tables=sorted(graph - state)).success

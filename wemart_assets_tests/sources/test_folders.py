@@ -14,7 +14,7 @@ from wemart_assets.sql import analyst
 from wemart_assets_tests.engines import settings_of
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import MakeHouse
+    from wemart_assets_tests.sources.conftest import MakeEnvironment
 
 ARTISTS, DAY = "we_mart.we_artist", "2024-03-02"
 ANYWHERE = {
@@ -50,47 +50,49 @@ NOWHERE = {
 }
 
 
-def _publish_and_query(make_house: MakeHouse, tmp_path: Path, **folders: str) -> None:
-    house = make_house(**{name: tmp_path / folder / name for name, folder in folders.items()}, quarantine_share=1)
-    house.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n,nobody,\n")
+def _publish_and_query(make_environment: MakeEnvironment, tmp_path: Path, **folders: str) -> None:
+    environment = make_environment(
+        **{name: tmp_path / folder / name for name, folder in folders.items()}, quarantine_share=1
+    )
+    environment.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n,nobody,\n")
     for _ in range(2):
-        house.publish(ARTISTS, DAY)
-    with house.defs.resources["engine"].connect() as session:
+        environment.publish(ARTISTS, DAY)
+    with environment.defs.resources["engine"].connect() as session:
         table = catalog.contracts()[ARTISTS].table
         assert session.read(table, [DAY]).we_art_name.to_pyarrow().to_pylist() == ["x"]
-    assert house.read(ARTISTS) == [house.artist(1, "x", 10) | {"part_date": DAY}]
-    assert [row["file"] for row in house.quarantine(ARTISTS)] == [f"date={DAY}/a.csv"]
-    with analyst(house.lake, catalog.tables()) as door:
+    assert environment.read(ARTISTS) == [environment.artist(1, "x", 10) | {"part_date": DAY}]
+    assert [row["file"] for row in environment.quarantine(ARTISTS)] == [f"date={DAY}/a.csv"]
+    with analyst(environment.lake, catalog.tables()) as door:
         found: Any = door.run(f"select we_art_name from {ARTISTS}__daily")
         assert found.to_pylist() == [{"we_art_name": "x"}]
 
 
 @pytest.mark.parametrize("case", ANYWHERE)
-def test_folders_of_this_name_work(make_house: MakeHouse, tmp_path: Path, case: str) -> None:
-    _publish_and_query(make_house, tmp_path, **dict.fromkeys(("lake", "landing", "spill"), ANYWHERE[case]))
+def test_folders_of_this_name_work(make_environment: MakeEnvironment, tmp_path: Path, case: str) -> None:
+    _publish_and_query(make_environment, tmp_path, **dict.fromkeys(("lake", "landing", "spill"), ANYWHERE[case]))
 
 
 @pytest.mark.spark
-def test_folders_of_all_these_names_work_on_spark(make_house: MakeHouse) -> None:
-    house = make_house(**settings_of("spark"))
+def test_folders_of_all_these_names_work_on_spark(make_environment: MakeEnvironment) -> None:
+    environment = make_environment(**settings_of("spark"))
     lake = "".join(name for case, name in ANYWHERE.items() if case != "a colon")
-    house.overrides |= {
-        "lake": house.root / lake / "lake",
-        "landing": house.root / (lake + "*?[b]c\\d%20#") / "landing",
+    environment.overrides |= {
+        "lake": environment.root / lake / "lake",
+        "landing": environment.root / (lake + "*?[b]c\\d%20#") / "landing",
     }
-    house.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n")
+    environment.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n")
     for _ in range(2):
-        house.publish(ARTISTS, DAY)
-    assert house.read(ARTISTS) == [house.artist(1, "x", 10) | {"part_date": DAY}]
+        environment.publish(ARTISTS, DAY)
+    assert environment.read(ARTISTS) == [environment.artist(1, "x", 10) | {"part_date": DAY}]
 
 
 @pytest.mark.parametrize("case", NOT_A_LAKE)
 def test_a_landing_folder_of_this_name_works_and_a_lake_is_refused(
-    make_house: MakeHouse, tmp_path: Path, case: str
+    make_environment: MakeEnvironment, tmp_path: Path, case: str
 ) -> None:
     with pytest.raises(SettingsError, match=r"WEMART_LAKE=.*which not all that reads and writes there takes"):
         load_settings(lake=tmp_path / NOT_A_LAKE[case] / "lake")
-    _publish_and_query(make_house, tmp_path, **dict.fromkeys(("landing", "spill"), NOT_A_LAKE[case]))
+    _publish_and_query(make_environment, tmp_path, **dict.fromkeys(("landing", "spill"), NOT_A_LAKE[case]))
 
 
 @pytest.mark.parametrize("setting", ["lake", "landing", "spill"])
@@ -118,11 +120,11 @@ def test_a_lake_in_a_folder_of_such_a_name_is_refused_too(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("name", list(ANYWHERE.values()) + list(NOT_A_LAKE.values()))
-def test_a_landing_file_of_any_name_is_read(make_house: MakeHouse, name: str) -> None:
-    house = make_house()
-    house.land(ARTISTS, f"date={DAY}/{name}.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n")
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, "we_art_name") == ["x"]
+def test_a_landing_file_of_any_name_is_read(make_environment: MakeEnvironment, name: str) -> None:
+    environment = make_environment()
+    environment.land(ARTISTS, f"date={DAY}/{name}.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n")
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, "we_art_name") == ["x"]
 
 
 def test_a_landing_folder_that_spark_cannot_read_is_refused_there(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from wemart_assets.lake.errors import LandingError
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import House, MakeHouse
+    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
 
 LOG = "service_log.weverse_server_log"
 ARTISTS = "we_mart.we_artist"
@@ -45,42 +45,42 @@ def _expected(rows: list[dict[str, Any]], day: str = DAY) -> list[dict[str, Any]
     return sorted(({**row, "date_id": day} for row in rows), key=lambda row: repr(list(row.items())))
 
 
-def _lines(house: House, day: str) -> list[dict[str, Any]]:
+def _lines(environment: Environment, day: str) -> list[dict[str, Any]]:
     return [
-        house.line(f"{day} 12:00:{second:02d}.123", url=text, params=text, user_info_id=2**40 + second)
+        environment.line(f"{day} 12:00:{second:02d}.123", url=text, params=text, user_info_id=2**40 + second)
         for second, text in enumerate(TEXTS)
     ]
 
 
 @pytest.fixture(scope="module")
-def delivered(make_house: MakeHouse) -> tuple[House, dict[str, str]]:
-    """A house in which each format has a day of its own; the days by format."""
-    house = make_house()
+def delivered(make_environment: MakeEnvironment) -> tuple[Environment, dict[str, str]]:
+    """An environment in which each format has a day of its own; the days by format."""
+    environment = make_environment()
     days = {ending: f"2024-03-{number:02d}" for number, ending in enumerate(ENDINGS, start=1)}
     for ending, day in days.items():
-        house.land(LOG, f"date={day}/lines.{ending}", _lines(house, day))
-    house.publish(LOG, min(days.values()), max(days.values()))
-    return house, days
+        environment.land(LOG, f"date={day}/lines.{ending}", _lines(environment, day))
+    environment.publish(LOG, min(days.values()), max(days.values()))
+    return environment, days
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_each_format_delivers_the_same_rows(delivered: tuple[House, dict[str, str]], ending: str) -> None:
-    house, days = delivered
-    assert house.read(LOG, days[ending]) == _expected(_lines(house, days[ending]), days[ending])
+def test_each_format_delivers_the_same_rows(delivered: tuple[Environment, dict[str, str]], ending: str) -> None:
+    environment, days = delivered
+    assert environment.read(LOG, days[ending]) == _expected(_lines(environment, days[ending]), days[ending])
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_text_in_each_format_quarantines_nothing(delivered: tuple[House, dict[str, str]], ending: str) -> None:
-    house, days = delivered
-    assert house.quarantine(LOG, days[ending]) == []
+def test_text_in_each_format_quarantines_nothing(delivered: tuple[Environment, dict[str, str]], ending: str) -> None:
+    environment, days = delivered
+    assert environment.quarantine(LOG, days[ending]) == []
 
 
-def test_files_of_several_formats_make_one_partition(house: House) -> None:
-    rows = [house.line(f"2024-03-02 12:00:{n:02d}", url=ending) for n, ending in enumerate(ENDINGS)]
+def test_files_of_several_formats_make_one_partition(environment: Environment) -> None:
+    rows = [environment.line(f"2024-03-02 12:00:{n:02d}", url=ending) for n, ending in enumerate(ENDINGS)]
     for row, ending in zip(rows, ENDINGS, strict=True):
-        house.land(LOG, f"date={DAY}/lines.{ending}", [row])
-    house.publish(LOG, DAY)
-    assert house.read(LOG) == _expected(rows)
+        environment.land(LOG, f"date={DAY}/lines.{ending}", [row])
+    environment.publish(LOG, DAY)
+    assert environment.read(LOG) == _expected(rows)
 
 
 ONE_TWO = "we_art_id,we_art_name,comm_id\n1,x,10\n2,y,20\n"
@@ -160,122 +160,128 @@ SAME_DELIVERIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def same(make_house: MakeHouse) -> tuple[House, dict[str, str]]:
-    """A house in which each of SAME_DELIVERIES was delivered on a day of its own; the days."""
-    house = make_house()
+def same(make_environment: MakeEnvironment) -> tuple[Environment, dict[str, str]]:
+    """An environment in which each of SAME_DELIVERIES was delivered on a day of its own; the days."""
+    environment = make_environment()
     days = {case: f"2024-03-{number:02d}" for number, case in enumerate(SAME_DELIVERIES, start=1)}
     for case, files in SAME_DELIVERIES.items():
         for name, content in files.items():
-            encoded = house.parquet(content) if isinstance(content, pa.Table) else content
-            house.land(ARTISTS, f"date={days[case]}/{name}", encoded)
-    house.publish(ARTISTS, min(days.values()), max(days.values()))
-    return house, days
+            encoded = environment.parquet(content) if isinstance(content, pa.Table) else content
+            environment.land(ARTISTS, f"date={days[case]}/{name}", encoded)
+    environment.publish(ARTISTS, min(days.values()), max(days.values()))
+    return environment, days
 
 
 @pytest.mark.parametrize("case", SAME_DELIVERIES)
-def test_the_same_rows_come_out_of(same: tuple[House, dict[str, str]], case: str) -> None:
-    house, days = same
-    assert house.read(ARTISTS, days[case]) == [row | {"part_date": days[case]} for row in (ROW_1, ROW_2)]
+def test_the_same_rows_come_out_of(same: tuple[Environment, dict[str, str]], case: str) -> None:
+    environment, days = same
+    assert environment.read(ARTISTS, days[case]) == [row | {"part_date": days[case]} for row in (ROW_1, ROW_2)]
 
 
 @pytest.mark.parametrize("name", ["_file", "landed"])
-def test_an_extra_csv_column_may_be_called(house: House, name: str) -> None:
-    house.overrides["quarantine_share"] = 1.0
-    house.land(ARTISTS, f"date={DAY}/a.csv", [{**house.artist(None, "x"), name: "mine"}])
-    house.publish(ARTISTS, DAY)
-    assert [row["raw_row"] for row in house.quarantine(ARTISTS)] == [
+def test_an_extra_csv_column_may_be_called(environment: Environment, name: str) -> None:
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [{**environment.artist(None, "x"), name: "mine"}])
+    environment.publish(ARTISTS, DAY)
+    assert [row["raw_row"] for row in environment.quarantine(ARTISTS)] == [
         {"we_art_id": None, "we_art_name": "x", "comm_id": None, name: "mine"}
     ]
 
 
-def test_a_gz_ending_is_known_in_upper_case(house: House) -> None:
-    house.land(ARTISTS, f"date={DAY}/A.CSV.GZ", [house.artist(1)])
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, "we_art_id") == [1]
+def test_a_gz_ending_is_known_in_upper_case(environment: Environment) -> None:
+    environment.land(ARTISTS, f"date={DAY}/A.CSV.GZ", [environment.artist(1)])
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, "we_art_id") == [1]
 
 
 @pytest.mark.parametrize("name", ["nothing.csv.gz", "nothing.jsonl.gz"])
-def test_a_compressed_file_of_no_bytes_has_no_rows(house: House, name: str) -> None:
-    house.land(ARTISTS, f"date={DAY}/{name}", gzip.compress(b""))
-    house.land(ARTISTS, f"date={DAY}/some.csv", [house.artist(1)])
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, "we_art_id") == [1]
+def test_a_compressed_file_of_no_bytes_has_no_rows(environment: Environment, name: str) -> None:
+    environment.land(ARTISTS, f"date={DAY}/{name}", gzip.compress(b""))
+    environment.land(ARTISTS, f"date={DAY}/some.csv", [environment.artist(1)])
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, "we_art_id") == [1]
 
 
-def test_a_log_file_with_nothing_but_its_header_has_no_rows(house: House) -> None:
-    house.land(LOG, f"date={DAY}/a.csv", house.csv([house.line()]).splitlines()[0] + "\n")
-    house.publish(LOG, DAY)
-    assert (house.read(LOG), house.published(LOG, DAY)) == ([], {DAY})
+def test_a_log_file_with_nothing_but_its_header_has_no_rows(environment: Environment) -> None:
+    environment.land(LOG, f"date={DAY}/a.csv", environment.csv([environment.line()]).splitlines()[0] + "\n")
+    environment.publish(LOG, DAY)
+    assert (environment.read(LOG), environment.published(LOG, DAY)) == ([], {DAY})
 
 
-def test_a_csv_row_that_begins_with_a_hash_is_a_row(house: House) -> None:
-    house.land(ARTISTS, f"date={DAY}/a.csv", "we_art_name,we_art_id,comm_id\n#a,1,1\n#b,2,2\nc,3,3\n")
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, "we_art_name") == ["#a", "#b", "c"]
+def test_a_csv_row_that_begins_with_a_hash_is_a_row(environment: Environment) -> None:
+    environment.land(ARTISTS, f"date={DAY}/a.csv", "we_art_name,we_art_id,comm_id\n#a,1,1\n#b,2,2\nc,3,3\n")
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, "we_art_name") == ["#a", "#b", "c"]
 
 
-def test_an_object_in_json_lines_is_its_json_text(house: House) -> None:
-    at = house.millis("2024-03-02 12:00:00")
+def test_an_object_in_json_lines_is_its_json_text(environment: Environment) -> None:
+    at = environment.millis("2024-03-02 12:00:00")
     row = f'{{"unix_log_timestamp": {at}, "params": {{"gcc": "KR", "n": [1, 2]}}}}\n'
-    house.land(LOG, f"date={DAY}/a.jsonl", row)
-    house.publish(LOG, DAY)
-    assert house.column(LOG, "params") == ['{"gcc":"KR","n":[1,2]}']
+    environment.land(LOG, f"date={DAY}/a.jsonl", row)
+    environment.publish(LOG, DAY)
+    assert environment.column(LOG, "params") == ['{"gcc":"KR","n":[1,2]}']
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.json.gz", "A.JSON"])
-def test_json_lines_may_end_in_json(house: House, name: str) -> None:
-    lines = house.jsonl([house.artist(1, "x", 10), house.artist(2, "y")]).encode()
-    house.land(ARTISTS, f"date={DAY}/{name}", gzip.compress(lines) if name.endswith(".gz") else lines)
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, "we_art_id") == [1, 2]
+def test_json_lines_may_end_in_json(environment: Environment, name: str) -> None:
+    lines = environment.jsonl([environment.artist(1, "x", 10), environment.artist(2, "y")]).encode()
+    environment.land(ARTISTS, f"date={DAY}/{name}", gzip.compress(lines) if name.endswith(".gz") else lines)
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, "we_art_id") == [1, 2]
 
 
 @pytest.mark.parametrize("text", ['[{"we_art_id": 1}]\n', '[\n{"we_art_id": 1}\n]\n', '{\n  "we_art_id": 1\n}\n'])
-def test_json_that_is_no_lines_is_refused_by_name(house: House, text: str) -> None:
-    house.land(ARTISTS, f"date={DAY}/a.json", text)
+def test_json_that_is_no_lines_is_refused_by_name(environment: Environment, text: str) -> None:
+    environment.land(ARTISTS, f"date={DAY}/a.json", text)
     with pytest.raises(LandingError, match=r"a\.json"):
-        house.publish(ARTISTS, DAY)
+        environment.publish(ARTISTS, DAY)
 
 
-def test_json_lines_may_leave_out_what_is_unknown(house: House) -> None:
-    house.land(ARTISTS, f"date={DAY}/a.jsonl", '{"we_art_id": 1}\n{"we_art_id": 2, "comm_id": 20}\n')
-    house.publish(ARTISTS, DAY)
-    assert [(r["we_art_id"], r["comm_id"]) for r in house.read(ARTISTS)] == [(1, None), (2, 20)]
+def test_json_lines_may_leave_out_what_is_unknown(environment: Environment) -> None:
+    environment.land(ARTISTS, f"date={DAY}/a.jsonl", '{"we_art_id": 1}\n{"we_art_id": 2, "comm_id": 20}\n')
+    environment.publish(ARTISTS, DAY)
+    assert [(r["we_art_id"], r["comm_id"]) for r in environment.read(ARTISTS)] == [(1, None), (2, 20)]
 
 
-def test_the_day_and_hour_in_the_data_are_ignored(house: House) -> None:
-    rows = [house.line(f"{DAY} 12:00:00", url=ending) for ending in ("csv", "jsonl", "parquet")]
+def test_the_day_and_hour_in_the_data_are_ignored(environment: Environment) -> None:
+    rows = [environment.line(f"{DAY} 12:00:00", url=ending) for ending in ("csv", "jsonl", "parquet")]
     for row in rows:
-        house.land(LOG, f"a.{row['url']}", [{"date_id": "2024-03-07", "hour": "23", **row}])
-    house.publish(LOG, DAY, "2024-03-07")
-    assert house.read(LOG) == _expected(rows)
+        environment.land(LOG, f"a.{row['url']}", [{"date_id": "2024-03-07", "hour": "23", **row}])
+    environment.publish(LOG, DAY, "2024-03-07")
+    assert environment.read(LOG) == _expected(rows)
 
 
-def test_parquet_integers_may_be_of_any_width(house: House) -> None:
+def test_parquet_integers_may_be_of_any_width(environment: Environment) -> None:
     kinds = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint64()]
     for number, kind in enumerate(kinds, start=1):
         types = {"we_art_id": kind, "comm_id": kind}
-        house.land(ARTISTS, f"date={DAY}/{number}.parquet", house.parquet([house.artist(number, "x", number)], types))
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, "comm_id") == [1, 2, 3, 4, 5, 6]
+        environment.land(
+            ARTISTS,
+            f"date={DAY}/{number}.parquet",
+            environment.parquet([environment.artist(number, "x", number)], types),
+        )
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, "comm_id") == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("column", ["we_art_name", "comm_id"])
-def test_a_parquet_column_that_is_all_null_may_have_no_type(house: House, column: str) -> None:
+def test_a_parquet_column_that_is_all_null_may_have_no_type(environment: Environment, column: str) -> None:
     """pandas writes a column of nothing but None so."""
-    rows = [house.artist(1, "x", 10), house.artist(2, "y", 20)]
-    house.land(ARTISTS, f"date={DAY}/a.parquet", house.parquet([rows[0] | {column: None}], {column: pa.null()}))
-    house.land(ARTISTS, f"date={DAY}/b.parquet", house.parquet([rows[1]]))
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, column) == [rows[1][column], None]
+    rows = [environment.artist(1, "x", 10), environment.artist(2, "y", 20)]
+    environment.land(
+        ARTISTS, f"date={DAY}/a.parquet", environment.parquet([rows[0] | {column: None}], {column: pa.null()})
+    )
+    environment.land(ARTISTS, f"date={DAY}/b.parquet", environment.parquet([rows[1]]))
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, column) == [rows[1][column], None]
 
 
-def test_a_parquet_instant_that_is_all_null_may_have_no_type(house: House) -> None:
+def test_a_parquet_instant_that_is_all_null_may_have_no_type(environment: Environment) -> None:
     joined = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
-    row = house.user(1, wv_user_id=1, wv_status="x", wv_first_join_dt=joined, ctry_code="KR", vlive_id=1)
-    house.land(USERS, f"date={DAY}/a.parquet", house.parquet([row], {"wv_leave_dt": pa.null()}))
-    house.publish(USERS, DAY)
-    assert house.column(USERS, "wv_leave_dt") == [None]
+    row = environment.user(1, wv_user_id=1, wv_status="x", wv_first_join_dt=joined, ctry_code="KR", vlive_id=1)
+    environment.land(USERS, f"date={DAY}/a.parquet", environment.parquet([row], {"wv_leave_dt": pa.null()}))
+    environment.publish(USERS, DAY)
+    assert environment.column(USERS, "wv_leave_dt") == [None]
 
 
 INSTANT_TYPES = (
@@ -290,22 +296,24 @@ INSTANT_TYPES = (
 
 
 @pytest.fixture(scope="module")
-def instants(make_house: MakeHouse) -> House:
-    """A house in which a file of each type of INSTANT_TYPES holds one user who left at 15:00 UTC."""
-    house = make_house()
+def instants(make_environment: MakeEnvironment) -> Environment:
+    """An environment in which a file of each type of INSTANT_TYPES holds one user who left at 15:00 UTC."""
+    environment = make_environment()
     left = dt.datetime(2024, 3, 1, 15, tzinfo=dt.UTC)
     for number, kind in enumerate(INSTANT_TYPES):
-        row = house.user(number, wv_status="x", ctry_code="KR", vlive_id=1, wv_leave_dt=left, wv_first_join_dt=left)
+        row = environment.user(
+            number, wv_status="x", ctry_code="KR", vlive_id=1, wv_leave_dt=left, wv_first_join_dt=left
+        )
         if kind.tz is None:
             row |= dict.fromkeys(("wv_leave_dt", "wv_first_join_dt"), left.replace(tzinfo=None))
         types = {"wv_leave_dt": kind, "wv_first_join_dt": kind, "wv_user_id": pa.int32()}
-        house.land(USERS, f"date={DAY}/{number}.parquet", house.parquet([row], types))
-    house.publish(USERS, DAY)
-    return house
+        environment.land(USERS, f"date={DAY}/{number}.parquet", environment.parquet([row], types))
+    environment.publish(USERS, DAY)
+    return environment
 
 
 @pytest.mark.parametrize("number", range(len(INSTANT_TYPES)), ids=[str(kind) for kind in INSTANT_TYPES])
-def test_parquet_instants_are_utc_with_or_without_a_zone(instants: House, number: int) -> None:
+def test_parquet_instants_are_utc_with_or_without_a_zone(instants: Environment, number: int) -> None:
     left = [row["wv_leave_dt"] for row in instants.read(USERS) if row["we_member_id"] == number]
     assert left == [dt.datetime(2024, 3, 1, 15, tzinfo=dt.UTC)]
 
@@ -324,28 +332,30 @@ TEXT_INSTANTS = {
 
 
 @pytest.fixture(scope="module")
-def text_instants(make_house: MakeHouse) -> House:
-    """A house in which each of TEXT_INSTANTS is when one user left."""
-    house = make_house()
-    rows = [house.user(number, wv_leave_dt=text) for number, text in enumerate(TEXT_INSTANTS)]
-    house.land(USERS, f"date={DAY}/a.csv", rows)
-    house.publish(USERS, DAY)
-    return house
+def text_instants(make_environment: MakeEnvironment) -> Environment:
+    """An environment in which each of TEXT_INSTANTS is when one user left."""
+    environment = make_environment()
+    rows = [environment.user(number, wv_leave_dt=text) for number, text in enumerate(TEXT_INSTANTS)]
+    environment.land(USERS, f"date={DAY}/a.csv", rows)
+    environment.publish(USERS, DAY)
+    return environment
 
 
 @pytest.mark.parametrize("text", TEXT_INSTANTS)
-def test_text_instants_are_utc_unless_they_say_otherwise(text_instants: House, text: str) -> None:
+def test_text_instants_are_utc_unless_they_say_otherwise(text_instants: Environment, text: str) -> None:
     left = [r["wv_leave_dt"] for r in text_instants.read(USERS) if r["we_member_id"] == list(TEXT_INSTANTS).index(text)]
     instant = TEXT_INSTANTS[text]
     assert left == [instant and instant.replace(tzinfo=dt.UTC)]
 
 
-def test_a_zone_in_one_row_says_nothing_of_the_rows_after_it(house: House) -> None:
+def test_a_zone_in_one_row_says_nothing_of_the_rows_after_it(environment: Environment) -> None:
     texts = ["2024-03-01 09:00:00", "2024-03-01 09:00:00 Asia/Seoul", "2024-03-01 09:00:00"]
-    house.overrides["quarantine_share"] = 1.0
-    house.land(USERS, f"date={DAY}/a.csv", [house.user(n, wv_leave_dt=text) for n, text in enumerate(texts)])
-    house.publish(USERS, DAY)
-    naive = [row["wv_leave_dt"] for row in house.read(USERS) if row["we_member_id"] != 1]
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(
+        USERS, f"date={DAY}/a.csv", [environment.user(n, wv_leave_dt=text) for n, text in enumerate(texts)]
+    )
+    environment.publish(USERS, DAY)
+    naive = [row["wv_leave_dt"] for row in environment.read(USERS) if row["we_member_id"] != 1]
     assert naive == [dt.datetime(2024, 3, 1, 9, tzinfo=dt.UTC)] * 2
 
 
@@ -366,38 +376,38 @@ ODD_NAMES = (
 
 
 @pytest.fixture(scope="module")
-def named(make_house: MakeHouse) -> House:
-    """A house in which each file of ODD_NAMES holds a good and a bad row, both named after the file."""
-    house = make_house(quarantine_share=1.0)
+def named(make_environment: MakeEnvironment) -> Environment:
+    """An environment in which each file of ODD_NAMES holds a good and a bad row, both named after the file."""
+    environment = make_environment(quarantine_share=1.0)
     for number, name in enumerate(ODD_NAMES):
-        rows = [house.artist(number, name, number), house.artist(None, name, number)]
-        house.land(ARTISTS, f"date={DAY}/{name}", rows)
-    house.publish(ARTISTS, DAY)
-    return house
+        rows = [environment.artist(number, name, number), environment.artist(None, name, number)]
+        environment.land(ARTISTS, f"date={DAY}/{name}", rows)
+    environment.publish(ARTISTS, DAY)
+    return environment
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_file_of_any_name_is_read(named: House, name: str) -> None:
+def test_a_file_of_any_name_is_read(named: Environment, name: str) -> None:
     assert named.column(ARTISTS, "we_art_name").count(name) == 1
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_the_quarantine_names_a_file_of_any_name(named: House, name: str) -> None:
+def test_the_quarantine_names_a_file_of_any_name(named: Environment, name: str) -> None:
     of_file = [row for row in named.quarantine(ARTISTS) if row["file"] == f"date={DAY}/{name}"]
     assert [row["raw_row"]["we_art_name"] for row in of_file] == [name]
 
 
 @pytest.mark.parametrize(("name", "other"), [("a*.csv", "ab.csv"), ("a?.csv", "ab.csv"), ("a[1].csv", "a1.csv")])
-def test_a_file_name_is_no_pattern(house: House, name: str, other: str) -> None:
-    house.land(LOG, f"date={DAY}/{name}", [house.line(url="pattern")])
-    house.land(LOG, f"date={DAY}/{other}", [house.line(url="other")])
-    house.publish(LOG, DAY)
-    assert house.column(LOG, "url") == ["other", "pattern"]
+def test_a_file_name_is_no_pattern(environment: Environment, name: str, other: str) -> None:
+    environment.land(LOG, f"date={DAY}/{name}", [environment.line(url="pattern")])
+    environment.land(LOG, f"date={DAY}/{other}", [environment.line(url="other")])
+    environment.publish(LOG, DAY)
+    assert environment.column(LOG, "url") == ["other", "pattern"]
 
 
-def test_the_landing_folder_may_have_an_odd_name(make_house: MakeHouse) -> None:
-    house = make_house()
-    house.overrides["landing"] = house.root / "it's a [landing] *"
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1)])
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, "we_art_id") == [1]
+def test_the_landing_folder_may_have_an_odd_name(make_environment: MakeEnvironment) -> None:
+    environment = make_environment()
+    environment.overrides["landing"] = environment.root / "it's a [landing] *"
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1)])
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, "we_art_id") == [1]

@@ -1,6 +1,6 @@
 """Landing files on Spark: the rows, the reasons and the raw rows that DuckDB makes of the same files.
 
-What DuckDB makes of them is tested by itself, in the other modules here; their files are landed in one house and
+What DuckDB makes of them is tested by itself, in the other modules here; their files are landed in one environment and
 published by both engines.
 """
 
@@ -25,7 +25,7 @@ from wemart_assets_tests.sources import test_landing_formats as formats
 from wemart_assets_tests.sources import test_quarantine as quarantined
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import House, MakeHouse
+    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
 
 pytestmark = pytest.mark.spark
 
@@ -62,9 +62,9 @@ TYPED = pa.table(
 
 
 @pytest.fixture(scope="module")
-def houses(make_house: MakeHouse) -> dict[str, House]:
-    """By engine, a house with every file that the other modules land, published."""
-    duckdb = make_house(quarantine_share=1.0)
+def houses(make_environment: MakeEnvironment) -> dict[str, Environment]:
+    """By engine, an environment with every file that the other modules land, published."""
+    duckdb = make_environment(quarantine_share=1.0)
     cases = formats.SAME_DELIVERIES.values()
     days = [(dt.date.fromisoformat(FIRST) + dt.timedelta(days=n)).isoformat() for n in range(43)]
     for day, files in zip(days, cases, strict=False):
@@ -100,17 +100,17 @@ def houses(make_house: MakeHouse) -> dict[str, House]:
         ]
         whole = quarantined._row(duckdb, source, 1000) | {"case": 1000}
         duckdb.land(source, f"date={quarantined.DAY}/broken.csv", [*rows, whole])
-    spark = make_house(quarantine_share=1.0, **settings_of("spark"))
+    spark = make_environment(quarantine_share=1.0, **settings_of("spark"))
     spark.overrides["landing"] = duckdb.landing
-    for house in (duckdb, spark):
+    for environment in (duckdb, spark):
         for source in (ARTISTS, LOG, USERS, MEMBERSHIPS):
-            house.publish(source, FIRST, LAST)
+            environment.publish(source, FIRST, LAST)
     return {"duckdb": duckdb, "spark": spark}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", [ARTISTS, LOG, USERS, MEMBERSHIPS])
-def test_rows_are_those_of_duckdb(houses: dict[str, House], source: str) -> None:
+def test_rows_are_those_of_duckdb(houses: dict[str, Environment], source: str) -> None:
     known, found = houses["duckdb"].read(source), houses["spark"].read(source)
     assert known
     assert [row for row in found if row not in known] == []
@@ -120,7 +120,7 @@ def test_rows_are_those_of_duckdb(houses: dict[str, House], source: str) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("source", [ARTISTS, LOG, USERS, MEMBERSHIPS])
 def test_quarantined_rows_their_reasons_and_their_text_are_those_of_duckdb(
-    houses: dict[str, House], source: str
+    houses: dict[str, Environment], source: str
 ) -> None:
     known, found = (houses[engine].read(f"{source}__quarantine") for engine in ("duckdb", "spark"))
     assert known
@@ -129,36 +129,36 @@ def test_quarantined_rows_their_reasons_and_their_text_are_those_of_duckdb(
 
 
 @pytest.mark.parametrize("case", bad.BROKEN_FILES)
-def test_a_broken_file_is_named_and_nothing_changes(house: House, case: str) -> None:
-    house.overrides |= settings_of("spark")
+def test_a_broken_file_is_named_and_nothing_changes(environment: Environment, case: str) -> None:
+    environment.overrides |= settings_of("spark")
     name, content = bad.BROKEN_FILES[case]
-    house.land(ARTISTS, f"date={bad.DAY}/{name}", content)
+    environment.land(ARTISTS, f"date={bad.DAY}/{name}", content)
     with pytest.raises(LandingError, match=f"(?s){name}"):
-        house.publish(ARTISTS, bad.DAY)
-    assert house.read(ARTISTS) == []
+        environment.publish(ARTISTS, bad.DAY)
+    assert environment.read(ARTISTS) == []
 
 
 @pytest.mark.parametrize("name", bad.UNREADABLE.values())
-def test_a_cut_off_file_is_named_and_nothing_changes(house: House, name: str) -> None:
-    house.overrides |= settings_of("spark")
-    whole = house.land(ARTISTS, f"date={bad.DAY}/{name}", bad._noise(5000))
+def test_a_cut_off_file_is_named_and_nothing_changes(environment: Environment, name: str) -> None:
+    environment.overrides |= settings_of("spark")
+    whole = environment.land(ARTISTS, f"date={bad.DAY}/{name}", bad._noise(5000))
     whole.write_bytes(bad._cut(whole.read_bytes()))
-    run = house.run(bad.DAY, tables=[ARTISTS])
+    run = environment.run(bad.DAY, tables=[ARTISTS])
     assert name in run.failed.get(ARTISTS, f"no clear failure: {run.crashed}")
 
 
-def test_a_gz_ending_in_upper_case_is_an_error_in_words(house: House) -> None:
-    house.overrides |= settings_of("spark")
-    house.land(ARTISTS, f"date={DAY}/A.CSV.GZ", [house.artist(1)])
+def test_a_gz_ending_in_upper_case_is_an_error_in_words(environment: Environment) -> None:
+    environment.overrides |= settings_of("spark")
+    environment.land(ARTISTS, f"date={DAY}/A.CSV.GZ", [environment.artist(1)])
     with pytest.raises(LandingError, match=r"A\.CSV\.GZ.*\.gz in lower case; rename it"):
-        house.publish(ARTISTS, DAY)
+        environment.publish(ARTISTS, DAY)
 
 
-def test_a_colon_in_a_name_is_an_error_in_words(house: House) -> None:
-    house.overrides |= settings_of("spark")
-    house.land(ARTISTS, f"date={DAY}/s3:.csv", [house.artist(1)])
+def test_a_colon_in_a_name_is_an_error_in_words(environment: Environment) -> None:
+    environment.overrides |= settings_of("spark")
+    environment.land(ARTISTS, f"date={DAY}/s3:.csv", [environment.artist(1)])
     with pytest.raises(LandingError, match=r"s3:\.csv: Spark reads no file with a colon in its path; rename it"):
-        house.publish(ARTISTS, DAY)
+        environment.publish(ARTISTS, DAY)
 
 
 # sources.yaml
@@ -231,9 +231,11 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_an_expression_says_the_same(sessions: dict[str, Any], house: House, tmp_path: Path, expression: str) -> None:
+def test_an_expression_says_the_same(
+    sessions: dict[str, Any], environment: Environment, tmp_path: Path, expression: str
+) -> None:
     path = tmp_path / "a.parquet"
-    path.write_bytes(house.parquet(pa.Table.from_pylist(ROWS)))
+    path.write_bytes(environment.parquet(pa.Table.from_pylist(ROWS)))
     found = {}
     for name, session in sessions.items():
         rows = session.scan([str(path)], FileFormat(FileKind.PARQUET), list(ROWS[0]), {"v": expression, "key": "n"})

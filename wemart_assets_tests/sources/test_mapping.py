@@ -18,7 +18,7 @@ from wemart_assets.sources.landing import landings
 from wemart_assets_tests.graph import upstream
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import House
+    from wemart_assets_tests.sources.conftest import Environment
 
 LOG = "service_log.weverse_server_log"
 ARTISTS = "we_mart.we_artist"
@@ -27,193 +27,210 @@ BASE = "we_mart.wv_server_log_base"
 DAY = "2024-03-02"
 
 
-def _map(house: House, *lines: str, source: str = ARTISTS) -> None:
+def _map(environment: Environment, *lines: str, source: str = ARTISTS) -> None:
     """Write `sources.yaml` with one entry."""
-    house.map("\n  ".join([f"{source}:", *lines]) + "\n")
+    environment.map("\n  ".join([f"{source}:", *lines]) + "\n")
 
 
-def _published(house: House, file: str, content: Any, source: str = ARTISTS) -> list[dict[str, Any]]:
-    house.land(source, f"date={DAY}/{file}", content)
-    house.publish(source, DAY)
-    return house.read(source)
+def _published(environment: Environment, file: str, content: Any, source: str = ARTISTS) -> list[dict[str, Any]]:
+    environment.land(source, f"date={DAY}/{file}", content)
+    environment.publish(source, DAY)
+    return environment.read(source)
 
 
 # Files:
 
 
-def test_a_column_is_read_under_another_name(house: House) -> None:
-    _map(house, "columns: {we_art_id: id, we_art_name: label}")
-    rows = _published(house, "a.csv", "id,label,comm_id\n1,x,10\n")
-    assert rows == [house.artist(1, "x", 10) | {"part_date": DAY}]
+def test_a_column_is_read_under_another_name(environment: Environment) -> None:
+    _map(environment, "columns: {we_art_id: id, we_art_name: label}")
+    rows = _published(environment, "a.csv", "id,label,comm_id\n1,x,10\n")
+    assert rows == [environment.artist(1, "x", 10) | {"part_date": DAY}]
 
 
-def test_a_column_may_be_an_expression_over_several(house: House) -> None:
-    _map(house, "columns:", "  we_art_name: upper(first) || ' ' || \"last name\"", "  comm_id: cast(n as bigint) * 10")
-    rows = _published(house, "a.csv", "we_art_id,first,last name,n\n1,ada,Lee,7\n")
-    assert rows == [house.artist(1, "ADA Lee", 70) | {"part_date": DAY}]
+def test_a_column_may_be_an_expression_over_several(environment: Environment) -> None:
+    _map(
+        environment,
+        "columns:",
+        "  we_art_name: upper(first) || ' ' || \"last name\"",
+        "  comm_id: cast(n as bigint) * 10",
+    )
+    rows = _published(environment, "a.csv", "we_art_id,first,last name,n\n1,ada,Lee,7\n")
+    assert rows == [environment.artist(1, "ADA Lee", 70) | {"part_date": DAY}]
 
 
-def test_seconds_become_the_milliseconds_of_the_contract(house: House) -> None:
-    _map(house, "columns: {unix_log_timestamp: cast(time as bigint) * 1000}", source=LOG)
-    house.land(LOG, "a.csv", f"time,url\n{house.millis('2024-03-02 12:00:00') // 1000},/a\n")
-    house.publish(LOG, DAY)
-    assert house.column(LOG, "unix_log_timestamp") == [house.millis("2024-03-02 12:00:00")]
+def test_seconds_become_the_milliseconds_of_the_contract(environment: Environment) -> None:
+    _map(environment, "columns: {unix_log_timestamp: cast(time as bigint) * 1000}", source=LOG)
+    environment.land(LOG, "a.csv", f"time,url\n{environment.millis('2024-03-02 12:00:00') // 1000},/a\n")
+    environment.publish(LOG, DAY)
+    assert environment.column(LOG, "unix_log_timestamp") == [environment.millis("2024-03-02 12:00:00")]
 
 
-def test_a_column_may_be_a_constant(house: House) -> None:
-    _map(house, "columns: {we_art_name: \"'constant'\", comm_id: 5}")
-    rows = _published(house, "a.csv", "we_art_id\n1\n")
-    assert rows == [house.artist(1, "constant", 5) | {"part_date": DAY}]
+def test_a_column_may_be_a_constant(environment: Environment) -> None:
+    _map(environment, "columns: {we_art_name: \"'constant'\", comm_id: 5}")
+    rows = _published(environment, "a.csv", "we_art_id\n1\n")
+    assert rows == [environment.artist(1, "constant", 5) | {"part_date": DAY}]
 
 
-def test_a_column_may_be_the_expression_null(house: House) -> None:
-    _map(house, 'columns: {we_art_name: "null"}')
-    rows = _published(house, "a.csv", "we_art_id,comm_id\n1,10\n")
-    assert rows == [house.artist(1, None, 10) | {"part_date": DAY}]
+def test_a_column_may_be_the_expression_null(environment: Environment) -> None:
+    _map(environment, 'columns: {we_art_name: "null"}')
+    rows = _published(environment, "a.csv", "we_art_id,comm_id\n1,10\n")
+    assert rows == [environment.artist(1, None, 10) | {"part_date": DAY}]
 
 
-def test_a_column_mapped_to_null_is_null_where_the_file_has_none(house: House) -> None:
-    _map(house, "columns: {we_art_name: null}")
-    assert _published(house, "a.csv", "we_art_id,comm_id\n1,10\n")[0]["we_art_name"] is None
+def test_a_column_mapped_to_null_is_null_where_the_file_has_none(environment: Environment) -> None:
+    _map(environment, "columns: {we_art_name: null}")
+    assert _published(environment, "a.csv", "we_art_id,comm_id\n1,10\n")[0]["we_art_name"] is None
 
 
-def test_a_column_mapped_to_null_is_null_where_the_file_has_one(house: House) -> None:
-    _map(house, "columns: {we_art_name: null}")
-    assert _published(house, "a.csv", "we_art_id,we_art_name,comm_id\n1,secret,10\n")[0]["we_art_name"] is None
+def test_a_column_mapped_to_null_is_null_where_the_file_has_one(environment: Environment) -> None:
+    _map(environment, "columns: {we_art_name: null}")
+    assert _published(environment, "a.csv", "we_art_id,we_art_name,comm_id\n1,secret,10\n")[0]["we_art_name"] is None
 
 
-def test_a_column_that_is_not_mapped_is_read_under_its_own_name(house: House) -> None:
-    _map(house, "columns: {comm_id: community}")
-    assert _published(house, "a.csv", "we_art_id,we_art_name,community\n1,x,10\n")[0]["we_art_name"] == "x"
+def test_a_column_that_is_not_mapped_is_read_under_its_own_name(environment: Environment) -> None:
+    _map(environment, "columns: {comm_id: community}")
+    assert _published(environment, "a.csv", "we_art_id,we_art_name,community\n1,x,10\n")[0]["we_art_name"] == "x"
 
 
-def test_a_column_that_a_mapped_file_lacks_is_null(house: House) -> None:
-    _map(house, "columns: {we_art_id: id}")
-    assert _published(house, "a.csv", "id\n1\n") == [house.artist(1, None) | {"part_date": DAY}]
+def test_a_column_that_a_mapped_file_lacks_is_null(environment: Environment) -> None:
+    _map(environment, "columns: {we_art_id: id}")
+    assert _published(environment, "a.csv", "id\n1\n") == [environment.artist(1, None) | {"part_date": DAY}]
 
 
-def test_a_needed_column_that_a_mapped_file_lacks_is_an_error(house: House) -> None:
-    _map(house, "columns: {comm_id: community}")
-    house.land(ARTISTS, f"date={DAY}/a.csv", "community\n10\n")
+def test_a_needed_column_that_a_mapped_file_lacks_is_an_error(environment: Environment) -> None:
+    _map(environment, "columns: {comm_id: community}")
+    environment.land(ARTISTS, f"date={DAY}/a.csv", "community\n10\n")
     with pytest.raises(LandingError, match=r"a\.csv lacks the column we_art_id \(int\)"):
-        house.publish(ARTISTS, DAY)
+        environment.publish(ARTISTS, DAY)
 
 
-def test_a_column_that_an_expression_reads_and_the_file_lacks_is_an_error(house: House) -> None:
-    _map(house, "columns: {comm_id: cast(community as bigint)}")
-    house.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name\n1,x\n")
+def test_a_column_that_an_expression_reads_and_the_file_lacks_is_an_error(environment: Environment) -> None:
+    _map(environment, "columns: {comm_id: cast(community as bigint)}")
+    environment.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name\n1,x\n")
     with pytest.raises(LandingError, match=r"a\.csv lacks the column community; it has we_art_id, we_art_name"):
-        house.publish(ARTISTS, DAY)
+        environment.publish(ARTISTS, DAY)
 
 
-def test_a_csv_without_a_header_is_read_by_the_names_that_are_given(house: House) -> None:
-    _map(house, "names: [we_art_name, community, we_art_id]", "columns: {comm_id: community}")
-    rows = _published(house, "a.csv", "x,10,1\ny,20,2\n")
-    assert rows == [house.artist(1, "x", 10) | {"part_date": DAY}, house.artist(2, "y", 20) | {"part_date": DAY}]
+def test_a_csv_without_a_header_is_read_by_the_names_that_are_given(environment: Environment) -> None:
+    _map(environment, "names: [we_art_name, community, we_art_id]", "columns: {comm_id: community}")
+    rows = _published(environment, "a.csv", "x,10,1\ny,20,2\n")
+    assert rows == [
+        environment.artist(1, "x", 10) | {"part_date": DAY},
+        environment.artist(2, "y", 20) | {"part_date": DAY},
+    ]
 
 
 @pytest.mark.parametrize("delimiter", ["|", "\\t"])
-def test_the_delimiter_is_the_one_that_is_given(house: House, delimiter: str) -> None:
-    _map(house, f'delimiter: "{delimiter}"')
+def test_the_delimiter_is_the_one_that_is_given(environment: Environment, delimiter: str) -> None:
+    _map(environment, f'delimiter: "{delimiter}"')
     there = "\t" if delimiter == "\\t" else delimiter
     lines = [("we_art_id", "we_art_name", "comm_id"), ("1", f'"a{there}b"', "10")]
-    rows = _published(house, "a.csv", "".join(there.join(values) + "\n" for values in lines))
-    assert rows == [house.artist(1, f"a{there}b", 10) | {"part_date": DAY}]
+    rows = _published(environment, "a.csv", "".join(there.join(values) + "\n" for values in lines))
+    assert rows == [environment.artist(1, f"a{there}b", 10) | {"part_date": DAY}]
 
 
-def test_the_literal_for_null_is_the_one_that_is_given(house: House) -> None:
+def test_the_literal_for_null_is_the_one_that_is_given(environment: Environment) -> None:
     """As the module's own words show it: `null: "-"`."""
-    _map(house, 'null: "-"')
-    rows = _published(house, "a.csv", "we_art_id,we_art_name,comm_id\n1,-,-\n2,a-b,20\n")
-    assert rows == [house.artist(1, None) | {"part_date": DAY}, house.artist(2, "a-b", 20) | {"part_date": DAY}]
+    _map(environment, 'null: "-"')
+    rows = _published(environment, "a.csv", "we_art_id,we_art_name,comm_id\n1,-,-\n2,a-b,20\n")
+    assert rows == [
+        environment.artist(1, None) | {"part_date": DAY},
+        environment.artist(2, "a-b", 20) | {"part_date": DAY},
+    ]
 
 
-def test_the_literal_for_null_may_have_its_key_quoted(house: House) -> None:
-    _map(house, '"null": "-"')
-    rows = _published(house, "a.csv", "we_art_id,we_art_name,comm_id\n1,-,-\n2,a-b,20\n")
-    assert rows == [house.artist(1, None) | {"part_date": DAY}, house.artist(2, "a-b", 20) | {"part_date": DAY}]
+def test_the_literal_for_null_may_have_its_key_quoted(environment: Environment) -> None:
+    _map(environment, '"null": "-"')
+    rows = _published(environment, "a.csv", "we_art_id,we_art_name,comm_id\n1,-,-\n2,a-b,20\n")
+    assert rows == [
+        environment.artist(1, None) | {"part_date": DAY},
+        environment.artist(2, "a-b", 20) | {"part_date": DAY},
+    ]
 
 
-def test_the_format_that_is_given_is_that_of_files_of_any_ending(house: House) -> None:
-    _map(house, "format: csv")
-    rows = _published(house, "a.log", "we_art_id,we_art_name,comm_id\n1,x,10\n")
-    assert rows == [house.artist(1, "x", 10) | {"part_date": DAY}]
+def test_the_format_that_is_given_is_that_of_files_of_any_ending(environment: Environment) -> None:
+    _map(environment, "format: csv")
+    rows = _published(environment, "a.log", "we_art_id,we_art_name,comm_id\n1,x,10\n")
+    assert rows == [environment.artist(1, "x", 10) | {"part_date": DAY}]
 
 
-def test_json_lines_are_mapped_by_expressions_too(house: House) -> None:
-    _map(house, 'columns: {we_art_id: cast(id as int) + 1, we_art_name: upper("the name"), comm_id: community}')
-    rows = _published(house, "a.jsonl", '{"id": 1, "the name": "x", "community": 10}\n{"id": 2}\n')
-    assert rows == [house.artist(2, "X", 10) | {"part_date": DAY}, house.artist(3, None) | {"part_date": DAY}]
+def test_json_lines_are_mapped_by_expressions_too(environment: Environment) -> None:
+    _map(environment, 'columns: {we_art_id: cast(id as int) + 1, we_art_name: upper("the name"), comm_id: community}')
+    rows = _published(environment, "a.jsonl", '{"id": 1, "the name": "x", "community": 10}\n{"id": 2}\n')
+    assert rows == [
+        environment.artist(2, "X", 10) | {"part_date": DAY},
+        environment.artist(3, None) | {"part_date": DAY},
+    ]
 
 
-def test_a_field_inside_a_json_object_can_be_mapped(house: House) -> None:
-    _map(house, "columns: {we_art_name: \"json_extract_string(names, '$.en')\"}")
-    rows = _published(house, "a.jsonl", '{"we_art_id": 1, "names": {"en": "x", "ko": "y"}}\n')
+def test_a_field_inside_a_json_object_can_be_mapped(environment: Environment) -> None:
+    _map(environment, "columns: {we_art_name: \"json_extract_string(names, '$.en')\"}")
+    rows = _published(environment, "a.jsonl", '{"we_art_id": 1, "names": {"en": "x", "ko": "y"}}\n')
     assert rows[0]["we_art_name"] == "x"
 
 
-def test_parquet_is_mapped_by_expressions_with_its_own_types(house: House) -> None:
-    _map(house, "columns: {we_art_id: cast(ratio * 2 as int), comm_id: 'numbers[2]'}")
+def test_parquet_is_mapped_by_expressions_with_its_own_types(environment: Environment) -> None:
+    _map(environment, "columns: {we_art_id: cast(ratio * 2 as int), comm_id: 'numbers[2]'}")
     table = pa.table({"ratio": [0.5], "we_art_name": ["x"], "numbers": [[9, 10]]})
-    rows = _published(house, "a.parquet", house.parquet(table))
-    assert rows == [house.artist(1, "x", 10) | {"part_date": DAY}]
+    rows = _published(environment, "a.parquet", environment.parquet(table))
+    assert rows == [environment.artist(1, "x", 10) | {"part_date": DAY}]
 
 
-def test_a_field_of_a_parquet_structure_can_be_mapped(house: House) -> None:
-    _map(house, "columns: {comm_id: community.id}")
+def test_a_field_of_a_parquet_structure_can_be_mapped(environment: Environment) -> None:
+    _map(environment, "columns: {comm_id: community.id}")
     table = pa.table({"we_art_id": [1], "we_art_name": ["x"], "community": [{"id": 10}]})
-    rows = _published(house, "a.parquet", house.parquet(table))
-    assert rows == [house.artist(1, "x", 10) | {"part_date": DAY}]
+    rows = _published(environment, "a.parquet", environment.parquet(table))
+    assert rows == [environment.artist(1, "x", 10) | {"part_date": DAY}]
 
 
-def test_an_expression_of_another_type_names_the_column_and_both_types(house: House) -> None:
-    _map(house, "columns: {we_art_id: cast(we_art_id as double)}")
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1)])
+def test_an_expression_of_another_type_names_the_column_and_both_types(environment: Environment) -> None:
+    _map(environment, "columns: {we_art_id: cast(we_art_id as double)}")
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1)])
     with pytest.raises(LandingError, match=r"a\.csv: column we_art_id is float64, expected int"):
-        house.publish(ARTISTS, DAY)
+        environment.publish(ARTISTS, DAY)
 
 
-def test_an_expression_with_an_unknown_function_is_an_error_in_words(house: House) -> None:
-    _map(house, "columns: {we_art_name: frobnicate(we_art_name)}")
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1)])
+def test_an_expression_with_an_unknown_function_is_an_error_in_words(environment: Environment) -> None:
+    _map(environment, "columns: {we_art_name: frobnicate(we_art_name)}")
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1)])
     with pytest.raises(LandingError, match="frobnicate"):
-        house.publish(ARTISTS, DAY)
+        environment.publish(ARTISTS, DAY)
 
 
-def test_a_value_that_an_expression_cannot_cast_is_an_error_in_words(house: House) -> None:
-    _map(house, "columns: {comm_id: cast(comm_id as bigint)}")
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1, "x", "ten")])
-    run = house.run(DAY, tables=[ARTISTS])
+def test_a_value_that_an_expression_cannot_cast_is_an_error_in_words(environment: Environment) -> None:
+    _map(environment, "columns: {comm_id: cast(comm_id as bigint)}")
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1, "x", "ten")])
+    run = environment.run(DAY, tables=[ARTISTS])
     assert "'ten'" in run.failed.get(ARTISTS, f"no clear failure: {run.crashed}")
 
 
 @pytest.mark.parametrize("source", [ARTISTS, LOG])
-def test_a_changed_mapping_reads_known_files_anew(house: House, source: str) -> None:
+def test_a_changed_mapping_reads_known_files_anew(environment: Environment, source: str) -> None:
     text, needed = ("we_art_name", "we_art_id") if source == ARTISTS else ("url", "unix_log_timestamp")
-    value = 1 if source == ARTISTS else house.millis("2024-03-02 12:00:00")
-    house.land(source, f"date={DAY}/a.csv", f"{needed},one,two\n{value},first,second\n")
+    value = 1 if source == ARTISTS else environment.millis("2024-03-02 12:00:00")
+    environment.land(source, f"date={DAY}/a.csv", f"{needed},one,two\n{value},first,second\n")
     for column in ("one", "two"):
-        _map(house, f"columns: {{{text}: {column}}}", source=source)
-        house.publish(source, DAY)
-    assert house.column(source, text) == ["second"]
+        _map(environment, f"columns: {{{text}: {column}}}", source=source)
+        environment.publish(source, DAY)
+    assert environment.column(source, text) == ["second"]
 
 
-def test_a_mapping_that_makes_a_file_readable_publishes_it(house: House) -> None:
-    house.land(ARTISTS, f"date={DAY}/a.csv", "id\n1\n")
+def test_a_mapping_that_makes_a_file_readable_publishes_it(environment: Environment) -> None:
+    environment.land(ARTISTS, f"date={DAY}/a.csv", "id\n1\n")
     with pytest.raises(LandingError, match="we_art_id"):
-        house.publish(ARTISTS, DAY)
-    _map(house, "columns: {we_art_id: id}")
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, "we_art_id") == [1]
+        environment.publish(ARTISTS, DAY)
+    _map(environment, "columns: {we_art_id: id}")
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, "we_art_id") == [1]
 
 
-def test_a_changed_mapping_moves_rows_to_their_other_day(house: House) -> None:
-    rows = [house.line("2024-03-02 12:00:00") | {"received": house.millis("2024-03-03 12:00:00")}]
-    house.land(LOG, "a.csv", rows)
-    house.publish(LOG, DAY, "2024-03-03")
-    _map(house, "columns: {unix_log_timestamp: received}", source=LOG)
-    house.publish(LOG, DAY, "2024-03-03")
-    assert house.column(LOG, "date_id") == ["2024-03-03"]
+def test_a_changed_mapping_moves_rows_to_their_other_day(environment: Environment) -> None:
+    rows = [environment.line("2024-03-02 12:00:00") | {"received": environment.millis("2024-03-03 12:00:00")}]
+    environment.land(LOG, "a.csv", rows)
+    environment.publish(LOG, DAY, "2024-03-03")
+    _map(environment, "columns: {unix_log_timestamp: received}", source=LOG)
+    environment.publish(LOG, DAY, "2024-03-03")
+    assert environment.column(LOG, "date_id") == ["2024-03-03"]
 
 
 UNUSABLE = {
@@ -238,24 +255,26 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_a_mapping_that_cannot_be_used_names_file_and_fault_when_it_is_loaded(house: House, case: str) -> None:
+def test_a_mapping_that_cannot_be_used_names_file_and_fault_when_it_is_loaded(
+    environment: Environment, case: str
+) -> None:
     text, fault = UNUSABLE[case]
-    path = house.map(text)
+    path = environment.map(text)
     with pytest.raises(LandingError) as error:
-        _ = house.defs
+        _ = environment.defs
     assert [word for word in (str(path), fault) if word not in str(error.value)] == []
 
 
-def test_the_error_of_an_unknown_source_says_which_there_are(house: House) -> None:
-    house.map("we_mart.we_artists: {}\n")
+def test_the_error_of_an_unknown_source_says_which_there_are(environment: Environment) -> None:
+    environment.map("we_mart.we_artists: {}\n")
     with pytest.raises(LandingError, match=ARTISTS):
-        _ = house.defs
+        _ = environment.defs
 
 
-def test_the_error_of_an_unknown_column_says_which_there_are(house: House) -> None:
-    _map(house, "columns: {nope: id}")
+def test_the_error_of_an_unknown_column_says_which_there_are(environment: Environment) -> None:
+    _map(environment, "columns: {nope: id}")
     with pytest.raises(LandingError, match="we_art_id, we_art_name, comm_id"):
-        _ = house.defs
+        _ = environment.defs
 
 
 READS_MORE_THAN_ITS_ROW = (
@@ -305,13 +324,13 @@ READS_MORE_THAN_ITS_ROW = (
 @pytest.mark.parametrize("table", [False, True], ids=["of files", "of a table of someone else"])
 @pytest.mark.parametrize("sql", READS_MORE_THAN_ITS_ROW)
 def test_an_expression_that_reads_more_than_the_columns_of_its_row_is_refused(
-    house: House, sql: str, table: bool
+    environment: Environment, sql: str, table: bool
 ) -> None:
-    house.map(json.dumps({ARTISTS: {"columns": {"we_art_name": sql}, **({"table": "theirs"} if table else {})}}))
+    environment.map(json.dumps({ARTISTS: {"columns": {"we_art_name": sql}, **({"table": "theirs"} if table else {})}}))
     with pytest.raises(LandingError, match=r"we_art_name: .* is not an expression over the columns of a row"):
-        _ = external_tables(house.settings, catalog.contracts())
+        _ = external_tables(environment.settings, catalog.contracts())
     with pytest.raises(LandingError, match=r"we_art_name: .* is not an expression over the columns of a row"):
-        _ = landings(house.settings, catalog.contracts())
+        _ = landings(environment.settings, catalog.contracts())
 
 
 @pytest.mark.parametrize(
@@ -328,42 +347,42 @@ def test_an_expression_that_reads_more_than_the_columns_of_its_row_is_refused(
         ("if(try_cast(n as int) in (12, 13), n[1:1], null)", "1"),
     ],
 )
-def test_an_expression_over_the_columns_of_its_row_is_taken(house: House, sql: str, value: str) -> None:
-    house.map(json.dumps({ARTISTS: {"columns": {"we_art_name": sql}}}))
+def test_an_expression_over_the_columns_of_its_row_is_taken(environment: Environment, sql: str, value: str) -> None:
+    environment.map(json.dumps({ARTISTS: {"columns": {"we_art_name": sql}}}))
     row = {"we_art_id": 1, "comm_id": None, "label": '{"en":"x"}', "n": "12", "current_date": "2024"}
-    assert _published(house, "a.csv", [row])[0]["we_art_name"] == value
+    assert _published(environment, "a.csv", [row])[0]["we_art_name"] == value
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", f"{ARTISTS}:\n"])
-def test_an_empty_mapping_maps_nothing(house: House, text: str) -> None:
-    house.map(text)
-    rows = _published(house, "a.csv", [house.artist(1)])
-    assert rows == [house.artist(1) | {"part_date": DAY}]
+def test_an_empty_mapping_maps_nothing(environment: Environment, text: str) -> None:
+    environment.map(text)
+    rows = _published(environment, "a.csv", [environment.artist(1)])
+    assert rows == [environment.artist(1) | {"part_date": DAY}]
 
 
 # One landing folder for two sources:
 
 
-def test_a_source_reads_the_landing_folder_of_another_beside_it(house: House) -> None:
-    house.map(f"{USERS}: {{landing: {ARTISTS}, columns: {{we_member_id: we_art_id, wv_user_id: comm_id}}}}\n")
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1, "x", 10), house.artist(2, "y", 20)])
-    house.land(USERS, f"date={DAY}/not_read.csv", [house.user(9)])
+def test_a_source_reads_the_landing_folder_of_another_beside_it(environment: Environment) -> None:
+    environment.map(f"{USERS}: {{landing: {ARTISTS}, columns: {{we_member_id: we_art_id, wv_user_id: comm_id}}}}\n")
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1, "x", 10), environment.artist(2, "y", 20)])
+    environment.land(USERS, f"date={DAY}/not_read.csv", [environment.user(9)])
     for source in (ARTISTS, USERS):
-        house.publish(source, DAY)
-    assert house.column(ARTISTS, "we_art_id") == [1, 2]
-    assert [(row["we_member_id"], row["wv_user_id"]) for row in house.read(USERS)] == [(1, 10), (2, 20)]
+        environment.publish(source, DAY)
+    assert environment.column(ARTISTS, "we_art_id") == [1, 2]
+    assert [(row["we_member_id"], row["wv_user_id"]) for row in environment.read(USERS)] == [(1, 10), (2, 20)]
 
 
-def test_two_sources_of_one_folder_keep_what_they_know_of_its_files_apart(house: House) -> None:
-    house.map(f"{USERS}: {{landing: {ARTISTS}, columns: {{we_member_id: member}}}}\n")
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1)])
-    house.publish(ARTISTS, DAY)
+def test_two_sources_of_one_folder_keep_what_they_know_of_its_files_apart(environment: Environment) -> None:
+    environment.map(f"{USERS}: {{landing: {ARTISTS}, columns: {{we_member_id: member}}}}\n")
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1)])
+    environment.publish(ARTISTS, DAY)
     with pytest.raises(LandingError, match=rf"{USERS}: .*a\.csv lacks the column member"):
-        house.publish(USERS, DAY)
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1) | {"member": 5}])
+        environment.publish(USERS, DAY)
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1) | {"member": 5}])
     for source in (USERS, ARTISTS):
-        house.publish(source, DAY)
-    assert (house.column(USERS, "we_member_id"), house.column(ARTISTS, "we_art_id")) == ([5], [1])
+        environment.publish(source, DAY)
+    assert (environment.column(USERS, "we_member_id"), environment.column(ARTISTS, "we_art_id")) == ([5], [1])
 
 
 # Tables of someone else:
@@ -388,100 +407,109 @@ LOG_SCHEMA = pa.schema(
 )
 
 
-def _log_table(house: House, *lines: dict[str, Any], **more: list[Any]) -> pa.Table:
+def _log_table(environment: Environment, *lines: dict[str, Any], **more: list[Any]) -> pa.Table:
     table = pa.Table.from_pylist(list(lines), schema=LOG_SCHEMA)
     for name, values in more.items():
         table = table.append_column(name, pa.array(values))
     return table
 
 
-def _external(house: House, table: pa.Table, *lines: str, source: str = LOG, by: list[str] | None = None) -> None:
+def _external(
+    environment: Environment, table: pa.Table, *lines: str, source: str = LOG, by: list[str] | None = None
+) -> None:
     """Write a Delta table `theirs` beside `sources.yaml`, which says that the source is it."""
-    write_deltalake(house.root / "theirs", table, partition_by=by)
-    _map(house, "table: theirs", *lines, source=source)
+    write_deltalake(environment.root / "theirs", table, partition_by=by)
+    _map(environment, "table: theirs", *lines, source=source)
 
 
-def _two_days(house: House) -> pa.Table:
+def _two_days(environment: Environment) -> pa.Table:
     return _log_table(
-        house,
-        house.line("2024-03-02 12:00:00", url="/second"),
-        house.line("2024-03-03 12:00:00", url="/third"),
+        environment,
+        environment.line("2024-03-02 12:00:00", url="/second"),
+        environment.line("2024-03-03 12:00:00", url="/third"),
         day=["2024-03-02", "2024-03-03"],
     )
 
 
-def _read(house: House, *days: str, source: str = LOG) -> list[dict[str, Any]]:
+def _read(environment: Environment, *days: str, source: str = LOG) -> list[dict[str, Any]]:
     """The source's rows of the days as a mart is given them."""
     table = catalog.contracts()[source].table
-    with house.defs.resources["engine"].connect() as session:
+    with environment.defs.resources["engine"].connect() as session:
         return session.read(table, days).to_pyarrow().to_pylist()
 
 
 @pytest.mark.parametrize("by", [None, ["day"]], ids=["not partitioned", "partitioned"])
 @pytest.mark.parametrize("said", [[], ["day: day"]], ids=["by instant", "by day"])
-def test_a_day_of_facts_is_read_from_someone_elses_table(house: House, by: list[str] | None, said: list[str]) -> None:
-    _external(house, _two_days(house), *said, by=by)
-    assert [(row["url"], row["date_id"]) for row in _read(house, "2024-03-03")] == [("/third", "2024-03-03")]
+def test_a_day_of_facts_is_read_from_someone_elses_table(
+    environment: Environment, by: list[str] | None, said: list[str]
+) -> None:
+    _external(environment, _two_days(environment), *said, by=by)
+    assert [(row["url"], row["date_id"]) for row in _read(environment, "2024-03-03")] == [("/third", "2024-03-03")]
 
 
 @pytest.mark.parametrize("said", [[], ["day: day"]], ids=["by instant", "by day"])
-def test_the_graph_runs_over_a_table_of_someone_else(house: House, said: list[str]) -> None:
-    _external(house, _two_days(house), *said, by=["day"])
-    run = house.run("2024-03-03", tables=[BASE])
+def test_the_graph_runs_over_a_table_of_someone_else(environment: Environment, said: list[str]) -> None:
+    _external(environment, _two_days(environment), *said, by=["day"])
+    run = environment.run("2024-03-03", tables=[BASE])
     assert (run.failed, run.crashed) == ({}, {})
-    assert house.column(BASE, "url") == ["/third"]
+    assert environment.column(BASE, "url") == ["/third"]
 
 
-def test_facts_without_a_day_column_belong_to_the_business_day_of_their_instant(house: House) -> None:
-    lines = [house.line("2024-03-02 23:59:59.999", url="before"), house.line("2024-03-03 00:00:00", url="after")]
-    _external(house, _log_table(house, *lines))
-    days = {row["url"]: row["date_id"] for row in _read(house, "2024-03-02", "2024-03-03")}
+def test_facts_without_a_day_column_belong_to_the_business_day_of_their_instant(environment: Environment) -> None:
+    lines = [
+        environment.line("2024-03-02 23:59:59.999", url="before"),
+        environment.line("2024-03-03 00:00:00", url="after"),
+    ]
+    _external(environment, _log_table(environment, *lines))
+    days = {row["url"]: row["date_id"] for row in _read(environment, "2024-03-02", "2024-03-03")}
     assert days == {"before": "2024-03-02", "after": "2024-03-03"}
 
 
-def test_a_day_column_that_is_a_date_is_read(house: House) -> None:
-    table = _two_days(house)
+def test_a_day_column_that_is_a_date_is_read(environment: Environment) -> None:
+    table = _two_days(environment)
     dates = pa.array([dt.date(2024, 3, 2), dt.date(2024, 3, 3)])
-    _external(house, table.set_column(table.column_names.index("day"), "day", dates), "day: day", by=["day"])
-    assert [row["url"] for row in _read(house, "2024-03-03")] == ["/third"]
+    _external(environment, table.set_column(table.column_names.index("day"), "day", dates), "day: day", by=["day"])
+    assert [row["url"] for row in _read(environment, "2024-03-03")] == ["/third"]
 
 
-def test_a_day_column_may_have_the_contracts_own_name(house: House) -> None:
-    table = _two_days(house).rename_columns({"day": "date_id"})
-    _external(house, table, "day: date_id", by=["date_id"])
-    assert [row["url"] for row in _read(house, "2024-03-03")] == ["/third"]
+def test_a_day_column_may_have_the_contracts_own_name(environment: Environment) -> None:
+    table = _two_days(environment).rename_columns({"day": "date_id"})
+    _external(environment, table, "day: date_id", by=["date_id"])
+    assert [row["url"] for row in _read(environment, "2024-03-03")] == ["/third"]
 
 
-def test_columns_of_someone_elses_table_are_mapped_by_expressions(house: House) -> None:
-    table = _two_days(house).rename_columns({"url": "address"})
-    _external(house, table, "day: day", "columns: {url: upper(address), topic: \"'constant'\"}")
-    assert [(row["url"], row["topic"]) for row in _read(house, "2024-03-03")] == [("/THIRD", "constant")]
+def test_columns_of_someone_elses_table_are_mapped_by_expressions(environment: Environment) -> None:
+    table = _two_days(environment).rename_columns({"url": "address"})
+    _external(environment, table, "day: day", "columns: {url: upper(address), topic: \"'constant'\"}")
+    assert [(row["url"], row["topic"]) for row in _read(environment, "2024-03-03")] == [("/THIRD", "constant")]
 
 
-def test_a_column_mapped_to_null_is_null_where_someone_elses_table_has_none(house: House) -> None:
-    _external(house, _two_days(house).drop_columns(["topic"]), "columns: {topic: null}")
-    assert [row["topic"] for row in _read(house, "2024-03-03")] == [None]
+def test_a_column_mapped_to_null_is_null_where_someone_elses_table_has_none(environment: Environment) -> None:
+    _external(environment, _two_days(environment).drop_columns(["topic"]), "columns: {topic: null}")
+    assert [row["topic"] for row in _read(environment, "2024-03-03")] == [None]
 
 
 @pytest.mark.parametrize("by", [None, ["day"]], ids=["not partitioned", "partitioned"])
-def test_a_snapshot_without_a_day_column_is_that_of_every_day(house: House, by: list[str] | None) -> None:
+def test_a_snapshot_without_a_day_column_is_that_of_every_day(environment: Environment, by: list[str] | None) -> None:
     artists = pa.table({"we_art_id": [1], "we_art_name": ["x"], "comm_id": [10], "day": ["2020-01-01"]})
-    _external(house, artists, source=ARTISTS, by=by)
-    rows = _read(house, "2024-03-02", "2024-03-03", source=ARTISTS)
+    _external(environment, artists, source=ARTISTS, by=by)
+    rows = _read(environment, "2024-03-02", "2024-03-03", source=ARTISTS)
     assert sorted((row["part_date"], row["comm_id"]) for row in rows) == [("2024-03-02", 10), ("2024-03-03", 10)]
 
 
 @pytest.mark.parametrize("by", [None, ["day"]], ids=["not partitioned", "partitioned"])
-def test_a_snapshot_with_a_day_column_is_that_of_the_day(house: House, by: list[str] | None) -> None:
+def test_a_snapshot_with_a_day_column_is_that_of_the_day(environment: Environment, by: list[str] | None) -> None:
     days = ["2024-03-02", "2024-03-03"]
     artists = pa.table({"we_art_id": [1, 1], "we_art_name": ["x", "y"], "comm_id": [10, 20], "day": days})
-    _external(house, artists, "day: day", source=ARTISTS, by=by)
-    assert [(row["part_date"], row["comm_id"]) for row in _read(house, days[1], source=ARTISTS)] == [(days[1], 20)]
+    _external(environment, artists, "day: day", source=ARTISTS, by=by)
+    assert [(row["part_date"], row["comm_id"]) for row in _read(environment, days[1], source=ARTISTS)] == [
+        (days[1], 20)
+    ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("said", [[], ["day: day"]], ids=["the same every day", "by day"])
-def test_a_mart_joins_a_snapshot_of_someone_else_on_its_day(house: House, said: list[str]) -> None:
+def test_a_mart_joins_a_snapshot_of_someone_else_on_its_day(environment: Environment, said: list[str]) -> None:
     days = ["2024-03-02", "2024-03-03"] if said else ["2020-01-01"]
     accounts = pa.table(
         {
@@ -495,78 +523,78 @@ def test_a_mart_joins_a_snapshot_of_someone_else_on_its_day(house: House, said: 
             "day": days,
         }
     )
-    _external(house, accounts, *said, source=USERS)
-    house.land(LOG, "a.csv", [house.line(f"2024-03-0{n} 12:00:00", user_info_id=5) for n in (2, 3)])
+    _external(environment, accounts, *said, source=USERS)
+    environment.land(LOG, "a.csv", [environment.line(f"2024-03-0{n} 12:00:00", user_info_id=5) for n in (2, 3)])
     state = upstream("we_mart.wv_comm_user_base")
-    assert house.run("2024-03-01", "2024-03-03", tables=sorted(state)).success
+    assert environment.run("2024-03-01", "2024-03-03", tables=sorted(state)).success
     rest = upstream("we_mart.wv_sess_daily") - state - {USERS}
-    run = house.run("2024-03-02", "2024-03-03", tables=sorted(rest))
+    run = environment.run("2024-03-02", "2024-03-03", tables=sorted(rest))
     assert (run.failed, run.crashed) == ({}, {})
-    members = {row["part_date"]: row["we_member_id"] for row in house.read("we_mart.wv_sess_daily")}
+    members = {row["part_date"]: row["we_member_id"] for row in environment.read("we_mart.wv_sess_daily")}
     assert members == {"2024-03-02": 50, "2024-03-03": 60 if said else 50}
 
 
-def test_the_external_asset_stands_in_the_graph_and_is_not_run_here(house: House) -> None:
-    _external(house, _two_days(house))
-    node = house.defs.resolve_asset_graph().get(dg.AssetKey(LOG.split(".")))
+def test_the_external_asset_stands_in_the_graph_and_is_not_run_here(environment: Environment) -> None:
+    _external(environment, _two_days(environment))
+    node = environment.defs.resolve_asset_graph().get(dg.AssetKey(LOG.split(".")))
     assert (node.is_external, node.is_materializable, node.is_partitioned) == (True, False, True)
 
 
-def test_the_external_asset_is_what_its_marts_depend_on(house: House) -> None:
-    _external(house, _two_days(house))
-    graph = house.defs.resolve_asset_graph()
+def test_the_external_asset_is_what_its_marts_depend_on(environment: Environment) -> None:
+    _external(environment, _two_days(environment))
+    graph = environment.defs.resolve_asset_graph()
     assert dg.AssetKey(BASE.split(".")) in graph.get(dg.AssetKey(LOG.split("."))).child_keys
 
 
-def test_a_source_that_is_not_said_to_be_a_table_is_made_from_files(house: House) -> None:
-    _external(house, _two_days(house))
-    assert house.defs.resolve_asset_graph().get(dg.AssetKey(ARTISTS.split("."))).is_materializable
+def test_a_source_that_is_not_said_to_be_a_table_is_made_from_files(environment: Environment) -> None:
+    _external(environment, _two_days(environment))
+    assert environment.defs.resolve_asset_graph().get(dg.AssetKey(ARTISTS.split("."))).is_materializable
 
 
-def test_a_column_that_someone_elses_table_lacks_is_named_with_its_type(house: House) -> None:
-    _external(house, _two_days(house).drop_columns(["url"]))
+def test_a_column_that_someone_elses_table_lacks_is_named_with_its_type(environment: Environment) -> None:
+    _external(environment, _two_days(environment).drop_columns(["url"]))
     with pytest.raises(UnreadableTable) as error:
-        _read(house, "2024-03-03")
+        _read(environment, "2024-03-03")
     assert [word for word in (LOG, "theirs", "url (string)", "sources.yaml") if word not in str(error.value)] == []
 
 
 @pytest.mark.parametrize("said", [[], ["day: day"]], ids=["by instant", "by day"])
-def test_a_table_that_is_not_there_is_an_error_in_words(house: House, said: list[str]) -> None:
-    _map(house, "table: nowhere", *said, source=LOG)
-    run = house.run("2024-03-03", tables=[BASE])
+def test_a_table_that_is_not_there_is_an_error_in_words(environment: Environment, said: list[str]) -> None:
+    _map(environment, "table: nowhere", *said, source=LOG)
+    run = environment.run("2024-03-03", tables=[BASE])
     failure = run.failed.get(BASE, f"no clear failure: {run.crashed}")
-    assert [word for word in (LOG, str(house.root / "nowhere"), "sources.yaml") if word not in failure] == []
+    assert [word for word in (LOG, str(environment.root / "nowhere"), "sources.yaml") if word not in failure] == []
 
 
-def test_a_day_that_someone_elses_table_does_not_have_is_missing(house: House) -> None:
-    _external(house, _two_days(house), "day: day", by=["day"])
-    run = house.run("2024-03-04", tables=[BASE])
+def test_a_day_that_someone_elses_table_does_not_have_is_missing(environment: Environment) -> None:
+    _external(environment, _two_days(environment), "day: day", by=["day"])
+    run = environment.run("2024-03-04", tables=[BASE])
     assert f"{LOG}, which has no partition 2024-03-04" in run.failed.get(BASE, f"no clear failure: {run.crashed}")
 
 
-def test_a_day_column_that_someone_elses_table_lacks_is_an_error_in_words(house: House) -> None:
-    _external(house, _two_days(house), "day: snapshot_date")
+def test_a_day_column_that_someone_elses_table_lacks_is_an_error_in_words(environment: Environment) -> None:
+    _external(environment, _two_days(environment), "day: snapshot_date")
     with pytest.raises(WemartError, match="snapshot_date"):
-        _read(house, "2024-03-03")
+        _read(environment, "2024-03-03")
 
 
-def test_an_expression_that_someone_elses_table_cannot_compute_is_an_error_in_words(house: House) -> None:
-    _external(house, _two_days(house), "columns: {url: frobnicate(url)}")
+def test_an_expression_that_someone_elses_table_cannot_compute_is_an_error_in_words(environment: Environment) -> None:
+    _external(environment, _two_days(environment), "columns: {url: frobnicate(url)}")
     with pytest.raises(WemartError, match="frobnicate"):
-        _read(house, "2024-03-03")
+        _read(environment, "2024-03-03")
 
 
-def test_a_newer_version_of_someone_elses_table_is_read(house: House) -> None:
-    _external(house, _two_days(house), by=["day"])
-    assert len(_read(house, "2024-03-03")) == 1
-    more = _log_table(house, house.line("2024-03-03 12:00:01", url="/more"), day=["2024-03-03"])
-    write_deltalake(house.root / "theirs", more, mode="append")
-    assert sorted(row["url"] for row in _read(house, "2024-03-03")) == ["/more", "/third"]
+def test_a_newer_version_of_someone_elses_table_is_read(environment: Environment) -> None:
+    _external(environment, _two_days(environment), by=["day"])
+    assert len(_read(environment, "2024-03-03")) == 1
+    more = _log_table(environment, environment.line("2024-03-03 12:00:01", url="/more"), day=["2024-03-03"])
+    write_deltalake(environment.root / "theirs", more, mode="append")
+    assert sorted(row["url"] for row in _read(environment, "2024-03-03")) == ["/more", "/third"]
 
 
 @pytest.mark.slow
-def test_nothing_is_written_beside_someone_elses_table(house: House) -> None:
-    _external(house, _two_days(house))
-    before = sorted((house.root / "theirs").rglob("*"))
-    assert house.run("2024-03-03", tables=[BASE]).success
-    assert sorted((house.root / "theirs").rglob("*")) == before
+def test_nothing_is_written_beside_someone_elses_table(environment: Environment) -> None:
+    _external(environment, _two_days(environment))
+    before = sorted((environment.root / "theirs").rglob("*"))
+    assert environment.run("2024-03-03", tables=[BASE]).success
+    assert sorted((environment.root / "theirs").rglob("*")) == before

@@ -18,19 +18,19 @@ from wemart_assets.lake.errors import LandingError
 from wemart_assets.sources.landing import INDEX_FOLDER, Landing, landings
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import House
+    from wemart_assets_tests.sources.conftest import Environment
 
 LOG = "service_log.weverse_server_log"
 TRACKS = "rudder.tracks"
 DAY, OTHER_DAY = "2024-03-05", "2024-03-20"
 
 
-def _landing(house: House, source: str = LOG) -> Landing:
-    return landings(house.settings, catalog.contracts())[source]
+def _landing(environment: Environment, source: str = LOG) -> Landing:
+    return landings(environment.settings, catalog.contracts())[source]
 
 
-def _folder(house: House) -> Path:
-    folder = house.landing / LOG / f"date={DAY}"
+def _folder(environment: Environment) -> Path:
+    folder = environment.landing / LOG / f"date={DAY}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -71,50 +71,50 @@ def _link_to_a_folder_above(folder: Path) -> str:
     "odd", [_pipe, _socket, _link_to_itself, _link_to_nothing, _link_to_a_folder_above], ids=lambda of: of.__name__
 )
 def test_what_is_no_file_is_ignored_with_a_warning(
-    house: House, odd: Callable[[Path], str], caplog: pytest.LogCaptureFixture
+    environment: Environment, odd: Callable[[Path], str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    house.land(LOG, f"date={DAY}/good.csv", [house.line(f"{DAY} 12:00:00")])
-    warning = odd(_folder(house))
-    house.publish(LOG, DAY)
+    environment.land(LOG, f"date={DAY}/good.csv", [environment.line(f"{DAY} 12:00:00")])
+    warning = odd(_folder(environment))
+    environment.publish(LOG, DAY)
     assert warning in caplog.text
-    assert len(house.read(LOG, DAY)) == 1
+    assert len(environment.read(LOG, DAY)) == 1
 
 
-def test_a_folder_that_is_a_link_is_looked_into(house: House) -> None:
-    elsewhere = house.root / "elsewhere"
+def test_a_folder_that_is_a_link_is_looked_into(environment: Environment) -> None:
+    elsewhere = environment.root / "elsewhere"
     elsewhere.mkdir()
-    (elsewhere / "good.csv").write_text(house.csv([house.line(f"{DAY} 12:00:00")]))
-    (house.landing / LOG).mkdir(parents=True)
-    (house.landing / LOG / f"date={DAY}").symlink_to(elsewhere, target_is_directory=True)
-    house.publish(LOG, DAY)
-    assert len(house.read(LOG, DAY)) == 1
+    (elsewhere / "good.csv").write_text(environment.csv([environment.line(f"{DAY} 12:00:00")]))
+    (environment.landing / LOG).mkdir(parents=True)
+    (environment.landing / LOG / f"date={DAY}").symlink_to(elsewhere, target_is_directory=True)
+    environment.publish(LOG, DAY)
+    assert len(environment.read(LOG, DAY)) == 1
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.csv", b"\xff\xfe.parquet"])
-def test_a_name_that_is_not_utf_8_stops_its_own_days(house: House, name: bytes) -> None:
-    house.land(LOG, f"date={OTHER_DAY}/good.csv", [house.line(f"{OTHER_DAY} 12:00:00")])
-    (Path(os.fsdecode(os.fsencode(_folder(house)) + b"/" + name))).write_text("a,b\n")
-    house.publish(LOG, OTHER_DAY)
-    assert len(house.read(LOG, OTHER_DAY)) == 1
+def test_a_name_that_is_not_utf_8_stops_its_own_days(environment: Environment, name: bytes) -> None:
+    environment.land(LOG, f"date={OTHER_DAY}/good.csv", [environment.line(f"{OTHER_DAY} 12:00:00")])
+    (Path(os.fsdecode(os.fsencode(_folder(environment)) + b"/" + name))).write_text("a,b\n")
+    environment.publish(LOG, OTHER_DAY)
+    assert len(environment.read(LOG, OTHER_DAY)) == 1
     shown = name.decode("utf-8", "backslashreplace").replace("\\", "\\\\")
     with pytest.raises(LandingError, match=f"the name of landing file date={DAY}/{shown} is not UTF-8; rename it"):
-        house.publish(LOG, DAY)
+        environment.publish(LOG, DAY)
 
 
-def test_a_parquet_file_without_rows_may_have_an_instant_without_a_type(house: House) -> None:
+def test_a_parquet_file_without_rows_may_have_an_instant_without_a_type(environment: Environment) -> None:
     """As pandas writes a frame without rows."""
     columns = {c.name: pa.array([], pa.null()) for c in catalog.contracts()[TRACKS].columns}
-    house.land(TRACKS, f"date={DAY}/empty.parquet", house.parquet(pa.table(columns)))
-    assert house.publish(TRACKS, DAY)["files that cannot be read"] == 0
-    assert house.published(TRACKS, DAY) == {DAY}
+    environment.land(TRACKS, f"date={DAY}/empty.parquet", environment.parquet(pa.table(columns)))
+    assert environment.publish(TRACKS, DAY)["files that cannot be read"] == 0
+    assert environment.published(TRACKS, DAY) == {DAY}
 
 
-def test_rows_whose_instant_has_no_type_are_quarantined(house: House) -> None:
-    house.overrides["quarantine_share"] = 1.0
+def test_rows_whose_instant_has_no_type_are_quarantined(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
     columns = {c.name: pa.array([None], pa.null()) for c in catalog.contracts()[TRACKS].columns}
-    house.land(TRACKS, f"date={DAY}/nulls.parquet", house.parquet(pa.table(columns)))
-    house.publish(TRACKS, DAY)
-    assert [row["reason"] for row in house.quarantine(TRACKS)] == ["id is NULL"]
+    environment.land(TRACKS, f"date={DAY}/nulls.parquet", environment.parquet(pa.table(columns)))
+    environment.publish(TRACKS, DAY)
+    assert [row["reason"] for row in environment.quarantine(TRACKS)] == ["id is NULL"]
 
 
 INDEXES: dict[str, Callable[[str], str]] = {
@@ -128,53 +128,53 @@ INDEXES: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("case", INDEXES)
-def test_an_index_that_cannot_be_used_is_made_anew(house: House, case: str) -> None:
-    house.land(LOG, "any.csv", [house.line(f"{DAY} 12:00:00"), house.line(f"{OTHER_DAY} 12:00:00")])
-    house.publish(LOG, DAY)
-    entries = sorted((house.lake / LOG.replace(".", "/") / INDEX_FOLDER).glob("*.json"))
+def test_an_index_that_cannot_be_used_is_made_anew(environment: Environment, case: str) -> None:
+    environment.land(LOG, "any.csv", [environment.line(f"{DAY} 12:00:00"), environment.line(f"{OTHER_DAY} 12:00:00")])
+    environment.publish(LOG, DAY)
+    entries = sorted((environment.lake / LOG.replace(".", "/") / INDEX_FOLDER).glob("*.json"))
     said = [entry.read_text() for entry in entries]
     for entry in entries:
         entry.write_text(INDEXES[case](entry.read_text()))
-    house.publish(LOG, OTHER_DAY)
-    assert [len(house.read(LOG, day)) for day in (DAY, OTHER_DAY)] == [1, 1]
+    environment.publish(LOG, OTHER_DAY)
+    assert [len(environment.read(LOG, day)) for day in (DAY, OTHER_DAY)] == [1, 1]
     assert [entry.read_text() for entry in entries] == said
 
 
-def test_a_copy_that_went_is_made_anew(house: House) -> None:
-    lines = house.csv([house.line(f"{DAY} 12:00:00"), house.line(f"{OTHER_DAY} 12:00:00")]).encode()
-    house.land(LOG, "odd.csv", b"\xef\xbb\xbf" + lines)
-    house.publish(LOG, DAY)
-    [copy] = (house.lake / LOG.replace(".", "/") / INDEX_FOLDER).glob("*.parquet")
+def test_a_copy_that_went_is_made_anew(environment: Environment) -> None:
+    lines = environment.csv([environment.line(f"{DAY} 12:00:00"), environment.line(f"{OTHER_DAY} 12:00:00")]).encode()
+    environment.land(LOG, "odd.csv", b"\xef\xbb\xbf" + lines)
+    environment.publish(LOG, DAY)
+    [copy] = (environment.lake / LOG.replace(".", "/") / INDEX_FOLDER).glob("*.parquet")
     copy.unlink()
-    house.publish(LOG, OTHER_DAY)
-    assert (len(house.read(LOG, OTHER_DAY)), copy.exists()) == (1, True)
+    environment.publish(LOG, OTHER_DAY)
+    assert (len(environment.read(LOG, OTHER_DAY)), copy.exists()) == (1, True)
 
 
-def test_what_is_kept_of_files_as_they_are_no_more_is_vacuumed(house: House) -> None:
-    lines = [house.line(f"{DAY} 12:00:00"), house.line(f"{OTHER_DAY} 12:00:00")]
-    odd = b"\xef\xbb\xbf" + house.csv(lines).encode()
-    house.land(LOG, "changed.csv", odd)
-    house.land(LOG, "stays.csv", odd)
-    house.publish(LOG, DAY)
-    index = house.lake / LOG.replace(".", "/") / INDEX_FOLDER
+def test_what_is_kept_of_files_as_they_are_no_more_is_vacuumed(environment: Environment) -> None:
+    lines = [environment.line(f"{DAY} 12:00:00"), environment.line(f"{OTHER_DAY} 12:00:00")]
+    odd = b"\xef\xbb\xbf" + environment.csv(lines).encode()
+    environment.land(LOG, "changed.csv", odd)
+    environment.land(LOG, "stays.csv", odd)
+    environment.publish(LOG, DAY)
+    index = environment.lake / LOG.replace(".", "/") / INDEX_FOLDER
     before = {path.name for path in index.iterdir()}
-    house.land(LOG, "changed.csv", lines)
-    house.publish(LOG, DAY)
-    landing = _landing(house)
+    environment.land(LOG, "changed.csv", lines)
+    environment.publish(LOG, DAY)
+    landing = _landing(environment)
     assert landing.vacuum(1, dry_run=False) == []
     gone = landing.vacuum(0, dry_run=True)
     assert sorted(Path(name).suffix for name in gone) == [".json", ".parquet"]
     assert landing.vacuum(0, dry_run=False) == gone
     assert {path.name for path in index.iterdir()} & before == before - set(gone)
-    house.publish(LOG, OTHER_DAY)
-    assert len(house.read(LOG, OTHER_DAY)) == 2
+    environment.publish(LOG, OTHER_DAY)
+    assert len(environment.read(LOG, OTHER_DAY)) == 2
 
 
-def test_all_files_of_a_source_are_looked_at_though_one_is_odd(house: House) -> None:
-    house.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
-    house.land(LOG, f"date={OTHER_DAY}/good.csv", [house.line(f"{OTHER_DAY} 12:00:00")])
-    landing = _landing(house)
-    with open_engine(house.settings, {}).connect() as session:
+def test_all_files_of_a_source_are_looked_at_though_one_is_odd(environment: Environment) -> None:
+    environment.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
+    environment.land(LOG, f"date={OTHER_DAY}/good.csv", [environment.line(f"{OTHER_DAY} 12:00:00")])
+    landing = _landing(environment)
+    with open_engine(environment.settings, {}).connect() as session:
         index = landing.index(session, landing.files())
     assert [(file.path, entry.error is None) for file, entry in index.items()] == [
         (f"date={DAY}/broken.parquet", False),
@@ -182,9 +182,9 @@ def test_all_files_of_a_source_are_looked_at_though_one_is_odd(house: House) -> 
     ]
 
 
-def test_a_field_of_any_length_is_read(house: House) -> None:
+def test_a_field_of_any_length_is_read(environment: Environment) -> None:
     long = "x" * 3_000_000
-    house.land(LOG, "long.csv", [house.line(f"{DAY} 12:00:00", params=long, url="y" * 200_000)])
-    house.publish(LOG, DAY)
-    [row] = house.read(LOG, DAY)
+    environment.land(LOG, "long.csv", [environment.line(f"{DAY} 12:00:00", params=long, url="y" * 200_000)])
+    environment.publish(LOG, DAY)
+    [row] = environment.read(LOG, DAY)
     assert (len(row["params"]), len(row["url"])) == (3_000_000, 200_000)

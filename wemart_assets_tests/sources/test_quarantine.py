@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import House, MakeHouse
+    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
 
 LOG = "service_log.weverse_server_log"
 ARTISTS = "we_mart.we_artist"
@@ -64,11 +64,11 @@ BROKEN_CASES = [(source, n) for source, cases in BROKEN.items() for n in range(l
 BROKEN_IDS = [f"{s.split('.')[1]}-{BROKEN[s][n][0]}-{BROKEN[s][n][1]}" for s, n in BROKEN_CASES]
 
 
-def _row(house: House, source: str, number: int) -> dict[str, Any]:
+def _row(environment: Environment, source: str, number: int) -> dict[str, Any]:
     if source == USERS:
-        return house.user(number, wv_user_id=number)
+        return environment.user(number, wv_user_id=number)
     if source == LOG:
-        return house.line(f"{DAY} 12:00:00")
+        return environment.line(f"{DAY} 12:00:00")
     instant = "2024-01-01 00:00:00"
     return {
         "we_member_id": number,
@@ -84,21 +84,21 @@ def _row(house: House, source: str, number: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def broken(make_house: MakeHouse) -> House:
-    """A house in which each of BROKEN is a row, its number in an extra column `case`."""
-    house = make_house(quarantine_share=1.0)
+def broken(make_environment: MakeEnvironment) -> Environment:
+    """An environment in which each of BROKEN is a row, its number in an extra column `case`."""
+    environment = make_environment(quarantine_share=1.0)
     for source, cases in BROKEN.items():
         rows = [
-            _row(house, source, number) | {column: value, "case": number}
+            _row(environment, source, number) | {column: value, "case": number}
             for number, (column, value, _) in enumerate(cases)
         ]
-        house.land(source, f"date={DAY}/broken.csv", [*rows, _row(house, source, 1000) | {"case": 1000}])
-        house.publish(source, DAY)
-    return house
+        environment.land(source, f"date={DAY}/broken.csv", [*rows, _row(environment, source, 1000) | {"case": 1000}])
+        environment.publish(source, DAY)
+    return environment
 
 
 @pytest.mark.parametrize(("source", "number"), BROKEN_CASES, ids=BROKEN_IDS)
-def test_the_reason_says_the_column_and_what_is_wrong_with_it(broken: House, source: str, number: int) -> None:
+def test_the_reason_says_the_column_and_what_is_wrong_with_it(broken: Environment, source: str, number: int) -> None:
     column, _, words = BROKEN[source][number]
     reasons = [row["reason"] for row in broken.quarantine(source) if row["raw_row"]["case"] == str(number)]
     assert len(reasons) == 1
@@ -106,80 +106,86 @@ def test_the_reason_says_the_column_and_what_is_wrong_with_it(broken: House, sou
 
 
 @pytest.mark.parametrize("source", BROKEN)
-def test_only_the_rows_that_keep_the_contract_are_published(broken: House, source: str) -> None:
+def test_only_the_rows_that_keep_the_contract_are_published(broken: Environment, source: str) -> None:
     assert len(broken.read(source)) == 1
 
 
 @pytest.mark.parametrize("source", BROKEN)
-def test_the_quarantine_names_the_file_below_the_landing_folder(broken: House, source: str) -> None:
+def test_the_quarantine_names_the_file_below_the_landing_folder(broken: Environment, source: str) -> None:
     assert {row["file"] for row in broken.quarantine(source)} == {f"date={DAY}/broken.csv"}
 
 
 @pytest.mark.parametrize(("column", "text"), MISREAD)
-def test_text_that_is_no_number_or_instant_of_its_own_is_quarantined(house: House, column: str, text: str) -> None:
-    house.overrides["quarantine_share"] = 1.0
-    house.land(USERS, f"date={DAY}/a.csv", [house.user(1, **{column: text})])
-    house.publish(USERS, DAY)
-    assert house.read(USERS) == []
+def test_text_that_is_no_number_or_instant_of_its_own_is_quarantined(
+    environment: Environment, column: str, text: str
+) -> None:
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(USERS, f"date={DAY}/a.csv", [environment.user(1, **{column: text})])
+    environment.publish(USERS, DAY)
+    assert environment.read(USERS) == []
 
 
-def test_an_id_that_just_fits_in_32_bits_is_published(house: House) -> None:
-    house.land(USERS, f"date={DAY}/a.csv", [house.user(member) for member in (2**31 - 1, 0, -(2**31))])
-    house.publish(USERS, DAY)
-    assert house.column(USERS, "we_member_id") == [-(2**31), 0, 2**31 - 1]
+def test_an_id_that_just_fits_in_32_bits_is_published(environment: Environment) -> None:
+    environment.land(USERS, f"date={DAY}/a.csv", [environment.user(member) for member in (2**31 - 1, 0, -(2**31))])
+    environment.publish(USERS, DAY)
+    assert environment.column(USERS, "we_member_id") == [-(2**31), 0, 2**31 - 1]
 
 
-def test_a_row_with_several_faults_is_quarantined_once(house: House) -> None:
-    house.overrides["quarantine_share"] = 1.0
-    house.land(USERS, f"date={DAY}/a.csv", [house.user(None, wv_user_id="x", wv_leave_dt="y")])
-    assert house.publish(USERS, DAY)["quarantined rows"] == 1
+def test_a_row_with_several_faults_is_quarantined_once(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(USERS, f"date={DAY}/a.csv", [environment.user(None, wv_user_id="x", wv_leave_dt="y")])
+    assert environment.publish(USERS, DAY)["quarantined rows"] == 1
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
-def test_the_raw_row_is_the_row_as_it_came(house: House, ending: str) -> None:
-    house.overrides["quarantine_share"] = 1.0
+def test_the_raw_row_is_the_row_as_it_came(environment: Environment, ending: str) -> None:
+    environment.overrides["quarantine_share"] = 1.0
     text = 'a "quoted",\nname'
     row = {"we_art_id": 2**40, "we_art_name": text, "comm_id": 7, "extra": "more"}
-    house.land(ARTISTS, f"date={DAY}/a.{ending}", [row])
-    house.publish(ARTISTS, DAY)
+    environment.land(ARTISTS, f"date={DAY}/a.{ending}", [row])
+    environment.publish(ARTISTS, DAY)
     numbers = {"we_art_id": str(2**40), "comm_id": "7"} if ending == "csv" else {}
-    assert [found["raw_row"] for found in house.quarantine(ARTISTS)] == [row | numbers]
+    assert [found["raw_row"] for found in environment.quarantine(ARTISTS)] == [row | numbers]
 
 
-def test_the_raw_row_of_a_mapped_file_has_the_files_columns(house: House) -> None:
-    house.overrides["quarantine_share"] = 1.0
-    house.map(f"{ARTISTS}: {{columns: {{we_art_id: try_cast(id as int)}}}}\n")
-    house.land(ARTISTS, f"date={DAY}/a.csv", "id,label\nx,y\n")
-    house.publish(ARTISTS, DAY)
-    assert [row["raw_row"] for row in house.quarantine(ARTISTS)] == [{"id": "x", "label": "y"}]
+def test_the_raw_row_of_a_mapped_file_has_the_files_columns(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
+    environment.map(f"{ARTISTS}: {{columns: {{we_art_id: try_cast(id as int)}}}}\n")
+    environment.land(ARTISTS, f"date={DAY}/a.csv", "id,label\nx,y\n")
+    environment.publish(ARTISTS, DAY)
+    assert [row["raw_row"] for row in environment.quarantine(ARTISTS)] == [{"id": "x", "label": "y"}]
 
 
-def test_an_equal_row_collapses_wherever_it_lies(house: House) -> None:
+def test_an_equal_row_collapses_wherever_it_lies(environment: Environment) -> None:
     for name in ("a.csv", "b.csv", "c.jsonl", "d.parquet", "below/a.csv"):
-        house.land(ARTISTS, f"date={DAY}/{name}", [house.artist(1, "x", 10), house.artist(1, "x", 10)])
-    metadata = house.publish(ARTISTS, DAY)
-    assert house.read(ARTISTS) == [house.artist(1, "x", 10) | {"part_date": DAY}]
+        environment.land(
+            ARTISTS, f"date={DAY}/{name}", [environment.artist(1, "x", 10), environment.artist(1, "x", 10)]
+        )
+    metadata = environment.publish(ARTISTS, DAY)
+    assert environment.read(ARTISTS) == [environment.artist(1, "x", 10) | {"part_date": DAY}]
     assert metadata["quarantined rows"] == 0
 
 
-def test_equal_rows_collapse_where_both_are_null_in_a_column(house: House) -> None:
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1, None, None), house.artist(1, None, None)])
-    assert house.publish(ARTISTS, DAY)["quarantined rows"] == 0
-    assert len(house.read(ARTISTS)) == 1
+def test_equal_rows_collapse_where_both_are_null_in_a_column(environment: Environment) -> None:
+    environment.land(
+        ARTISTS, f"date={DAY}/a.csv", [environment.artist(1, None, None), environment.artist(1, None, None)]
+    )
+    assert environment.publish(ARTISTS, DAY)["quarantined rows"] == 0
+    assert len(environment.read(ARTISTS)) == 1
 
 
-def test_equal_lines_of_the_log_are_all_kept(house: House) -> None:
+def test_equal_lines_of_the_log_are_all_kept(environment: Environment) -> None:
     for name in ("a.csv", "b.csv"):
-        house.land(LOG, f"date={DAY}/{name}", [house.line(f"{DAY} 12:00:00")] * 2)
-    house.publish(LOG, DAY)
-    assert len(house.read(LOG)) == 4
+        environment.land(LOG, f"date={DAY}/{name}", [environment.line(f"{DAY} 12:00:00")] * 2)
+    environment.publish(LOG, DAY)
+    assert len(environment.read(LOG)) == 4
 
 
-def test_the_row_that_does_not_stay_says_which_key_is_shared(house: House) -> None:
-    house.overrides["quarantine_share"] = 1.0
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1, "x"), house.artist(1, "y")])
-    house.publish(ARTISTS, DAY)
-    assert [(r["raw_row"]["we_art_name"], "we_art_id" in r["reason"]) for r in house.quarantine(ARTISTS)] == [
+def test_the_row_that_does_not_stay_says_which_key_is_shared(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1, "x"), environment.artist(1, "y")])
+    environment.publish(ARTISTS, DAY)
+    assert [(r["raw_row"]["we_art_name"], "we_art_id" in r["reason"]) for r in environment.quarantine(ARTISTS)] == [
         ("y", True)
     ]
 
@@ -197,33 +203,33 @@ FIRST_OF_TWO = {
 
 
 @pytest.fixture(scope="module")
-def contested(make_house: MakeHouse) -> House:
-    """A house in which each case of FIRST_OF_TWO is an artist, the row that is to stay delivered after the other.
+def contested(make_environment: MakeEnvironment) -> Environment:
+    """An environment with an artist for each case of FIRST_OF_TWO; the row that has to stay is delivered second.
 
     The file that is read first and the file's own order of columns say the opposite of the order.
     """
-    house = make_house(quarantine_share=1.0)
+    environment = make_environment(quarantine_share=1.0)
     for number, (first, second) in enumerate(FIRST_OF_TWO.values()):
         rows = [{"comm_id": None, "we_art_name": "n", "we_art_id": number} | said for said in (second, first)]
-        house.land(ARTISTS, f"date={DAY}/{number}-a.csv", [rows[0]])
-        house.land(ARTISTS, f"date={DAY}/{number}-b.csv", [rows[1]])
-    house.publish(ARTISTS, DAY)
-    return house
+        environment.land(ARTISTS, f"date={DAY}/{number}-a.csv", [rows[0]])
+        environment.land(ARTISTS, f"date={DAY}/{number}-b.csv", [rows[1]])
+    environment.publish(ARTISTS, DAY)
+    return environment
 
 
 @pytest.mark.parametrize("case", FIRST_OF_TWO)
-def test_the_row_that_stays_is_the_first(contested: House, case: str) -> None:
+def test_the_row_that_stays_is_the_first(contested: Environment, case: str) -> None:
     number = list(FIRST_OF_TWO).index(case)
     stayed = [row for row in contested.read(ARTISTS) if row["we_art_id"] == number]
     assert stayed == [contested.artist(number, "n") | FIRST_OF_TWO[case][0] | {"part_date": DAY}]
 
 
-def test_keys_are_settled_as_by_a_plain_sort(house: House) -> None:
+def test_keys_are_settled_as_by_a_plain_sort(environment: Environment) -> None:
     """Rows of few values, so that nearly all share a key with another, over several files."""
-    house.overrides["quarantine_share"] = 1.0
+    environment.overrides["quarantine_share"] = 1.0
     chosen = random.Random(11)
     rows = [
-        house.user(
+        environment.user(
             chosen.randint(1, 12),
             wv_user_id=chosen.choice([None, *range(1, 8)]),
             wv_status=chosen.choice([None, "A", "a"]),
@@ -232,8 +238,8 @@ def test_keys_are_settled_as_by_a_plain_sort(house: House) -> None:
         for _ in range(120)
     ]
     for number in range(4):
-        house.land(USERS, f"date={DAY}/{number}.{'csv' if number % 2 else 'jsonl'}", rows[number::4])
-    house.publish(USERS, DAY)
+        environment.land(USERS, f"date={DAY}/{number}.{'csv' if number % 2 else 'jsonl'}", rows[number::4])
+    environment.publish(USERS, DAY)
 
     def place(row: dict[str, Any]) -> list[tuple[bool, Any]]:
         return [(value is None, "" if value is None else value) for value in row.values()]
@@ -248,53 +254,57 @@ def test_keys_are_settled_as_by_a_plain_sort(house: House) -> None:
         if not shared:
             kept.append(row)
     expected = sorted((row | {"part_date": DAY} for row in kept), key=lambda row: repr(list(row.items())))
-    assert house.read(USERS) == expected
+    assert environment.read(USERS) == expected
 
 
-def test_of_rows_that_share_what_is_unique_where_known_the_first_stays(house: House) -> None:
-    house.overrides["quarantine_share"] = 1.0
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(2, "a", 10), house.artist(1, "b", 10)])
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, "we_art_id") == [1]
-    assert [(r["raw_row"]["we_art_id"], "comm_id" in r["reason"]) for r in house.quarantine(ARTISTS)] == [("2", True)]
+def test_of_rows_that_share_what_is_unique_where_known_the_first_stays(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(2, "a", 10), environment.artist(1, "b", 10)])
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, "we_art_id") == [1]
+    assert [(r["raw_row"]["we_art_id"], "comm_id" in r["reason"]) for r in environment.quarantine(ARTISTS)] == [
+        ("2", True)
+    ]
 
 
-def test_what_is_unique_where_known_may_be_unknown_any_number_of_times(house: House) -> None:
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(n, comm_id=None) for n in (1, 2, 3)])
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, "we_art_id") == [1, 2, 3]
+def test_what_is_unique_where_known_may_be_unknown_any_number_of_times(environment: Environment) -> None:
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(n, comm_id=None) for n in (1, 2, 3)])
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, "we_art_id") == [1, 2, 3]
 
 
-def test_a_row_that_lost_its_key_takes_no_community_from_another(house: House) -> None:
+def test_a_row_that_lost_its_key_takes_no_community_from_another(environment: Environment) -> None:
     """(1, b, 20) is set aside for (1, a, 10), so nothing shares community 20 with artist 2."""
-    house.overrides["quarantine_share"] = 1.0
-    house.land(
-        ARTISTS, f"date={DAY}/a.csv", [house.artist(1, "a", 10), house.artist(1, "b", 20), house.artist(2, "c", 20)]
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(
+        ARTISTS,
+        f"date={DAY}/a.csv",
+        [environment.artist(1, "a", 10), environment.artist(1, "b", 20), environment.artist(2, "c", 20)],
     )
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, "we_art_id") == [1, 2]
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, "we_art_id") == [1, 2]
 
 
-def test_a_row_that_breaks_the_contract_takes_no_key_from_another(house: House) -> None:
-    house.overrides["quarantine_share"] = 1.0
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(1, "a", "x"), house.artist(1, "b", 10)])
-    house.publish(ARTISTS, DAY)
-    assert house.column(ARTISTS, "we_art_name") == ["b"]
+def test_a_row_that_breaks_the_contract_takes_no_key_from_another(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1, "a", "x"), environment.artist(1, "b", 10)])
+    environment.publish(ARTISTS, DAY)
+    assert environment.column(ARTISTS, "we_art_name") == ["b"]
 
 
-def test_the_same_key_on_two_days_of_a_range_is_not_shared(house: House) -> None:
-    house.land(ARTISTS, "date=2024-03-05/a.csv", [house.artist(1, "before", 10)])
-    house.land(ARTISTS, "date=2024-03-06/a.csv", [house.artist(1, "after", 10)])
-    assert house.publish(ARTISTS, "2024-03-05", "2024-03-07")["quarantined rows"] == 0
-    assert [(r["part_date"], r["we_art_name"]) for r in house.read(ARTISTS)] == [
+def test_the_same_key_on_two_days_of_a_range_is_not_shared(environment: Environment) -> None:
+    environment.land(ARTISTS, "date=2024-03-05/a.csv", [environment.artist(1, "before", 10)])
+    environment.land(ARTISTS, "date=2024-03-06/a.csv", [environment.artist(1, "after", 10)])
+    assert environment.publish(ARTISTS, "2024-03-05", "2024-03-07")["quarantined rows"] == 0
+    assert [(r["part_date"], r["we_art_name"]) for r in environment.read(ARTISTS)] == [
         ("2024-03-06", "after"),
         ("2024-03-07", "after"),
         ("2024-03-05", "before"),
     ]
 
 
-def _undated(house: House) -> dict[str, Any]:
-    return house.line(unix_log_timestamp="never", url="undated")
+def _undated(environment: Environment) -> dict[str, Any]:
+    return environment.line(unix_log_timestamp="never", url="unknown_time")
 
 
 @pytest.mark.parametrize(
@@ -317,45 +327,49 @@ def _undated(house: House) -> dict[str, Any]:
     ],
 )
 def test_rows_without_a_readable_instant_are_quarantined_under(
-    house: House, file: str, dated: list[str], day: str
+    environment: Environment, file: str, dated: list[str], day: str
 ) -> None:
-    house.overrides["quarantine_share"] = 1.0
-    house.land(LOG, file, [_undated(house), *(house.line(at) for at in dated)])
-    house.publish(LOG, "2024-03-01", "2024-03-08")
-    assert [(row["date_id"], row["raw_row"]["url"]) for row in house.quarantine(LOG)] == [(day, "undated")]
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(LOG, file, [_undated(environment), *(environment.line(at) for at in dated)])
+    environment.publish(LOG, "2024-03-01", "2024-03-08")
+    assert [(row["date_id"], row["raw_row"]["url"]) for row in environment.quarantine(LOG)] == [(day, "unknown_time")]
 
 
-def test_rows_without_a_readable_instant_are_quarantined_once_day_by_day(house: House) -> None:
-    house.overrides["quarantine_share"] = 1.0
-    house.land(
-        LOG, "export.csv", [_undated(house), house.line("2024-03-03 12:00:00"), house.line("2024-03-02 12:00:00")]
+def test_rows_without_a_readable_instant_are_quarantined_once_day_by_day(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(
+        LOG,
+        "export.csv",
+        [_undated(environment), environment.line("2024-03-03 12:00:00"), environment.line("2024-03-02 12:00:00")],
     )
     for day in ("2024-03-03", "2024-03-02", "2024-03-01"):
-        house.publish(LOG, day)
-    assert [row["date_id"] for row in house.quarantine(LOG)] == ["2024-03-02"]
+        environment.publish(LOG, day)
+    assert [row["date_id"] for row in environment.quarantine(LOG)] == ["2024-03-02"]
 
 
-def test_a_quarantined_row_that_is_corrected_leaves_the_quarantine(house: House) -> None:
-    house.overrides["quarantine_share"] = 1.0
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist("x", "a")])
-    house.publish(ARTISTS, DAY)
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist(12345, "a")])
-    house.publish(ARTISTS, DAY)
-    assert (house.column(ARTISTS, "we_art_id"), house.quarantine(ARTISTS)) == ([12345], [])
+def test_a_quarantined_row_that_is_corrected_leaves_the_quarantine(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist("x", "a")])
+    environment.publish(ARTISTS, DAY)
+    environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(12345, "a")])
+    environment.publish(ARTISTS, DAY)
+    assert (environment.column(ARTISTS, "we_art_id"), environment.quarantine(ARTISTS)) == ([12345], [])
 
 
-def test_the_quarantine_of_other_days_stays(house: House) -> None:
-    house.overrides["quarantine_share"] = 1.0
+def test_the_quarantine_of_other_days_stays(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
     for day in ("2024-03-05", "2024-03-06"):
-        house.land(ARTISTS, f"date={day}/a.csv", [house.artist("x")])
-        house.publish(ARTISTS, day)
-    house.land(ARTISTS, "date=2024-03-06/a.csv", [house.artist(12345)])
-    house.publish(ARTISTS, "2024-03-06")
-    assert [row["part_date"] for row in house.quarantine(ARTISTS)] == ["2024-03-05"]
+        environment.land(ARTISTS, f"date={day}/a.csv", [environment.artist("x")])
+        environment.publish(ARTISTS, day)
+    environment.land(ARTISTS, "date=2024-03-06/a.csv", [environment.artist(12345)])
+    environment.publish(ARTISTS, "2024-03-06")
+    assert [row["part_date"] for row in environment.quarantine(ARTISTS)] == ["2024-03-05"]
 
 
-def test_quarantined_rows_are_counted_in_the_runs_metadata(house: House) -> None:
-    house.overrides["quarantine_share"] = 1.0
-    house.land(ARTISTS, f"date={DAY}/a.csv", [house.artist("x"), house.artist("y"), house.artist(1)])
-    run = house.run(DAY, tables=[ARTISTS])
+def test_quarantined_rows_are_counted_in_the_runs_metadata(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(
+        ARTISTS, f"date={DAY}/a.csv", [environment.artist("x"), environment.artist("y"), environment.artist(1)]
+    )
+    run = environment.run(DAY, tables=[ARTISTS])
     assert run.metadata[ARTISTS][DAY]["quarantined rows"] == 2

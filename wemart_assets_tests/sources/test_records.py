@@ -40,7 +40,7 @@ from wemart_assets_tests.sources.records_reference import Expected, Refused, csv
 PAIRS = Contract(
     database="test",
     name="pairs",
-    words="One row per record.",
+    description="One row per record.",
     kind=Kind.SNAPSHOT,
     columns=(column("a", "string", "first"), column("b", "string", "second")),
 )

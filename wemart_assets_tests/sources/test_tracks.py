@@ -14,7 +14,7 @@ from wemart_assets import catalog
 from wemart_assets.simulator import TracksConfig, simulate_tracks
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import House, MakeHouse
+    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
 
 TRACKS = "rudder.tracks"
 DAY, NEXT = "2024-03-02", "2024-03-03"
@@ -32,55 +32,57 @@ def track(received: str | None, event: str = "view", id: str = "e1", at: str = f
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
-def test_of_a_repeated_id_the_row_that_was_received_first_stays(house: House, order: tuple[int, ...]) -> None:
-    house.overrides["quarantine_share"] = 1.0
+def test_of_a_repeated_id_the_row_that_was_received_first_stays(
+    environment: Environment, order: tuple[int, ...]
+) -> None:
+    environment.overrides["quarantine_share"] = 1.0
     # By the order of the other columns, and by that of the file, others would be first.
     copies = [
         track(f"{DAY} 03:00:01", event="z"),
         track(f"{DAY} 03:00:02", event="a"),
         track(None, event="b"),
     ]
-    house.land(TRACKS, "a.jsonl", [copies[n] for n in order])
-    assert house.publish(TRACKS, DAY)["quarantined rows"] == 2
-    assert house.column(TRACKS, "event") == ["z"]
-    assert sorted(row["raw_row"]["event"] for row in house.quarantine(TRACKS)) == ["a", "b"]
-    assert {row["reason"] for row in house.quarantine(TRACKS)} == {"another row has the same id"}
+    environment.land(TRACKS, "a.jsonl", [copies[n] for n in order])
+    assert environment.publish(TRACKS, DAY)["quarantined rows"] == 2
+    assert environment.column(TRACKS, "event") == ["z"]
+    assert sorted(row["raw_row"]["event"] for row in environment.quarantine(TRACKS)) == ["a", "b"]
+    assert {row["reason"] for row in environment.quarantine(TRACKS)} == {"another row has the same id"}
 
 
-def test_tracks_received_at_one_time_are_ordered_by_their_other_columns(house: House) -> None:
-    house.overrides["quarantine_share"] = 1.0
-    house.land(TRACKS, "a.jsonl", [track(f"{DAY} 03:00:01", event=event) for event in ("b", "a")])
-    house.publish(TRACKS, DAY)
-    assert house.column(TRACKS, "event") == ["a"]
+def test_tracks_received_at_one_time_are_ordered_by_their_other_columns(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
+    environment.land(TRACKS, "a.jsonl", [track(f"{DAY} 03:00:01", event=event) for event in ("b", "a")])
+    environment.publish(TRACKS, DAY)
+    assert environment.column(TRACKS, "event") == ["a"]
 
 
-def test_equal_copies_of_a_track_are_one(house: House) -> None:
-    house.land(TRACKS, "a.jsonl", [track(f"{DAY} 03:00:01")] * 3)
-    assert house.publish(TRACKS, DAY)["quarantined rows"] == 0
-    assert house.column(TRACKS, "id") == ["e1"]
+def test_equal_copies_of_a_track_are_one(environment: Environment) -> None:
+    environment.land(TRACKS, "a.jsonl", [track(f"{DAY} 03:00:01")] * 3)
+    assert environment.publish(TRACKS, DAY)["quarantined rows"] == 0
+    assert environment.column(TRACKS, "id") == ["e1"]
 
 
-def test_an_id_of_two_days_is_a_row_of_each(house: House) -> None:
+def test_an_id_of_two_days_is_a_row_of_each(environment: Environment) -> None:
     """A day of a source knows no other day; the marts count such a track on its first."""
-    house.land(TRACKS, "a.jsonl", [track(None), track(None, at=f"{NEXT} 03:00:00")])
-    house.publish(TRACKS, DAY, NEXT)
-    assert house.column(TRACKS, "part_date") == [DAY, NEXT]
+    environment.land(TRACKS, "a.jsonl", [track(None), track(None, at=f"{NEXT} 03:00:00")])
+    environment.publish(TRACKS, DAY, NEXT)
+    assert environment.column(TRACKS, "part_date") == [DAY, NEXT]
 
 
-def test_a_track_without_an_id_of_its_own_is_quarantined_and_one_of_nobody_is_not(house: House) -> None:
-    house.overrides["quarantine_share"] = 1.0
+def test_a_track_without_an_id_of_its_own_is_quarantined_and_one_of_nobody_is_not(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
     nobody = track(None, id="e2") | {"anonymous_id": None}
-    house.land(TRACKS, "a.jsonl", [track(None) | {"id": None}, nobody])
-    house.publish(TRACKS, DAY)
-    assert house.column(TRACKS, "id") == ["e2"]
-    assert [row["reason"] for row in house.quarantine(TRACKS)] == ["id is NULL"]
+    environment.land(TRACKS, "a.jsonl", [track(None) | {"id": None}, nobody])
+    environment.publish(TRACKS, DAY)
+    assert environment.column(TRACKS, "id") == ["e2"]
+    assert [row["reason"] for row in environment.quarantine(TRACKS)] == ["id is NULL"]
 
 
-def test_tracks_of_days_that_have_not_come_yet_are_counted(house: House) -> None:
+def test_tracks_of_days_that_have_not_come_yet_are_counted(environment: Environment) -> None:
     """The clock of these tests shows nine in the morning of 2024-04-01 in Seoul."""
     instants = ("2024-04-01 14:59:59.999", "2024-04-01 15:00:00", "2031-01-01 00:00:00")
-    house.land(TRACKS, "a.jsonl", [track(None, id=f"e{n}", at=at) for n, at in enumerate(instants)])
-    assert house.publish(TRACKS, DAY)["rows of days to come"] == 2
+    environment.land(TRACKS, "a.jsonl", [track(None, id=f"e{n}", at=at) for n, at in enumerate(instants)])
+    assert environment.publish(TRACKS, DAY)["rows of days to come"] == 2
 
 
 # --- a table that a warehouse destination wrote -----------------------------------------------------------------------
@@ -88,7 +90,7 @@ def test_tracks_of_days_that_have_not_come_yet_are_counted(house: House) -> None
 ORDER = ("repeated_tracks", "dbt_aliases_mapping", "visitor_state", "dbt_mapped_tracks")
 
 
-def test_the_tracks_of_a_warehouse_are_read_in_place(house: House) -> None:
+def test_the_tracks_of_a_warehouse_are_read_in_place(environment: Environment) -> None:
     """Its columns have names of their own, and it has an id twice, as destinations that only append do."""
     rows = [
         track(f"{DAY} 03:00:02") | {"event": "second"},
@@ -99,13 +101,13 @@ def test_the_tracks_of_a_warehouse_are_read_in_place(house: House) -> None:
         row |= {name: dt.datetime.fromisoformat(f"{row[name]}+00:00") for name in ("timestamp", "received_at")}
     theirs = pa.Table.from_pylist([{**row, "loaded_at": NEXT} for row in rows]).rename_columns({"id": "message_id"})
     theirs = theirs.set_column(2, "user_id", pa.nulls(len(rows), pa.string()))
-    write_deltalake(house.root / "warehouse" / "tracks", theirs)
-    house.overrides["first_day"] = dt.date(2024, 3, 2)
-    house.map("rudder.tracks:\n  table: warehouse/tracks\n  columns: {id: message_id}\n")
-    run = house.run(DAY, NEXT, tables=[f"rudder.{name}" for name in ORDER])
+    write_deltalake(environment.root / "warehouse" / "tracks", theirs)
+    environment.overrides["first_day"] = dt.date(2024, 3, 2)
+    environment.map("rudder.tracks:\n  table: warehouse/tracks\n  columns: {id: message_id}\n")
+    run = environment.run(DAY, NEXT, tables=[f"rudder.{name}" for name in ORDER])
     assert run.failed == {}
     assert run.crashed == {}
-    mapped = [(row["event_id"], row["event"], row["part_date"]) for row in house.read("rudder.dbt_mapped_tracks")]
+    mapped = [(row["event_id"], row["event"], row["part_date"]) for row in environment.read("rudder.dbt_mapped_tracks")]
     assert sorted(mapped) == [("e1", "view", DAY), ("e2", "view", NEXT)]
     assert not run.checks["rudder.dbt_mapped_tracks"]["ids_come_once"].passed
     assert run.metadata["rudder.dbt_mapped_tracks"][DAY]["tracks with the id of another, left out"] == 1
@@ -117,12 +119,12 @@ TABLES = [TRACKS, *(name for name in catalog.marts() if name.startswith("rudder.
 
 
 @pytest.mark.slow
-def test_late_tracks_end_where_tracks_on_time_do(make_house: MakeHouse) -> None:
+def test_late_tracks_end_where_tracks_on_time_do(make_environment: MakeEnvironment) -> None:
     """Days one by one, then an old day and those after it again; beside one run over all days with everything there."""
     days = ["2024-03-01", DAY, NEXT]
     config = TracksConfig(first_day=dt.date(2024, 3, 1), days=len(days), tracks=600, visitors=40)
     # Of half a day a single broken row is more than is allowed of a whole one.
-    on_time, late = make_house(quarantine_share=0.1), make_house(quarantine_share=0.1)
+    on_time, late = make_environment(quarantine_share=0.1), make_environment(quarantine_share=0.1)
     simulate_tracks(config, on_time.landing, on_time.root / "truth")
     simulate_tracks(config, late.landing, late.root / "truth")
     delivered = sorted((late.landing / TRACKS).glob("date=*/*.parquet"))
@@ -142,7 +144,7 @@ def test_late_tracks_end_where_tracks_on_time_do(make_house: MakeHouse) -> None:
 
 
 @pytest.mark.slow
-def test_a_visitor_of_a_million_tracks(house: House) -> None:
+def test_a_visitor_of_a_million_tracks(environment: Environment) -> None:
     """Twenty-five a second, over midnight: a session, in the order of time."""
     at = np.datetime64("2024-03-02T09:00:00", "us")  # six hours before midnight in Seoul
     instants = at + np.arange(1_000_000) * np.timedelta64(40, "ms")
@@ -156,14 +158,14 @@ def test_a_visitor_of_a_million_tracks(house: House) -> None:
             "received_at": pa.array(instants).cast(pa.timestamp("us", tz="UTC")),
         }
     )
-    write_deltalake(house.root / "theirs", theirs)
-    house.overrides["first_day"] = dt.date(2024, 3, 2)
-    house.map("rudder.tracks: {table: theirs}\n")
-    run = house.run(DAY, NEXT, tables=TABLES[1:])
+    write_deltalake(environment.root / "theirs", theirs)
+    environment.overrides["first_day"] = dt.date(2024, 3, 2)
+    environment.map("rudder.tracks: {table: theirs}\n")
+    run = environment.run(DAY, NEXT, tables=TABLES[1:])
     assert run.failed == {}
     assert run.crashed == {}
-    [first, second] = sorted(house.read("rudder.dbt_session_track_facts"), key=lambda row: row["part_date"])
+    [first, second] = sorted(environment.read("rudder.dbt_session_track_facts"), key=lambda row: row["part_date"])
     assert (first["num_pvs"], second["num_pvs"]) == (540_000, 1_000_000)
     assert first["session_id"] == second["session_id"] == "1 - robot"
-    facts = DeltaTable(house.lake / "rudder" / "dbt_track_facts").to_pyarrow_table()
+    facts = DeltaTable(environment.lake / "rudder" / "dbt_track_facts").to_pyarrow_table()
     assert facts["track_sequence_number"].sort().to_pylist() == list(range(1, 1_000_001))

@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.chart import Line, line_chart
 from wemart_assets.lake.inputs import same_day, window
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Picture, Rule, Table, at_least, column
+from wemart_assets.lake.table import Chart, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.activation.dim__users import dim__users
 from wemart_assets.marts.activation.fact__events import KeyEvents, fact__events
 from wemart_assets.marts.activation.fact__first_activation_events import fact__first_activation_events
@@ -82,7 +82,9 @@ def _conversion(points: Sequence[Mapping[str, Any]]) -> str:
 TABLE = Table(
     database="activation",
     name="activation_funnel_daily",
-    words="One row a day of first visits, country and step of the funnel: how many of its new users came so far.",
+    description=(
+        "One row per day of first visits, country and step of the funnel: how many of its new users came so far."
+    ),
     grain=("first_visit_date", "country", "step"),
     columns=(
         column("first_visit_date", "date", "business day of the first visits: the cohort", nullable=False),
@@ -103,8 +105,8 @@ TABLE = Table(
         column("rate_in_order", "double", "users_in_order, of the first visits", nullable=False),
         *DAY_COLUMNS,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "steps_of_the_settings",
             "event_name and within_days are those of WEMART_KEY_EVENTS and WEMART_KEY_EVENT_DAYS",
             lambda t, key_events, key_event_days: ibis.or_(
@@ -114,12 +116,12 @@ TABLE = Table(
                 )
             ),
         ),
-        Rule(
+        RowCheck(
             "within_the_cohort",
             "users in order are users with the event, and these are of the cohort",
             lambda t: (t.users_in_order <= t.users) & (t.users <= t.first_visits),
         ),
-        Rule(
+        RowCheck(
             "rates",
             "rates are the shares of the first visits",
             lambda t: (
@@ -127,17 +129,17 @@ TABLE = Table(
                 & (t.rate_in_order == t.users_in_order / t.first_visits.nullif(0))
             ),
         ),
-        Rule(
+        RowCheck(
             "day_of_the_cohort",
             "part_date is first_visit_date",
             lambda t: t.part_date == t.first_visit_date.cast("string"),
         ),
     ),
-    laws=(
-        Law("steps_never_grow", "no step in order has more users than the step before it", _growing),
-        Law("cohorts_add_up", "the countries' first visits are all first visits of the day", _other_cohorts),
+    table_checks=(
+        TableCheck("steps_never_grow", "no step in order has more users than the step before it", _growing),
+        TableCheck("cohorts_add_up", "the countries' first visits are all first visits of the day", _other_cohorts),
     ),
-    pictures=(Picture("conversion", _by_day, _conversion),),
+    charts=(Chart("conversion", _by_day, _conversion),),
 )
 
 

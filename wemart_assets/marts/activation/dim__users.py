@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import business_date, day_after
 from wemart_assets.lake.inputs import own_day_before, same_day, up_to
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Rule, Table, column, one_of
+from wemart_assets.lake.table import RowCheck, Table, TableCheck, column, one_of
 from wemart_assets.marts.activation.fact__events import fact__events
 from wemart_assets.marts.activation.first_touch import first_touch
 from wemart_assets.marts.activation.rules import DAY_COLUMNS, USER_ID
@@ -26,7 +26,7 @@ INSTALL, OTHER_TOUCH = MEDIUMS = ("install", "other")
 
 
 def _comings(sessions: ir.Table, events: ir.Table) -> ir.Table:
-    """One row a user and day on which they came: by a session or, where there is none, by an event.
+    """One row per user and day on which they came: by a session or, where there is none, by an event.
 
     `first_datetime` is the start of the day's first session, else its first event; of what sessions say the last known
     is given.
@@ -85,7 +85,7 @@ def _without_visit(staged: ir.Table, sessions: ir.Table, events: ir.Table) -> ir
 TABLE = Table(
     database="core",
     name="dim__users",
-    words="One row a user who came up to the business day: when first, and what is known of them lately.",
+    description="One row per user who came up to the business day: when first, and what is known of them lately.",
     grain=("user_id",),
     newest_in_sql=True,
     columns=(
@@ -101,8 +101,8 @@ TABLE = Table(
         column("first_source", "string", "partner who showed that campaign"),
         *DAY_COLUMNS,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "first_visit_by_the_day",
             "first_date is the business day of first_datetime, and not after the day",
             lambda t, timezone: (
@@ -111,10 +111,10 @@ TABLE = Table(
             ),
         ),
     ),
-    laws=(
-        Law("nobody_is_lost", "every user of the day before is there, with the same first visit", _lost),
-        Law("everybody_who_came", "every user with a session or an event that day is there", _left_out),
-        Law("first_visit_is_a_visit", "who is there first has a session or an event then", _without_visit),
+    table_checks=(
+        TableCheck("nobody_is_lost", "every user of the day before is there, with the same first visit", _lost),
+        TableCheck("everybody_who_came", "every user with a session or an event that day is there", _left_out),
+        TableCheck("first_visit_is_a_visit", "who is there first has a session or an event then", _without_visit),
     ),
 )
 

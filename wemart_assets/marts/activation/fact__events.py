@@ -10,8 +10,8 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import business_date
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Measure, Rule, Table, column
-from wemart_assets.lake.volume import volume_law
+from wemart_assets.lake.table import Measure, RowCheck, Table, TableCheck, column
+from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.activation.key_events import KeyEvent
 from wemart_assets.marts.activation.rules import DAY_COLUMNS, USER_ID, is_event
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
@@ -25,7 +25,7 @@ KeyEvents = Sequence[tuple[str, KeyEvent]]
 
 
 def _in_log(lines: ir.Table, key_events: KeyEvents) -> ir.Table:
-    """One row a line of the log and event that it tells of; `wv_user` is the user of the line."""
+    """One row per line of the log and event that it tells of; `wv_user` is the user of the line."""
     # A line may tell of several events.
     names = [is_event(lines, event).ifelse(name, ibis.null("string")) for name, event in key_events]
     told = lines.select(
@@ -35,7 +35,7 @@ def _in_log(lines: ir.Table, key_events: KeyEvents) -> ir.Table:
 
 
 def _in_tracks(tracks: ir.Table, repeated: ir.Table, key_events: KeyEvents) -> ir.Table:
-    """One row a track that counts and event that it tells of; `foreign_id` is the user of the track."""
+    """One row per track that counts and event that it tells of; `foreign_id` is the user of the track."""
     tracks = that_count(tracks, repeated)
     names = [tracks.event.isin(event.tracks).ifelse(name, ibis.null("string")) for name, event in key_events]
     told = tracks.select("part_date", foreign_id="user_id", datetime="timestamp", event_name=ibis.array(names).unnest())
@@ -73,7 +73,7 @@ def _of_other_accounts(staged: ir.Table, users: ir.Table, identities: ir.Table) 
 TABLE = Table(
     database="core",
     name="fact__events",
-    words="One row a key event of a user: a line of the log, or a track. Equal rows are all kept.",
+    description="One row per key event of a user: a line of the log, or a track. Equal rows are all kept.",
     columns=(
         column("date", "date", "business day of the event", nullable=False),
         column("datetime", "timestamp", "instant of the event (UTC)", nullable=False),
@@ -81,23 +81,23 @@ TABLE = Table(
         column("event_name", "string", "name that WEMART_KEY_EVENTS gives the event", nullable=False),
         *DAY_COLUMNS,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "day_of_the_event",
             "date is the business day of datetime, and part_date says the same",
             lambda t, timezone: (
                 (t.date == business_date(t.datetime, timezone)) & (t.part_date == t.date.cast("string"))
             ),
         ),
-        Rule(
+        RowCheck(
             "named_in_the_settings",
             "event_name is one of WEMART_KEY_EVENTS",
             lambda t, key_events: t.event_name.isin([name for name, _ in key_events]),
         ),
     ),
-    laws=(
-        Law("of_known_accounts", "every event is of an account that is known that day", _of_other_accounts),
-        volume_law(),
+    table_checks=(
+        TableCheck("of_known_accounts", "every event is of an account that is known that day", _of_other_accounts),
+        volume_check(),
     ),
     measures=(Measure("events of nobody known", _of_nobody_known),),
 )

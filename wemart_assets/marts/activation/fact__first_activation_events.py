@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import business_date
 from wemart_assets.lake.inputs import own_earlier_days, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Measure, Rule, Table, at_least, column
+from wemart_assets.lake.table import Measure, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.activation.dim__users import dim__users
 from wemart_assets.marts.activation.fact__events import KeyEvents, fact__events
 from wemart_assets.marts.activation.key_events import FIRST_VISIT
@@ -68,7 +68,9 @@ def _invented(staged: ir.Table, events: ir.Table, users: ir.Table) -> ir.Table:
 TABLE = Table(
     database="activation",
     name="fact__first_activation_events",
-    words="One row a user and event, the first visit or a key event, on the business day on which it first happened.",
+    description=(
+        "One row per user and event, the first visit or a key event, on the business day on which it first happened."
+    ),
     grain=FIRST,
     tags={"tier": "primary"},
     columns=(
@@ -94,8 +96,8 @@ TABLE = Table(
         ),
         *DAY_COLUMNS,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "days_of_the_instants",
             "date and first_visit_date are the business days of their instants, and part_date is date",
             lambda t, timezone: (
@@ -104,7 +106,7 @@ TABLE = Table(
                 & (t.part_date == t.date.cast("string"))
             ),
         ),
-        Rule(
+        RowCheck(
             "not_before_the_first_visit",
             "nothing is before the first visit, which itself is at its instant",
             lambda t: (
@@ -112,22 +114,24 @@ TABLE = Table(
                 & ((t.event_name != FIRST_VISIT) | (t.datetime == t.first_visit_datetime))
             ),
         ),
-        Rule(
+        RowCheck(
             "days_between",
             "days_from_first_visit counts the days from first_visit_date to date, both included",
             lambda t: t.days_from_first_visit == t.date.delta(t.first_visit_date, unit="day") + 1,
         ),
-        Rule(
+        RowCheck(
             "days_fit_the_hours",
             "days_from_first_visit and hours_from_first_visit are less than a day apart",
             lambda t: (t.hours_from_first_visit - 24 * t.days_from_first_visit).between(-46, 0),
         ),
     ),
-    laws=(
-        Law("once_for_ever", "nothing is a user's first twice", _in_two_partitions),
-        Law("first_visit_exists", "whoever has a first event has that first visit", _without_first_visit),
-        Law("firsts_are_the_earliest", "nothing of the day is earlier than its first, or without one", _earlier),
-        Law("firsts_happened", "every first is an event of fact__events, or a first visit of dim__users", _invented),
+    table_checks=(
+        TableCheck("once_for_ever", "nothing is a user's first twice", _in_two_partitions),
+        TableCheck("first_visit_exists", "whoever has a first event has that first visit", _without_first_visit),
+        TableCheck("firsts_are_the_earliest", "nothing of the day is earlier than its first, or without one", _earlier),
+        TableCheck(
+            "firsts_happened", "every first is an event of fact__events, or a first visit of dim__users", _invented
+        ),
     ),
     measures=(Measure("events before the first visit", _before_first_visit),),
 )

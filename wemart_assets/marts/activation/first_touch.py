@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import own_earlier_days, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Table, column
+from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.activation.rules import DAY_COLUMNS
 from wemart_assets.marts.attribution.rules import of_users
 from wemart_assets.sources.contracts.igaworks import attribution
@@ -35,7 +35,9 @@ def _touched_twice(staged: ir.Table, before: ir.Table) -> ir.Table:
 TABLE = Table(
     database="core",
     name="first_touch",
-    words="One row an advertising id: the first touch by a named campaign, of a known time, that it is attributed to.",
+    description=(
+        "One row per advertising id: the first touch by a named campaign, of a known time, that it is attributed to."
+    ),
     grain=("identity_adid",),
     columns=(
         column("identity_adid", "string", "advertising id of the device", nullable=False),
@@ -46,9 +48,9 @@ TABLE = Table(
         column("attribution_type", "int", "0 a new install, 1 another"),
         *DAY_COLUMNS,
     ),
-    laws=(
-        Law("every_touch_counts", "an id that is touched has a first touch by then", _untouched),
-        Law("once_for_ever", "no id has two first touches", _touched_twice),
+    table_checks=(
+        TableCheck("every_touch_counts", "an id that is touched has a first touch by then", _untouched),
+        TableCheck("once_for_ever", "no id has two first touches", _touched_twice),
     ),
 )
 

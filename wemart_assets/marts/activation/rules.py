@@ -6,11 +6,10 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import business_date, from_utc_timestamp
-from wemart_assets.lake.table import RUN_TIMESTAMP, column
+from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, column
 from wemart_assets.marts.activation.key_events import KNOWN, KeyEvent
 
 USER_ID = column("user_id", "string", "account (we_member_id) of the user", nullable=False)
-PART_DATE = column("part_date", "string", "business day, as partitions are named", nullable=False)
 DAY_COLUMNS = (PART_DATE, RUN_TIMESTAMP)
 
 

@@ -8,12 +8,12 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day, up_to, whole
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Table
+from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
 from wemart_assets.marts.attribution.rules import (
     ACTIVE_USERS,
     CAMPAIGN,
-    UNDATED,
+    UNKNOWN_TIME,
     above_all_users,
     of_users,
     per,
@@ -38,12 +38,12 @@ def _users_of_no_row(staged: ir.Table, all_users: ir.Table) -> ir.Table:
 TABLE = Table(
     database="igaworks",
     name="active_user_by_campaign",
-    words="One row a campaign and business day: the active users whom it had brought by then.",
+    description="One row per campaign and business day: the active users whom it had brought by then.",
     grain=("key_date", "campaign"),
     columns=report_columns(CAMPAIGN, ACTIVE_USERS),
-    laws=(
-        Law("no_more_than_all_users", "no campaign has more users than were active", _more_than_are_active),
-        Law("nobody_is_lost", "the rows' users are at least all active users", _users_of_no_row),
+    table_checks=(
+        TableCheck("no_more_than_all_users", "no campaign has more users than were active", _more_than_are_active),
+        TableCheck("nobody_is_lost", "the rows' users are at least all active users", _users_of_no_row),
     ),
 )
 
@@ -52,13 +52,13 @@ TABLE = Table(
     TABLE,
     events=same_day(event),
     attributions=up_to(attribution),
-    undated=whole(UNDATED),
+    unknown_time=whole(UNKNOWN_TIME),
     all_users=same_day(active_user_by_date),
 )
 def active_user_by_campaign(
-    events: ir.Table, attributions: ir.Table, undated: ir.Table, period: Sequence[str]
+    events: ir.Table, attributions: ir.Table, unknown_time: ir.Table, day_columns: Sequence[str]
 ) -> ir.Table:
     """A user counts once for each campaign that had touched them by the end of the day, else for `(none)`."""
     user_days = of_users(events).select("part_date", "identity_adid").distinct()
-    users = with_campaigns(user_days, attributions, undated)
-    return per(users, [*period, "campaign"], active_users=users_of(users, period))
+    users = with_campaigns(user_days, attributions, unknown_time)
+    return per(users, [*day_columns, "campaign"], active_users=users_of(users, day_columns))

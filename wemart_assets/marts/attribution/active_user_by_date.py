@@ -8,8 +8,8 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Table
-from wemart_assets.lake.volume import volume_law
+from wemart_assets.lake.table import Table, TableCheck
+from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.attribution.rules import ACTIVE_USERS, of_users, per, report_columns
 from wemart_assets.sources.contracts.igaworks import event
 
@@ -21,15 +21,18 @@ def _days_without_row(staged: ir.Table, events: ir.Table) -> ir.Table:
 TABLE = Table(
     database="igaworks",
     name="active_user_by_date",
-    words="One row a business day: the users with any event.",
+    description="One row per business day: the users with any event.",
     grain=("key_date",),
     columns=report_columns(ACTIVE_USERS),
-    laws=(Law("every_day_counts", "each day with an event of somebody has a row", _days_without_row), volume_law()),
+    table_checks=(
+        TableCheck("every_day_counts", "each day with an event of somebody has a row", _days_without_row),
+        volume_check(),
+    ),
 )
 
 
 @mart(TABLE, events=same_day(event))
-def active_user_by_date(events: ir.Table, period: Sequence[str]) -> ir.Table:
+def active_user_by_date(events: ir.Table, day_columns: Sequence[str]) -> ir.Table:
     """A user of several devices' models, countries or systems counts once."""
     users = of_users(events)
-    return per(users, period, active_users=users.identity_adid.nunique())
+    return per(users, day_columns, active_users=users.identity_adid.nunique())

@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Table, column
+from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
 from wemart_assets.marts.attribution.rules import ACTIVE_USERS, above_all_users, of_users, per, report_columns
 from wemart_assets.sources.contracts.igaworks import event
@@ -21,15 +21,19 @@ def _more_than_are_active(staged: ir.Table, all_users: ir.Table) -> ir.Table:
 TABLE = Table(
     database="igaworks",
     name="active_user_by_event",
-    words="One row an event and business day: the users who had it. Events without a name are the row without one.",
+    description=(
+        "One row per event and business day: the users who had it. Events without a name are the row without one."
+    ),
     grain=("key_date", "event_name"),
     columns=report_columns(column("event_name", "string", "what happened"), ACTIVE_USERS),
-    laws=(Law("no_more_than_all_users", "no event has more users than were active", _more_than_are_active),),
+    table_checks=(
+        TableCheck("no_more_than_all_users", "no event has more users than were active", _more_than_are_active),
+    ),
 )
 
 
 @mart(TABLE, events=same_day(event), all_users=same_day(active_user_by_date))
-def active_user_by_event(events: ir.Table, period: Sequence[str]) -> ir.Table:
+def active_user_by_event(events: ir.Table, day_columns: Sequence[str]) -> ir.Table:
     """A user counts once for each event, however often it happened."""
     users = of_users(events)
-    return per(users, [*period, "event_name"], active_users=users.identity_adid.nunique())
+    return per(users, [*day_columns, "event_name"], active_users=users.identity_adid.nunique())

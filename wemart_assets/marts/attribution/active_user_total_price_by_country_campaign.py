@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day, up_to, whole
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Rule, Table, column
+from wemart_assets.lake.table import RowCheck, Table, TableCheck, column
 from wemart_assets.marts.attribution.active_user_by_campaign import active_user_by_campaign
 from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents
 from wemart_assets.marts.attribution.rules import (
@@ -17,7 +17,7 @@ from wemart_assets.marts.attribution.rules import (
     CAMPAIGN,
     PURCHASE_USERS,
     TOTAL_PRICE,
-    UNDATED,
+    UNKNOWN_TIME,
     of_step,
     of_users,
     per,
@@ -54,7 +54,9 @@ def _campaigns_with_other_amount(staged: ir.Table, paid: ir.Table) -> ir.Table:
 TABLE = Table(
     database="igaworks",
     name="active_user_total_price_by_country_campaign",
-    words="One row a country, campaign and business day; a user counts in each country that their events came from.",
+    description=(
+        "One row per country, campaign and business day; a user counts in each country that their events came from."
+    ),
     grain=("key_date", "country", "campaign"),
     columns=report_columns(
         column("country", "string", "country of the event, NULL where unknown"),
@@ -63,14 +65,14 @@ TABLE = Table(
         PURCHASE_USERS,
         TOTAL_PRICE,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "buyers_are_active", "no more users bought than were active", lambda t: t.purchase_users <= t.active_users
         ),
     ),
-    laws=(
-        Law("users_of_campaigns", "the countries' users are those of the campaign", _campaigns_with_other_users),
-        Law("amounts_add_up", "the countries' amounts are that of the campaign", _campaigns_with_other_amount),
+    table_checks=(
+        TableCheck("users_of_campaigns", "the countries' users are those of the campaign", _campaigns_with_other_users),
+        TableCheck("amounts_add_up", "the countries' amounts are that of the campaign", _campaigns_with_other_amount),
     ),
 )
 
@@ -79,12 +81,12 @@ TABLE = Table(
     TABLE,
     events=same_day(event),
     attributions=up_to(attribution),
-    undated=whole(UNDATED),
+    unknown_time=whole(UNKNOWN_TIME),
     active=same_day(active_user_by_campaign),
     paid=same_day(total_price_active_user_by_campaign),
 )
 def active_user_total_price_by_country_campaign(
-    events: ir.Table, attributions: ir.Table, undated: ir.Table, app_events: AppEvents, period: Sequence[str]
+    events: ir.Table, attributions: ir.Table, unknown_time: ir.Table, app_events: AppEvents, day_columns: Sequence[str]
 ) -> ir.Table:
     """Users, buyers and what they paid, once for each campaign that had touched the user by the end of the day."""
     users = of_users(events)
@@ -93,11 +95,11 @@ def active_user_total_price_by_country_campaign(
     user_days = users.group_by("part_date", "identity_adid", "country").aggregate(
         price=users.price.sum(where=is_purchase), purchases=is_purchase.cast("int64").sum()
     )
-    found = with_campaigns(user_days, attributions, undated)
+    found = with_campaigns(user_days, attributions, unknown_time)
     return per(
         found,
-        [*period, "country", "campaign"],
-        active_users=users_of(found, period),
-        purchase_users=users_of(found, period, where=found.purchases > 0),
+        [*day_columns, "country", "campaign"],
+        active_users=users_of(found, day_columns),
+        purchase_users=users_of(found, day_columns, where=found.purchases > 0),
         total_price=total_price(found),
     )

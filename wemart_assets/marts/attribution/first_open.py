@@ -7,9 +7,9 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import own_earlier_days, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Table, column
+from wemart_assets.lake.table import KEY_DATE, Table, TableCheck, column
 from wemart_assets.marts.attribution.app_events import FIRSTOPEN, AppEvents
-from wemart_assets.marts.attribution.rules import DAY_COLUMNS, KEY_DATE, of_step, of_users
+from wemart_assets.marts.attribution.rules import DAY_COLUMNS, of_step, of_users
 from wemart_assets.sources.contracts.igaworks import event
 
 
@@ -37,7 +37,9 @@ def _without_opening(staged: ir.Table, events: ir.Table, app_events: AppEvents) 
 TABLE = Table(
     database="igaworks",
     name="first_open",
-    words="One row a user with a firstopen of a known time: their first. The users of a business day are its cohort.",
+    description=(
+        "One row per user with a firstopen of a known time: their first. The users of a business day are its cohort."
+    ),
     grain=("identity_adid",),
     columns=(
         KEY_DATE,
@@ -45,10 +47,12 @@ TABLE = Table(
         column("server_datetime", "timestamp", "instant of the first firstopen (UTC)", nullable=False),
         *DAY_COLUMNS,
     ),
-    laws=(
-        Law("in_a_cohort", "every user with a firstopen is in a cohort of that day or before", _not_in_any_cohort),
-        Law("in_one_cohort", "no user is in two cohorts", _in_two_cohorts),
-        Law("with_a_firstopen", "every user of a cohort has that firstopen on its day", _without_opening),
+    table_checks=(
+        TableCheck(
+            "in_a_cohort", "every user with a firstopen is in a cohort of that day or before", _not_in_any_cohort
+        ),
+        TableCheck("in_one_cohort", "no user is in two cohorts", _in_two_cohorts),
+        TableCheck("with_a_firstopen", "every user of a cohort has that firstopen on its day", _without_opening),
     ),
 )
 

@@ -28,7 +28,7 @@ FUNNEL_COLUMNS = (
 
 
 def users_of_steps(events: ir.Table, later: ir.Table, funnel_days: int, app_events: AppEvents) -> ir.Table:
-    """One row a business day, step and user, `in_order` or not.
+    """One row per business day, step and user, `in_order` or not.
 
     Not in order: users with the step's event on the day. In order: users with a firstopen on the day, then a login,
     then a purchase, each no earlier than the step before and no later than `funnel_days` days after the day. Equal
@@ -63,13 +63,13 @@ def users_of_steps(events: ir.Table, later: ir.Table, funnel_days: int, app_even
     return ibis.union(each.mutate(in_order=ibis.literal(False)), ordered.mutate(in_order=ibis.literal(True)))
 
 
-def funnel(users: ir.Table, period: Sequence[str], by: Sequence[str] = ()) -> ir.Table:
+def funnel(users: ir.Table, day_columns: Sequence[str], by: Sequence[str] = ()) -> ir.Table:
     """The users of each step, by day and `by`; where there are users at any step, all steps have a row."""
     counted = per(
         users,
-        [*period, *by, "step"],
-        users=users_of(users, period, where=~users.in_order),
-        users_in_order=users_of(users, period, where=users.in_order),
+        [*day_columns, *by, "step"],
+        users=users_of(users, day_columns, where=~users.in_order),
+        users_in_order=users_of(users, day_columns, where=users.in_order),
     )
     keys = [name for name in counted.columns if name not in ("step", "users", "users_in_order")]
     steps = ibis.array([ibis.literal(n, type="int32") for n in STEPS]).unnest()

@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import following, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Severity, Table
+from wemart_assets.lake.table import Severity, Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event
 from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.marts.attribution.funnel import FUNNEL_COLUMNS, funnel, growing_steps, users_of_steps
@@ -41,13 +41,15 @@ def _days_of_other_names(events: ir.Table, app_events: AppEvents) -> ir.Table:
 TABLE = Table(
     database="igaworks",
     name="hard_funnel",
-    words="One row a business day and step of the funnel: its users that day, and those in order from that day on.",
+    description=(
+        "One row per business day and step of the funnel: its users that day, and those in order from that day on."
+    ),
     grain=("key_date", "step"),
     columns=report_columns(*FUNNEL_COLUMNS),
-    laws=(
-        Law("steps_never_grow", "no step in order has more users than the step before it", growing_steps),
-        Law("users_of_the_event", "a step's users are those of its events", _other_users_of_the_event),
-        Law(
+    table_checks=(
+        TableCheck("steps_never_grow", "no step in order has more users than the step before it", growing_steps),
+        TableCheck("users_of_the_event", "a step's users are those of its events", _other_users_of_the_event),
+        TableCheck(
             "names_of_the_funnel",
             "a day with events has one that WEMART_APP_EVENTS names",
             _days_of_other_names,
@@ -64,7 +66,7 @@ TABLE = Table(
     by_event=same_day(active_user_by_event),
 )
 def hard_funnel(
-    events: ir.Table, later: ir.Table, funnel_days: int, app_events: AppEvents, period: Sequence[str]
+    events: ir.Table, later: ir.Table, funnel_days: int, app_events: AppEvents, day_columns: Sequence[str]
 ) -> ir.Table:
     """A day is made again until its window is over: only then it has all users in order."""
-    return funnel(users_of_steps(events, later, funnel_days, app_events), period)
+    return funnel(users_of_steps(events, later, funnel_days, app_events), day_columns)

@@ -8,11 +8,11 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import following, same_day, up_to, whole
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Table, column
+from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.marts.attribution.funnel import FUNNEL_COLUMNS, funnel, growing_steps, users_of_steps
 from wemart_assets.marts.attribution.hard_funnel import hard_funnel
-from wemart_assets.marts.attribution.rules import NEW_INSTALL, NONE, UNDATED, first_touches, report_columns
+from wemart_assets.marts.attribution.rules import NEW_INSTALL, NONE, UNKNOWN_TIME, first_touches, report_columns
 from wemart_assets.sources.contracts.igaworks import attribution, event
 
 
@@ -30,15 +30,17 @@ def _more_than_all(staged: ir.Table, all_users: ir.Table) -> ir.Table:
 TABLE = Table(
     database="igaworks",
     name="hard_new_install_funnel_by_partner",
-    words="One row a partner, business day and step of the funnel, of the users whom the partner had newly brought.",
+    description=(
+        "One row per partner, business day and step of the funnel, of the users whom the partner had newly brought."
+    ),
     grain=("key_date", "partner", "step"),
     columns=report_columns(
         column("partner", "string", f"partner of the new installs, `{NONE}` where none is named", nullable=False),
         *FUNNEL_COLUMNS,
     ),
-    laws=(
-        Law("steps_never_grow", "no step in order has more users than the step before it", _growing_steps),
-        Law("no_more_than_all_users", "no partner has more users at a step than there are", _more_than_all),
+    table_checks=(
+        TableCheck("steps_never_grow", "no step in order has more users than the step before it", _growing_steps),
+        TableCheck("no_more_than_all_users", "no partner has more users at a step than there are", _more_than_all),
     ),
 )
 
@@ -48,24 +50,24 @@ TABLE = Table(
     events=same_day(event),
     later=following(event, "funnel_days"),
     attributions=up_to(attribution),
-    undated=whole(UNDATED),
+    unknown_time=whole(UNKNOWN_TIME),
     all_users=same_day(hard_funnel),
 )
 def hard_new_install_funnel_by_partner(
     events: ir.Table,
     later: ir.Table,
     attributions: ir.Table,
-    undated: ir.Table,
+    unknown_time: ir.Table,
     funnel_days: int,
     app_events: AppEvents,
-    period: Sequence[str],
+    day_columns: Sequence[str],
 ) -> ir.Table:
     """A user counts for each partner that a new install is attributed to by the end of the day."""
     users = users_of_steps(events, later, funnel_days, app_events)
     installs = [
         t.filter(t.attribution_type == NEW_INSTALL).mutate(partner=t.partner.nullif("").fill_null(NONE))
-        for t in (attributions, undated)
+        for t in (attributions, unknown_time)
     ]
     touches = first_touches(installs[0], installs[1], "partner").rename(toucher="identity_adid")
     brought = users.inner_join(touches, [users.identity_adid == touches.toucher, touches.since <= users.part_date])
-    return funnel(brought.select(*users.columns, "partner"), period, ["partner"])
+    return funnel(brought.select(*users.columns, "partner"), day_columns, ["partner"])

@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.inputs import same_day, trailing
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Rule, Table, at_least, column, one_of
+from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column, one_of
 from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event
 from wemart_assets.marts.attribution.app_events import FIRSTOPEN, AppEvents
 from wemart_assets.marts.attribution.first_open import first_open
@@ -39,7 +39,9 @@ def _other_cohorts(staged: ir.Table, first_opens: ir.Table) -> ir.Table:
 TABLE = Table(
     database="igaworks",
     name="hard_retention_by_dates",
-    words="One row a business day and cohort, of 0, 1, 2, 3 and 7 days before: who of it had any event that day.",
+    description=(
+        "One row per business day and cohort, of 0, 1, 2, 3 and 7 days before: who of it had any event that day."
+    ),
     grain=("key_date", "cohort_date"),
     columns=report_columns(
         column("cohort_date", "date", "business day of the cohort's first firstopen", nullable=False),
@@ -47,24 +49,26 @@ TABLE = Table(
         column("cohort_users", "bigint", "users of the cohort", at_least(1), nullable=False),
         column("retained_users", "bigint", "users of the cohort with any event that day", at_least(0), nullable=False),
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "within_the_cohort", "no more users came back than there are", lambda t: t.retained_users <= t.cohort_users
         ),
-        Rule(
+        RowCheck(
             "all_on_day_0",
             "on its own day the whole cohort was there",
             lambda t: (t.days_since != 0) | (t.retained_users == t.cohort_users),
         ),
-        Rule(
+        RowCheck(
             "days_between",
             "cohort_date is days_since days before key_date",
             lambda t: t.key_date.delta(t.cohort_date, unit="day") == t.days_since,
         ),
     ),
-    laws=(
-        Law("cohorts_of_first_open", "each cohort has the users that first_open has of its day", _other_cohorts),
-        Law("cohort_opened", "no cohort is larger than the users with a firstopen", _cohorts_above_their_openings),
+    table_checks=(
+        TableCheck("cohorts_of_first_open", "each cohort has the users that first_open has of its day", _other_cohorts),
+        TableCheck(
+            "cohort_opened", "no cohort is larger than the users with a firstopen", _cohorts_above_their_openings
+        ),
     ),
 )
 
@@ -75,7 +79,7 @@ TABLE = Table(
     first_opens=trailing(first_open, max(DAYS_SINCE) + 1),
     by_event=same_day(active_user_by_event),
 )
-def hard_retention_by_dates(events: ir.Table, first_opens: ir.Table, period: Sequence[str]) -> ir.Table:
+def hard_retention_by_dates(events: ir.Table, first_opens: ir.Table, day_columns: Sequence[str]) -> ir.Table:
     """Cohorts with nobody back have a row, too, on days on which anybody was there.
 
     Over a range, the users who were there so many days after their first opening; of a user there is one such day.
@@ -104,7 +108,7 @@ def hard_retention_by_dates(events: ir.Table, first_opens: ir.Table, period: Seq
         cohort_date=both.cohort.cast("date"),
         retained_users=both.retained_users.fill_null(0),
     )
-    keys = [*period, "cohort_date"] if period else []
+    keys = [*day_columns, "cohort_date"] if day_columns else []
     return per(
         rows, [*keys, "days_since"], cohort_users=rows.cohort_users.sum(), retained_users=rows.retained_users.sum()
     )

@@ -11,7 +11,9 @@ from wemart_assets.marts.attribution.hard_retention_by_dates import DAYS_SINCE, 
 TABLE = Table(
     database="igaworks",
     name="hard_retention_by_dates_wide",
-    words="One row a cohort: its users, and those who were there so many days after; NULL for days not made yet.",
+    description=(
+        "One row per cohort: its users, and those who were there so many days after; NULL for days not made yet."
+    ),
     grain=("cohort_date",),
     columns=(
         column("cohort_date", "date", "business day of the cohort's first firstopen"),

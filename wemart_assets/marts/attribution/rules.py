@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.table import RUN_TIMESTAMP, Column, Table, at_least, column
+from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Column, Table, at_least, column
 from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.sources.contracts.igaworks import attribution
 
@@ -16,11 +16,9 @@ NEW_INSTALL = 0
 NONE = "(none)"
 
 # Attributions of an unknown time.
-assert attribution.undated is not None
-UNDATED: Table = attribution.undated
+assert attribution.unknown_time_table is not None
+UNKNOWN_TIME: Table = attribution.unknown_time_table
 
-KEY_DATE = column("key_date", "date", "business day", nullable=False)
-PART_DATE = column("part_date", "string", "business day, as partitions are named", nullable=False)
 DAY_COLUMNS = (PART_DATE, RUN_TIMESTAMP)
 ACTIVE_USERS = column("active_users", "bigint", "users with any event", at_least(1), nullable=False)
 PURCHASE_USERS = column("purchase_users", "bigint", "users with a purchase", at_least(0), nullable=False)
@@ -52,12 +50,12 @@ def per(rows: ir.Table, keys: Sequence[str], **metrics: ir.Scalar) -> ir.Table:
     return found.mutate(key_date=found.part_date.cast("date")) if "part_date" in keys else found
 
 
-def users_of(user_days: ir.Table, period: Sequence[str], where: ir.BooleanValue | None = None) -> ir.IntegerScalar:
+def users_of(user_days: ir.Table, day_columns: Sequence[str], where: ir.BooleanValue | None = None) -> ir.IntegerScalar:
     """How many users there are, of rows of which a user has one a day (for each of the keys that are counted by).
 
     Of a day that is the number of rows; over a range users are counted once.
     """
-    return user_days.count(where=where) if period else user_days.identity_adid.nunique(where=where)
+    return user_days.count(where=where) if day_columns else user_days.identity_adid.nunique(where=where)
 
 
 def total_price(purchases: ir.Table) -> ir.DecimalScalar:
@@ -65,20 +63,20 @@ def total_price(purchases: ir.Table) -> ir.DecimalScalar:
     return purchases.price.sum().fill_null(0)
 
 
-def first_touches(attributions: ir.Table, undated: ir.Table, by: str) -> ir.Table:
+def first_touches(attributions: ir.Table, unknown_time: ir.Table, by: str) -> ir.Table:
     """For each user and value of `by` (campaign or partner) the first day of a touch, `since`.
 
     A touch of an unknown time counts for every day: its `since` is before all of them.
     """
-    known = [of_users(t).filter(t[by].notnull() & (t[by] != "")) for t in (attributions, undated)]
+    known = [of_users(t).filter(t[by].notnull() & (t[by] != "")) for t in (attributions, unknown_time)]
     days = [known[0].part_date, ibis.literal("")]
     touches = ibis.union(*(t.select("identity_adid", by, since=day) for t, day in zip(known, days, strict=True)))
     return touches.group_by("identity_adid", by).aggregate(since=touches.since.min())
 
 
-def with_campaigns(user_days: ir.Table, attributions: ir.Table, undated: ir.Table) -> ir.Table:
+def with_campaigns(user_days: ir.Table, attributions: ir.Table, unknown_time: ir.Table) -> ir.Table:
     """Each row once for each campaign that had touched its user by the end of its day, else once for `(none)`."""
-    touches = first_touches(attributions, undated, "campaign").rename(toucher="identity_adid")
+    touches = first_touches(attributions, unknown_time, "campaign").rename(toucher="identity_adid")
     joined = user_days.left_join(
         touches, [user_days.identity_adid == touches.toucher, touches.since <= user_days.part_date]
     )

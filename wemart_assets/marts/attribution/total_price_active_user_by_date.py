@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Table
+from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
 from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents
 from wemart_assets.marts.attribution.rules import (
@@ -31,15 +31,19 @@ def _more_than_are_active(staged: ir.Table, all_users: ir.Table) -> ir.Table:
 TABLE = Table(
     database="igaworks",
     name="total_price_active_user_by_date",
-    words="One row a business day with a purchase: the users who bought, and what they paid.",
+    description="One row per business day with a purchase: the users who bought, and what they paid.",
     grain=("key_date",),
     columns=report_columns(PURCHASE_USERS, TOTAL_PRICE),
-    laws=(Law("no_more_than_all_users", "no more users bought than were active", _more_than_are_active),),
+    table_checks=(
+        TableCheck("no_more_than_all_users", "no more users bought than were active", _more_than_are_active),
+    ),
 )
 
 
 @mart(TABLE, events=same_day(event), all_users=same_day(active_user_by_date))
-def total_price_active_user_by_date(events: ir.Table, app_events: AppEvents, period: Sequence[str]) -> ir.Table:
+def total_price_active_user_by_date(events: ir.Table, app_events: AppEvents, day_columns: Sequence[str]) -> ir.Table:
     """Users with a purchase, also one of unknown price; the sum of all prices, each as it is whatever the quantity."""
     purchases = of_users(events).filter(of_step(events, PURCHASE, app_events))
-    return per(purchases, period, purchase_users=purchases.identity_adid.nunique(), total_price=total_price(purchases))
+    return per(
+        purchases, day_columns, purchase_users=purchases.identity_adid.nunique(), total_price=total_price(purchases)
+    )

@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.functions import first_day_of
-from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, at_least, column
+from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, at_least, column
 
 ACTS = ("view_user_cnt", "like_user_cnt", "cmnt_user_cnt", "media_react_user_cnt", "engage_user_cnt")
 
@@ -25,7 +25,9 @@ def engagement_table(name: str, period: Period) -> Table:
     return Table(
         database="we_mart",
         name=name,
-        words=f"One row a {period}, community and country (as of the {period}'s last day): members, and what they did.",
+        description=(
+            f"One row per {period}, community and country (as of the {period}'s last day): members, and what they did."
+        ),
         grain=("key_date", "comm_id", "ip_ctry"),
         period=period,
         columns=(
@@ -34,21 +36,21 @@ def engagement_table(name: str, period: Period) -> Table:
             column("ip_ctry", "string", f"country that the member comes from on the {period}'s last day"),
             column("member_cnt", "bigint", f"members of the {period}'s last day", at_least(1), nullable=False),
             *(
-                column(act, "bigint", f"of them, those who {words} in the {period}", at_least(0), nullable=False)
-                for act, words in counts
+                column(act, "bigint", f"of them, those who {description} in the {period}", at_least(0), nullable=False)
+                for act, description in counts
             ),
             column("part_date", "string", f"{day}, as partitions are named", nullable=False),
             RUN_TIMESTAMP,
         ),
-        rules=(
-            Rule(
+        row_checks=(
+            RowCheck(
                 "engaged_are_members",
                 "no more engaged than are members, and no fewer than did any one thing",
                 lambda t: (
                     (t.engage_user_cnt <= t.member_cnt) & ibis.and_(*(t[act] <= t.engage_user_cnt for act in ACTS[:-1]))
                 ),
             ),
-            Rule(
+            RowCheck(
                 "first_day_of_the_period",
                 "key_date is the day that part_date names",
                 lambda t: t.part_date == t.key_date.cast("string"),

@@ -6,8 +6,8 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import RUN_TIMESTAMP, Law, Rule, Table, at_least, column
-from wemart_assets.lake.volume import volume_law
+from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
+from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 
 
@@ -19,20 +19,24 @@ def _one_sided(staged: ir.Table) -> ir.Table:
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_comm_cross_join",
-    words="One row a business day and two communities that share members; each two communities appear both ways round.",
+    description=(
+        "One row per business day and two communities that share members; each two communities appear both ways round."
+    ),
     grain=("key_date", "comm_id", "other_comm_id"),
     columns=(
-        column("key_date", "date", "business day", nullable=False),
+        KEY_DATE,
         column("comm_id", "bigint", "community", nullable=False),
         column("other_comm_id", "bigint", "the other community", nullable=False),
         column("member_cnt", "bigint", "members of both", at_least(1), nullable=False),
-        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    rules=(Rule("two_communities", "a community is not its own other", lambda t: t.comm_id != t.other_comm_id),),
-    laws=(
-        Law("same_both_ways_round", "two communities share the same members both ways round", _one_sided),
-        volume_law(),
+    row_checks=(
+        RowCheck("two_communities", "a community is not its own other", lambda t: t.comm_id != t.other_comm_id),
+    ),
+    table_checks=(
+        TableCheck("same_both_ways_round", "two communities share the same members both ways round", _one_sided),
+        volume_check(),
     ),
 )
 

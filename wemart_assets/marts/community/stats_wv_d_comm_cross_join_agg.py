@@ -7,8 +7,8 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import RUN_TIMESTAMP, Law, Table, at_least, column
-from wemart_assets.lake.volume import volume_law
+from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, at_least, column
+from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 
 
@@ -23,18 +23,18 @@ def _days_with_other_members(staged: ir.Table, members: ir.Table) -> ir.Table:
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_comm_cross_join_agg",
-    words="One row a business day and number of communities: users who are members of that many.",
+    description="One row per business day and number of communities: users who are members of that many.",
     grain=("key_date", "community_cnt"),
     columns=(
-        column("key_date", "date", "business day", nullable=False),
+        KEY_DATE,
         column("community_cnt", "bigint", "number of communities", at_least(1), nullable=False),
         column("member_cnt", "bigint", "users who are members of that many", at_least(1), nullable=False),
-        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    laws=(
-        Law("members_add_up", "users times communities are the rows of wv_comm_user", _days_with_other_members),
-        volume_law(),
+    table_checks=(
+        TableCheck("members_add_up", "users times communities are the rows of wv_comm_user", _days_with_other_members),
+        volume_check(),
     ),
 )
 

@@ -6,33 +6,33 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, at_least, column
-from wemart_assets.lake.volume import volume_law
+from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, at_least, column
+from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_comm_fc",
-    words="One row a business day and community: members, and of them the holders of a membership.",
+    description="One row per business day and community: members, and of them the holders of a membership.",
     grain=("key_date", "comm_id"),
     columns=(
-        column("key_date", "date", "business day", nullable=False),
+        KEY_DATE,
         column("comm_id", "bigint", "community", nullable=False),
         column("we_art_id", "int", "artist of the community"),
         column("we_art_name", "string", "name of the artist"),
         column("total_members", "bigint", "members, each counted once", at_least(1), nullable=False),
         column("fc_members", "bigint", "of them, those who hold a membership", at_least(0), nullable=False),
-        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "holders_are_members",
             "no more hold a membership than are members",
             lambda t: t.fc_members <= t.total_members,
         ),
     ),
-    laws=(volume_law(),),
+    table_checks=(volume_check(),),
 )
 
 

@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.inputs import day_before, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import RUN_TIMESTAMP, Law, Severity, Table, at_least, column
+from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Severity, Table, TableCheck, at_least, column
 from wemart_assets.marts.community.wv_comm_user import NORMAL, wv_comm_user
 
 PAIR = ("part_date", "comm_id", "wv_user_id")
@@ -43,10 +43,10 @@ def _left_unseen(now: ir.Table, before: ir.Table) -> ir.Table:
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_comm_join",
-    words="One row a business day, community and country: who joined, who left, who is a member.",
+    description="One row per business day, community and country: who joined, who left, who is a member.",
     grain=("key_date", "comm_id", "ip_ctry"),
     columns=(
-        column("key_date", "date", "business day", nullable=False),
+        KEY_DATE,
         column("comm_id", "bigint", "community", nullable=False),
         column("ip_ctry", "string", "country that the member comes from that day"),
         column(
@@ -60,18 +60,18 @@ TABLE = Table(
             nullable=False,
         ),
         column("members", "bigint", "members of the day, those who leave on it included", at_least(1), nullable=False),
-        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    laws=(
-        Law(
+    table_checks=(
+        TableCheck(
             "members_add_up",
             "a community's members are who was there the day before and had not left, and who joined",
             _members_that_do_not_add_up,
         ),
         # An account's leave may be known only from a later day's snapshot on. That breaks no rule of who is a member,
         # but then a day's members are not those of the day before without its leaves.
-        Law(
+        TableCheck(
             "left_unseen",
             "nobody is gone whom the day before has as a member that did not leave",
             _left_unseen,

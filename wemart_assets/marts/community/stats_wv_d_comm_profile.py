@@ -6,17 +6,17 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, at_least, column
-from wemart_assets.lake.volume import volume_law
+from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, at_least, column
+from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_comm_profile",
-    words="One row a business day and community: profiles made, and of them the private ones.",
+    description="One row per business day and community: profiles made, and of them the private ones.",
     grain=("key_date", "comm_id"),
     columns=(
-        column("key_date", "date", "business day", nullable=False),
+        KEY_DATE,
         column("comm_id", "bigint", "community", nullable=False),
         column("we_art_id", "int", "artist of the community"),
         column("we_art_name", "string", "name of the artist"),
@@ -24,17 +24,17 @@ TABLE = Table(
         column(
             "total_profile_private", "bigint", "of them, those whose profile is private", at_least(0), nullable=False
         ),
-        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "private_profiles_are_profiles",
             "no more profiles are private than were made",
             lambda t: t.total_profile_private <= t.total_profile_created,
         ),
     ),
-    laws=(volume_law(),),
+    table_checks=(volume_check(),),
 )
 
 

@@ -7,8 +7,8 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import RUN_TIMESTAMP, Rule, Table, at_least, column
-from wemart_assets.lake.volume import volume_law
+from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, at_least, column
+from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.community.wv_comm_user import PUSH_FLAGS, wv_comm_user
 
 COUNTS = {f"{flag.removesuffix('_enabled')}_cnt": flag for flag in PUSH_FLAGS}
@@ -16,27 +16,27 @@ COUNTS = {f"{flag.removesuffix('_enabled')}_cnt": flag for flag in PUSH_FLAGS}
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_user_setting",
-    words="One row a business day and community: members, and of them those with each push notification on.",
+    description="One row per business day and community: members, and of them those with each push notification on.",
     grain=("key_date", "comm_id"),
     columns=(
-        column("key_date", "date", "business day", nullable=False),
+        KEY_DATE,
         column("comm_id", "bigint", "community", nullable=False),
         column("member_cnt", "bigint", "members", at_least(1), nullable=False),
         *(
             column(name, "bigint", f"of them, those with {flag} = 1", at_least(0), nullable=False)
             for name, flag in COUNTS.items()
         ),
-        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "settings_of_members",
             "no notification is on for more than there are members",
             lambda t: ibis.and_(*(t[name] <= t.member_cnt for name in COUNTS)),
         ),
     ),
-    laws=(volume_law(),),
+    table_checks=(volume_check(),),
 )
 
 

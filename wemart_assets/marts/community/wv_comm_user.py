@@ -11,7 +11,20 @@ from wemart_assets.lake.days import shift
 from wemart_assets.lake.functions import business_date
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Column, Law, Rule, Severity, Table, at_least, column, one_of
+from wemart_assets.lake.table import (
+    FLAG,
+    KEY_DATE,
+    PART_DATE,
+    RUN_TIMESTAMP,
+    Column,
+    RowCheck,
+    Severity,
+    Table,
+    TableCheck,
+    at_least,
+    column,
+    one_of,
+)
 from wemart_assets.marts.community.wv_comm_user_base import wv_comm_user_base
 from wemart_assets.marts.memberships import held_memberships
 from wemart_assets.sources.contracts.we_mart import (
@@ -62,8 +75,8 @@ PUSH_FLAGS = (
 )
 
 
-def _flag(name: str, type: str, words: str) -> Column:
-    return column(name, type, words, FLAG, nullable=False)
+def _flag(name: str, type: str, description: str) -> Column:
+    return column(name, type, description, FLAG, nullable=False)
 
 
 def _out_of_growth(staged: ir.Table, published: ir.Table, days: Sequence[str]) -> ir.Table:
@@ -99,12 +112,12 @@ def _users_of_two_beginnings(staged: ir.Table) -> ir.Table:
 TABLE = Table(
     database="we_mart",
     name="wv_comm_user",
-    words="One row a community and user who belongs to it on the business day, with all that is known of them.",
+    description="One row per community and user who belongs to it on the business day, with all that is known of them.",
     grain=("comm_id", "wv_user_id"),
     partition_by=("part_comm_id", "part_date"),
     tags={"tier": "primary"},
     columns=(
-        column("key_date", "date", "business day", nullable=False),
+        KEY_DATE,
         column("wv_user_id", "bigint", "Weverse user", nullable=False),
         column("we_member_id", "bigint", "account of the user"),
         column("comm_id", "bigint", "community", nullable=False),
@@ -155,26 +168,26 @@ TABLE = Table(
         column("v_ch_join_dt", "timestamp", "first join, of members taken over from the former live service (UTC)"),
         _flag("is_v_user", "int", "1 where the account of the former live service is known"),
         column("part_comm_id", "bigint", "community, as partitions are named", nullable=False),
-        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "partition_is_the_rows",
             "part_comm_id is comm_id and part_date is key_date",
             lambda t: (t.part_comm_id == t.comm_id) & (t.part_date == t.key_date.cast("string")),
         ),
-        Rule(
+        RowCheck(
             "first_join_first",
             "the first join is no later than the last, and no earlier than the first of any community",
             lambda t: (t.comm_user_first_dt <= t.comm_user_cre_dt) & (t.tot_comm_user_first_dt <= t.comm_user_first_dt),
         ),
-        Rule(
+        RowCheck(
             "ends_after_it_began",
             "nobody leaves before joining",
             lambda t: t.comm_user_end_dt.isnull() | (t.comm_user_end_dt >= t.comm_user_cre_dt).fill_null(False),
         ),
-        Rule(
+        RowCheck(
             "belongs_on_the_day",
             "the day lies between the days of joining and of leaving",
             lambda t, timezone: (
@@ -182,22 +195,22 @@ TABLE = Table(
                 & (t.comm_user_end_dt.isnull() | (business_date(t.comm_user_end_dt, timezone) >= t.key_date))
             ),
         ),
-        Rule(
+        RowCheck(
             "membership_is_known",
             "is_fc says whether there is an fc_id",
             lambda t: t.is_fc == t.fc_id.notnull().cast("int32"),
         ),
-        Rule(
+        RowCheck(
             "first_community_is_the_first",
             "is_first_user_comm says whether the first join is the first of any community",
             lambda t: t.is_first_user_comm == (t.comm_user_first_dt == t.tot_comm_user_first_dt).cast("int32"),
         ),
-        Rule(
+        RowCheck(
             "comm_user_id_formula",
             "comm_user_id is made of community and user",
             lambda t: t.comm_user_id == t.comm_id.cast("string") + "-" + t.wv_user_id.cast("string"),
         ),
-        Rule(
+        RowCheck(
             "artists_have_ids",
             "art_indi_id and art_indi_type are those of artists, and only of them",
             lambda t: (
@@ -206,20 +219,20 @@ TABLE = Table(
             ),
         ),
     ),
-    laws=(
-        Law(
+    table_checks=(
+        TableCheck(
             "one_beginning_a_user",
             "all rows of a user say the same first join of any community",
             _users_of_two_beginnings,
         ),
-        Law(
+        TableCheck(
             "growth",
             f"there are between {LEAST_GROWTH:g} and {GREATEST_GROWTH:g} times the members of the day before",
             _out_of_growth,
             Severity.WARN,
         ),
-        Law("unknown_artists", "every community has an artist", _unknown_artists, Severity.WARN),
-        Law(
+        TableCheck("unknown_artists", "every community has an artist", _unknown_artists, Severity.WARN),
+        TableCheck(
             "unknown_channels",
             "communities with members from the former live service have a channel there (where channels are delivered)",
             _unknown_channels,

@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import day_after, timestamp_millis
 from wemart_assets.lake.inputs import own_day_before, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import RUN_TIMESTAMP, Law, Rule, Table, at_least, column, one_of
+from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column, one_of
 from wemart_assets.sources.contracts.we_mart import ods_wv_member_profile
 from wemart_assets.sources.contracts.weverse2 import community_log_member_status_log
 
@@ -55,7 +55,9 @@ def _uncounted(staged: ir.Table, before: ir.Table, statuses: ir.Table, days: Seq
 TABLE = Table(
     database="we_mart",
     name="wv_comm_user_base",
-    words="One row a community and user who was ever seen in it, leavers included: what is known of them by the day.",
+    description=(
+        "One row per community and user who was ever seen in it, leavers included: what is known of them by the day."
+    ),
     grain=PAIR,
     columns=(
         column("comm_id", "bigint", "community", nullable=False),
@@ -71,16 +73,16 @@ TABLE = Table(
         column("unsubscribe_cnt", "bigint", "unsubscribe lines so far", at_least(0), nullable=False),
         column("status_dt", "timestamp", "instant of the last status line (UTC)"),
         column("status", "string", "the last status line", one_of("subscribe", "unsubscribe")),
-        column("part_date", "string", "business day", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "seen_by_something",
             "a pair is known by a profile row or a status line",
             lambda t: t.profile_updated_dt.notnull() | t.status.notnull(),
         ),
-        Rule(
+        RowCheck(
             "status_is_counted",
             "there is a last status line where any was counted, and one of its kind was",
             lambda t: (
@@ -90,9 +92,11 @@ TABLE = Table(
             ),
         ),
     ),
-    laws=(
-        Law("nobody_is_lost", "every pair of the day before is there", _lost),
-        Law("status_lines_add_up", "the status lines are those known the day before and those of the day", _uncounted),
+    table_checks=(
+        TableCheck("nobody_is_lost", "every pair of the day before is there", _lost),
+        TableCheck(
+            "status_lines_add_up", "the status lines are those known the day before and those of the day", _uncounted
+        ),
     ),
 )
 
@@ -119,7 +123,7 @@ def wv_comm_user_base(before: ir.Table, profiles: ir.Table, statuses: ir.Table, 
 
 
 def _changes(profiles: ir.Table, statuses: ir.Table) -> ir.Table:
-    """One row a pair and day on which something happened; NULL where nothing of that kind did."""
+    """One row per pair and day on which something happened; NULL where nothing of that kind did."""
     of_day = [*PAIR, "day"]
     profiles = profiles.select(
         comm_id=profiles.community_id,

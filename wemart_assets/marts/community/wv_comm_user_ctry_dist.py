@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.table import Table, column
+from wemart_assets.lake.table import PART_DATE, Table, column
 from wemart_assets.lake.view import view
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 
 TABLE = Table(
     database="we_mart",
     name="wv_comm_user_ctry_dist",
-    words="One row a business day, community and country: accounts of its members.",
+    description="One row per business day, community and country: accounts of its members.",
     grain=("part_date", "comm_id", "user_country"),
     columns=(
         column("comm_id", "bigint", "community", nullable=False),
@@ -19,7 +19,7 @@ TABLE = Table(
         column("we_art_name", "string", "name of the artist"),
         column("user_country", "string", "country that the members come from that day"),
         column("user_count", "bigint", "accounts of the members", nullable=False),
-        column("part_date", "string", "business day", nullable=False),
+        PART_DATE,
     ),
 )
 

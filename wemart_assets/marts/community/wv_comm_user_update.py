@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.inputs import day_before, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import RUN_TIMESTAMP, Law, Table, column, one_of
+from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, Table, TableCheck, column, one_of
 from wemart_assets.marts.community.wv_comm_user import TABLE as MEMBERS
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 
@@ -44,7 +44,9 @@ def _replayed_differs(staged: ir.Table, before: ir.Table, now: ir.Table) -> ir.T
 TABLE = Table(
     database="we_mart",
     name="wv_comm_user_update",
-    words="One row a member who came, changed or went since the day before, as the member is now (or last was).",
+    description=(
+        "One row per member who came, changed or went since the day before, as the member is now (or last was)."
+    ),
     grain=("comm_id", "wv_user_id"),
     columns=(
         column("key_date", "date", "business day of the change", nullable=False),
@@ -56,11 +58,11 @@ TABLE = Table(
             nullable=False,
         ),
         *(c for c in MEMBERS.columns if c.name not in OF_THE_DAY),
-        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    laws=(
-        Law(
+    table_checks=(
+        TableCheck(
             "replay_gives_the_day",
             "the members of the day before with these updates are those of the day",
             _replayed_differs,

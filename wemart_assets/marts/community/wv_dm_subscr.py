@@ -8,8 +8,8 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import business_day
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Rule, Table, column
-from wemart_assets.lake.volume import volume_law
+from wemart_assets.lake.table import FLAG, KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, column
+from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 from wemart_assets.marts.memberships import membership_holders
 from wemart_assets.sources.contracts.we_mart import we_artist, we_user, ws_fc_user_history
@@ -18,10 +18,10 @@ from wemart_assets.sources.contracts.weverse2 import community_member_purchase
 TABLE = Table(
     database="we_mart",
     name="wv_dm_subscr",
-    words="One row a user, community and direct messages subscribed to on the business day.",
+    description="One row per user, community and direct messages subscribed to on the business day.",
     grain=("wv_user_id", "comm_id", "dm_id"),
     columns=(
-        column("key_date", "date", "business day", nullable=False),
+        KEY_DATE,
         column("wv_user_id", "bigint", "Weverse user", nullable=False),
         column("we_member_id", "bigint", "account of the user"),
         column("comm_id", "bigint", "community", nullable=False),
@@ -32,11 +32,11 @@ TABLE = Table(
         column("is_fc", "int", "1 holds a membership of the artist, 0 not, NULL if account or artist is unknown", FLAG),
         column("start_dt", "timestamp", "instant from which it runs (UTC)", nullable=False),
         column("end_dt", "timestamp", "instant at which it ends (UTC), NULL while open"),
-        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "runs_on_the_day",
             "the day lies between the days on which it begins and ends",
             lambda t, timezone: (
@@ -44,13 +44,13 @@ TABLE = Table(
                 & (t.end_dt.isnull() | (business_day(t.end_dt, timezone) >= t.part_date))
             ),
         ),
-        Rule(
+        RowCheck(
             "membership_of_somebody",
             "is_fc is known where account and artist are, and only there",
             lambda t: t.is_fc.notnull() == (t.we_member_id.notnull() & t.we_art_id.notnull()),
         ),
     ),
-    laws=(volume_law(),),
+    table_checks=(volume_check(),),
 )
 
 

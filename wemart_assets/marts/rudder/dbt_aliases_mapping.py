@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.days import shift
 from wemart_assets.lake.inputs import own_day_before, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Table, column
+from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
 from wemart_assets.marts.rudder.rules import DAY_COLUMNS, of_somebody
 from wemart_assets.sources.contracts.rudder import tracks
@@ -33,7 +33,7 @@ def _lost(staged: ir.Table, before: ir.Table, tracks: ir.Table, repeated: ir.Tab
 TABLE = Table(
     database="rudder",
     name="dbt_aliases_mapping",
-    words="One row an id, of a browser or a user, that was seen by the day: the visitor whom it stands for.",
+    description="One row per id, of a browser or a user, that was seen by the day: the visitor whom it stands for.",
     grain=("alias",),
     newest_in_sql=True,
     columns=(
@@ -41,7 +41,7 @@ TABLE = Table(
         column("dbt_visitor_id", "string", "the alias's latest known user by the day, else itself", nullable=False),
         *DAY_COLUMNS,
     ),
-    laws=(Law("nobody_is_lost", "every id that was seen is there, from its first day on", _lost),),
+    table_checks=(TableCheck("nobody_is_lost", "every id that was seen is there, from its first day on", _lost),),
 )
 
 

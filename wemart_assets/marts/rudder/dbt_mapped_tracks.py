@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import unix_micros
 from wemart_assets.lake.inputs import earlier_days, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Measure, Severity, Table, at_least, column
+from wemart_assets.lake.table import Measure, Severity, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_aliases_mapping import dbt_aliases_mapping
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
 from wemart_assets.marts.rudder.rules import (
@@ -50,7 +50,7 @@ def _ahead(tracks: ir.Table) -> ir.Table:
 TABLE = Table(
     database="rudder",
     name="dbt_mapped_tracks",
-    words="One row a track of somebody, with the visitor to whom it belongs as of its day.",
+    description="One row per track of somebody, with the visitor to whom it belongs as of its day.",
     grain=("event_id",),
     newest_in_sql=True,
     columns=(
@@ -67,11 +67,11 @@ TABLE = Table(
         ),
         *DAY_COLUMNS,
     ),
-    laws=(
-        Law("every_track_is_there", "every track of somebody is there, of an id the first", _lost),
-        Law("with_an_id", "every track has an anonymous id or a user id", _nobodys, Severity.WARN),
-        Law("ids_come_once", "no track has the id of another one", lambda repeated: repeated, Severity.WARN),
-        Law(
+    table_checks=(
+        TableCheck("every_track_is_there", "every track of somebody is there, of an id the first", _lost),
+        TableCheck("with_an_id", "every track has an anonymous id or a user id", _nobodys, Severity.WARN),
+        TableCheck("ids_come_once", "no track has the id of another one", lambda repeated: repeated, Severity.WARN),
+        TableCheck(
             "not_ahead_of_time",
             f"no track happened more than {AHEAD_SECONDS} seconds after it was received",
             _ahead,

@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Table, at_least, column
+from wemart_assets.lake.table import Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_session_track_facts import dbt_session_track_facts
 from wemart_assets.marts.rudder.dbt_session_tracks import dbt_session_tracks
 from wemart_assets.marts.rudder.rules import DAY_COLUMNS, SESSION_ID, VISITOR, session_id, whole_minutes
@@ -21,7 +21,7 @@ def _lost(staged: ir.Table, facts: ir.Table) -> ir.Table:
 TABLE = Table(
     database="rudder",
     name="dbt_session_duration",
-    words="One row a session with a track on the day, with how long it lasted so far.",
+    description="One row per session with a track on the day, with how long it lasted so far.",
     grain=("session_id",),
     newest_in_sql=True,
     columns=(
@@ -36,7 +36,7 @@ TABLE = Table(
         ),
         *DAY_COLUMNS,
     ),
-    laws=(Law("every_session_is_there", "the sessions of dbt_session_track_facts are there", _lost),),
+    table_checks=(TableCheck("every_session_is_there", "the sessions of dbt_session_track_facts are there", _lost),),
 )
 
 

@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import own_day_before, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Rule, Table, at_least, column
+from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_session_tracks import dbt_session_tracks
 from wemart_assets.marts.rudder.dbt_track_facts import dbt_track_facts
 from wemart_assets.marts.rudder.rules import DAY_COLUMNS, SESSION_ID, on_days
@@ -43,7 +43,7 @@ def _overlapping(staged: ir.Table, sessions: ir.Table) -> ir.Table:
 TABLE = Table(
     database="rudder",
     name="dbt_session_track_facts",
-    words="One row a session with a track on the day, with what happened in it so far.",
+    description="One row per session with a track on the day, with what happened in it so far.",
     grain=("session_id",),
     newest_in_sql=True,
     columns=(
@@ -56,16 +56,18 @@ TABLE = Table(
         column("cnt_signup", "bigint", "tracks of WEMART_RUDDER_SIGNUP_EVENT so far", at_least(0), nullable=False),
         *DAY_COLUMNS,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "counts_are_of_the_tracks",
             "no event is counted more often than there are tracks",
             lambda t: (t.cnt_viewed_product <= t.num_pvs) & (t.cnt_signup <= t.num_pvs),
         ),
     ),
-    laws=(
-        Law("tracks_add_up", "what a day adds to num_pvs is its tracks", _uncounted),
-        Law("sessions_do_not_overlap", "a session ends at its start or later, and before the next one", _overlapping),
+    table_checks=(
+        TableCheck("tracks_add_up", "what a day adds to num_pvs is its tracks", _uncounted),
+        TableCheck(
+            "sessions_do_not_overlap", "a session ends at its start or later, and before the next one", _overlapping
+        ),
     ),
 )
 

@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import earlier_days, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Rule, Table, at_least, column
+from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_track_facts import dbt_track_facts
 from wemart_assets.marts.rudder.rules import DAY_COLUMNS, SESSION_ID, VISITOR, last_state, on_days, session_id
 from wemart_assets.marts.rudder.visitor_state import visitor_state
@@ -48,7 +48,9 @@ def _not_there(staged: ir.Table, facts: ir.Table) -> ir.Table:
 TABLE = Table(
     database="rudder",
     name="dbt_session_tracks",
-    words="One row a session. A day has those that start on it, and the one before them, whose next start it told.",
+    description=(
+        "One row per session. A day has those that start on it, and the one before them, whose next start it told."
+    ),
     grain=("session_id",),
     newest_in_sql=True,
     columns=(
@@ -59,25 +61,25 @@ TABLE = Table(
         column("next_session_start_at", "timestamp", "start of the visitor's next session, by the day (UTC)"),
         *DAY_COLUMNS,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "named_by_number_and_visitor",
             "session_id is `<session_sequence_number> - <dbt_visitor_id>`",
             lambda t: t.session_id == session_id(t.session_sequence_number, t.dbt_visitor_id),
         ),
-        Rule(
+        RowCheck(
             "before_the_next",
             "a session starts before the next one",
             lambda t: t.next_session_start_at.isnull() | (t.session_start_at < t.next_session_start_at),
         ),
     ),
-    laws=(
-        Law(
+    table_checks=(
+        TableCheck(
             "one_after_the_other",
             "a visitor's sessions of a day are numbered one by one to the last, each with the next one's start",
             _not_one_after_the_other,
         ),
-        Law("every_start_is_there", "every first track of a session is the start of one", _not_there),
+        TableCheck("every_start_is_there", "every first track of a session is the start of one", _not_there),
     ),
 )
 

@@ -13,7 +13,7 @@ from wemart_assets.marts.rudder.rules import VISITOR
 TABLE = Table(
     database="rudder",
     name="dbt_top_users_by_avg_session_duration",
-    words="One row a visitor, those first whose sessions last longest.",
+    description="One row per visitor, those first whose sessions last longest.",
     grain=("dbt_visitor_id",),
     partition_by=(),
     columns=(

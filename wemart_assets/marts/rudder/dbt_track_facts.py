@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import earlier_days, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Table, at_least, column
+from wemart_assets.lake.table import Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_mapped_tracks import dbt_mapped_tracks
 from wemart_assets.marts.rudder.rules import (
     ANONYMOUS_ID,
@@ -79,7 +79,7 @@ def _gaps(staged: ir.Table, earlier: ir.Table, state: ir.Table, days: Sequence[s
 TABLE = Table(
     database="rudder",
     name="dbt_track_facts",
-    words="One row a track of somebody, with its session and its place in it.",
+    description="One row per track of somebody, with its session and its place in it.",
     grain=("event_id",),
     newest_in_sql=True,
     columns=(
@@ -92,10 +92,14 @@ TABLE = Table(
         column("track_sequence_number", "bigint", "place of the track in its session", at_least(1), nullable=False),
         *DAY_COLUMNS,
     ),
-    laws=(
-        Law("every_track_is_in_one_session", "the tracks are those of dbt_mapped_tracks", _other_tracks),
-        Law("sequence_has_no_gaps", "the sequence numbers of a session are 1, 2, 3, ..., over midnight too", _gaps),
-        Law("state_is_of_the_tracks", "what visitor_state carries on is each visitor's last track", _other_state),
+    table_checks=(
+        TableCheck("every_track_is_in_one_session", "the tracks are those of dbt_mapped_tracks", _other_tracks),
+        TableCheck(
+            "sequence_has_no_gaps", "the sequence numbers of a session are 1, 2, 3, ..., over midnight too", _gaps
+        ),
+        TableCheck(
+            "state_is_of_the_tracks", "what visitor_state carries on is each visitor's last track", _other_state
+        ),
     ),
 )
 

@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import business_day
 from wemart_assets.lake.inputs import trailing
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Table, at_least, column
+from wemart_assets.lake.table import Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_track_facts import dbt_track_facts
 from wemart_assets.marts.rudder.rules import (
     DAY_COLUMNS,
@@ -43,7 +43,9 @@ def _too_many(staged: ir.Table, timezone: str) -> ir.Table:
 TABLE = Table(
     database="rudder",
     name="dbt_tracks_flow",
-    words="One row a track with the four after it in its session. A day has its own, and those that it completed.",
+    description=(
+        "One row per track with the four after it in its session. A day has its own, and those that it completed."
+    ),
     grain=("event_id",),
     newest_in_sql=True,
     columns=(
@@ -56,9 +58,9 @@ TABLE = Table(
         *(column(f"event_{n + 1}", "string", f"event of the track {n} after it, by the day") for n in FOLLOWING),
         *DAY_COLUMNS,
     ),
-    laws=(
-        Law("every_track_is_there", "every track of dbt_track_facts is there, in its place", _other_tracks),
-        Law("at_most_four_before", "of a session at most four tracks of earlier days are there", _too_many),
+    table_checks=(
+        TableCheck("every_track_is_there", "every track of dbt_track_facts is there, in its place", _other_tracks),
+        TableCheck("at_most_four_before", "of a session at most four tracks of earlier days are there", _too_many),
     ),
 )
 

@@ -6,7 +6,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Rule, Table, at_least, column
+from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_session_tracks import dbt_session_tracks
 from wemart_assets.marts.rudder.rules import DAY_COLUMNS, VISITOR
 from wemart_assets.marts.rudder.visitor_state import visitor_state
@@ -34,7 +34,7 @@ def _other_sessions(staged: ir.Table, sessions: ir.Table) -> ir.Table:
 TABLE = Table(
     database="rudder",
     name="dbt_user_session_facts",
-    words="One row a visitor with a track on the day, with their sessions so far.",
+    description="One row per visitor with a track on the day, with their sessions so far.",
     grain=("dbt_visitor_id",),
     newest_in_sql=True,
     columns=(
@@ -44,8 +44,8 @@ TABLE = Table(
         column("number_of_sessions", "bigint", "sessions so far", at_least(1), nullable=False),
         *DAY_COLUMNS,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "first_before_last",
             "first_date is last_date for one session, and before it for more",
             lambda t: (
@@ -54,7 +54,9 @@ TABLE = Table(
             ),
         ),
     ),
-    laws=(Law("sessions_add_up", "the last session that is counted is the last one that started", _other_sessions),),
+    table_checks=(
+        TableCheck("sessions_add_up", "the last session that is counted is the last one that started", _other_sessions),
+    ),
 )
 
 

@@ -9,14 +9,16 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import up_to
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Rule, Table, at_least, column
+from wemart_assets.lake.table import RowCheck, Table, at_least, column
 from wemart_assets.marts.rudder.rules import DAY_COLUMNS, EVENT_ID, on_days
 from wemart_assets.sources.contracts.rudder import tracks
 
 TABLE = Table(
     database="rudder",
     name="repeated_tracks",
-    words="One row an id of which tracks of the day are left out: one track of an id counts, on the first day it has.",
+    description=(
+        "One row per id of which tracks of the day are left out: one track of an id counts, on the first day it has."
+    ),
     grain=("event_id",),
     may_be_empty=True,
     columns=(
@@ -25,7 +27,9 @@ TABLE = Table(
         column("left_out", "bigint", "tracks of the day with this id that do not count", at_least(1), nullable=False),
         *DAY_COLUMNS,
     ),
-    rules=(Rule("first_is_no_later", "first_part_date <= part_date", lambda t: t.first_part_date <= t.part_date),),
+    row_checks=(
+        RowCheck("first_is_no_later", "first_part_date <= part_date", lambda t: t.first_part_date <= t.part_date),
+    ),
 )
 
 

@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import unix_micros
-from wemart_assets.lake.table import RUN_TIMESTAMP, Column, column
+from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, Column, column
 from wemart_assets.sources.contracts.rudder import tracks as contract
 
 SECOND, MINUTE = 1_000_000, 60_000_000  # microseconds
@@ -26,7 +26,7 @@ SESSION_ID = column("session_id", "string", "session: `<number> - <visitor>`", n
 TIMESTAMP = column("timestamp", "timestamp", "instant at which it happened (UTC)", nullable=False)
 EVENT = column("event", "string", "what happened")
 DAY_COLUMNS: tuple[Column, ...] = (
-    column("part_date", "string", "business day", nullable=False),
+    PART_DATE,
     RUN_TIMESTAMP,
 )
 

@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import own_earlier_days, same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Rule, Table, at_least, column
+from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_aliases_mapping import dbt_aliases_mapping
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
 from wemart_assets.marts.rudder.rules import DAY_COLUMNS, VISITOR, begins_session, in_order, last_state, mapped
@@ -37,7 +37,9 @@ def _gone_back(staged: ir.Table, earlier: ir.Table, days: Sequence[str]) -> ir.T
 TABLE = Table(
     database="rudder",
     name="visitor_state",
-    words="One row a visitor with a track on the day: sessions so far, and the last of them as of the day's end.",
+    description=(
+        "One row per visitor with a track on the day: sessions so far, and the last of them as of the day's end."
+    ),
     grain=("dbt_visitor_id",),
     columns=(
         VISITOR,
@@ -48,20 +50,20 @@ TABLE = Table(
         column("session_tracks", "bigint", "tracks of the last session so far", at_least(1), nullable=False),
         *DAY_COLUMNS,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "starts_before_it_ends",
             "first_session_start_at <= session_start_at <= last_track_at",
             lambda t: (t.first_session_start_at <= t.session_start_at) & (t.session_start_at <= t.last_track_at),
         ),
-        Rule(
+        RowCheck(
             "first_is_last_of_one",
             "the first session is the last one where there is one alone",
             lambda t: (t.number_of_sessions == 1) == (t.first_session_start_at == t.session_start_at),
         ),
     ),
-    laws=(
-        Law(
+    table_checks=(
+        TableCheck(
             "goes_on",
             "what was known of a visitor before goes on: by a later track, of the same session or of a next one",
             _gone_back,

@@ -100,7 +100,7 @@ def by_buckets(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
 
 
 def _session_buckets(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
-    """One row a (day, device, bucket) that has lines, with the session that all of them belong to."""
+    """One row per (day, device, bucket) that has lines, with the session that all of them belong to."""
     buckets = lines.group_by(*DEVICE_DAY, "bucket").aggregate(
         first=lines.unix_log_timestamp.min(),
         last=lines.unix_log_timestamp.max(),

@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import RUN_TIMESTAMP, Law, Table, at_least, column
+from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, at_least, column
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
 
@@ -23,16 +23,18 @@ def _days_with_other_count(staged: ir.Table, sessions: ir.Table) -> ir.Table:
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_platform",
-    words="One row a platform and business day; sessions of no known platform are the row without one.",
+    description="One row per platform and business day; sessions of no known platform are the row without one.",
     grain=("key_date", "platform"),
     columns=(
-        column("key_date", "date", "business day", nullable=False),
+        KEY_DATE,
         column("platform", "string", "TV, APP, PC or MWEB"),
         column("sess_cnt", "bigint", "sessions", at_least(1), nullable=False),
-        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    laws=(Law("sessions_add_up", "the platforms' sessions are all sessions of the day", _days_with_other_count),),
+    table_checks=(
+        TableCheck("sessions_add_up", "the platforms' sessions are all sessions of the day", _days_with_other_count),
+    ),
 )
 
 

@@ -6,31 +6,31 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import RUN_TIMESTAMP, Law, Table, at_least, column
-from wemart_assets.lake.volume import volume_law
+from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, at_least, column
+from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.sessions.rules import days_with_other_seconds
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_session",
-    words="One row an account and business day; visits by nobody known are the row without account.",
+    description="One row per account and business day; visits by nobody known are the row without account.",
     grain=("key_date", "we_member_id"),
     columns=(
-        column("key_date", "date", "business day", nullable=False),
+        KEY_DATE,
         column("we_member_id", "int", "account"),
         column("sess_cnt", "bigint", "sessions", at_least(1), nullable=False),
         column("total_sess_dur", "bigint", "seconds of these sessions", at_least(1), nullable=False),
-        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    laws=(
-        Law(
+    table_checks=(
+        TableCheck(
             "durations_add_up",
             "the seconds are those of the sessions of wv_sess_daily, each counted once an account",
             lambda staged, sessions: days_with_other_seconds(staged, "total_sess_dur", sessions, "sess_id", "sess_dur"),
         ),
-        volume_law(),
+        volume_check(),
     ),
 )
 

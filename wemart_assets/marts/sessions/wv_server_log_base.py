@@ -14,7 +14,7 @@ from wemart_assets.lake.functions import (
 )
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Law, Measure, Rule, Table, column
+from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Measure, RowCheck, Table, TableCheck, column
 from wemart_assets.marts.sessions.rules import session_id
 from wemart_assets.marts.sessions.sessionization import Form, sessions_and_users
 from wemart_assets.sources.contracts.service_log import weverse_server_log
@@ -111,7 +111,7 @@ def _days_with_other_count(staged: ir.Table, lines: ir.Table) -> ir.Table:
 TABLE = Table(
     database="we_mart",
     name="wv_server_log_base",
-    words="One row a line of the service's log, with its session, its user and what it speaks of.",
+    description="One row per line of the service's log, with its session, its user and what it speaks of.",
     partition_by=("date_id",),
     columns=(
         column("date_id", "string", "business day of the line", nullable=False),
@@ -165,8 +165,8 @@ TABLE = Table(
         column("user_info_user_agent", "string", "user agent"),
         RUN_TIMESTAMP,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "day_of_line",
             "date_id and hour are those of log_dt in the business timezone",
             lambda t, timezone: (
@@ -174,7 +174,7 @@ TABLE = Table(
                 & (t.hour == from_utc_timestamp(t.log_dt, timezone).strftime("%H"))
             ),
         ),
-        Rule(
+        RowCheck(
             "line_in_session",
             "a line lies inside its user session, which lies inside its session",
             lambda t: (
@@ -183,7 +183,7 @@ TABLE = Table(
                 & (t.user_sess_end_dt <= t.sess_end_dt)
             ),
         ),
-        Rule(
+        RowCheck(
             "session_id_formula",
             "sess_id is made of sess_start_dt and the device, user_sess_id of sess_id and the user",
             lambda t, timezone: (
@@ -191,16 +191,20 @@ TABLE = Table(
                 & (t.user_sess_id == t.sess_id + ("|" + t.user_id_fill).fill_null(""))
             ),
         ),
-        Rule(
+        RowCheck(
             "named_user_stays",
             "a line that names a user belongs to that user",
             lambda t: t.user_info_id.isnull() | (t.user_info_id == t.user_id_fill).fill_null(False),
         ),
     ),
-    laws=(
-        Law("lines_add_up", "each day has as many rows as its log has lines with a device", _days_with_other_count),
-        Law("session_bounds", "a session begins with its first line and ends with its last", _sessions_of_other_length),
-        Law(
+    table_checks=(
+        TableCheck(
+            "lines_add_up", "each day has as many rows as its log has lines with a device", _days_with_other_count
+        ),
+        TableCheck(
+            "session_bounds", "a session begins with its first line and ends with its last", _sessions_of_other_length
+        ),
+        TableCheck(
             "sessions_apart",
             "a device's sessions of a day are numbered from 1 and lie more than the session gap apart",
             _sessions_out_of_place,

@@ -11,8 +11,18 @@ from wemart_assets.lake.days import day_start, shift
 from wemart_assets.lake.functions import business_date
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Law, Rule, Severity, Table, at_least, column
-from wemart_assets.lake.volume import volume_law
+from wemart_assets.lake.table import (
+    FLAG,
+    PART_DATE,
+    RUN_TIMESTAMP,
+    RowCheck,
+    Severity,
+    Table,
+    TableCheck,
+    at_least,
+    column,
+)
+from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 from wemart_assets.marts.memberships import membership_holders
 from wemart_assets.marts.sessions.rules import duration_seconds, last_known, session_id
@@ -67,7 +77,7 @@ def _fits_in_day(t: ir.Table, days: Sequence[str], timezone: str) -> ir.BooleanV
 TABLE = Table(
     database="we_mart",
     name="wv_sess_daily",
-    words="One row a session, a user in it and a community visited, on a business day.",
+    description="One row per session, a user in it and a community visited, on a business day.",
     grain=("sess_id", "user_sess_id", "comm_id"),
     tags={"tier": "primary"},
     columns=(
@@ -97,11 +107,11 @@ TABLE = Table(
         column("platform", "string", "last known of the session: TV, APP, PC or MWEB"),
         column("os", "string", "last known operating system of the session"),
         column("app_ver", "string", "last known app version of the session"),
-        column("part_date", "string", "business day, as partitions are named", nullable=False),
+        PART_DATE,
         RUN_TIMESTAMP,
     ),
-    rules=(
-        Rule(
+    row_checks=(
+        RowCheck(
             "key_date_is_the_sessions",
             "key_date is the business day of sess_start_dt and of sess_end_dt, and part_date says the same",
             lambda t, timezone: (
@@ -110,12 +120,12 @@ TABLE = Table(
                 & (t.part_date == t.key_date.cast("string"))
             ),
         ),
-        Rule(
+        RowCheck(
             "sess_id_formula",
             "sess_id is the start in the business timezone, |, device",
             lambda t, timezone: t.sess_id == session_id(t.sess_start_dt, t.device_id, timezone),
         ),
-        Rule(
+        RowCheck(
             "user_session_in_session",
             "sessions do not end before they start, and a user's part lies inside its session",
             lambda t: (
@@ -124,7 +134,7 @@ TABLE = Table(
                 & (t.user_sess_end_dt <= t.sess_end_dt)
             ),
         ),
-        Rule(
+        RowCheck(
             "durations",
             "sess_dur and user_sess_dur are the whole seconds from first to last line, both counted",
             lambda t: (
@@ -132,37 +142,37 @@ TABLE = Table(
                 & (t.user_sess_dur == duration_seconds(t.user_sess_start_dt, t.user_sess_end_dt))
             ),
         ),
-        Rule("durations_fit_in_the_day", "no session is longer than its business day", _fits_in_day),
-        Rule(
+        RowCheck("durations_fit_in_the_day", "no session is longer than its business day", _fits_in_day),
+        RowCheck(
             "comm_user_of_a_community",
             "is_comm_user is NULL where there is no community, and only there",
             lambda t: t.is_comm_user.isnull() == t.comm_id.isnull(),
         ),
     ),
-    laws=(
-        Law(
+    table_checks=(
+        TableCheck(
             "one_duration_a_user_session",
             "a session and a user's part of it say the same in each community's row",
             _user_sessions_that_differ,
         ),
-        Law(
+        TableCheck(
             "sessions_of_the_log",
             "the sessions and user sessions are exactly those of wv_server_log_base",
             _sessions_on_one_side_only,
         ),
-        Law(
+        TableCheck(
             "unknown_artists",
             f"no more than {UNKNOWN_ARTIST_SHARE:.0%} of the visits to communities have an unknown artist",
             _days_of_unknown_artists,
             Severity.WARN,
         ),
-        Law(
+        TableCheck(
             "single_line_sessions",
             f"no more than {SINGLE_LINE_SHARE:.0%} of the sessions are a single line",
             _days_of_single_lines,
             Severity.WARN,
         ),
-        volume_law(),
+        volume_check(),
     ),
 )
 
@@ -225,7 +235,7 @@ def _with_community(lines: ir.Table, posts: ir.Table, notices: ir.Table) -> ir.T
 
 
 def _visits(lines: ir.Table, members: ir.Table) -> ir.Table:
-    """One row a (session, user, community visited), community NULL where there is none."""
+    """One row per (session, user, community visited), community NULL where there is none."""
     lines = lines.mutate(names_subject=lines.post_id.notnull() | lines.notice_id.notnull())
     of_user_session = ["date_id", "sess_id", "user_sess_id", "user_id_fill"]
     passed = lines.group_by(*of_user_session, "comm_id", "names_subject").aggregate(

@@ -6,8 +6,8 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart_asset import mart
-from wemart_assets.lake.table import Law, Table
-from wemart_assets.lake.volume import volume_law
+from wemart_assets.lake.table import Table, TableCheck
+from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
 LEFT_OUT = ("is_device_login", "sess_ctry", "is_sess_login")
@@ -23,16 +23,16 @@ def _user_sessions_on_one_side_only(staged: ir.Table, sessions: ir.Table) -> ir.
 TABLE = Table(
     database="we_mart",
     name="wv_user_daily",
-    words="One row a session, a user in it and a community visited: wv_sess_daily without three columns.",
+    description="One row per session, a user in it and a community visited: wv_sess_daily without three columns.",
     grain=("sess_id", "user_sess_id", "comm_id"),
     columns=tuple(c for c in wv_sess_daily.table.columns if c.name not in LEFT_OUT),
-    laws=(
-        Law(
+    table_checks=(
+        TableCheck(
             "user_sessions_of_sess_daily",
             "the user sessions are exactly those of wv_sess_daily",
             _user_sessions_on_one_side_only,
         ),
-        volume_law(),
+        volume_check(),
     ),
 )
 

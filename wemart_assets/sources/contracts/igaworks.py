@@ -44,7 +44,7 @@ def headerless(columns: Sequence[Column]) -> FileFormat:
 event = Contract(
     database="igaworks",
     name="event",
-    words="One row an event of an app. Equal rows are all kept.",
+    description="One row per event of an app. Equal rows are all kept.",
     kind=Kind.FACTS,
     instant="server_datetime",
     local_times=True,
@@ -56,7 +56,7 @@ event = Contract(
 attribution = Contract(
     database="igaworks",
     name="attribution",
-    words="One row a touch that an install or a return is attributed to. Equal rows are all kept.",
+    description="One row per touch that an install or a return is attributed to. Equal rows are all kept.",
     kind=Kind.FACTS,
     # Who came before the first day there is, came through a campaign all the same.
     is_history=True,

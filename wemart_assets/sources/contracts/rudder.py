@@ -8,7 +8,7 @@ from wemart_assets.sources.contract import Contract, Kind
 tracks = Contract(
     database="rudder",
     name="tracks",
-    words="One row a tracked event. Of a repeated id the row that was received first stays.",
+    description="One row per tracked event. Of a repeated id the row that was received first stays.",
     kind=Kind.FACTS,
     instant="timestamp",
     key=("id",),

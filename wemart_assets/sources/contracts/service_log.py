@@ -8,7 +8,7 @@ from wemart_assets.sources.contract import MILLISECONDS, Contract, Kind
 weverse_server_log = Contract(
     database="service_log",
     name="weverse_server_log",
-    words="One row a line of the service's log. Equal lines are all kept.",
+    description="One row per line of the service's log. Equal lines are all kept.",
     kind=Kind.FACTS,
     instant="unix_log_timestamp",
     day_column="date_id",

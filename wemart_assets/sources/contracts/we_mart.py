@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from wemart_assets.lake.table import FLAG, Column, column
+from wemart_assets.lake.table import FLAG, KEY_DATE, Column, column
 from wemart_assets.sources.contract import INT32, MILLISECONDS, Contract, Kind
 
 we_user = Contract(
     database="we_mart",
     name="we_user",
-    words="One row an account, with its Weverse user where it has one.",
+    description="One row per account, with its Weverse user where it has one.",
     kind=Kind.SNAPSHOT,
     key=("we_member_id",),
     unique_where_known=(("wv_user_id",),),
@@ -26,7 +26,7 @@ we_user = Contract(
 we_artist = Contract(
     database="we_mart",
     name="we_artist",
-    words="One row an artist, with the community.",
+    description="One row per artist, with the community.",
     kind=Kind.SNAPSHOT,
     key=("we_art_id",),
     unique_where_known=(("comm_id",),),
@@ -41,7 +41,7 @@ we_artist = Contract(
 ws_fc_user_history = Contract(
     database="we_mart",
     name="ws_fc_user_history",
-    words="One row a membership order of an account for an artist.",
+    description="One row per membership order of an account for an artist.",
     kind=Kind.SNAPSHOT,
     key=("we_member_id", "we_art_id", "fc_id", "create_dt"),
     columns=(
@@ -60,7 +60,7 @@ ws_fc_user_history = Contract(
 ods_wv_member_profile = Contract(
     database="we_mart",
     name="ods_wv_member_profile",
-    words="One row a state of a member's profile in a community: what it became at `updated_at`.",
+    description="One row per state of a member's profile in a community: what it became at `updated_at`.",
     kind=Kind.FACTS,
     is_history=True,
     instant="updated_at",
@@ -82,7 +82,7 @@ ods_wv_member_profile = Contract(
 wv_user_ctry_history = Contract(
     database="we_mart",
     name="wv_user_ctry_history",
-    words="One row a period in which a user came from a country.",
+    description="One row per period in which a user came from a country.",
     kind=Kind.SNAPSHOT,
     key=("wv_user_id", "seq"),
     columns=(
@@ -97,7 +97,7 @@ wv_user_ctry_history = Contract(
 wv1_join_info = Contract(
     database="we_mart",
     name="wv1_join_info",
-    words="One row a member of a community of the product's first version, with when the member joined.",
+    description="One row per member of a community of the product's first version, with when the member joined.",
     kind=Kind.SNAPSHOT,
     key=("comm_id", "wv_user_id"),
     columns=(
@@ -110,16 +110,16 @@ wv1_join_info = Contract(
 )
 
 
-def _acts(name: str, words: str, *what: Column) -> Contract:
+def _acts(name: str, description: str, *what: Column) -> Contract:
     """Facts of a day: what members did with an artist's posts or media."""
     return Contract(
         database="we_mart",
         name=name,
-        words=words,
+        description=description,
         kind=Kind.FACTS,
         instant="key_date",
         columns=(
-            column("key_date", "date", "business day", nullable=False),
+            KEY_DATE,
             column("we_member_id", "bigint", "account", INT32),
             column("we_art_id", "int", "artist"),
             column("comm_id", "bigint", "community"),
@@ -135,19 +135,19 @@ REACTIONS = (
 )
 wv_post_view = _acts(
     "wv_post_view",
-    "One row an account, post and day, with how often it was viewed. Equal rows are all kept.",
+    "One row per account, post and day, with how often it was viewed. Equal rows are all kept.",
     column("post_id", "string", "post, <shard>-<number>"),
     column("view_cnt", "bigint", "views of the day"),
 )
 wv_post_reaction = _acts(
     "wv_post_reaction",
-    "One row an account's reaction to a post. Equal rows are all kept.",
+    "One row per account's reaction to a post. Equal rows are all kept.",
     column("post_id", "string", "post, <shard>-<number>"),
     *REACTIONS,
 )
 wv_media_reaction = _acts(
     "wv_media_reaction",
-    "One row an account's reaction to a medium. Equal rows are all kept.",
+    "One row per account's reaction to a medium. Equal rows are all kept.",
     column("media_id", "int", "medium"),
     *REACTIONS,
 )

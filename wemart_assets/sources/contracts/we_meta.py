@@ -8,7 +8,7 @@ from wemart_assets.sources.contract import Contract, Kind
 v_to_wv_comm_mapping = Contract(
     database="we_meta",
     name="v_to_wv_comm_mapping",
-    words="One row a channel of the former live service, with the community that took it over.",
+    description="One row per channel of the former live service, with the community that took it over.",
     kind=Kind.SNAPSHOT,
     key=("v_channel_id",),
     columns=(
@@ -20,7 +20,7 @@ v_to_wv_comm_mapping = Contract(
 we_country = Contract(
     database="we_meta",
     name="we_country",
-    words="One row a country, with its name and the region that it counts for.",
+    description="One row per country, with its name and the region that it counts for.",
     kind=Kind.SNAPSHOT,
     key=("ctry_code",),
     columns=(

@@ -26,12 +26,12 @@ def shift(day: str, days: int) -> str:
 
 
 @dataclass(frozen=True)
-class Twin:
-    """All rows there are: `events` and `attributions` with their `part_date`, `undated` attributions."""
+class Reference:
+    """All rows there are: `events` and `attributions` with their `part_date`, `unknown_time` attributions."""
 
     events: Sequence[Row]
     attributions: Sequence[Row]
-    undated: Sequence[Row]
+    unknown_time: Sequence[Row]
     funnel_days: int = 7
 
     def happened(self, days: Iterable[str], *steps: str) -> list[Row]:
@@ -45,12 +45,12 @@ class Twin:
 
     def campaigns(self, user: str, day: str) -> set[str]:
         """The campaigns that had touched the user by the end of the day."""
-        touches = [*self.undated, *(a for a in self.attributions if a["part_date"] <= day)]
+        touches = [*self.unknown_time, *(a for a in self.attributions if a["part_date"] <= day)]
         return {a["campaign"] for a in touches if a["identity_adid"] == user and a["campaign"]} or {"(none)"}
 
     def partners(self, user: str, day: str) -> set[str]:
         """The partners of the user's new installs by the end of the day."""
-        touches = [*self.undated, *(a for a in self.attributions if a["part_date"] <= day)]
+        touches = [*self.unknown_time, *(a for a in self.attributions if a["part_date"] <= day)]
         return {a["partner"] or "(none)" for a in touches if a["identity_adid"] == user and a["attribution_type"] == 0}
 
     def counted(self, events: Iterable[Row], key: Callable[[Row], Iterable[Any]]) -> dict[Any, Row]:

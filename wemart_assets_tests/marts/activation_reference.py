@@ -18,7 +18,7 @@ RECEIVED = ("received_at", "anonymous_id", "user_id", "event", "timestamp")
 
 
 @dataclass(frozen=True)
-class Twin:
+class Reference:
     """What happened (`sessions`, `events`, `attributions`, each row with its `part_date`) and what is known each day.
 
     `key_events` are the names in order with the days that each counts within.

@@ -15,7 +15,7 @@ Row = dict[str, Any]
 MINUTE = dt.timedelta(minutes=1)
 
 
-class Twin:
+class Reference:
     """What the tables have to say of `tracks`, by key: as of `day`, without part_date.
 
     `refreshed`: each track is mapped by what is known on that day, and not as of its own.
