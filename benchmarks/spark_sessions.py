@@ -24,7 +24,7 @@ from wemart_assets import catalog
 from wemart_assets.definitions import open_engine, utc_now
 from wemart_assets.lake.audit import audit
 from wemart_assets.lake.engine import Staged
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.publication import stage
 from wemart_assets.marts.sessions import wv_server_log_base as base
 from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import wemart_assets.marts
 import wemart_assets.sources.contracts
 from wemart_assets.lake.between import Between, is_over_any_range
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.table import Table
 from wemart_assets.lake.view import View
 from wemart_assets.sources.contract import Contract

@@ -19,7 +19,7 @@ from wemart_assets.automation.planning import (
 )
 from wemart_assets.lake.days import Period, days_between, period_days, period_start
 from wemart_assets.lake.errors import WemartError
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.table import Table
 from wemart_assets.partitions import partitions_from
 from wemart_assets.settings import Settings

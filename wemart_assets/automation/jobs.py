@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from wemart_assets.lake.days import Period
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.table import Table
 
 # Two hours after the business day is over: hourly deliveries of its last hour have landed by then, and what is later

@@ -32,7 +32,7 @@ from wemart_assets.lake.days import Period, days_between, period_days, shift
 from wemart_assets.lake.delta import open_delta, partition_values
 from wemart_assets.lake.engine import Engine, ExternalTable, Session
 from wemart_assets.lake.errors import WemartError
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.table import Table
 from wemart_assets.partitions import Partitions
 from wemart_assets.sources.contract import UNKNOWN_DAY, Kind

@@ -13,7 +13,7 @@ from functools import cache
 from wemart_assets.lake.days import Period, period_days, ranges, shift
 from wemart_assets.lake.engine import Session
 from wemart_assets.lake.errors import WemartError
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.table import Table
 from wemart_assets.sources.contract import UNKNOWN_DAY
 

@@ -17,7 +17,7 @@ from sqlglot import exp
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.inject import call, parameters
 from wemart_assets.lake.inputs import Input
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.stored import Stored, in_catalog, query
 from wemart_assets.lake.table import Table, data_type
 

@@ -25,7 +25,7 @@ from wemart_assets.lake.inputs import (
     trailing,
     window,
 )
-from wemart_assets.lake.mart_asset import Mart, mart
+from wemart_assets.lake.mart import Mart, mart
 from wemart_assets.lake.table import Table, column
 
 FIRST = "2024-01-03"

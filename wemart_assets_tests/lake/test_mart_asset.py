@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from wemart_assets.lake.engine import Engine, Session
 from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.inputs import Input, day_before, own_day_before, same_day, trailing
-from wemart_assets.lake.mart_asset import Mart, mart, mart_asset, preview
+from wemart_assets.lake.mart import Mart, mart
+from wemart_assets.lake.mart_asset import mart_asset, preview
 from wemart_assets.lake.table import (
     FLAG,
     RUN_TIMESTAMP,

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from wemart_assets.lake.duckdb_engine import DuckDBEngine, DuckDBSession
 from wemart_assets.lake.inject import parameters
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.table import data_type
 from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from wemart_assets.lake.days import days_between, shift
 from wemart_assets.lake.inject import parameters
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.marts.activation.activation_funnel_daily import activation_funnel_daily
 from wemart_assets.marts.activation.dim__users import dim__users
 from wemart_assets.marts.activation.fact__events import fact__events

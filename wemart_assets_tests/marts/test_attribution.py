@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wemart_assets.lake.inject import parameters
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.marts.attribution.active_user_by_campaign import active_user_by_campaign
 from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
 from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event

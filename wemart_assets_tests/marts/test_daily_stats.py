@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.marts.sessions.stats_wv_d_platform import stats_wv_d_platform
 from wemart_assets.marts.sessions.stats_wv_d_session import stats_wv_d_session
 from wemart_assets.marts.sessions.stats_wv_d_user_sess import stats_wv_d_user_sess

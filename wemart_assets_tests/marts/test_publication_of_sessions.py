@@ -15,7 +15,7 @@ import pytest
 
 from wemart_assets.lake.duckdb_engine import DuckDBEngine, DuckDBSession
 from wemart_assets.lake.inject import call
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.publication import Publication, publish
 from wemart_assets.lake.table import Severity, Table
 from wemart_assets.marts.sessions.stats_wv_d_platform import stats_wv_d_platform

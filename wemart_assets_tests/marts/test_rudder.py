@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wemart_assets.lake.inject import parameters
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.marts.rudder.dbt_aliases_mapping import dbt_aliases_mapping
 from wemart_assets.marts.rudder.dbt_mapped_tracks import dbt_mapped_tracks
 from wemart_assets.marts.rudder.dbt_session_duration import dbt_session_duration

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import ibis
 import pytest
 
-from wemart_assets.lake.mart_asset import Mart
+from wemart_assets.lake.mart import Mart
 from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily

@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.chart import Line, line_chart
 from wemart_assets.lake.inputs import same_day, window
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Chart, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.activation.dim__users import dim__users
 from wemart_assets.marts.activation.fact__events import KeyEvents, fact__events

@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import business_date, day_after
 from wemart_assets.lake.inputs import own_day_before, same_day, up_to
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, column, one_of
 from wemart_assets.marts.activation.fact__events import fact__events
 from wemart_assets.marts.activation.first_touch import first_touch

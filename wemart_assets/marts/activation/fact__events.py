@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import business_date
 from wemart_assets.lake.inputs import same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Measure, RowCheck, Table, TableCheck, column
 from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.activation.key_events import KeyEvent

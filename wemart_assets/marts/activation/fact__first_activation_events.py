@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import business_date
 from wemart_assets.lake.inputs import own_earlier_days, same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Measure, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.activation.dim__users import dim__users
 from wemart_assets.marts.activation.fact__events import KeyEvents, fact__events

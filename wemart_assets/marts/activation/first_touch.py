@@ -6,7 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import own_earlier_days, same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.activation.rules import DAY_COLUMNS
 from wemart_assets.marts.attribution.rules import of_users

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day, up_to, whole
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, column
 from wemart_assets.marts.attribution.active_user_by_campaign import active_user_by_campaign
 from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents

@@ -6,7 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import own_earlier_days, same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, Table, TableCheck, column
 from wemart_assets.marts.attribution.app_events import FIRSTOPEN, AppEvents
 from wemart_assets.marts.attribution.rules import DAY_COLUMNS, of_step, of_users

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import following, same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Severity, Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event
 from wemart_assets.marts.attribution.app_events import AppEvents

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import following, same_day, up_to, whole
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.marts.attribution.funnel import FUNNEL_COLUMNS, funnel, growing_steps, users_of_steps

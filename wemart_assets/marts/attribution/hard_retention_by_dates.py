@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.inputs import same_day, trailing
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column, one_of
 from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event
 from wemart_assets.marts.attribution.app_events import FIRSTOPEN, AppEvents

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
 from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents

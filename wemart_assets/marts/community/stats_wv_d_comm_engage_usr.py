@@ -6,7 +6,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.inputs import same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.marts.community.engagement import engaged, engagement_table
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 from wemart_assets.sources.contracts.we_mart import wv_media_reaction, wv_post_reaction, wv_post_view

@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.inputs import day_before, same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Severity, Table, TableCheck, at_least, column
 from wemart_assets.marts.community.wv_comm_user import NORMAL, wv_comm_user
 

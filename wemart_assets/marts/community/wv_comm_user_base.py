@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import day_after, timestamp_millis
 from wemart_assets.lake.inputs import own_day_before, same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column, one_of
 from wemart_assets.sources.contracts.we_mart import ods_wv_member_profile
 from wemart_assets.sources.contracts.weverse2 import community_log_member_status_log

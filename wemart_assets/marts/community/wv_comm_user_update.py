@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.inputs import day_before, same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, Table, TableCheck, column, one_of
 from wemart_assets.marts.community.wv_comm_user import TABLE as MEMBERS
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user

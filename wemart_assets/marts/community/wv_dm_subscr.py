@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import business_day
 from wemart_assets.lake.inputs import same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import FLAG, KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, column
 from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user

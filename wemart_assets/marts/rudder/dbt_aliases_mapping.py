@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.days import shift
 from wemart_assets.lake.inputs import own_day_before, same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
 from wemart_assets.marts.rudder.rules import DAY_COLUMNS, of_somebody

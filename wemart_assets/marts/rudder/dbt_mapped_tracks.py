@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import unix_micros
 from wemart_assets.lake.inputs import earlier_days, same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Measure, Severity, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_aliases_mapping import dbt_aliases_mapping
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks

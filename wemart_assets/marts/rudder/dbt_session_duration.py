@@ -6,7 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_session_track_facts import dbt_session_track_facts
 from wemart_assets.marts.rudder.dbt_session_tracks import dbt_session_tracks

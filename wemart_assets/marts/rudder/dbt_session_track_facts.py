@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import own_day_before, same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_session_tracks import dbt_session_tracks
 from wemart_assets.marts.rudder.dbt_track_facts import dbt_track_facts

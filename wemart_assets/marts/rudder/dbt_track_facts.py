@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import earlier_days, same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_mapped_tracks import dbt_mapped_tracks
 from wemart_assets.marts.rudder.rules import (

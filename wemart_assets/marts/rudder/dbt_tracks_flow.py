@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import business_day
 from wemart_assets.lake.inputs import trailing
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_track_facts import dbt_track_facts
 from wemart_assets.marts.rudder.rules import (

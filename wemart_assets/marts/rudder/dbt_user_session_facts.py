@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_session_tracks import dbt_session_tracks
 from wemart_assets.marts.rudder.rules import DAY_COLUMNS, VISITOR

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import up_to
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, at_least, column
 from wemart_assets.marts.rudder.rules import DAY_COLUMNS, EVENT_ID, on_days
 from wemart_assets.sources.contracts.rudder import tracks

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import own_earlier_days, same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_aliases_mapping import dbt_aliases_mapping
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks

@@ -13,7 +13,7 @@ from wemart_assets.lake.functions import (
     timestamp_millis,
 )
 from wemart_assets.lake.inputs import same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Measure, RowCheck, Table, TableCheck, column
 from wemart_assets.marts.sessions.rules import session_id
 from wemart_assets.marts.sessions.sessionization import Form, sessions_and_users

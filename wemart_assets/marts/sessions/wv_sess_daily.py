@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.days import day_start, shift
 from wemart_assets.lake.functions import business_date
 from wemart_assets.lake.inputs import same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import (
     FLAG,
     PART_DATE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
-from wemart_assets.lake.mart_asset import mart
+from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily

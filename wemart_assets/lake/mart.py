@@ -1,0 +1,84 @@
+"""A mart table's declaration: its table, its inputs and the function that makes the one of the others.
+
+Importing a declaration reads no setting and needs no Dagster; `lake/mart_asset.py` makes an asset of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.engine import Session
+from wemart_assets.lake.errors import DeclarationError, MissingPartition
+from wemart_assets.lake.inject import parameters
+from wemart_assets.lake.inputs import Input, check_input
+from wemart_assets.lake.table import Table
+
+
+@dataclass(frozen=True)
+class Mart:
+    """A declared mart table. Calling it calls its function."""
+
+    table: Table
+    inputs: Mapping[str, Input]
+    function: Callable[..., ir.Table]
+
+    def resolve(self, settings: Mapping[str, Any]) -> Mart:
+        """The mart with its inputs as these settings say."""
+        return replace(self, inputs={name: given.resolve(settings) for name, given in self.inputs.items()})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
+        return self.function(*args, **kwargs)
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether each partition is made from the table's own partitions before it."""
+        return any(given.is_own(self.table) for given in self.inputs.values())
+
+
+def mart(table: Table, **inputs: Input) -> Callable[[Callable[..., ir.Table]], Mart]:
+    """Declare a mart table: the function's parameters are inputs by name, settings by name, `days` and `day_columns`.
+
+    An input may also be there for a table check alone. `day_columns` tell rows apart by day: a function
+    that groups by them and not by the day itself also makes the table of any range of days (`lake/between.py`).
+
+    Raises:
+        DeclarationError: an input is no parameter of the function or a law, or cannot be read so.
+    """
+
+    def declare(function: Callable[..., ir.Table]) -> Mart:
+        for given in inputs.values():
+            check_input(given, table)
+        asked = {*parameters(function), *(name for law in table.table_checks for name in parameters(law.broken))}
+        if unread := sorted(set(inputs) - asked):
+            raise DeclarationError(
+                f"{table.full_name}: the inputs {unread} are no parameters of its function or of its laws"
+            )
+        return Mart(table, inputs, function)
+
+    return declare
+
+
+def read_input(session: Session, reader: Table, given: Input, days: Sequence[str], first_day: str) -> ir.Table:
+    """The input's rows of the partitions that a run of the reader's `days` reads.
+
+    Raises:
+        MissingPartition: one of them, not before the first day, was never published; says which to run.
+    """
+    wanted = given.days(days, reader, first_day)
+    published = session.published(given.table, wanted)
+    read_if_there = days[-1] if given.last > 0 else max(wanted, default="")
+    missing = [day for day in wanted if day not in published and day <= read_if_there]
+    if missing:
+        what = "its own partition" if given.is_own(reader) else f"{given.table.full_name}, which has no partition"
+        never = ", which was never published" if given.is_own(reader) else ""
+        raise MissingPartition(
+            f"{reader.full_name}: {days[0]} to {days[-1]} reads {what} {', '.join(missing[:5])}"
+            f"{' and more' if len(missing) > 5 else ''}{never}. Run it first: wemart run"
+            f"{'' if given.table.only_partition else f' --from {missing[0]} --to {missing[-1]}'}"
+            f" {'/'.join(given.table.key)}"
+        )
+    return session.read(given.table, [day for day in wanted if day in published])
