@@ -1,7 +1,7 @@
-"""The analyst's door on Spark: what SQL has beside the tables themselves, defined in any session.
+"""Defines what analysts use in SQL besides the tables, in any Spark session.
 
-These are the views, and the reports over a range of days, `hard_funnel_between(first, last)`. Spark knows no database
-of what is a session's own, so they go by their plain names; their tables are read where the settings say that they are.
+These are the views, and the reports over a range of days, such as `hard_funnel_between(first, last)`. Spark has no
+databases for a session's temporary objects, so they have plain names. The settings say where their tables are.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ if TYPE_CHECKING:
 
 
 def define(spark: SparkSession, settings: Settings | None = None) -> list[str]:
-    """Define the views and functions whose tables are there, for this session; their names.
+    """Define the views and functions whose tables exist, for this session, and return their names.
 
     Raises:
-        WemartError: there are no such tables.
+        WemartError: none of the tables exists.
     """
-    found = statements(settings or load_settings(), spark.catalog.tableExists)
-    for statement in found.values():
+    by_name = statements(settings or load_settings(), spark.catalog.tableExists)
+    for statement in by_name.values():
         spark.sql(statement)
-    return [*found]
+    return [*by_name]
 
 
 def statements(settings: Settings, exists: Callable[[str], bool] = lambda name: True) -> dict[str, str]:
-    """The statements that define views and functions, by the name of each.
+    """The statements that define the views and functions whose tables exist, by name.
 
-    Of a lake of folders they are those whose tables are there. A catalog is for `exists` to ask, by a table's name.
+    Whether a table of a catalog exists is answered by `exists`, given its full name; folders are looked at here.
 
     Raises:
-        WemartError: there are no such tables.
+        WemartError: none of the tables exists.
     """
-    of_catalog, lake = settings.spark.catalog, settings.lake.absolute()
-    stored = in_catalog(of_catalog) if of_catalog else in_folders(lake)
+    spark_catalog, lake = settings.spark.catalog, settings.lake.absolute()
+    stored = in_catalog(spark_catalog) if spark_catalog else in_folders(lake)
 
-    def is_there(table: Table) -> bool:
-        if of_catalog:
-            return exists(f"`{of_catalog}`.`{table.database}`.`{table.name}`")
+    def is_stored(table: Table) -> bool:
+        if spark_catalog:
+            return exists(f"`{spark_catalog}`.`{table.database}`.`{table.name}`")
         return DeltaTable.is_deltatable(str(lake / table.database / table.name))
 
     def shown(table: Table) -> ir.Table:
         return newest(stored(table), table)
 
     views, functions = catalog.views().values(), catalog.functions(settings.for_tables())
-    found = {v.table.name: v.spark_view(shown) for v in views if all(map(is_there, v.inputs.values()))}
-    found |= {f.name: f.spark_function(shown) for f in functions if all(map(is_there, f.inputs.values()))}
-    if not found:
-        where = f"catalog {of_catalog}" if of_catalog else f"lake {lake}"
+    by_name = {v.table.name: v.spark_view(shown) for v in views if all(map(is_stored, v.inputs.values()))}
+    by_name |= {f.name: f.spark_function(shown) for f in functions if all(map(is_stored, f.inputs.values()))}
+    if not by_name:
+        where = f"catalog {spark_catalog}" if spark_catalog else f"lake {lake}"
         raise WemartError(f"the {where} has no table yet that a view or a function reads; run some partitions")
-    return found
+    return by_name

@@ -1,1 +1,1 @@
-"""What a table is and how it is kept: schema, audit, engines, the Delta commit. Knows no mart and no source."""
+"""What a table is and how it is stored: schema, audit, engines, Delta commits. Knows no mart and no source."""

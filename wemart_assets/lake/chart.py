@@ -1,6 +1,6 @@
-"""A line chart of shares over days, as SVG: what a run shows of a table beside its rows.
+"""A line chart of shares by day, as SVG, which a run shows with a table's rows.
 
-Written by hand: it takes some hundred elements, which no plotting library is worth its seconds of imports for.
+It is written by hand: a few hundred elements do not justify the seconds that importing a plotting library takes.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 860, 340
 LEFT, RIGHT, TOP, BOTTOM = 50, 40, 36, 60
-# Told apart by those who do not see colours as others do (Okabe and Ito).
+# Distinguishable to colour-blind readers (Okabe and Ito).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DAY_LABELS = 8
-# Of the legend: the sample of a line, a letter at its widest, a row.
+# Sizes in the legend: the sample of a line, the widest letter, a row.
 SAMPLE, LETTER, ROW = 30, 6.5, 18
 
 
 @dataclass(frozen=True)
 class Line:
-    """A share by day, each between 0 and 1. Lines of one colour belong together; one of them may be dashed.
+    """Shares by day, each between 0 and 1. Lines of one colour belong together, and one of them may be dashed.
 
-    A day without a share, None, is a gap.
+    A share of None leaves a gap in the line.
     """
 
     name: str
@@ -33,14 +33,14 @@ class Line:
 
 
 def line_chart(title: str, days: Sequence[str], lines: Sequence[Line]) -> str:
-    """The lines over the days, from 0 to the next ten percent above the highest share."""
+    """SVG of the lines over the days; the axis runs from 0 to the next ten percent above the highest share."""
     top = max((share for line in lines for share in line.shares if share is not None), default=0.0)
     top = min(-(-int(top * 1000 + 1) // 100) / 10, 1.0)
     across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     entry = SAMPLE + LETTER * (2 + max((len(line.name) for line in lines), default=0))
     columns = max(int(across // entry), 1)
     if columns > 1:
-        # A line and its dashed one stay beside each other.
+        # A line and its dashed counterpart stay next to each other.
         columns -= columns % 2
     height = HEIGHT + ROW * max(-(-len(lines) // columns) - 1, 0)
 
@@ -68,13 +68,13 @@ def line_chart(title: str, days: Sequence[str], lines: Sequence[Line]) -> str:
         colour = COLOURS[line.colour % len(COLOURS)]
         look = f'stroke="{colour}" stroke-width="2"' + (' stroke-dasharray="5 4"' if line.dashed else "")
         points = [None if share is None else (x(n), y(share)) for n, share in enumerate(line.shares)]
-        for is_known, piece in groupby(points, key=lambda point: point is not None):
-            if is_known:
-                joined = " ".join(f"{cx},{cy}" for cx, cy in filter(None, piece))
+        for has_share, segment in groupby(points, key=lambda point: point is not None):
+            if has_share:
+                joined = " ".join(f"{cx},{cy}" for cx, cy in filter(None, segment))
                 parts.append(f'<polyline points="{joined}" fill="none" {look}/>')
-        # A single day is a point, which a line alone does not show.
+        # A line does not show a single day, so each day is also a point.
         parts += [f'<circle cx="{cx}" cy="{cy}" r="2.5" fill="{colour}"/>' for cx, cy in filter(None, points)]
-        at, below = LEFT + place % columns * across / columns, HEIGHT - 16 + place // columns * ROW
-        parts.append(f'<line x1="{at:.1f}" x2="{at + 24:.1f}" y1="{below - 4}" y2="{below - 4}" {look}/>')
-        parts.append(f'<text x="{at + SAMPLE:.1f}" y="{below}">{escape(line.name)}</text>')
+        left, baseline = LEFT + place % columns * across / columns, HEIGHT - 16 + place // columns * ROW
+        parts.append(f'<line x1="{left:.1f}" x2="{left + 24:.1f}" y1="{baseline - 4}" y2="{baseline - 4}" {look}/>')
+        parts.append(f'<text x="{left + SAMPLE:.1f}" y="{baseline}">{escape(line.name)}</text>')
     return "".join([*parts, "</svg>"])

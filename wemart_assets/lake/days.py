@@ -1,4 +1,4 @@
-"""Calendar arithmetic on business days and the weeks and months they lie in.
+"""Calendar arithmetic on business days, weeks and months.
 
 A day is named `YYYY-MM-DD`, a week or month by its first day; weeks begin on Monday.
 """
@@ -20,12 +20,12 @@ class Period(StrEnum):
 
 
 def day_start(day: str, timezone: str) -> dt.datetime:
-    """UTC instant at which the business day begins."""
+    """The instant, in UTC, at which the business day begins."""
     return dt.datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(timezone)).astimezone(dt.UTC)
 
 
 def shift(day: str, count: int, period: Period = Period.DAY) -> str:
-    """The day (or the first day of the period) that many periods later, earlier where negative."""
+    """The day, or first day of a period, `count` periods later (earlier if negative)."""
     date = dt.date.fromisoformat(day)
     if period is Period.MONTH:
         months = date.year * 12 + date.month - 1 + count
@@ -34,7 +34,7 @@ def shift(day: str, count: int, period: Period = Period.DAY) -> str:
 
 
 def period_start(day: str, period: Period) -> str:
-    """First day of the period that the day lies in."""
+    """First day of the period that contains the day."""
     date = dt.date.fromisoformat(day)
     if period is Period.MONTH:
         return date.replace(day=1).isoformat()
@@ -52,11 +52,11 @@ def days_between(first: str, last: str) -> list[str]:
 
 
 def ranges(keys: Iterable[str], longest: int, period: Period = Period.DAY) -> list[Sequence[str]]:
-    """`keys` as runs of consecutive periods, none longer than `longest`, oldest first."""
-    found: list[list[str]] = []
+    """Group `keys` into ranges of consecutive periods, at most `longest` each, oldest first."""
+    grouped: list[list[str]] = []
     for key in sorted(set(keys)):
-        if found and shift(found[-1][-1], 1, period) == key and len(found[-1]) < longest:
-            found[-1].append(key)
+        if grouped and shift(grouped[-1][-1], 1, period) == key and len(grouped[-1]) < longest:
+            grouped[-1].append(key)
         else:
-            found.append([key])
-    return list(found)
+            grouped.append([key])
+    return list(grouped)

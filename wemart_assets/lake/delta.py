@@ -1,8 +1,8 @@
 """The Delta log: which files make up a table, and the commit that replaces the partitions of a run.
 
-delta-rs alone lets two first publications of one day both land and checks no added file against the overwritten
-partitions. So each commit carries an application transaction for every day that it replaces, which makes two writers
-of one day conflict, and what is committed is compared with the run's days here.
+By itself, delta-rs lets two first publications of the same day both succeed, and does not check that added files
+belong to the overwritten partitions. So each commit carries an application transaction for every day it replaces, which
+makes two writers of one day conflict, and the committed files are checked against the run's days here.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from wemart_assets.lake.errors import PublishConflict, UnreadableTable, WemartEr
 from wemart_assets.lake.table import Table
 
 COMMIT_ATTEMPTS = 20
-# An empty day is known by the commit that published it, so the log keeps its commits for longer than Delta's 30 days.
+# Only its commit shows that an empty day was published, so the log keeps commits for longer than Delta's 30 days.
 PROPERTIES = {"delta.logRetentionDuration": "interval 36500 days"}
-COMMITS_LOOKED_AT = 1_000
-# Any action is longer.
+HISTORY_LIMIT = 1_000
+# Shorter than any action.
 BLANK_BYTES = 16
-# Features that change how a reader has to read data files; others only concern writers or the log.
+# Features that change how data files must be read; all others concern only writers or the log.
 UNREADABLE_FEATURES = {"columnMapping", "deletionVectors"}
 
 
@@ -42,36 +42,36 @@ def transaction_id(day: str) -> str:
 
 
 def run_transaction(days: Sequence[str]) -> str:
-    """Name of the application transaction of a commit of exactly these days; that of one day is the day's."""
+    """Name of the application transaction of a commit of exactly these days; for a single day, that day's."""
     return transaction_id(days[0] if len(days) == 1 else f"{days[0]}/{days[-1]}")
 
 
-def commit_words(days: Sequence[str], run: str) -> str:
-    """What a commit says of itself, as Delta's user metadata: the days that it published, and which run it was."""
+def commit_metadata(days: Sequence[str], run: str) -> str:
+    """Delta user metadata of a commit: the days that it publishes, and the id of the run."""
     return json.dumps({"wemart.days": list(days), "wemart.run": run})
 
 
-def commit_said(user_metadata: object) -> tuple[set[str], str | None]:
-    """Days and run of a commit by its user metadata; none where it was not made by `commit_words`."""
+def parse_commit_metadata(user_metadata: object) -> tuple[set[str], str | None]:
+    """Days and run of a commit; no days and None if `commit_metadata` did not write the metadata."""
     try:
-        said = json.loads(str(user_metadata))
-        return set(said["wemart.days"]), str(said["wemart.run"])
+        metadata = json.loads(str(user_metadata))
+        return set(metadata["wemart.days"]), str(metadata["wemart.run"])
     except (ValueError, TypeError, KeyError):
         return set(), None
 
 
 def conflict(table: Table, days: Sequence[str]) -> PublishConflict:
-    """The error of a run whose day another run published meanwhile."""
+    """The error of a run one of whose days another run has published in the meantime."""
     return PublishConflict(
-        f"{table.full_name}: another run published one of {_span(days)} while this run was computing it; "
-        "nothing of this run was published. Run the partition again if its inputs are newer."
+        f"{table.full_name}: another run published {_one_of(days)} while this run was computing it; this run published "
+        "nothing. Run the partition again if its inputs are newer."
     )
 
 
 def lost_races(table: Table, days: Sequence[str]) -> PublishConflict:
-    """The error of a run that other writers of the table came before again and again."""
+    """The error of a run whose commits all lost the race against other writers of the table."""
     return PublishConflict(
-        f"{table.full_name}: {COMMIT_ATTEMPTS} commits of {_span(days)} lost the race against other writers; "
+        f"{table.full_name}: {COMMIT_ATTEMPTS} attempts to commit {_span(days)} lost the race against other writers; "
         "run it again when fewer runs publish this table."
     )
 
@@ -84,12 +84,12 @@ class DeltaLake:
 
     def location(self, table: Table) -> Path:
         if re.search("%[0-9A-Fa-f]{2}", str(self.lake)):
-            # delta-rs decodes a path more than once, and would look elsewhere.
-            raise UnreadableTable(f"the lake {self.lake} has a % and two digits in its path; give it another name")
+            # delta-rs decodes a path more than once and would look in another folder.
+            raise UnreadableTable(f"the path of the lake, {self.lake}, contains % and two hex digits; rename it")
         return self.lake / table.database / table.name
 
     def folder(self, table: Table) -> Path:
-        """The table's folder, which is there afterwards.
+        """The table's folder, created if necessary.
 
         Raises:
             WemartError: the lake cannot be written.
@@ -105,59 +105,59 @@ class DeltaLake:
         return location
 
     def open(self, table: Table) -> DeltaTable | None:
-        """The table's log, or None where nothing was ever published.
+        """The table's log, or None if nothing was ever published.
 
         Raises:
-            UnreadableTable: its data files cannot be read as they are.
+            UnreadableTable: the log is damaged, or its data files need features that are not read here.
         """
         return open_delta(self.location(table), table.full_name)
 
     def files(self, table: Table, days: Sequence[str] | None = None) -> list[DataFile]:
-        """Active files of `days`, of all days if not given."""
+        """Active files of `days`, or of all days if not given."""
         log = self.open(table)
         return [] if log is None else _files(log, table, days)
 
     def published(self, table: Table, days: Sequence[str]) -> set[str]:
-        """Those of `days` that a commit has published: with rows, or empty.
+        """Those of `days` that a commit has published, including empty ones.
 
-        An empty day has no file; its application transaction tells that it was published. A commit of several days by
-        Spark cannot carry one for each and only names its days in its metadata.
+        An empty day has no file, but its application transaction shows that it was published. Spark's commit of several
+        days cannot carry a transaction for each of them and only lists its days in its metadata.
         """
         log = self.open(table)
         if log is None:
             return set()
-        found = {f.partition[table.day_column] for f in _files(log, table, days)} & set(days)
-        found |= {day for day in set(days) - found if log.transaction_version(transaction_id(day)) is not None}
-        if set(days) - found:
+        published = {f.partition[table.day_column] for f in _files(log, table, days)} & set(days)
+        published |= {day for day in set(days) - published if log.transaction_version(transaction_id(day)) is not None}
+        if set(days) - published:
             for commit in log.history():
-                found |= commit_said(commit.get("userMetadata"))[0] & set(days)
-        return {day for day in found if day is not None}
+                published |= parse_commit_metadata(commit.get("userMetadata"))[0] & set(days)
+        return {day for day in published if day is not None}
 
     def sizes(self, table: Table, days: Sequence[str]) -> dict[str, int]:
-        """Bytes of each of `days`."""
-        found = dict.fromkeys(days, 0)
+        """Published bytes of each of `days`."""
+        sizes = dict.fromkeys(days, 0)
         for file in self.files(table, days):
-            found[str(file.partition[table.day_column])] += file.bytes
-        return found
+            sizes[str(file.partition[table.day_column])] += file.bytes
+        return sizes
 
     def versions(self, table: Table) -> dict[str, int]:
-        """For each day that one of the latest commits published, the version of the last that did."""
+        """For each day published by one of the latest commits, the version of the last commit that published it."""
         log = self.open(table)
-        found: dict[str, int] = {}
-        for commit in [] if log is None else log.history(COMMITS_LOOKED_AT):
-            for day in commit_said(commit.get("userMetadata"))[0]:
-                found.setdefault(day, commit["version"])
-        return found
+        versions: dict[str, int] = {}
+        for commit in [] if log is None else log.history(HISTORY_LIMIT):
+            for day in parse_commit_metadata(commit.get("userMetadata"))[0]:
+                versions.setdefault(day, commit["version"])
+        return versions
 
     def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
-        """What the partitions are now, for `commit` to notice another writer."""
+        """The current state of the partitions, by which `commit` notices another writer."""
         log = self.open(table)
         return Baseline(frozenset(), (None,) * len(days)) if log is None else _baseline(log, table, days)
 
     def commit(self, table: Table, days: Sequence[str], files: Sequence[DataFile], baseline: Baseline) -> int:
-        """Replace exactly the partitions of `days` by `files`; the new Delta version.
+        """Replace exactly the partitions of `days` with `files` and return the new Delta version.
 
-        A lost race against a writer of other days is repeated with the same files.
+        A commit that loses the race against a writer of other days is retried with the same files.
 
         Raises:
             PublishConflict: another writer published one of `days` since `baseline`.
@@ -175,7 +175,7 @@ class DeltaLake:
             try:
                 evolve(log, table)
             except DeltaError as error:
-                # Another writer brings the same column; the next look at the log finds it.
+                # Another writer is adding the same column; the next attempt finds it in the log.
                 self._wait_after_lost_race(table, before, error)
                 continue
             before = log.version()
@@ -184,7 +184,7 @@ class DeltaLake:
                 for day, version in zip(days, baseline.transactions, strict=True)
             ]
             if len(days) > 1:
-                # The only one that a commit of the same days by Spark carries.
+                # The only transaction that Spark's commit of the same days carries.
                 name = run_transaction(days)
                 transactions.append(Transaction(name, (log.transaction_version(name) or 0) + 1))
             try:
@@ -195,7 +195,7 @@ class DeltaLake:
                     partition_by=list(table.partition_by),
                     partition_filters=[(table.day_column, "in", list(days))],
                     commit_properties=CommitProperties(
-                        custom_metadata={"userMetadata": commit_words(days, uuid.uuid4().hex)},
+                        custom_metadata={"userMetadata": commit_metadata(days, uuid.uuid4().hex)},
                         app_transactions=transactions,
                     ),
                 )
@@ -206,7 +206,7 @@ class DeltaLake:
         raise lost_races(table, days)
 
     def prepare(self, table: Table) -> None:
-        """Have the table there, with all declared columns, for a writer that commits by itself."""
+        """Create the table if necessary and add missing columns, for a writer that makes its own commits."""
         self._create(table)
         for _ in range(COMMIT_ATTEMPTS):
             log = DeltaTable(self.location(table))
@@ -214,25 +214,25 @@ class DeltaLake:
             try:
                 return evolve(log, table)
             except DeltaError as error:
-                # Another writer brings the same column; the next look at the log finds it.
+                # Another writer is adding the same column; the next attempt finds it in the log.
                 self._wait_after_lost_race(table, before, error)
         raise lost_races(table, [])
 
     def _wait_after_lost_race(self, table: Table, before: int, error: DeltaError) -> None:
-        """Waits a moment, where another commit has come since version `before`.
+        """Wait a moment before the next attempt, if another commit has been made since version `before`.
 
         Raises:
-            UnreadableTable: none has, so that the commit fails however often it is repeated.
+            UnreadableTable: there is no other commit, so retrying would never succeed.
         """
         if DeltaTable(self.location(table)).version() == before:
             raise UnreadableTable(
-                f"{table.full_name}: the Delta table at {self.location(table)} takes no commit of this run: {error}. "
+                f"{table.full_name}: the Delta table at {self.location(table)} rejects this run's commit: {error}. "
                 "Nothing was published."
             ) from error
         time.sleep(random.uniform(0.01, 0.1))
 
     def vacuum(self, table: Table, older_than_hours: int, dry_run: bool) -> list[str]:
-        """Remove data files that no version of the last hours needs, those of runs that died included; their paths."""
+        """Remove data files that no recent version needs, including those of runs that died; return their paths."""
         log = self.open(table)
         if log is None:
             return []
@@ -255,28 +255,28 @@ class DeltaLake:
                 configuration=PROPERTIES,
             )
         except DeltaError:
-            # Another first publication created it in between. If that is not so, opening it will say why.
+            # Another first publication may have created it in the meantime.
             if not DeltaTable.is_deltatable(str(location)):
                 raise
 
 
 def open_delta(location: Path, name: str) -> DeltaTable | None:
-    """The log at a folder, or None where there is no Delta table.
+    """The Delta log at a folder, or None if there is no Delta table.
 
     Raises:
-        UnreadableTable: the log is damaged; or rows are deleted by vectors or columns are renamed in it, which the
-            native read of Parquet files would not see.
+        UnreadableTable: the log is damaged, or the table uses deletion vectors or column mapping, which a plain read
+            of its Parquet files would ignore.
     """
     try:
         log = DeltaTable(location)
     except TableNotFoundError:
         return None
     except DeltaError as error:
-        # A trace of Rust follows the first line.
+        # The first line is followed by a Rust backtrace.
         raise _damaged_log(location, name, f"cannot be read ({str(error).splitlines()[0]})") from error
     for entry in _entries(location, log.version()):
         if _is_blank(entry):
-            raise _damaged_log(location, name, f"has an entry without content, {entry.name}")
+            raise _damaged_log(location, name, f"has an empty entry, {entry.name}")
     protocol = log.protocol()
     features = UNREADABLE_FEATURES & set(protocol.reader_features or ())
     if "deletionVectors" in features and pa.table(log.deletion_vectors()).num_rows == 0:
@@ -285,7 +285,7 @@ def open_delta(location: Path, name: str) -> DeltaTable | None:
         features.add("columnMapping")
     if features:
         raise UnreadableTable(
-            f"{name}: the Delta table at {location} uses {' and '.join(sorted(features))}, which is not read here. "
+            f"{name}: the Delta table at {location} uses {' and '.join(sorted(features))}, which cannot be read here. "
             "Rewrite it without (REORG TABLE ... APPLY (PURGE), or a copy) and run again."
         )
     return log
@@ -293,24 +293,24 @@ def open_delta(location: Path, name: str) -> DeltaTable | None:
 
 def _damaged_log(location: Path, name: str, what: str) -> UnreadableTable:
     return UnreadableTable(
-        f"{name}: the log {location / '_delta_log'} {what}, so nobody can say what was published. Restore it, or move "
-        f"{location} aside and make its days anew: wemart run --from FIRST_DAY --to LAST_DAY {name.replace('.', '/')}"
+        f"{name}: the log {location / '_delta_log'} {what}, so the published rows are unknown. Restore it, or move "
+        f"{location} aside and rebuild its days: wemart run --from FIRST_DAY --to LAST_DAY {name.replace('.', '/')}"
     )
 
 
 def _entries(location: Path, version: int) -> list[Path]:
-    """The log's entries since its last checkpoint, those that a reader goes by."""
+    """The log's entries since its last checkpoint, which are the ones that readers use."""
     log = location / "_delta_log"
     try:
         first = int(json.loads((log / "_last_checkpoint").read_bytes())["version"]) + 1
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        # delta-rs looks through the whole log then, too.
+        # Without a checkpoint delta-rs reads the whole log, too.
         first = 0
     return [log / f"{number:020}.json" for number in range(first, version + 1)]
 
 
 def _is_blank(entry: Path) -> bool:
-    """Whether a commit was cut off before its first word, which delta-rs takes for one that changed nothing."""
+    """Whether a commit was cut off before its first byte; delta-rs would treat it as a commit without changes."""
     try:
         return entry.stat().st_size < BLANK_BYTES and not entry.read_bytes().strip()
     except FileNotFoundError:
@@ -321,10 +321,10 @@ def _is_blank(entry: Path) -> bool:
 def partition_values(log: DeltaTable) -> list[tuple[str, dict[str, str | None], int, int]]:
     """(path, partition values as text, rows, bytes) of each active file."""
     columns = log.metadata().partition_columns
-    found = []
+    files = []
     for action in pa.table(log.get_add_actions(flatten=True)).to_pylist():
         values = {c: action[f"partition.{c}"] for c in columns}
-        found.append(
+        files.append(
             (
                 unquote(action["path"]),
                 {c: None if v is None else str(v) for c, v in values.items()},
@@ -332,25 +332,25 @@ def partition_values(log: DeltaTable) -> list[tuple[str, dict[str, str | None], 
                 action["size_bytes"],
             )
         )
-    return found
+    return files
 
 
 def evolve(log: DeltaTable, table: Table) -> None:
-    """Add the columns that the table's declaration has and its log does not know yet; old rows have NULL there.
+    """Add declared columns that the stored table lacks; existing rows have NULL there.
 
     Raises:
-        UnreadableTable: a column's type differs from the declaration, or the storage partitions do.
+        UnreadableTable: a column type or the partition columns differ from the declaration.
     """
     stored = {f.name: f for f in log.schema().fields}
     declared = {f.name: f for f in Schema.from_arrow(table.arrow_schema).fields}
     changed = [
-        f"{name} is {stored[name].type} and is declared {f.type}"
+        f"{name} is stored as {stored[name].type} but declared as {f.type}"
         for name, f in declared.items()
         if name in stored and stored[name].type != f.type
     ]
     if changed or tuple(log.metadata().partition_columns) != table.partition_by:
         raise UnreadableTable(
-            f"{table.full_name}: the published table does not fit its declaration "
+            f"{table.full_name}: the published table does not match its declaration "
             f"({'; '.join(changed) or 'other partition columns'}). Move {log.table_uri} aside and run its days again."
         )
     added = [f for name, f in declared.items() if name not in stored]
@@ -384,6 +384,10 @@ def _add_action(location: Path, file: DataFile) -> AddAction:
         data_change=True,
         stats=file.stats,
     )
+
+
+def _one_of(days: Sequence[str]) -> str:
+    return days[0] if len(days) == 1 else f"one of the days {_span(days)}"
 
 
 def _span(days: Sequence[str]) -> str:

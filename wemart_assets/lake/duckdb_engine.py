@@ -57,22 +57,22 @@ DELTA_TYPES = {
     "timestamp": "TIMESTAMPTZ",
     "timestamp_ntz": "TIMESTAMP",
 }
-# The name of a row inside the query of a landing file, where its columns have theirs.
+# Alias of a row in a query over landing files, which cannot clash with a column.
 ROW = "__wemart_row"
-# What DuckDB raises where an expression of `sources.yaml` does not fit the columns of a file.
-OF_EXPRESSIONS = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
-# What Hive-style folders say for NULL.
-NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-# Partitions that one run writes at a time: communities times days, for example.
+# Raised for an expression of `sources.yaml` that does not fit the columns of a file.
+EXPRESSION_ERRORS = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
+# NULL in the name of a Hive-style folder.
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+# Partitions that one run writes at the same time, for example communities times days.
 OPEN_PARTITIONS = 1_000
-# Longer strings cost more in the log than skipping files by them can save.
+# Longer strings cost more space in the log than skipping files by them saves.
 LONGEST_STRING_STATISTIC = 64
 
 
 class DuckDBEngine:
-    """Opens an in-memory DuckDB for each step; nothing passes between steps but the lake.
+    """Opens an in-memory DuckDB for each step; steps share nothing but the lake.
 
-    `memory_limit`, `threads` (all cores if None) and the `spill` folder are those of one step.
+    `memory_limit`, `threads` (all cores if None) and the `spill` folder apply to one step.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class DuckDBEngine:
         config: dict[str, Any] = {
             "memory_limit": memory_limit,
             "temp_directory": str(spill.absolute()),
-            # Rows of a table have no order; keeping one costs memory in COPY.
+            # Rows of a table have no order, and preserving one costs memory in COPY.
             "preserve_insertion_order": False,
         }
-        # A partition that is closed for want of room is written to a second file.
+        # If too many partitions are open, DuckDB closes one and later continues it in a second file.
         config["partitioned_write_max_open_files"] = OPEN_PARTITIONS
         if threads is not None:
             config["threads"] = threads
@@ -104,9 +104,9 @@ class DuckDBEngine:
 
 
 class DuckDBSession:
-    """One connection, with the lake's functions defined."""
+    """One connection, on which the lake's SQL functions are defined."""
 
-    # Of damaged Parquet DuckDB also raises the base of all its errors, and may return text that is no UTF-8.
+    # For damaged Parquet DuckDB may raise the base class of its errors, or return text that is not valid UTF-8.
     failures: tuple[type[Exception], ...] = (duckdb.Error, UnicodeDecodeError)
 
     def __init__(
@@ -127,8 +127,8 @@ class DuckDBSession:
             return self.lake.published(table, days)
         if external.day is None:
             return set(days)
-        found = self._external(table, external, days).select(table.day_column).distinct()
-        return {row[table.day_column] for row in found.to_pyarrow().to_pylist()}
+        published_days = self._external(table, external, days).select(table.day_column).distinct()
+        return {row[table.day_column] for row in published_days.to_pyarrow().to_pylist()}
 
     def versions(self, table: Table) -> Mapping[str, int]:
         return self.lake.versions(table)
@@ -147,9 +147,9 @@ class DuckDBSession:
             if form.kind is FileKind.JSONL:
                 keys = f"select distinct unnest(json_keys(json)) from {reader}"
                 is_object = "coalesce(is_json(json::varchar) and json_type(json) = 'OBJECT', false)"
-                [(others,)] = self.raw.execute(f"select count(*) from {reader} where not {is_object}").fetchall()
-                if others:
-                    raise UnreadableFile(f"landing file {path} cannot be read: {others} lines are no JSON object")
+                [(broken,)] = self.raw.execute(f"select count(*) from {reader} where not {is_object}").fetchall()
+                if broken:
+                    raise UnreadableFile(f"landing file {path} cannot be read: {broken} lines are not JSON objects")
                 return {name: True for (name,) in sorted(self.raw.execute(keys).fetchall())}
             described = self.raw.execute(f"describe select * from {reader}").fetchall()
             schema = f"select name from parquet_schema({_text(_exactly(path))}) where logical_type = 'NullType()'"
@@ -166,7 +166,7 @@ class DuckDBSession:
         else:
             fields = [f"{ROW}.{quoted(c)}" for c in columns]
             if not form.is_copy:
-                # The path is no part of the row: a row reads the same wherever its file lies.
+                # The path is not part of the row: a row looks the same wherever its file lies.
                 raw = f"""json_merge_patch(to_json({ROW}), '{{"{PATH}": null}}')::varchar"""
         if form.is_copy:
             fault = f"{ROW}.{FAULT}"
@@ -179,7 +179,7 @@ class DuckDBSession:
 
     def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
         location = self.lake.folder(table)
-        # ibis takes a sum of integers for an integer, which is a HUGEINT here, and a double in Parquet.
+        # ibis types a sum of integers as an integer; in DuckDB it is a HUGEINT, which COPY writes as a double.
         typed = ", ".join(f"cast({quoted(c.name)} as {duckdb_type(c.type)}) as {quoted(c.name)}" for c in table.columns)
         query = f"select {typed} from ({self._streamed(table.conform(rows))})"
         written = self._write(table, query, days, location)
@@ -193,23 +193,23 @@ class DuckDBSession:
             )
             for path, count, size, _footer, statistics, keys in written
         )
-        unplaced = [c for c in table.partition_by if any(f.partition[c] in (None, NO_VALUE) for f in files)]
+        null_columns = [c for c in table.partition_by if any(f.partition[c] in (None, HIVE_NULL) for f in files)]
         foreign = sorted({str(f.partition[table.day_column]) for f in files} - set(days))
-        if foreign or unplaced:
+        if foreign or null_columns:
             _remove(location, files)
             if foreign:
-                raise foreign_days(table, days, ", ".join(foreign).replace(NO_VALUE, "NULL"))
-            raise unknown_partition(table, unplaced)
+                raise foreign_days(table, days, ", ".join(foreign).replace(HIVE_NULL, "NULL"))
+            raise unknown_partition(table, null_columns)
         counts = Counter[str]()
         for file in files:
             counts[str(file.partition[table.day_column])] += file.rows
         return Staged(table, tuple(days), self._view(table, files), counts, baseline, files)
 
     def _streamed(self, rows: ir.Table) -> str:
-        """The query of `rows` with shared subqueries computed where they are read, unless they aggregate.
+        """The query of `rows`, with shared subqueries inlined unless they aggregate.
 
-        ibis writes what is used twice as a CTE, and DuckDB keeps each CTE as a whole: rows as wide as a log line would
-        go to disk and come back. Measured over 10 M lines: 334 s so, 197 s streamed.
+        ibis writes a subquery that is used twice as a CTE, and DuckDB materializes CTEs: rows as wide as a log line
+        would be spilled and read back. Over 10 million lines that takes 334 s, inlined 197 s.
         """
         query = self.ibis.compiler.to_sqlglot(rows)
         for shared in query.find_all(exp.CTE):
@@ -218,9 +218,9 @@ class DuckDBSession:
         return str(query.sql(dialect=self.ibis.dialect, copy=False))
 
     def _write(self, table: Table, query: str, days: Sequence[str], location: Path) -> list[Any]:
-        """Parquet files of the query's rows, as (path, rows, bytes, footer bytes, statistics, partition values)."""
+        """Write the query's rows to Parquet files: (path, rows, bytes, footer bytes, statistics, partition values)."""
         run = uuid.uuid4().hex
-        # Its first level takes three quarters of the time of its third, for files of the same size.
+        # Level 1 takes three quarters of the time of level 3, the default, for files of the same size.
         options = "format parquet, compression zstd, compression_level 1, return_stats"
         if list(table.partition_by) != [table.day_column] or len(days) > 1:
             partitions = ", ".join(map(quoted, table.partition_by))
@@ -230,10 +230,10 @@ class DuckDBSession:
                     f" filename_pattern '{run}-{{i}}', overwrite_or_ignore)"
                 ).fetchall()
             except BaseException:
-                for half in location.rglob(f"{run}-*.parquet"):
-                    half.unlink()
+                for partial in location.rglob(f"{run}-*.parquet"):
+                    partial.unlink()
                 raise
-        # One partition: a plain file takes two thirds of the time of a partitioned write and is smaller.
+        # For a single partition, a plain file takes two thirds of the time of a partitioned write and is smaller.
         day, folder = quoted(table.day_column), location / f"{table.day_column}={days[0]}"
         path = folder / f"{run}-0.parquet"
         folder.mkdir(exist_ok=True)
@@ -257,7 +257,7 @@ class DuckDBSession:
         try:
             return self.lake.commit(staged.table, staged.days, staged.files, staged.baseline)
         except (PublishConflict, UnreadableTable):
-            # Both say that nothing was committed.
+            # Both mean that nothing was committed.
             self.discard(staged)
             raise
 
@@ -270,15 +270,15 @@ class DuckDBSession:
     def _view(self, table: Table, files: Sequence[DataFile]) -> ir.Table:
         columns = {c.name: duckdb_type(c.type) for c in table.columns}
         partitions = {name: columns[name] for name in table.partition_by}
-        named = [(f.path, f.partition) for f in files]
-        return self._named_view(select_files(columns, partitions, self.lake.location(table), named))
+        paths = [(f.path, f.partition) for f in files]
+        return self._named_view(select_files(columns, partitions, self.lake.location(table), paths))
 
     def _external(self, table: Table, external: ExternalTable, days: Sequence[str] | None) -> ir.Table:
         log = open_delta(external.location, table.full_name)
         if log is None:
             raise UnreadableTable(
-                f"{table.full_name}: sources.yaml says that it is the Delta table at {external.location}, where there "
-                "is none. Correct the path, or have it written first."
+                f"{table.full_name}: sources.yaml maps it to a Delta table at {external.location}, where there is "
+                "none. Correct the path, or write the table first."
             )
         columns = delta_columns(log)
         partitions = {name: columns[name] for name in log.metadata().partition_columns}
@@ -306,7 +306,7 @@ class DuckDBSession:
             rows = self._named_view(query)
         except duckdb.Error as error:
             raise UnreadableTable(
-                f"{table.full_name}: the Delta table at {external.location} does not fit its entry in sources.yaml: "
+                f"{table.full_name}: the Delta table at {external.location} does not match its entry in sources.yaml: "
                 f"{str(error).splitlines()[0]}. It has {', '.join(columns)}."
             ) from error
         if external.day is None and external.derived_day is not None:
@@ -329,18 +329,18 @@ def _remove(location: Path, files: Sequence[DataFile]) -> None:
 
 
 def duckdb_type(name: str) -> str:
-    """DuckDB's name of a Spark SQL type."""
+    """DuckDB's name for a Spark SQL type."""
     return DUCKDB_TYPES.get(name, name.upper())
 
 
 def delta_columns(log: DeltaTable) -> dict[str, str]:
-    """DuckDB's types of a Delta table's columns; nested ones are left out."""
-    found = {}
+    """A Delta table's columns with their DuckDB types; nested columns are left out."""
+    columns = {}
     for field in log.schema().fields:
         kind = str(getattr(field.type, "type", ""))
         if kind.startswith("decimal") or kind in DELTA_TYPES:
-            found[field.name] = DELTA_TYPES.get(kind, kind.upper())
-    return found
+            columns[field.name] = DELTA_TYPES.get(kind, kind.upper())
+    return columns
 
 
 def select_files(
@@ -349,15 +349,15 @@ def select_files(
     location: Path | str,
     files: Sequence[tuple[str, Mapping[str, str | None]]],
 ) -> str:
-    """SQL that reads the data files of a Delta table natively, columns typed as given.
+    """SQL that reads the Parquet files of a Delta table with DuckDB's own reader, with the given column types.
 
-    `files` are paths below `location` with the log's partition values. DuckDB takes such values from Hive-style paths,
-    and skips files by them; where a path says anything else than the log, each partition is read by itself with the
-    log's values. A file that lacks a column was written before the column was added and has NULL there.
+    `files` are paths relative to `location`, with the partition values of the log. DuckDB takes partition values from
+    Hive-style paths and skips files by them; if any path disagrees with the log, each partition is read separately,
+    with the log's values. A file that lacks a column was written before the column was added; its rows have NULL there.
     """
     typed = ", ".join(f"null::{kind} as {quoted(c)}" for c, kind in columns.items())
     parts = [f"select {typed} where false"]
-    if files and _paths_say_the_same(columns, partitions, location, files):
+    if files and _paths_match_log(columns, partitions, location, files):
         options = f"hive_partitioning = {bool(partitions)}"
         if partitions:
             hive = ", ".join(f"{quoted(c)}: {kind}" for c, kind in partitions.items())
@@ -367,10 +367,10 @@ def select_files(
         by_values: dict[tuple[str | None, ...], list[str]] = {}
         for path, values in files:
             by_values.setdefault(tuple(values[c] for c in partitions), []).append(path)
-        for known, paths in by_values.items():
-            stated = zip(partitions.items(), known, strict=True)
+        for partition, paths in by_values.items():
+            typed_values = zip(partitions.items(), partition, strict=True)
             literals = [
-                f"cast({'null' if v is None else _text(v)} as {kind}) as {quoted(c)}" for (c, kind), v in stated
+                f"cast({'null' if v is None else _text(v)} as {kind}) as {quoted(c)}" for (c, kind), v in typed_values
             ]
             source = _parquet(location, paths, "hive_partitioning = false")
             parts.append(f"select {', '.join(['*', *literals])} from {source}")
@@ -378,13 +378,13 @@ def select_files(
     return f"select {selected} from ({' union all by name '.join(parts)})"
 
 
-def _paths_say_the_same(
+def _paths_match_log(
     columns: Mapping[str, str],
     partitions: Mapping[str, str],
     location: Path | str,
     files: Sequence[tuple[str, Mapping[str, str | None]]],
 ) -> bool:
-    """Whether the Hive-style folders of all files are exactly the log's partition values."""
+    """Whether the Hive-style folders of all files give exactly the log's partition values."""
     if partitions and any("=" in part and unquote(part.split("=")[0]) in columns for part in str(location).split("/")):
         return False
     for path, values in files:
@@ -402,7 +402,7 @@ def _parquet(location: Path | str, paths: Sequence[str], options: str) -> str:
 
 
 def _reader(paths: Sequence[str], form: FileFormat) -> str:
-    """SQL that reads landing files. Nothing about a file is left for DuckDB to guess."""
+    """SQL that reads landing files, with every option given so that DuckDB detects nothing by itself."""
     files = f"[{', '.join(_text(_exactly(path)) for path in paths)}]"
     if form.is_copy:
         return f"read_parquet({files}, hive_partitioning = false)"
@@ -422,7 +422,7 @@ def _reader(paths: Sequence[str], form: FileFormat) -> str:
 
 
 def _exactly(path: str) -> str:
-    """The path as a pattern that only itself matches."""
+    """The path as a glob pattern that matches only this path."""
     return re.sub(r"([*?\[])", r"[\1]", path)
 
 
@@ -433,28 +433,28 @@ def _landing_errors(paths: str) -> Iterator[None]:
     except (duckdb.Error, UnicodeDecodeError) as error:
         raise_fault(f"reading {paths}", error)
         reason = " ".join(str(error).split("\n\n")[0].split())
-        kind = LandingError if isinstance(error, OF_EXPRESSIONS) else UnreadableFile
+        kind = LandingError if isinstance(error, EXPRESSION_ERRORS) else UnreadableFile
         raise kind(f"landing file {paths} cannot be read: {reason}") from error
 
 
 def _statistics(table: Table, rows: int, by_column: dict[str, dict[str, str]]) -> str:
-    """Delta's file statistics, of the types whose text in DuckDB's footer has one plain meaning."""
+    """Delta's file statistics, for the types whose text form in DuckDB's statistics is unambiguous."""
     kinds = {c.name: c.type for c in table.columns}
     least: dict[str, Any] = {}
     greatest: dict[str, Any] = {}
     nulls: dict[str, int] = {}
-    for written, found in by_column.items():
-        name = written.strip('"')
-        if "null_count" in found:
-            nulls[name] = int(found["null_count"])
-        if "min" not in found or "max" not in found:
+    for quoted_name, stats in by_column.items():
+        name = quoted_name.strip('"')
+        if "null_count" in stats:
+            nulls[name] = int(stats["null_count"])
+        if "min" not in stats or "max" not in stats:
             continue
-        low, high = _statistic(kinds[name], found["min"], up=False), _statistic(kinds[name], found["max"], up=True)
+        low, high = _statistic(kinds[name], stats["min"], up=False), _statistic(kinds[name], stats["max"], up=True)
         if low is not None and high is not None:
             least[name], greatest[name] = low, high
-    said = {"numRecords": rows, "minValues": least, "maxValues": greatest, "nullCount": nulls}
-    # delta-rs reads the escapes of characters beyond U+FFFF wrongly.
-    return json.dumps(said, ensure_ascii=False)
+    file_stats = {"numRecords": rows, "minValues": least, "maxValues": greatest, "nullCount": nulls}
+    # delta-rs misreads JSON escapes of characters above U+FFFF.
+    return json.dumps(file_stats, ensure_ascii=False)
 
 
 def _statistic(kind: str, text: str, up: bool) -> str | int | None:
@@ -463,13 +463,13 @@ def _statistic(kind: str, text: str, up: bool) -> str | int | None:
     if kind == "date":
         return text if len(text) == 10 and text[:4].isdigit() else None
     if kind == "timestamp":
-        # Delta keeps milliseconds: round outwards, so that no row lies outside of what is said.
+        # Delta statistics have milliseconds: round outwards, so that every row lies within them.
         try:
             instant = datetime.fromisoformat(text)
-            rest = instant.microsecond % 1000
-            instant += timedelta(microseconds=(1000 - rest) if up and rest else -rest)
+            remainder = instant.microsecond % 1000
+            instant += timedelta(microseconds=(1000 - remainder) if up and remainder else -remainder)
         except (ValueError, OverflowError):
-            # Beyond the years that this calendar writes: such a file is never skipped by it.
+            # Outside of Python's years 1 to 9999: without a statistic, the file is never skipped by this column.
             return None
         if instant.year < 1000:
             return None
@@ -484,7 +484,7 @@ def _json_path(column: str) -> str:
 
 
 def quoted(identifier: str) -> str:
-    """The identifier as it is written in DuckDB's SQL, whatever letters it has."""
+    """The identifier, quoted for DuckDB's SQL."""
     return '"' + identifier.replace('"', '""') + '"'
 
 

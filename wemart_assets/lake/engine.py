@@ -1,7 +1,7 @@
-"""The engine's contract: read published tables and landing files, stage, publish.
+"""What an engine does: read published tables and landing files, stage rows, publish them.
 
-A mart's function never sees an engine. What differs between DuckDB and Spark lives behind these two protocols, but for
-the form in which sessions are found (`marts/sessions/sessionization.py`); what a commit is lives in `delta.py`.
+A mart's function never sees an engine. All differences between DuckDB and Spark are behind these two protocols, except
+how sessions are found (`marts/sessions/sessionization.py`). The Delta commit itself is in `delta.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from wemart_assets.lake.table import Table
 
 
 class FileKind(StrEnum):
-    """How rows lie in a landing file."""
+    """Format of a landing file."""
 
     PARQUET = "parquet"
     CSV = "csv"
@@ -32,9 +32,10 @@ class FileFormat:
     """How landing files of one kind are read.
 
     Attributes:
-        names: the columns of a CSV, in their order; empty where its header says them and has not been read yet.
+        null: the text that stands for NULL in a CSV.
+        names: the columns of a CSV, in order; empty if a header names them and has not been read yet.
         has_header: whether the first record of a CSV is its header.
-        is_copy: whether the files are copies of text files: Parquet of text, with `COPY_COLUMNS`.
+        is_copy: whether the files are rewritten text files: Parquet files of strings, with `COPY_COLUMNS`.
     """
 
     kind: FileKind
@@ -46,17 +47,17 @@ class FileFormat:
     is_copy: bool = False
 
 
-# How names begin that only queries of landing files have.
+# Prefix of names that only queries over landing files use.
 RESERVED = "__wemart_"
-# The columns of a copy beside the file's: what is wrong with a record, the record as JSON, the path of the file.
-# `TEXT` is the one column of JSON lines.
+# Columns that a copy has in addition to the file's: what is wrong with a record, the record as JSON, the file's path.
+# `TEXT` is the single column of JSON lines.
 COPY_COLUMNS = FAULT, RAW, PATH = "__wemart_fault", "__wemart_raw", "__wemart_path"
 TEXT = "__wemart_text"
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One Parquet file of a table: path below the table's folder, partition values, rows, bytes, Delta statistics."""
+    """One Parquet file of a table; `path` is relative to the table's folder, `stats` are Delta's, as JSON."""
 
     path: str
     partition: Mapping[str, str | None]
@@ -67,7 +68,12 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a table's partitions were when a run began to compute them: how another writer is noticed."""
+    """State of a table's partitions when a run began to compute them; if it has changed, another run has published.
+
+    Attributes:
+        files: paths of the active data files.
+        transactions: for each day the version of its application transaction, None if it has none.
+    """
 
     files: frozenset[str]
     transactions: tuple[int | None, ...]
@@ -75,10 +81,10 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Staged:
-    """Computed rows of one run in storage that no reader sees; `rows` reads them for the audit.
+    """The computed rows of one run, in storage that no reader sees; `rows` reads them for the audit.
 
-    `counts` are the rows of each day that has any. `files` are the data files that a commit adds, where the engine has
-    written them already.
+    `counts` has the number of rows of each day that has any. `files` are the data files that the commit will add, if
+    the engine has already written them.
     """
 
     table: Table
@@ -89,20 +95,20 @@ class Staged:
     files: tuple[DataFile, ...] = ()
 
     def count(self, day: str) -> int:
-        """Rows staged for the day."""
+        """Number of rows staged for the day."""
         return self.counts.get(day, 0)
 
 
 @dataclass(frozen=True)
 class ExternalTable:
-    """A Delta table that someone else writes and that is read in place of one of ours.
+    """A Delta table written by someone else, which is read in place of one of ours.
 
     Attributes:
         location: its folder.
-        day: its column of business days, None where there is none. Such a table cannot say of a day that it is not
-            written yet, so each day counts as published, with the rows that there are of it.
-        expressions: SQL over its columns by column of ours; others are read under their own names.
-        derived_day: how the day follows from a row, where `day` is None; without either, rows are those of every day.
+        day: its column of business days, or None. Without one, nothing shows whether a day has been written yet, so
+            every day counts as published, with whatever rows there are.
+        expressions: our columns as SQL over its columns; columns that are not listed are read under their own names.
+        derived_day: computes the day of a row, if `day` is None. Without either, every day has all rows.
     """
 
     location: Path
@@ -112,86 +118,87 @@ class ExternalTable:
 
 
 def foreign_days(table: Table, days: Sequence[str], foreign: str) -> WemartError:
-    """The error of a function that returns rows of days that are not the run's."""
+    """The error of a function that returns rows of other days than the run's."""
     return WemartError(
         f"{table.full_name}: the function returned rows of {foreign} in a run of {days[0]} to {days[-1]}; a run "
-        "publishes its own days only. Filter the result to the run's days."
+        "publishes only its own days. Filter the result to the run's days."
     )
 
 
 def unknown_partition(table: Table, columns: Sequence[str]) -> WemartError:
-    """The error of a function that returns rows that belong to no storage partition."""
+    """The error of a function that returns rows without a value in a partition column."""
     return WemartError(
-        f"{table.full_name}: the function returned rows whose {', '.join(columns)} is NULL; what a table is "
-        "partitioned by has to be known. Filter them out, or give them a value."
+        f"{table.full_name}: the function returned rows whose {', '.join(columns)} is NULL; partition columns must not "
+        "be null. Filter these rows out, or give them a value."
     )
 
 
 class Session(Protocol):
     """One step's connection to an engine.
 
-    `spill` is the folder of this machine for what does not fit in memory, None where the engine has its own.
+    `spill` is the local folder for data that does not fit in memory, or None if the engine manages its own.
     """
 
     spill: Path | None
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:
-        """What the engine raises where the bytes of a file are not what they should be."""
+        """The exceptions that the engine raises for a damaged file."""
 
     def published(self, table: Table, days: Sequence[str]) -> set[str]:
-        """Those of `days` that have been published, empty ones included."""
+        """Those of `days` that have been published, including empty ones."""
 
     def versions(self, table: Table) -> Mapping[str, int]:
-        """For each day that was published lately, the number of the last commit that did; later ones are greater."""
+        """For each recently published day, the number of the last commit that published it; numbers only grow."""
 
     def read(self, table: Table, days: Sequence[str] | None = None) -> ir.Table:
-        """The published rows of `days` (of all days if not given), with the table's columns."""
+        """The published rows of `days` (of all days by default), with the table's columns."""
 
     def file_columns(self, path: str, form: FileFormat) -> dict[str, bool]:
-        """Names of the columns of a Parquet file or of JSON lines, and whether the file gives them a type.
+        """The columns of a Parquet file or of JSON lines by name, and whether each has a type.
 
-        A column of Parquet in which all is NULL may have none.
+        A Parquet column that is entirely NULL may have no type.
 
         Raises:
-            UnreadableFile: the file cannot be read; of JSON lines, a line is no object.
+            UnreadableFile: the file cannot be read, or a line of JSON lines is not an object.
         """
 
     def scan(
         self, paths: Sequence[str], form: FileFormat, columns: Sequence[str], expressions: Mapping[str, str]
     ) -> ir.Table:
-        """Rows of landing files: `expressions` (SQL over `columns`, which all files have) under their names.
+        """Rows of landing files, with one column for each of `expressions` (SQL over `columns`, which all files have).
 
-        Beside them `_file` (the path), `_raw` (the row as it came, as JSON) and `_fault` (why a record of a copy has
-        no values, else NULL). Text formats are text throughout. A CSV has the columns that `form` names.
+        Three more columns are `_file` (the path), `_raw` (the row as delivered, as JSON) and `_fault` (why a record
+        of a copy has no values, otherwise NULL). All columns of text formats are strings. A CSV has the columns that
+        `form` names.
 
         Raises:
             UnreadableFile: a file cannot be read.
-            LandingError: an expression does not fit its columns.
+            LandingError: an expression does not fit the columns.
         """
 
     def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
-        """Compute `rows` once, into storage that no reader sees."""
+        """Compute `rows` once and write them where no reader sees them."""
 
     def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
-        """What the partitions are now; taken before a run reads its inputs."""
+        """The current state of the partitions; taken before a run reads its inputs."""
 
     def publish(self, staged: Staged) -> int:
-        """Replace exactly the staged days in one commit; the published Delta version.
+        """Replace exactly the staged days in one commit and return the published Delta version.
 
         Raises:
             PublishConflict: another run published one of the days since the baseline was taken.
         """
 
     def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
-        """Bytes published of each of `days`."""
+        """Published bytes of each of `days`."""
 
     def discard(self, staged: Staged) -> None:
-        """Remove what was staged."""
+        """Remove the staged rows."""
 
 
 class Engine(Protocol):
     """Opens sessions; a Dagster resource."""
 
     def connect(self) -> AbstractContextManager[Session]:
-        """A session for one step."""
+        """Open a session for one step."""

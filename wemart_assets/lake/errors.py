@@ -1,12 +1,12 @@
-"""Errors that a person can act on. Anything else that is raised is a bug and is left to be seen as one."""
+"""Errors that a user can act on. Any other exception is a bug and surfaces as one."""
 
 
 class WemartError(Exception):
-    """Base of all errors that say what is wrong, where, and what to do next."""
+    """Base class of errors that say what is wrong, where, and what to do next."""
 
 
 class DeclarationError(WemartError):
-    """A table, input or rule is declared in a way that cannot work."""
+    """The declaration of a table, an input or a check cannot work."""
 
 
 class MissingPartition(WemartError):
@@ -18,20 +18,20 @@ class PublishConflict(WemartError):
 
 
 class AuditFailed(WemartError):
-    """A rule of severity ERROR is broken by staged rows; nothing was published."""
+    """Staged rows break a check of severity ERROR; nothing was published."""
 
 
 class UnreadableTable(WemartError):
-    """A Delta table cannot be read, or not safely."""
+    """A Delta table cannot be read, or cannot be read safely."""
 
 
 class LandingError(WemartError):
-    """A landing file, or the mapping of it, does not fit its contract."""
+    """A landing file or its mapping does not match the source contract."""
 
 
 class UnreadableFile(LandingError):
-    """An engine's reader cannot read a landing file."""
+    """An engine cannot read a landing file."""
 
 
 class MachineFault(WemartError):
-    """The machine has no room or no memory left, or does not let this user write; the tables are as they were."""
+    """The machine is out of disk space or memory, or refuses access; the tables are unchanged."""

@@ -1,8 +1,8 @@
-"""A full disk, a folder that cannot be written and memory that is used up, told as what they are.
+"""Recognizes a full disk, a folder that cannot be written, and exhausted memory, and raises a clear error for them.
 
-Python, DuckDB, delta-rs and Spark each say them in errors of their own, in whichever step they happen. What kind it is
-is found here, in one place, by the number or the words of the operating system and by the engines' own classes for
-memory. Words alone say nothing where a value of a row may hold them: only errors that never quote a row are read.
+Python, DuckDB, delta-rs and Spark report these with errors of their own, in any step. This module recognizes them by
+the operating system's error number or message, and by the engines' own error classes for memory. A message is searched
+only in errors that never quote a row, because a value of a row might contain the same words.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from wemart_assets.lake.errors import LandingError, MachineFault
 class Fault(Enum):
     """What the machine lacks."""
 
-    ROOM = "there is no room left"
-    WRITING = "it cannot be written"
-    ACCESS = "this user may not use it"
-    MEMORY = "the memory is used up"
+    ROOM = "the disk is full"
+    WRITING = "the disk is read-only"
+    ACCESS = "this user has no access"
+    MEMORY = "memory is used up"
     FILES = "too many files are open"
 
 
-NUMBERS = {
+BY_ERRNO = {
     errno.ENOSPC: Fault.ROOM,
     errno.EDQUOT: Fault.ROOM,
     errno.EFBIG: Fault.ROOM,
@@ -42,48 +42,48 @@ NUMBERS = {
     errno.EMFILE: Fault.FILES,
     errno.ENFILE: Fault.FILES,
 }
-WORDS = {os.strerror(number): fault for number, fault in NUMBERS.items()}
-# Where each engine ends a line with the system's words: behind a colon, behind the arrow of delta-rs, or in brackets
-# behind a path as Java has it.
-_SYSTEM = "|".join(map(re.escape, WORDS))
-SAID = re.compile(
+BY_MESSAGE = {os.strerror(number): fault for number, fault in BY_ERRNO.items()}
+# Each engine puts the system's message at the end of a line: after a colon, after delta-rs's arrow, or, as Java does,
+# in brackets after a path.
+_SYSTEM = "|".join(map(re.escape, BY_MESSAGE))
+SYSTEM_MESSAGE = re.compile(
     rf"(?:(?:^|: |\u21b3(?:\x1b\[0m)? )({_SYSTEM})(?: \(os error \d+\))?|/\S+ \(({_SYSTEM})\))$", re.MULTILINE
 )
 JAVA_MEMORY = re.compile(r"java\.lang\.OutOfMemoryError|(?:^|: )(?:Java heap space|GC overhead limit exceeded)$", re.M)
-# How DuckDB names the files of what it moves out of memory, and the setting that says how much of them there may be.
+# Names of DuckDB's spill files, and its setting for how much may be spilled.
 SPILLED = re.compile(r"duckdb_temp_|max_temp_directory_size")
 PATH = re.compile(rf"\"(/[^\"\n]+)\"|(?<=file )(/\S+)$|(/\S+) \((?:{_SYSTEM})\)$", re.MULTILINE)
-# Engines of which pyspark's classes are known by name: it is not imported where DuckDB runs.
-SPARK = ("SparkFailed", "Py4JJavaError")
+# Spark's errors by class name, because pyspark is not imported when DuckDB runs.
+SPARK_ERRORS = ("SparkFailed", "Py4JJavaError")
 
 
 def fault_of(error: BaseException) -> Fault | None:
-    """What the machine lacks, where that is what an engine's or the system's error says; else None."""
+    """The fault that an error of an engine or of the system reports, or None if it reports none."""
     text = str(error)
     if isinstance(error, MemoryError):
         return Fault.MEMORY
     if isinstance(error, OSError) and error.errno is not None:
-        return NUMBERS.get(error.errno)
+        return BY_ERRNO.get(error.errno)
     if isinstance(error, duckdb.OutOfMemoryException):
         return Fault.ROOM if SPILLED.search(text) else Fault.MEMORY
-    if type(error).__name__ in SPARK and JAVA_MEMORY.search(text):
+    if type(error).__name__ in SPARK_ERRORS and JAVA_MEMORY.search(text):
         return Fault.MEMORY
-    # Of other errors of DuckDB the text may be a row's.
-    speaks_of_files = (OSError, DeltaError, duckdb.IOException, duckdb.FatalException)
-    if isinstance(error, speaks_of_files) or type(error).__name__ in SPARK:
-        said = SAID.search(text)
-        return WORDS[said[1] or said[2]] if said else None
+    # Other errors of DuckDB may quote a row.
+    file_errors = (OSError, DeltaError, duckdb.IOException, duckdb.FatalException)
+    if isinstance(error, file_errors) or type(error).__name__ in SPARK_ERRORS:
+        message = SYSTEM_MESSAGE.search(text)
+        return BY_MESSAGE[message[1] or message[2]] if message else None
     return None
 
 
 @contextmanager
-def told_as_faults(
+def machine_faults(
     table: str, days: Sequence[str], spill: Path | None = None, reads: Path | None = None
 ) -> Iterator[None]:
-    """Tells what the machine lacks, where an error inside says so, of these days of a table.
+    """Turn errors inside that are the machine's fault into MachineFault, for these days of a table.
 
-    `spill` is the folder for what does not fit in memory, `reads` one of files that are only read: that they cannot be
-    is their own fault.
+    `spill` is the folder for data that does not fit in memory. `reads` is a folder that is only read: a file there
+    that this user may not read is the file's fault, not the machine's.
 
     Raises:
         MachineFault: names what is lacking, where, and the setting to change.
@@ -93,58 +93,59 @@ def told_as_faults(
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None:
-            found = fault_of(cause)
-            is_read = isinstance(error, LandingError) or (reads is not None and str(reads) in str(cause))
-            if found is not None and not (found is Fault.ACCESS and is_read):
+            fault = fault_of(cause)
+            is_input = isinstance(error, LandingError) or (reads is not None and str(reads) in str(cause))
+            if fault is not None and not (fault is Fault.ACCESS and is_input):
                 span = "" if not days else f" {days[0]}" if len(days) == 1 else f" {days[0]} to {days[-1]}"
-                raise machine_fault(f"{table}{span}", found, cause, spill) from cause
+                raise machine_fault(f"{table}{span}", fault, cause, spill) from cause
             cause = cause.__cause__
         raise
 
 
-def machine_fault(of: str, found: Fault, error: BaseException, spill: Path | None = None) -> MachineFault:
-    """The error that tells a fault, with what to do about it."""
+def machine_fault(subject: str, fault: Fault, error: BaseException, spill: Path | None = None) -> MachineFault:
+    """The error for a fault, with what to do about it; `subject` says what was being done."""
     text = f"{error} {error.filename}" if isinstance(error, OSError) else str(error)
     is_spilled = bool(SPILLED.search(text)) or (spill is not None and str(spill) in text)
     where = _path(error) or (spill if is_spilled else None)
-    place, at = "SPILL" if is_spilled else "LAKE", "" if where is None else f" of {where}"
-    words = _words(error)
-    elsewhere = f"point WEMART_{place} at another folder"
-    more = " A larger WEMART_MEMORY_LIMIT needs less of it." if is_spilled else ""
-    said = {
-        Fault.ROOM: f"the disk{at} is full ({words}). Free some room, or {elsewhere}.{more}",
-        Fault.WRITING: f"the disk{at} is read-only ({words}). Have it made writable, or {elsewhere}.",
-        Fault.ACCESS: f"this user may not use the folder{at} ({words}). Give it the right to, or {elsewhere}.",
+    setting, of_path = "SPILL" if is_spilled else "LAKE", "" if where is None else f" of {where}"
+    reason = _reason(error)
+    elsewhere = f"point WEMART_{setting} at another folder"
+    hint = " With a larger WEMART_MEMORY_LIMIT less is spilled." if is_spilled else ""
+    messages = {
+        Fault.ROOM: f"the disk{of_path} is full ({reason}). Free some space, or {elsewhere}.{hint}",
+        Fault.WRITING: f"the disk{of_path} is read-only ({reason}). Make it writable, or {elsewhere}.",
+        Fault.ACCESS: f"this user may not use the folder{of_path} ({reason}). Grant access, or {elsewhere}.",
         Fault.MEMORY: (
-            f"the memory of one step is used up ({words}). Raise WEMART_MEMORY_LIMIT (on Spark spark.driver.memory or "
+            f"the memory of one step is used up ({reason}). Raise WEMART_MEMORY_LIMIT (on Spark spark.driver.memory or "
             "spark.executor.memory in WEMART_SPARK__CONF), or run fewer days at a time."
         ),
         Fault.FILES: (
-            f"this process may open no more files ({words}). Raise its limit (ulimit -n), or run fewer days at a time."
+            f"this process cannot open any more files ({reason}). Raise its limit (ulimit -n), or run fewer days at a "
+            "time."
         ),
     }
-    return MachineFault(f"{of}: {said[found]} The table is as it was: run this again then.")
+    return MachineFault(f"{subject}: {messages[fault]} The table is unchanged: fix this and run again.")
 
 
-def raise_fault(of: str, error: BaseException) -> None:
-    """Raise MachineFault if an error while a file was read is the machine's fault and not the file's."""
-    found = fault_of(error)
-    if found is not None and found is not Fault.ACCESS:
-        raise machine_fault(of, found, error) from error
+def raise_fault(subject: str, error: BaseException) -> None:
+    """Raise MachineFault if an error that occurred while reading a file is the machine's fault, not the file's."""
+    fault = fault_of(error)
+    if fault is not None and fault is not Fault.ACCESS:
+        raise machine_fault(subject, fault, error) from error
 
 
 def _path(error: BaseException) -> str | None:
     if isinstance(error, OSError) and isinstance(error.filename, str):
         return error.filename
-    found = PATH.search(str(error))
-    return next((path for path in found.groups() if path), None) if found else None
+    match = PATH.search(str(error))
+    return next((path for path in match.groups() if path), None) if match else None
 
 
-def _words(error: BaseException) -> str:
-    """What is wrong, without the advice of an engine, which is about settings of its own, nor its stack."""
+def _reason(error: BaseException) -> str:
+    """What is wrong, without a stack trace and without the engine's advice, which is about its own settings."""
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno)
     text = str(error)
-    if said := SAID.search(text):
-        return said[1] or said[2]
+    if message := SYSTEM_MESSAGE.search(text):
+        return message[1] or message[2]
     return next(iter(text.splitlines()), type(error).__name__)[:300]

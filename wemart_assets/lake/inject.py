@@ -1,7 +1,7 @@
-"""Calls a declared function with what its parameters name.
+"""Calls a declared function with the arguments that its parameters name.
 
-A mart's function, a rule and a law say what they need by their parameters; a setting that a table does not name
-cannot change its rows.
+Mart functions and checks ask for what they need by parameter name, so a setting that a table does not name cannot
+change its rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from wemart_assets.lake.errors import DeclarationError
 
 
 def parameters(function: Callable[..., Any]) -> list[str]:
-    """Names of a function's required parameters (a bound default is the function's own business)."""
+    """Names of a function's required parameters; those with a default are never injected."""
     return [p.name for p in inspect.signature(function).parameters.values() if p.default is inspect.Parameter.empty]
 
 
@@ -24,10 +24,12 @@ def call(
     first: Any = None,
     lazy: Mapping[str, Callable[[], Any]] | None = None,
 ) -> Any:
-    """The function's result, each parameter looked up by name; `first` goes to the first parameter if given.
+    """Call the function with each parameter looked up by name; `first`, if given, is the first parameter's value.
+
+    `lazy` has arguments that are computed only if a parameter names them.
 
     Raises:
-        DeclarationError: a parameter names nothing that is there.
+        DeclarationError: a parameter matches no argument.
     """
     names = parameters(function)
     given: dict[str, Any] = {}
@@ -41,6 +43,6 @@ def call(
         else:
             raise DeclarationError(
                 f"{getattr(function, '__name__', function)}: parameter '{name}' is neither an input nor a setting; "
-                f"there are {', '.join(sorted({*arguments, *(lazy or {})}))}"
+                f"expected one of {', '.join(sorted({*arguments, *(lazy or {})}))}"
             )
     return function(**given)

@@ -1,6 +1,6 @@
-"""A mart table's declaration: its table, its inputs and the function that makes the one of the others.
+"""Declaration of a mart table: the table, its inputs, and the function that computes it from them.
 
-Importing a declaration reads no setting and needs no Dagster; `lake/mart_asset.py` makes an asset of it.
+Importing a declaration reads no settings and does not need Dagster; `lake/mart_asset.py` turns it into an asset.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Mart:
     function: Callable[..., ir.Table]
 
     def resolve(self, settings: Mapping[str, Any]) -> Mart:
-        """The mart with its inputs as these settings say."""
+        """The mart with its inputs resolved for these settings."""
         return replace(self, inputs={name: given.resolve(settings) for name, given in self.inputs.items()})
 
     def __call__(self, *args: Any, **kwargs: Any) -> ir.Table:
@@ -35,27 +35,28 @@ class Mart:
 
     @property
     def is_stateful(self) -> bool:
-        """Whether each partition is made from the table's own partitions before it."""
+        """Whether each partition is computed from the table's own earlier partitions."""
         return any(given.is_own(self.table) for given in self.inputs.values())
 
 
 def mart(table: Table, **inputs: Input) -> Callable[[Callable[..., ir.Table]], Mart]:
-    """Declare a mart table: the function's parameters are inputs by name, settings by name, `days` and `day_columns`.
+    """Declare a mart table. The function's parameters are inputs and settings by name, `days` and `day_columns`.
 
-    An input may also be there for a table check alone. `day_columns` tell rows apart by day: a function
-    that groups by them and not by the day itself also makes the table of any range of days (`lake/between.py`).
+    An input may also serve only a table check. `day_columns` separate the rows of different days: a function that
+    groups by them instead of the day itself can also compute the table over a range of days (`lake/between.py`).
 
     Raises:
-        DeclarationError: an input is no parameter of the function or a law, or cannot be read so.
+        DeclarationError: an input is not a parameter of the function or of a table check, or cannot be read that way.
     """
 
     def declare(function: Callable[..., ir.Table]) -> Mart:
         for given in inputs.values():
             check_input(given, table)
-        asked = {*parameters(function), *(name for law in table.table_checks for name in parameters(law.broken))}
-        if unread := sorted(set(inputs) - asked):
+        parameter_names = {*parameters(function)}
+        parameter_names |= {name for check in table.table_checks for name in parameters(check.broken)}
+        if unread := sorted(set(inputs) - parameter_names):
             raise DeclarationError(
-                f"{table.full_name}: the inputs {unread} are no parameters of its function or of its laws"
+                f"{table.full_name}: the inputs {unread} are not parameters of its function or of its table checks"
             )
         return Mart(table, inputs, function)
 
@@ -63,10 +64,10 @@ def mart(table: Table, **inputs: Input) -> Callable[[Callable[..., ir.Table]], M
 
 
 def read_input(session: Session, reader: Table, given: Input, days: Sequence[str], first_day: str) -> ir.Table:
-    """The input's rows of the partitions that a run of the reader's `days` reads.
+    """The rows of the input's partitions that a run of the reader's `days` reads.
 
     Raises:
-        MissingPartition: one of them, not before the first day, was never published; says which to run.
+        MissingPartition: one of them, on or after the first day, was never published; names those to run first.
     """
     wanted = given.days(days, reader, first_day)
     published = session.published(given.table, wanted)

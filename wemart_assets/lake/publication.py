@@ -19,7 +19,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.audit import Finding, audit
 from wemart_assets.lake.engine import Baseline, Session, Staged
 from wemart_assets.lake.errors import AuditFailed
-from wemart_assets.lake.faults import told_as_faults
+from wemart_assets.lake.faults import machine_faults
 from wemart_assets.lake.inject import call, parameters
 from wemart_assets.lake.lineage import ColumnLineage, column_lineage
 from wemart_assets.lake.table import RUN_TIMESTAMP, Chart, Severity, Table, data_type
@@ -75,7 +75,7 @@ def publish(
         RejectedByAudit: a rule of severity ERROR is broken; the message names the rules, days and some rows.
         PublishConflict: another run published one of the days meanwhile.
     """
-    with told_as_faults(table.full_name, days, session.spill, reads):
+    with machine_faults(table.full_name, days, session.spill, reads):
         return _publish(session, table, days, compute, settings, now, before, of_files=reads is not None)
 
 

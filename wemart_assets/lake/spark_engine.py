@@ -1,17 +1,18 @@
 """Spark as the lake's engine: one lazy session for all steps of a process, staged on disk, committed by Delta Lake.
 
-Where the lake is a folder, its logs are read by delta-rs as beside DuckDB, and both engines may write one lake in
-turns. With a catalog (`WEMART_SPARK__CATALOG`) everything goes through Spark. A commit replaces the days of a run by
-one `replaceWhere`. What two runs that publish at the same time can do to each other:
+If the lake is a folder, its logs are read by delta-rs, as with DuckDB, and both engines can take turns writing one
+lake. With a catalog (`WEMART_SPARK__CATALOG`) everything goes through Spark. A commit replaces the days of a run with
+one `replaceWhere`. When two runs publish at the same time:
 
-- Of two that publish the same day, or the same range, one is refused: by its baseline, by Delta's conflict detection,
-  or because Delta skips a write whose application transaction is not newer (after a write the log is searched for it).
-- Of ranges that share only some days, one is refused, or where the other commits in the instant (some tens of
-  milliseconds) between the comparison with the baseline and the snapshot that Delta takes for the write, the later one
-  replaces the days and fails with words that say so. If the other engine is delta-rs and comes second, by as little, it
-  does not see what Spark has just added; its own run of those days again mends that.
-- An empty day of a range that was empty before leaves no trace but its commit's words: a run that began earlier, by
-  either engine, may publish rows over it.
+- If they publish the same day, or the same range, one is refused: by its baseline, by Delta's conflict detection, or
+  because Delta skips a write whose application transaction is not newer (after a write, the log is searched for it).
+- If their ranges share only some days, one is refused. In one case it is not: the other run commits in the instant
+  (some tens of milliseconds) between the comparison with the baseline and the snapshot that Delta takes for the write.
+  Then the later run replaces the shared days and fails with an error that says so. If the other engine is DuckDB (with
+  delta-rs) and commits second within that instant, it does not see what Spark has just added; running those days again
+  on DuckDB repairs them.
+- An empty day of a range that was empty before leaves no trace except in the commit's metadata, so a run on either
+  engine that began earlier may publish rows over it.
 """
 
 from __future__ import annotations
@@ -48,21 +49,21 @@ from wemart_assets.lake.delta import (
     COMMIT_ATTEMPTS,
     PROPERTIES,
     DeltaLake,
-    commit_said,
-    commit_words,
+    commit_metadata,
     conflict,
     lost_races,
+    parse_commit_metadata,
     run_transaction,
 )
 from wemart_assets.lake.engine import Baseline, ExternalTable, FileFormat, Staged, foreign_days, unknown_partition
 from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableFile, UnreadableTable, WemartError
 from wemart_assets.lake.faults import raise_fault
 from wemart_assets.lake.functions import SPARK_FUNCTIONS, first_disagreement
-from wemart_assets.lake.spark_landing import FAILURES, file_columns, in_words, landed, quoted, spark_expression
+from wemart_assets.lake.spark_landing import FAILURES, file_columns, jvm_errors, landed, quoted, spark_expression
 from wemart_assets.lake.stored import SparkCompiler
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table, data_type
 
-# What rows depend on, and what other readers of the lake need. Set on every session, whoever started it.
+# Settings that affect rows or that other readers of the lake need. Set on every session, whoever started it.
 RUNTIME = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -70,25 +71,25 @@ RUNTIME = {
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
     "spark.sql.sources.partitionOverwriteMode": "static",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # Spark has no nanoseconds; what lands with them is cut to microseconds.
+    # Spark has no nanoseconds; landing files that have them are truncated to microseconds.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
-    # An empty day is published by a commit without files.
+    # A commit without files publishes an empty day.
     "spark.databricks.delta.skipRecordingEmptyCommits": "false",
-    # Days are filtered already. Both would plan each input of a join once more for every join that it takes part in:
+    # Days are already filtered. Either setting would plan each input of a join again for every join it takes part in:
     # 703 scans instead of 16 for wv_sess_daily.
     "spark.sql.optimizer.dynamicPartitionPruning.enabled": "false",
     "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
-    # The JVM never compiles a method of more than 8,000 bytes of code, and Spark makes one of a whole stage, which is
-    # several times that for a wide table. Above the limit it makes a method of each expression.
+    # The JVM never compiles a method of more than 8,000 bytes of code. Spark makes one method of a whole stage, several
+    # times that for a wide table; above this limit it makes one method per expression.
     "spark.sql.codegen.hugeMethodLimit": "8000",
-    # A join or window by device, day and more reuses the shuffle by device and day.
+    # A join or window by device, day and further columns reuses the shuffle by device and day.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
 }
 DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
-# For one machine: a log of ten million lines fits, and small tables are not cut into two hundred pieces.
+# For one machine: enough for a log of ten million lines, without splitting small tables into two hundred partitions.
 LOCAL = {
     "spark.driver.memory": "4g",
     "spark.sql.shuffle.partitions": "32",
@@ -97,38 +98,38 @@ LOCAL = {
     "spark.ui.showConsoleProgress": "false",
 }
 RECENT_COMMITS = 100
-# Delta's own conflicts, by the names of their conditions: as exceptions they have another class on each kind of Spark.
+# Delta's write conflicts, by error condition: their exception classes differ between classic Spark and Spark Connect.
 CONFLICT = re.compile(r"\[DELTA_(CONCURRENT_\w+|METADATA_CHANGED|PROTOCOL_CHANGED)\]")
 
-# How a call says that there is no Spark any more (ValueError: of a client of Spark Connect that is closed). What was to
-# be removed has gone with it then, and nothing is said of that: what Spark died of is to be seen.
-DEAD = (Py4JError, PySparkException, OSError, ValueError)
+# Raised by a call to a Spark that is gone (ValueError: by a closed client of Spark Connect). What was to be cleaned up
+# is gone with it, so these errors are suppressed there: they would hide what Spark died of.
+SPARK_GONE = (Py4JError, PySparkException, OSError, ValueError)
 
-# Gives a session its Spark, the same at each call, which the first may have to start.
-Take = Callable[[], Spark]
+# Returns the Spark of a session, starting it on first use; every call returns the same one.
+GetSpark = Callable[[], Spark]
 
 
-def session_conf(master: str, remote: str | None, packages: str, further: Mapping[str, str]) -> dict[str, str]:
-    """The configuration of a Spark session that can read and write the lake; `further` settings win."""
+def session_conf(master: str, remote: str | None, packages: str, overrides: Mapping[str, str]) -> dict[str, str]:
+    """The configuration of a Spark session that can read and write the lake; `overrides` win."""
     conf = {"spark.app.name": "wemart"}
     if remote:
-        # A server has its own jars and sizes; only what a client may say is said.
-        return {**conf, "spark.remote": remote, **further}
+        # The server has its own jars and sizes; a client may set only these.
+        return {**conf, "spark.remote": remote, **overrides}
     conf |= {"spark.master": master, **DELTA}
     if packages:
         conf["spark.jars.packages"] = packages
     if master.startswith("local"):
         conf |= LOCAL
-    return {**conf, **RUNTIME, **further}
+    return {**conf, **RUNTIME, **overrides}
 
 
 class SparkEngine:
-    """Opens sessions over one Spark, which is started when a step first needs it and then serves all steps.
+    """Opens sessions over one Spark, which starts when a step first needs it and then serves all steps.
 
-    One that has died, or that somebody stopped, is replaced by the next step.
+    If it has died, or somebody has stopped it, the next step starts a new one.
 
     Tables are folders of `lake`, or `<catalog>.<database>.<table>` if a catalog is given. `clocks` are the business
-    timezone and the first day: a Spark whose clocks of that zone show another time than this machine's is refused.
+    timezone and the first day: a Spark that disagrees with this machine about local time in that zone is refused.
     """
 
     def __init__(
@@ -148,16 +149,16 @@ class SparkEngine:
 
     @contextmanager
     def connect(self) -> Iterator[SparkSession]:
-        take = cache(self._ready)
-        tables = _CatalogTables(take, self.catalog) if self.catalog else _FolderTables(take, self.lake)
-        session = SparkSession(take, tables, self.externals)
+        get_spark = cache(self._ready)
+        tables = _CatalogTables(get_spark, self.catalog) if self.catalog else _FolderTables(get_spark, self.lake)
+        session = SparkSession(get_spark, tables, self.externals)
         try:
             yield session
         finally:
             session.close()
 
     def _ready(self) -> Spark:
-        """Spark with all that rows depend on."""
+        """A running Spark with the settings and functions that rows depend on."""
         spark = self._start()
         for name, value in RUNTIME.items():
             spark.conf.set(name, self.conf.get(name, value))
@@ -166,13 +167,13 @@ class SparkEngine:
         return spark
 
     def _start(self) -> Spark:
-        """Spark as it runs, or a new one where none does."""
+        """The running Spark, or a new one if none is running."""
         if self._spark is not None and _is_alive(self._spark):
             return self._spark
-        # What pyspark would go on with; not ours where another engine of this process has replaced that already.
-        last = Spark._instantiatedSession or self._spark
-        if last is not None and not _is_alive(last):
-            _forget(last)
+        # The session that pyspark would reuse; not ours if another engine of this process has already replaced it.
+        previous = Spark._instantiatedSession or self._spark
+        if previous is not None and not _is_alive(previous):
+            _forget(previous)
         try:
             spark: Spark = LazyPySparkResource(spark_config=self.conf).spark_session
         except PySparkException as error:
@@ -180,8 +181,8 @@ class SparkEngine:
                 raise
             raise WemartError(
                 f"Spark cannot be started: its JVM ended before it was ready ({_java()}). Install a JDK 17 or later "
-                "and set JAVA_HOME to its folder, or set WEMART_ENGINE=duckdb. If such a JDK is there, stderr has the "
-                "words of the JVM: it may be that the jars of WEMART_SPARK__PACKAGES could not be loaded."
+                "and set JAVA_HOME to its folder, or set WEMART_ENGINE=duckdb. If you have such a JDK, see the JVM's "
+                "output on stderr: perhaps the jars of WEMART_SPARK__PACKAGES could not be loaded."
             ) from error
         if self.clocks is not None:
             _check_clocks(spark, *self.clocks)
@@ -190,15 +191,15 @@ class SparkEngine:
 
 
 class SparkSession:
-    """What one step reads and stages; its views and what it staged go when it is over.
+    """What one step reads and stages; its views and staged rows are removed when it closes.
 
-    Spark is taken when something is first read or computed: what the logs of a lake in a folder say needs none.
+    Spark starts when rows are first read or computed; reading only the logs of a lake in a folder does not need it.
     """
 
     spill: Path | None = None
 
-    def __init__(self, take: Take, tables: _Tables, externals: Mapping[str, ExternalTable]) -> None:
-        self._take = take
+    def __init__(self, get_spark: GetSpark, tables: _Tables, externals: Mapping[str, ExternalTable]) -> None:
+        self._get_spark = get_spark
         self.tables = tables
         self.externals = externals
         self._views: list[str] = []
@@ -206,13 +207,13 @@ class SparkSession:
 
     @property
     def spark(self) -> Spark:
-        return self._take()
+        return self._get_spark()
 
     @cached_property
     def ibis(self) -> Backend:
-        found = _Backend().connect(self.spark)
-        found.register_options()
-        return found
+        backend = _Backend().connect(self.spark)
+        backend.register_options()
+        return backend
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:
@@ -222,7 +223,7 @@ class SparkSession:
         for frame in self._staged.values():
             _unpersist(frame)
         for view in self._views:
-            with suppress(*DEAD):
+            with suppress(*SPARK_GONE):
                 self.spark.catalog.dropTempView(view)
 
     def published(self, table: Table, days: Sequence[str]) -> set[str]:
@@ -231,8 +232,8 @@ class SparkSession:
             return self.tables.published(table, days)
         if external.day is None:
             return set(days)
-        found = self._external(table, external, days).select(table.day_column).distinct()
-        return {row[table.day_column] for row in found.to_pyarrow().to_pylist()}
+        published_days = self._external(table, external, days).select(table.day_column).distinct()
+        return {row[table.day_column] for row in published_days.to_pyarrow().to_pylist()}
 
     def versions(self, table: Table) -> Mapping[str, int]:
         return self.tables.versions(table)
@@ -248,7 +249,7 @@ class SparkSession:
             frame = self.spark.createDataFrame([], _struct(table))
         if days is not None:
             frame = frame.where(f.col(quoted(table.day_column)).isin(list(days)))
-        # Before a column was declared, there was none.
+        # A column that was declared after the table was written may be missing from it.
         typed = [
             (f.col(quoted(c.name)) if c.name in frame.columns else f.lit(None)).cast(c.type).alias(c.name)
             for c in table.columns
@@ -256,7 +257,7 @@ class SparkSession:
         return self.view(frame.select(*typed))
 
     def file_columns(self, path: str, form: FileFormat) -> dict[str, bool]:
-        # If there is no Spark, that is not the file's fault.
+        # Started outside of the block: a Spark that cannot start is not the file's fault.
         spark = self.spark
         with _landing_errors([path]):
             return file_columns(spark, path, form)
@@ -273,11 +274,11 @@ class SparkSession:
         frame = self.spark.sql(self.ibis.compile(table.conform(rows)))
         frame = frame.select(*(f.col(quoted(c.name)).cast(c.type).alias(c.name) for c in table.columns))
         if len(days) > 1:
-            # Each task would write a file for each day that it has rows of.
+            # Otherwise each task would write a file for each day of which it has rows.
             frame = frame.hint("rebalance", *table.partition_by)
         frame = frame.persist(StorageLevel.DISK_ONLY)
         try:
-            with in_words():
+            with jvm_errors():
                 counted = frame.groupBy(*map(quoted, table.partition_by)).count().collect()
             counts = _checked_counts(table, days, [row.asDict() for row in counted])
         except BaseException:
@@ -293,7 +294,7 @@ class SparkSession:
         try:
             self.tables.prepare(table)
             for _ in range(COMMIT_ATTEMPTS):
-                # Asked for before the comparison: what is published after it makes the number an old one.
+                # Read before the comparison, so that anything published after it makes this number outdated.
                 before = self.tables.version(table)
                 transaction = self.tables.transaction(table, days)
                 if self.tables.baseline(table, days) != staged.baseline:
@@ -304,16 +305,16 @@ class SparkSession:
                 except (PySparkException, Py4JError) as error:
                     if not CONFLICT.search(str(error)):
                         raise
-                    # If it was one of other days, nothing of ours has changed.
+                    # The baseline is compared again: a conflict with a run of other days leaves ours unchanged.
                     time.sleep(random.uniform(0.01, 0.1))
                     continue
-                version, meanwhile = self.tables.commits_since(table, before, run)
+                version, published = self.tables.commits_since(table, before, run)
                 if version is None:
                     raise conflict(table, days)
-                if both := sorted(meanwhile & set(days)):
+                if overwritten := sorted(published & set(days)):
                     raise PublishConflict(
-                        f"{table.full_name}: another run published {', '.join(both)} in the instant before this one "
-                        "did, and its rows were replaced. Run these days again if its inputs were newer."
+                        f"{table.full_name}: another run published {', '.join(overwritten)} just before this one did, "
+                        "and its rows were replaced. Run these days again if its inputs were newer."
                     )
                 return version
             raise lost_races(table, days)
@@ -329,7 +330,7 @@ class SparkSession:
             _unpersist(frame)
 
     def view(self, frame: DataFrame) -> ir.Table:
-        """The frame as a table, until the session is over."""
+        """The frame as a table, until the session closes."""
         name = f"rows_{uuid.uuid4().hex}"
         frame.createOrReplaceTempView(name)
         self._views.append(name)
@@ -340,15 +341,15 @@ class SparkSession:
     ) -> None:
         application, number = transaction
         writer = frame.writeTo(self.tables.address(table))
-        writer = writer.option("userMetadata", commit_words(days, run))
+        writer = writer.option("userMetadata", commit_metadata(days, run))
         writer = writer.option("txnAppId", application).option("txnVersion", str(number))
         writer.overwrite(f.col(quoted(table.day_column)).isin(list(days)))
 
     def _external(self, table: Table, external: ExternalTable, days: Sequence[str] | None) -> ir.Table:
         if not DeltaTable.is_deltatable(str(external.location)):
             raise UnreadableTable(
-                f"{table.full_name}: sources.yaml says that it is the Delta table at {external.location}, where there "
-                "is none. Correct the path, or have it written first."
+                f"{table.full_name}: sources.yaml maps it to a Delta table at {external.location}, where there is "
+                "none. Correct the path, or write the table first."
             )
         frame = self.spark.read.format("delta").load(str(external.location))
         values = {}
@@ -369,7 +370,7 @@ class SparkSession:
             rows = self.view(frame.select(*(value.alias(name) for name, value in typed.items())))
         except AnalysisException as error:
             raise UnreadableTable(
-                f"{table.full_name}: the Delta table at {external.location} does not fit its entry in sources.yaml: "
+                f"{table.full_name}: the Delta table at {external.location} does not match its entry in sources.yaml: "
                 f"{str(error).splitlines()[0]}. It has {', '.join(frame.columns)}."
             ) from error
         if external.day is None and external.derived_day is not None:
@@ -382,16 +383,16 @@ class SparkSession:
 
 
 class _Tables(Protocol):
-    """Where the lake's tables are, and what their logs say."""
+    """Where the lake's tables are, and what their Delta logs contain."""
 
     def address(self, table: Table) -> str:
-        """How SQL names the table."""
+        """The table's name in SQL."""
 
     def check(self, table: Table) -> None:
-        """Raises WemartError where the table cannot be written, before anything is computed for it."""
+        """Raise WemartError if the table cannot be written, before anything is computed for it."""
 
     def frame(self, table: Table) -> DataFrame | None:
-        """The table as it is now, whatever is published later; None where nothing ever was."""
+        """The table at its current version, unaffected by later commits; None if nothing was ever published."""
 
     def published(self, table: Table, days: Sequence[str]) -> set[str]: ...
 
@@ -400,25 +401,25 @@ class _Tables(Protocol):
     def baseline(self, table: Table, days: Sequence[str]) -> Baseline: ...
 
     def transaction(self, table: Table, days: Sequence[str]) -> tuple[str, int]:
-        """The application transaction of a commit of `days`, which no two commits of them can both have."""
+        """Name and version of the application transaction of a commit of `days`; no two commits can have the same."""
 
     def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]: ...
 
     def prepare(self, table: Table) -> None:
-        """Have the table there, with all declared columns."""
+        """Create the table if necessary and add missing columns."""
 
     def version(self, table: Table) -> int:
-        """The version that the table has now."""
+        """The table's current version."""
 
     def commits_since(self, table: Table, version: int, run: str) -> tuple[int | None, set[str]]:
-        """The version that the commit of this run made, None where it made none, and the days of those before it."""
+        """The version of this run's commit (None if it made none), and the days that others published before it."""
 
 
 class _FolderTables:
-    """Tables at `<lake>/<database>/<table>`; what their logs say is read by delta-rs."""
+    """Tables at `<lake>/<database>/<table>`, whose logs are read by delta-rs."""
 
-    def __init__(self, take: Take, lake: DeltaLake) -> None:
-        self._take = take
+    def __init__(self, get_spark: GetSpark, lake: DeltaLake) -> None:
+        self._get_spark = get_spark
         self.lake = lake
         self.published = lake.published
         self.versions = lake.versions
@@ -436,7 +437,7 @@ class _FolderTables:
         log = self.lake.open(table)
         if log is None:
             return None
-        reader = self._take().read.format("delta").option("versionAsOf", log.version())
+        reader = self._get_spark().read.format("delta").option("versionAsOf", log.version())
         return reader.load(str(self.lake.location(table)))
 
     def transaction(self, table: Table, days: Sequence[str]) -> tuple[str, int]:
@@ -452,21 +453,21 @@ class _FolderTables:
 
 
 class _CatalogTables:
-    """Tables of a catalog that Spark knows; their logs are read by Spark, wherever they are."""
+    """Tables of a catalog that Spark knows, whose logs are read by Spark, wherever they are."""
 
-    def __init__(self, take: Take, catalog: str) -> None:
-        self._take = take
+    def __init__(self, get_spark: GetSpark, catalog: str) -> None:
+        self._get_spark = get_spark
         self.catalog = catalog
 
     @property
     def spark(self) -> Spark:
-        return self._take()
+        return self._get_spark()
 
     def address(self, table: Table) -> str:
         return ".".join(map(quoted, (self.catalog, table.database, table.name)))
 
     def check(self, table: Table) -> None:
-        # What may be written is the catalog's to say, and it says so at the commit.
+        # The catalog decides what may be written, and raises its error at the commit.
         return
 
     def frame(self, table: Table) -> DataFrame | None:
@@ -478,37 +479,37 @@ class _CatalogTables:
     def published(self, table: Table, days: Sequence[str]) -> set[str]:
         if not self._exists(table):
             return set()
-        found = set(self.versions(table)) & set(days)
-        missing = sorted(set(days) - found)
-        return found | {row["day"] for row in (self._files(table, missing) if missing else [])}
+        committed = set(self.versions(table)) & set(days)
+        missing = sorted(set(days) - committed)
+        return committed | {row["day"] for row in (self._files(table, missing) if missing else [])}
 
     def versions(self, table: Table) -> dict[str, int]:
-        found: dict[str, int] = {}
+        versions: dict[str, int] = {}
         for commit in self._history(table) if self._exists(table) else []:
-            for day in commit_said(commit["userMetadata"])[0]:
-                found[day] = max(found.get(day, 0), int(commit["version"]))
-        return found
+            for day in parse_commit_metadata(commit["userMetadata"])[0]:
+                versions[day] = max(versions.get(day, 0), int(commit["version"]))
+        return versions
 
     def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
         if not self._exists(table):
             return Baseline(frozenset(), (None,) * len(days))
         files = frozenset(str(row["path"]) for row in self._files(table, days))
-        last = self.versions(table)
-        return Baseline(files, tuple(last.get(day) for day in days))
+        versions = self.versions(table)
+        return Baseline(files, tuple(versions.get(day) for day in days))
 
     def transaction(self, table: Table, days: Sequence[str]) -> tuple[str, int]:
-        last = self.versions(table)
-        return run_transaction(days), max(last.get(day, 0) for day in days) + 1
+        versions = self.versions(table)
+        return run_transaction(days), max(versions.get(day, 0) for day in days) + 1
 
     def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
-        found = dict.fromkeys(days, 0)
+        sizes = dict.fromkeys(days, 0)
         for row in self._files(table, days):
-            found[row["day"]] += row["size"]
-        return found
+            sizes[row["day"]] += row["size"]
+        return sizes
 
     def prepare(self, table: Table) -> None:
         columns = ", ".join(f"{quoted(c.name)} {c.type}" for c in table.columns)
-        # Other readers of the lake know neither deletion vectors nor renamed columns.
+        # Other readers of the lake support neither deletion vectors nor column mapping.
         properties = PROPERTIES | {"delta.enableDeletionVectors": "false", "delta.columnMapping.mode": "none"}
         self.spark.sql(f"create database if not exists {quoted(self.catalog)}.{quoted(table.database)}")
         self.spark.sql(
@@ -519,14 +520,14 @@ class _CatalogTables:
         stored = {field.name: field.dataType for field in self.spark.table(self.address(table)).schema.fields}
         declared = {field.name: field.dataType for field in _struct(table).fields}
         changed = [
-            f"{name} is {stored[name].simpleString()} and is declared {kind.simpleString()}"
+            f"{name} is stored as {stored[name].simpleString()} but declared as {kind.simpleString()}"
             for name, kind in declared.items()
             if name in stored and stored[name] != kind
         ]
         detail = self.spark.sql(f"describe detail {self.address(table)}").collect()[0]
         if changed or tuple(detail["partitionColumns"]) != table.partition_by:
             raise UnreadableTable(
-                f"{table.full_name}: the published table does not fit its declaration "
+                f"{table.full_name}: the published table does not match its declaration "
                 f"({'; '.join(changed) or 'other partition columns'}). Rename {self.address(table)} and run its days "
                 "again."
             )
@@ -559,87 +560,88 @@ class _CatalogTables:
 
 
 class _Backend(Backend):  # type: ignore[misc]
-    """ibis on Spark, with instants that say that they are, and rows that come as Arrow.
+    """ibis on Spark, but with timestamps that have a timezone, and with results fetched as Arrow.
 
-    ibis brings rows through pandas, where a number that may be NULL is a double and the years end in 2262.
+    ibis fetches results through pandas, where nullable integers become doubles and years end at 2262.
     """
 
     compiler = SparkCompiler()
 
     def get_schema(self, table_name: str, *, catalog: str | None = None, database: str | None = None) -> ibis.Schema:
-        plain = super().get_schema(table_name, catalog=catalog, database=database)
+        schema = super().get_schema(table_name, catalog=catalog, database=database)
         kinds = {field.name: field.dataType for field in self._session.table(table_name).schema.fields}
         instants = {n: data_type("timestamp") for n, kind in kinds.items() if isinstance(kind, st.TimestampType)}
-        return ibis.schema({**plain, **instants})
+        return ibis.schema({**schema, **instants})
 
     def to_pyarrow(self, expr: ir.Expr, /, *, params: Any = None, limit: Any = None, **kwargs: Any) -> Any:
         self._run_pre_execute_hooks(expr)
         table = expr.as_table()
-        with in_words():
-            found = self._session.sql(self.compile(table, params=params, limit=limit)).toArrow()
-        return expr.__pyarrow_result__(found.cast(table.schema().to_pyarrow()))
+        with jvm_errors():
+            result = self._session.sql(self.compile(table, params=params, limit=limit)).toArrow()
+        return expr.__pyarrow_result__(result.cast(table.schema().to_pyarrow()))
 
 
 def _check_clocks(spark: Spark, timezone: str, first_day: dt.date) -> None:
-    """Raises WemartError where Spark's clocks of the zone show another time than this machine's."""
+    """Raise WemartError if Spark and this machine disagree about local time in the zone."""
 
     def shown(instants: Sequence[int]) -> list[int]:
         rows = spark.createDataFrame([(instant,) for instant in instants], "instant bigint").repartition(1)
         local = "unix_seconds(from_utc_timestamp(timestamp_seconds(instant), zone))"
-        found = rows.withColumn("zone", f.lit(timezone)).select("instant", f.expr(local).alias("local")).collect()
-        by_instant = {row["instant"]: row["local"] for row in found}
+        times = rows.withColumn("zone", f.lit(timezone)).select("instant", f.expr(local).alias("local")).collect()
+        by_instant = {row["instant"]: row["local"] for row in times}
         return [by_instant[instant] for instant in instants]
 
     if since := first_disagreement(timezone, first_day, shown):
         raise WemartError(
-            f"WEMART_TIMEZONE={timezone!r}: the clocks of this machine and those of Spark's Java show different times "
-            f"at {since:%Y-%m-%d %H:%M} UTC, so a row would lie in another day than its partition. One of them has "
-            "rules that are out of date: update the machine's timezone data (the system package tzdata) or Java, or "
-            "name a zone in which both agree."
+            f"WEMART_TIMEZONE={timezone!r}: this machine and Spark's Java disagree about local time at "
+            f"{since:%Y-%m-%d %H:%M} UTC, so a row could lie in another day than its partition. The timezone data of "
+            "one of them is out of date: update the machine's (the system package tzdata) or Java, or choose a "
+            "timezone in which both agree."
         )
 
 
 def _java() -> str:
-    """Where pyspark looks for Java, in words."""
+    """Where pyspark looks for Java, for an error message."""
     if home := os.environ.get("JAVA_HOME"):
         java = Path(home) / "bin" / "java"
-        return f"JAVA_HOME={home}, {'where Java is' if java.exists() else 'where there is no bin/java'}"
-    return f"JAVA_HOME is not set, Java is {shutil.which('java') or 'not on the PATH'}"
+        return f"JAVA_HOME={home}, which has {'a' if java.exists() else 'no'} bin/java"
+    java_on_path = shutil.which("java")
+    return f"JAVA_HOME is not set, and {f'Java is {java_on_path}' if java_on_path else 'there is no Java on the PATH'}"
 
 
 def _is_alive(spark: Spark) -> bool:
-    """Whether nobody has stopped it and its JVM, or its server, is there."""
+    """Whether Spark has not been stopped and its JVM, or its server, still answers."""
     try:
         if isinstance(spark, Spark):
             context = spark.sparkContext._jsc
             return context is not None and not context.sc().isStopped()
-        # Of Spark Connect: whether the server knows the session.
+        # Spark Connect: the server answers only if it knows the session.
         return bool(spark.conf.get("spark.sql.session.timeZone"))
-    except DEAD:
+    except SPARK_GONE:
         return False
 
 
 def _forget(spark: Spark) -> None:
-    """Have pyspark start a new Spark in place of one that is dead, in a new JVM where that is gone too."""
+    """Make pyspark start a new Spark instead of reusing a dead one, in a new JVM if that is gone too."""
     try:
         spark.stop()
-    except DEAD:
-        # pyspark gives up half-way where there is no JVM to tell, and would go on calling it.
+    except SPARK_GONE:
+        # Without a JVM pyspark stops only halfway, and would keep calling the dead JVM.
         spark.sparkContext.stop()
         SparkContext._gateway = SparkContext._jvm = None
         Spark._instantiatedSession = Spark._activeSession = None
 
 
 def _unpersist(frame: DataFrame) -> None:
-    with suppress(*DEAD):
+    with suppress(*SPARK_GONE):
         frame.unpersist()
 
 
 def _commits_since(latest_first: Sequence[Mapping[str, Any]], version: int, run: str) -> tuple[int | None, set[str]]:
     own, days = None, set[str]()
     for commit in latest_first:
-        published, by = commit_said(commit.get("userMetadata"))
-        if by == run:
+        published, commit_run = parse_commit_metadata(commit.get("userMetadata"))
+        if commit_run == run:
             own, days = int(commit["version"]), set()
         elif int(commit["version"]) > version:
             days |= published
@@ -648,20 +650,20 @@ def _commits_since(latest_first: Sequence[Mapping[str, Any]], version: int, run:
 
 def _checked_counts(table: Table, days: Sequence[str], counted: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
     counts = Counter[str]()
-    unplaced = [c for c in table.partition_by if any(row[c] is None for row in counted)]
+    null_columns = [c for c in table.partition_by if any(row[c] is None for row in counted)]
     for row in counted:
         counts[str(row[table.day_column]).replace("None", "NULL")] += row["count"]
     if foreign := sorted(set(counts) - set(days)):
         raise foreign_days(table, days, ", ".join(foreign))
-    if unplaced:
-        raise unknown_partition(table, unplaced)
+    if null_columns:
+        raise unknown_partition(table, null_columns)
     return counts
 
 
 @contextmanager
 def _landing_errors(paths: Sequence[str]) -> Iterator[None]:
     try:
-        with in_words():
+        with jvm_errors():
             yield
     except FAILURES as error:
         raise_fault(f"reading {', '.join(paths[:3])}", error)

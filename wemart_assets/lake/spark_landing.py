@@ -1,4 +1,4 @@
-"""Landing files as Spark reads them: the same rows, types and raw text as beside DuckDB."""
+"""Reads landing files on Spark, with the same rows, types and raw text as on DuckDB."""
 
 from __future__ import annotations
 
@@ -23,100 +23,100 @@ from wemart_assets.lake.errors import LandingError, UnreadableFile
 
 
 class SparkFailed(Exception):
-    """A query failed in Spark's JVM; the message is what each of its causes says, without the stack."""
+    """A query failed in Spark's JVM; the message joins those of all causes, without stack traces."""
 
 
-# What Spark raises where the bytes of a file are not what they should be.
+# Raised by Spark for a damaged file.
 FAILURES: tuple[type[Exception], ...] = (PySparkException, SparkFailed)
 INTEGERS = ("TINYINT", "SMALLINT", "INT", "BIGINT")
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
-    """Turns what the JVM throws, and pyspark has no class for, into words."""
+def jvm_errors() -> Iterator[None]:
+    """Turn JVM exceptions for which pyspark has no class into `SparkFailed`."""
     try:
         yield
     except Py4JJavaError as error:
-        said, cause = [], error.java_exception
+        messages, cause = [], error.java_exception
         while cause is not None:
-            said += [message for message in [cause.getMessage()] if message and message not in said]
+            messages += [message for message in [cause.getMessage()] if message and message not in messages]
             cause = cause.getCause()
-        raise SparkFailed(": ".join(said)) from error
+        raise SparkFailed(": ".join(messages)) from error
 
 
 def file_columns(spark: Spark, path: str, form: FileFormat) -> dict[str, bool]:
-    """As `Session.file_columns`."""
+    """Implements `Session.file_columns`."""
     if form.kind is FileKind.PARQUET:
         return {field.name: not pa.types.is_null(field.type) for field in _parquet_schema(path)}
     documents = _documents(_lines(spark, [path])).withColumn("doc", f.expr(f"strict_json({TEXT})"))
-    found = documents.select(
+    lines = documents.select(
         (~f.expr(f"is_valid_utf8({TEXT})") | f.json_object_keys("doc").isNull()).alias("is_broken"),
         f.explode_outer(f.json_object_keys("doc")).alias("key"),
     )
-    keys = found.distinct().collect()
+    keys = lines.distinct().collect()
     if any(row["is_broken"] for row in keys):
-        raise UnreadableFile(f"landing file {path} cannot be read: some lines are no JSON object")
+        raise UnreadableFile(f"landing file {path} cannot be read: some lines are not JSON objects")
     return dict.fromkeys(sorted(row["key"] for row in keys if row["key"] is not None), True)
 
 
 def landed(
     spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str], expressions: Mapping[str, str]
 ) -> DataFrame:
-    """As `Session.scan`."""
+    """Implements `Session.scan`."""
     for path in paths:
         if form.gzipped and not form.is_copy and not path.endswith(".gz"):
-            raise LandingError(f"landing file {path}: Spark knows compressed files by .gz in lower case; rename it")
+            raise LandingError(f"landing file {path}: Spark recognizes gzipped files by a lower-case .gz; rename it")
         if ":" in path:
-            raise LandingError(f"landing file {path}: Spark reads no file with a colon in its path; rename it")
+            raise LandingError(f"landing file {path}: Spark cannot read a file with a colon in its path; rename it")
     read = {FileKind.PARQUET: _parquet, FileKind.CSV: _csv, FileKind.JSONL: _jsonl}[form.kind]
     frames = read(spark, paths, form, columns)
-    rows = reduce(lambda some, more: some.unionByName(more), frames)
+    rows = reduce(lambda left, right: left.unionByName(right), frames)
     values = [f.expr(spark_expression(sql)).alias(name) for name, sql in expressions.items()]
     return rows.select(*values, f.col(RAW).alias("_raw"), f.col(FAULT).alias("_fault"), f.col(PATH).alias("_file"))
 
 
 def spark_expression(sql: str) -> str:
-    """An expression of `sources.yaml`, which is in DuckDB's dialect, in Spark's.
+    """Translate an expression of `sources.yaml` from DuckDB's dialect to Spark's.
 
-    What sqlglot takes for the same and is not, is spelt out.
+    Functions that sqlglot wrongly considers equal are written out.
 
     Raises:
-        LandingError: what it means depends on a type that the expression does not say.
+        LandingError: the meaning depends on a type that the expression does not state.
     """
     parsed = annotate_types(sqlglot.parse_one(sql, read="duckdb"), dialect="duckdb")
-    found = list(parsed.find_all(exp.Cast, exp.UnixToTime, exp.TimeToUnix, exp.AtTimeZone, bfs=True))
-    kinds = {id(node): node.this.type.this for node in found}
-    # The innermost first: each is written out with those that it holds.
-    for node in reversed(found):
-        meant = _meant(node, kinds[id(node)])
-        parsed = meant if node is parsed else parsed
-        node.replace(meant)
+    nodes = list(parsed.find_all(exp.Cast, exp.UnixToTime, exp.TimeToUnix, exp.AtTimeZone, bfs=True))
+    operand_types = {id(node): node.this.type.this for node in nodes}
+    # Innermost first: an outer node is written out together with the nodes inside it.
+    for node in reversed(nodes):
+        translated = _translated(node, operand_types[id(node)])
+        parsed = translated if node is parsed else parsed
+        node.replace(translated)
     return _spark(parsed)
 
 
-def _meant(node: exp.Expression, kind: exp.DataType.Type) -> exp.Expression:
-    """The node as Spark has to read it, where `kind` is the type of what it is of."""
-    of = _spark(node.this)
+def _translated(node: exp.Expression, kind: exp.DataType.Type) -> exp.Expression:
+    """The node in Spark's dialect; `kind` is the type of its operand."""
+    operand = _spark(node.this)
     if isinstance(node, exp.Cast) and node.to.this.name in INTEGERS:
-        # Spark cuts. DuckDB rounds halves away from zero, but to the even number where they are of binary fractions.
+        # Spark truncates. DuckDB rounds halves away from zero in decimals, and to even in floating-point numbers.
         cast_ = _spark(node).partition("(")[0]
-        exact = f"{cast_}({of} as decimal(38, 9))"
-        whole = f"if(typeof({of}) in ('double', 'float'), bround({exact}), round({exact}))"
+        exact = f"{cast_}({operand} as decimal(38, 9))"
+        whole = f"if(typeof({operand}) in ('double', 'float'), bround({exact}), round({exact}))"
         return sqlglot.parse_one(f"{cast_}({whole} as {_spark(node.to)})", read="spark")
     is_instant = kind in (exp.DataType.Type.TIMESTAMPTZ, exp.DataType.Type.TIMESTAMPLTZ)
-    is_clock = kind in (exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPNTZ, exp.DataType.Type.DATE)
-    if isinstance(node, exp.UnixToTime) and str(node.args.get("scale")) == "3" and (is_instant or is_clock):
-        # DuckDB's epoch_ms goes both ways.
-        return sqlglot.parse_one(f"unix_millis(cast({of} as timestamp))", read="spark")
+    is_local = kind in (exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPNTZ, exp.DataType.Type.DATE)
+    if isinstance(node, exp.UnixToTime) and str(node.args.get("scale")) == "3" and (is_instant or is_local):
+        # DuckDB's epoch_ms converts in both directions.
+        return sqlglot.parse_one(f"unix_millis(cast({operand} as timestamp))", read="spark")
     if isinstance(node, exp.TimeToUnix):
-        return sqlglot.parse_one(f"unix_micros(cast({of} as timestamp)) / 1e6D", read="spark")
+        return sqlglot.parse_one(f"unix_micros(cast({operand} as timestamp)) / 1e6D", read="spark")
     if isinstance(node, exp.AtTimeZone):
-        if not is_instant and not is_clock:
+        if not is_instant and not is_local:
             raise LandingError(
-                f"sources.yaml: {of} AT TIME ZONE: what it is of has to be cast to TIMESTAMP or TIMESTAMPTZ for Spark"
+                f"sources.yaml: {operand} AT TIME ZONE: on Spark the value has to be cast to TIMESTAMP or TIMESTAMPTZ"
             )
-        way = "from_utc_timestamp" if is_instant else "to_utc_timestamp"
-        return sqlglot.parse_one(f"{way}({of}, {_spark(node.args['zone'])})", read="spark")
+        function = "from_utc_timestamp" if is_instant else "to_utc_timestamp"
+        return sqlglot.parse_one(f"{function}({operand}, {_spark(node.args['zone'])})", read="spark")
     return node
 
 
@@ -125,22 +125,22 @@ def _spark(node: exp.Expression) -> str:
 
 
 def _parquet(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str]) -> list[DataFrame]:
-    alike: dict[pa.Schema, list[str]] = {}
+    by_schema: dict[pa.Schema, list[str]] = {}
     for path in paths:
-        alike.setdefault(_parquet_schema(path), []).append(path)
+        by_schema.setdefault(_parquet_schema(path), []).append(path)
     frames = []
-    for schema, files in alike.items():
+    for schema, files in by_schema.items():
         rows = spark.read.parquet(*map(_exactly, files))
-        known = {field.name: _as_microseconds(field) for field in schema if not pa.types.is_null(field.type)}
-        raw = f.to_json(f.struct(*(_as_text(known[n], n, rows) for n in known)), {"ignoreNullFields": "false"})
-        frames.append(rows.select(*(known[c].alias(c) for c in columns), raw.alias(RAW), *_whole()))
+        values = {field.name: _as_microseconds(field) for field in schema if not pa.types.is_null(field.type)}
+        raw = f.to_json(f.struct(*(_as_text(values[n], n, rows) for n in values)), {"ignoreNullFields": "false"})
+        frames.append(rows.select(*(values[c].alias(c) for c in columns), raw.alias(RAW), *_fault_and_path()))
     return frames
 
 
 def _csv(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str]) -> list[DataFrame]:
     if form.is_copy:
         return [_copies(spark, paths).select(*(f.col(quoted(c)) for c in columns), RAW, FAULT, PATH)]
-    # A row with too few or too many values is an error, also where few columns are read.
+    # A row with too few or too many values is an error, even if only some columns are read.
     rows = spark.read.options(mode="FAILFAST", columnPruning="false").csv(
         [_exactly(path) for path in paths],
         schema=st.StructType([st.StructField(name, st.StringType()) for name in form.names]),
@@ -148,15 +148,15 @@ def _csv(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence
         sep=form.delimiter,
         quote='"',
         escape='"',
-        # Of text after a closing quote; Spark would take such a value with its quotes.
+        # For text after a closing quote, where Spark would otherwise keep the quotes in the value.
         unescapedQuoteHandling="RAISE_ERROR",
-        # Values may hold line ends.
+        # Values may contain line ends.
         multiLine=True,
     )
-    # Nothing, in quotes or without, is what stands for NULL, unless the format names something else.
+    # An empty field is NULL, quoted or not, unless the format names another text for NULL.
     values = {n: f.nullif(f.coalesce(f.col(quoted(n)), f.lit("")), f.lit(form.null or "")) for n in form.names}
     raw = f.to_json(f.struct(*(v.alias(n) for n, v in values.items())), {"ignoreNullFields": "false"})
-    return [rows.select(*(values[c].alias(c) for c in columns), raw.alias(RAW), *_whole())]
+    return [rows.select(*(values[c].alias(c) for c in columns), raw.alias(RAW), *_fault_and_path())]
 
 
 def _jsonl(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str]) -> list[DataFrame]:
@@ -201,7 +201,7 @@ def _as_microseconds(field: pa.Field) -> Column:
 
 
 def _as_text(value: Column, name: str, rows: DataFrame) -> Column:
-    """The value as it stands in a row's JSON, as DuckDB writes it."""
+    """The value as DuckDB writes it in the JSON of a row."""
     kind = rows.select(value).schema[0].dataType
     if isinstance(kind, st.TimestampType):
         value = f.concat(value.cast("string"), f.lit("+00"))
@@ -212,22 +212,22 @@ def _as_text(value: Column, name: str, rows: DataFrame) -> Column:
     return value.alias(name)
 
 
-def _whole() -> tuple[Column, Column]:
-    """`FAULT` and `PATH` of a row that an engine has read."""
+def _fault_and_path() -> tuple[Column, Column]:
+    """`FAULT` (NULL) and `PATH` of a row that Spark has read from the file itself."""
     return f.lit(None).cast("string").alias(FAULT), _path()
 
 
 def _path() -> Column:
-    """The file's path as it was given; Spark writes it as a URI."""
+    """The file's path as it was given; Spark has it as a URI."""
     encoded = f.replace(f.col("_metadata.file_path"), f.lit("+"), f.lit("%2B"))
     return f.regexp_replace(f.url_decode(encoded), "^[a-zA-Z][a-zA-Z0-9]+:(//[^/]*)?", "").alias(PATH)
 
 
 def _exactly(path: str) -> str:
-    """The path as a pattern that only itself matches."""
+    """The path as a glob pattern that matches only this path."""
     return "".join(f"\\{c}" if c in "\\*?[]{}" else c for c in path)
 
 
 def quoted(identifier: str) -> str:
-    """A name as Spark's SQL takes it to the letter."""
+    """The identifier, quoted for Spark's SQL."""
     return "`" + identifier.replace("`", "``") + "`"

@@ -1,4 +1,4 @@
-"""Queries over stored tables, as text for those who run SQL on an engine: `wemart sql`, and any session of Spark."""
+"""Compiles queries over stored tables to SQL text, for `wemart sql` and for any Spark session."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sqlglot import exp
 
 from wemart_assets.lake.table import Table, data_type
 
-# Where the rows of a table are.
+# Returns the stored rows of a table.
 Stored = Callable[[Table], ir.Table]
 
 
 class SparkOptions(Config):  # type: ignore[misc]
-    """What ibis asks when it writes for Spark, and says only where there is a session."""
+    """The option that ibis reads when it compiles for Spark, and that it registers only on connecting."""
 
     treat_nan_as_null: bool = False
 
@@ -30,12 +30,12 @@ ibis.options.pyspark = SparkOptions()
 
 
 class SparkCompiler(PySparkCompiler):  # type: ignore[misc]
-    """ibis' words for Spark, of which one is corrected."""
+    """ibis's compiler for Spark, with one correction."""
 
     __slots__ = ()
 
     def visit_CountStar(self, op: Any, *, arg: Any, where: Any) -> Any:
-        # ibis adds up the condition, which is NULL, not 0, where it is nowhere known or where there are no rows.
+        # ibis sums the condition, which gives NULL instead of 0 if there are no rows or the condition is always NULL.
         return self.f.count(STAR) if where is None else self.f.count_if(where)
 
 
@@ -43,23 +43,23 @@ COMPILERS = {"duckdb": DuckDBCompiler(), "spark": SparkCompiler()}
 
 
 def query(rows: ir.Table, dialect: str) -> exp.Query:
-    """The query of an expression over stored tables, in the dialect (sqlglot's name of it)."""
-    found: exp.Query = COMPILERS[dialect].to_sqlglot(rows)
-    return found
+    """The query of an expression over stored tables, in a dialect that sqlglot names."""
+    compiled: exp.Query = COMPILERS[dialect].to_sqlglot(rows)
+    return compiled
 
 
 def in_catalog(catalog: str) -> Stored:
-    """Tables are `<catalog>.<database>.<table>`."""
+    """Tables as `<catalog>.<database>.<table>`."""
     return lambda table: ibis.table(_schema(table), name=table.name, catalog=catalog, database=table.database)
 
 
 def in_folders(lake: Path) -> Stored:
-    """Tables are the folders `<lake>/<database>/<table>`, as Spark names them."""
+    """Tables as folders `<lake>/<database>/<table>`, in Spark's notation."""
     return lambda table: ibis.table(_schema(table), name=str(lake / table.database / table.name), database="delta")
 
 
 def newest(rows: ir.Table, table: Table) -> ir.Table:
-    """What the table's name shows in SQL: all rows, or only the newest of each key."""
+    """The rows that SQL shows under the table's name: all, or only the newest of each key."""
     if not table.newest_in_sql:
         return rows
     latest_first = ibis.window(group_by=table.grain, order_by=ibis.desc(table.day_column))
@@ -67,5 +67,5 @@ def newest(rows: ir.Table, table: Table) -> ir.Table:
 
 
 def _schema(table: Table) -> ibis.Schema:
-    # As engines read it: what must be known is said nowhere there.
+    # All columns are nullable, as in the tables that engines read.
     return ibis.schema({c.name: data_type(c.type) for c in table.columns})

@@ -606,7 +606,7 @@ def test_a_day_is_replaced_with_a_column_that_was_added(session: Session, write:
 def test_a_table_that_takes_no_commit_is_no_lost_race(session: Session, write: Write, read: Read, lake: Path) -> None:
     write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
     DeltaTable(lake / "db" / "visits").alter.set_table_properties({"delta.appendOnly": "true"})
-    with pytest.raises(UnreadableTable, match=r"db\.visits: .* takes no commit of this run: .*append-only"):
+    with pytest.raises(UnreadableTable, match=r"db\.visits: .* rejects this run's commit: .*append-only"):
         write(session, VISITS, DAYS[:1], visits(DAYS[0], 2))
     assert read(session, VISITS) == visits(DAYS[0], 1)
 
@@ -624,7 +624,7 @@ OTHER_PARTITIONS = replace(VISITS, partition_by=("name", "part_date"))
 @pytest.mark.parametrize(
     ("changed", "row", "message"),
     [
-        (CHANGED_TYPE, {"id": 2, "name": 7}, "name is .*string.* and is declared .*long"),
+        (CHANGED_TYPE, {"id": 2, "name": 7}, "name is stored as .*string.* but declared as .*long"),
         (OTHER_PARTITIONS, {"id": 2, "name": "n"}, "other partition columns"),
     ],
     ids=["type", "partition columns"],

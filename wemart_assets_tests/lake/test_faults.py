@@ -24,7 +24,7 @@ from deltalake.exceptions import TableNotFoundError
 from wemart_assets.lake.duckdb_engine import DuckDBEngine
 from wemart_assets.lake.engine import Session
 from wemart_assets.lake.errors import DeclarationError, LandingError, MachineFault
-from wemart_assets.lake.faults import Fault, fault_of, told_as_faults
+from wemart_assets.lake.faults import Fault, fault_of, machine_faults
 from wemart_assets.lake.publication import publish
 from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
 from wemart_assets_tests.machine import small_files
@@ -117,17 +117,17 @@ SEEN: Mapping[str, tuple[Exception, str, str]] = {
         "the memory of one step is used up",
         "WEMART_SPARK__CONF",
     ),
-    "files": (OSError(errno.EMFILE, "x"), "may open no more files", "ulimit -n"),
+    "files": (OSError(errno.EMFILE, "x"), "cannot open any more files", "ulimit -n"),
 }
 
 
 @pytest.mark.parametrize("case", SEEN)
 def test_what_the_machine_lacks_is_told_with_table_day_place_and_setting(case: str) -> None:
     error, words, setting = SEEN[case]
-    with pytest.raises(MachineFault) as told, told_as_faults("db.texts", [DAY], spill=Path("/data/spill")):
+    with pytest.raises(MachineFault) as told, machine_faults("db.texts", [DAY], spill=Path("/data/spill")):
         raise error
     message = str(told.value)
-    assert [w for w in (f"db.texts {DAY}: ", words, setting, "The table is as it was") if w not in message] == []
+    assert [w for w in (f"db.texts {DAY}: ", words, setting, "The table is unchanged") if w not in message] == []
     # No engine's advice about settings of its own, no colours of a terminal.
     assert not {word for word in ("SET ", "PRAGMA", "\x1b", "Caused by") if word in message}
     assert told.value.__cause__ is error
@@ -135,7 +135,7 @@ def test_what_the_machine_lacks_is_told_with_table_day_place_and_setting(case: s
 
 @pytest.mark.parametrize("case", SEEN)
 def test_it_is_found_behind_errors_that_were_made_of_it(case: str) -> None:
-    with pytest.raises(MachineFault), told_as_faults("db.texts", [DAY]):
+    with pytest.raises(MachineFault), machine_faults("db.texts", [DAY]):
         raise DeclarationError("db.texts: rule 'x' cannot run") from SEEN[case][0]
 
 
@@ -154,17 +154,17 @@ def test_it_is_found_behind_errors_that_were_made_of_it(case: str) -> None:
 )
 def test_what_a_row_or_a_bug_says_is_no_fault_of_the_machine(error: Exception) -> None:
     assert fault_of(error) is None
-    with pytest.raises(type(error)), told_as_faults("db.texts", [DAY]):
+    with pytest.raises(type(error)), machine_faults("db.texts", [DAY]):
         raise error
 
 
 def test_a_file_that_is_only_read_is_to_blame_itself_where_it_may_not_be() -> None:
     forbidden = duckdb.IOException('IO Error: Cannot open file "/data/landing/s/a.csv": Permission denied')
-    with pytest.raises(duckdb.IOException), told_as_faults("db.texts", [DAY], reads=Path("/data/landing/s")):
+    with pytest.raises(duckdb.IOException), machine_faults("db.texts", [DAY], reads=Path("/data/landing/s")):
         raise forbidden
-    with pytest.raises(LandingError), told_as_faults("db.texts", [DAY]):
+    with pytest.raises(LandingError), machine_faults("db.texts", [DAY]):
         raise LandingError("a.csv cannot be read") from forbidden
-    with pytest.raises(MachineFault, match="may not use"), told_as_faults("db.texts", [DAY]):
+    with pytest.raises(MachineFault, match="may not use"), machine_faults("db.texts", [DAY]):
         raise forbidden
 
 

@@ -573,7 +573,7 @@ def test_a_parameter_that_is_neither_input_nor_setting_is_refused(now: dt.dateti
 
 
 def test_an_input_that_is_no_parameter_is_refused() -> None:
-    with pytest.raises(DeclarationError, match=r"web.users: the inputs \['kame'\] are no parameters"):
+    with pytest.raises(DeclarationError, match=r"web.users: the inputs \['kame'\] are not parameters"):
         mart(USERS, kame=same_day(visits))(lambda came: came)
 
 

@@ -181,7 +181,7 @@ def test_a_day_that_was_published_meanwhile_is_not_overwritten(session: Session)
         baseline = session.baseline(VISITS, [D1])
         put(session, VISITS, [D1], visits(D1, *range(len(first))))
         rows = table_of(session, rows_as(VISITS, visits(D1, 9)))
-        with pytest.raises(PublishConflict, match=f"another run published one of {D1}"):
+        with pytest.raises(PublishConflict, match=f"another run published {D1}"):
             session.publish(stage(session, VISITS, rows, [D1], baseline, NOW))
         assert seen(session, VISITS) == visits(D1, *range(len(first)))
 
@@ -542,7 +542,7 @@ def test_without_java_the_error_says_what_to_install(tmp_path: Path) -> None:
     )
     environment = {"WEMART_ENGINE": "spark", "WEMART_LAKE": str(tmp_path / "lake"), "JAVA_HOME": str(tmp_path)}
     said = run_python(code, **environment)
-    assert f"JAVA_HOME={tmp_path}, where there is no bin/java" in said
+    assert f"JAVA_HOME={tmp_path}, which has no bin/java" in said
     assert "Install a JDK 17 or later" in said
     assert "WEMART_ENGINE=duckdb" in said
 

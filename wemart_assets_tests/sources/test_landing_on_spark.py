@@ -157,7 +157,7 @@ def test_a_gz_ending_in_upper_case_is_an_error_in_words(environment: Environment
 def test_a_colon_in_a_name_is_an_error_in_words(environment: Environment) -> None:
     environment.overrides |= settings_of("spark")
     environment.land(ARTISTS, f"date={DAY}/s3:.csv", [environment.artist(1)])
-    with pytest.raises(LandingError, match=r"s3:\.csv: Spark reads no file with a colon in its path; rename it"):
+    with pytest.raises(LandingError, match=r"s3:\.csv: Spark cannot read a file with a colon in its path; rename it"):
         environment.publish(ARTISTS, DAY)
 
 
