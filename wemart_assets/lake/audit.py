@@ -1,26 +1,27 @@
 """The audit: pandera judges staged rows, and what is broken is told with a few rows of it.
 
-Runs on what was staged, never on the lazy expression: each check would compute the whole query again. pandera checks
-names, order and types of the columns and runs every rule and law as a check that gives one boolean; on its own it
-would fetch a verdict for every row of the table to the driver, and on Spark number the rows in a single task.
+Runs on what was staged, never on the lazy expression, which each check would compute again. One query counts the rows
+that break each check; pandera judges the counts, and the names, order and types of the columns. On its own it would
+run a query per check and fetch a verdict for every row of the table, on Spark numbering them in a single task. Only
+a check that failed is looked at again, for its days and examples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import pandas as pd
 
 from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.faults import fault_of
 from wemart_assets.lake.inject import call
-from wemart_assets.lake.pandera_on_ibis import Check, Column, DataFrameSchema, SchemaErrorReason, SchemaErrors
-from wemart_assets.lake.table import GRAIN, KNOWN, ROWS, SCHEMA, RowCheck, Severity, Table, data_type
+from wemart_assets.lake.pandera_backends import Check, Column, DataFrameSchema, IbisColumn, IbisSchema, SchemaErrors
+from wemart_assets.lake.table import GRAIN, NOT_NULL, ROWS, SCHEMA, RowCheck, Severity, Table, data_type
 
 EXAMPLES = 5
 # Beside a key that is not unique: how many rows share it.
@@ -63,7 +64,7 @@ def checks_of(table: Table) -> list[CheckSpec]:
     """Every check of a table, in the order in which they run."""
     built_in = [CheckSpec(SCHEMA, "the columns have the declared names, order and types", Severity.ERROR)]
     if known := [c.name for c in table.columns if not c.nullable]:
-        built_in.append(CheckSpec(KNOWN, f"never NULL: {', '.join(known)}", Severity.ERROR))
+        built_in.append(CheckSpec(NOT_NULL, f"never NULL: {', '.join(known)}", Severity.ERROR))
     if table.grain:
         built_in.append(CheckSpec(GRAIN, f"one row for each ({', '.join(table.grain)})", Severity.ERROR))
     declared = [CheckSpec(r.name, r.description, r.severity) for r in (*table.value_checks(), *table.row_checks)]
@@ -77,98 +78,125 @@ def audit(
 ) -> list[Finding]:
     """What the checks find in staged rows; one finding for each of `checks_of(table)`.
 
-    `published` reads the table's partitions outside this run; it is called only if a law asks for them.
+    `published` reads the table's partitions outside this run; it is called only if a table check asks for them.
+
+    Raises:
+        DeclarationError: a check cannot run; the message names it.
     """
     table = staged.table
-    arguments = {**inputs, **settings, "staged": staged.rows, "table": table, "days": staged.days}
-    breaks: dict[str, Callable[[ir.Table], ir.BooleanValue]] = {}
-    if any(not c.nullable for c in table.columns):
-        breaks[KNOWN] = lambda rows: _any_null(rows, table)
-    for rule in (*table.value_checks(), *table.row_checks):
-        breaks[rule.name] = lambda rows, rule=rule: _breaks(rows, rule, arguments)  # type: ignore[misc]
-    broken: dict[str, Callable[[ir.Table], ir.Table]] = {
-        name: lambda rows, condition=condition: rows.filter(condition(rows))  # type: ignore[misc]
-        for name, condition in breaks.items()
-    }
-    if table.grain:
-        broken[GRAIN] = lambda rows: _repeated(rows, table)
-    for law in table.table_checks:
-        broken[law.name] = lambda rows, law=law: call(law.broken, arguments, lazy={"published": published})  # type: ignore[misc]
-
-    failed, schema_problems = _judge(staged.rows, table, broken, breaks)
-    specs = {spec.name: spec for spec in checks_of(table)}
+    broken = _broken_rows(staged, published, inputs, settings)
+    failed = _judge(_count(table, staged.rows, broken))
     findings = []
-    for name, spec in specs.items():
-        if name == SCHEMA:
-            findings.append(Finding(spec, detail="; ".join(schema_problems)))
-        elif name == ROWS:
+    for spec in checks_of(table):
+        if spec.name == SCHEMA:
+            findings.append(Finding(spec, detail="; ".join(_schema_problems(staged.rows, table))))
+        elif spec.name == ROWS:
             empty = {day: 0 for day in staged.days if staged.count(day) == 0}
             findings.append(Finding(spec, bad_days=empty, detail=f"no rows on {', '.join(empty)}" if empty else ""))
-        elif name in failed:
-            findings.append(_describe(spec, broken[name](staged.rows), table))
+        elif spec.name in failed:
+            findings.append(_describe(spec, broken[spec.name](staged.rows), table))
         else:
             findings.append(Finding(spec))
     return findings
 
 
-def _judge(
-    rows: ir.Table,
-    table: Table,
-    broken: Mapping[str, Callable[[ir.Table], ir.Table]],
-    together: Mapping[str, Callable[[ir.Table], ir.BooleanValue]],
-) -> tuple[set[str], list[str]]:
-    """Names of the broken rules, and what is wrong with the columns.
+@dataclass(frozen=True)
+class _RowsThat:
+    """The staged rows that meet a condition."""
 
-    The rules in `together`, conditions of a row, are counted in one pass over the rows.
+    condition: Callable[[ir.Table], ir.BooleanValue]
+
+    def __call__(self, rows: ir.Table) -> ir.Table:
+        return rows.filter(self.condition(rows))
+
+
+# How the rows that break a check follow from the staged rows.
+_Broken = Callable[["ir.Table"], "ir.Table"]
+
+
+def _broken_rows(
+    staged: Staged, published: Callable[[], ir.Table], inputs: Mapping[str, ir.Table], settings: Mapping[str, Any]
+) -> dict[str, _Broken]:
+    """The rows that break each check, by the check's name; built when it is called, since a check may be wrong."""
+    table = staged.table
+    arguments = {**inputs, **settings, "staged": staged.rows, "table": table, "days": staged.days}
+    broken: dict[str, _Broken] = {}
+    if any(not c.nullable for c in table.columns):
+        broken[NOT_NULL] = _RowsThat(lambda rows: _any_null(rows, table))
+    for check in (*table.value_checks(), *table.row_checks):
+        broken[check.name] = _RowsThat(lambda rows, check=check: _breaks(rows, check, arguments))  # type: ignore[misc]
+    if table.grain:
+        broken[GRAIN] = lambda rows: _repeated(rows, table)
+    for of_table in table.table_checks:
+        broken[of_table.name] = lambda _, of_table=of_table: call(  # type: ignore[misc]
+            of_table.broken, arguments, lazy={"published": published}
+        )
+    return broken
+
+
+def _count(table: Table, rows: ir.Table, broken: Mapping[str, _Broken]) -> dict[str, int]:
+    """How many rows break each check, counted by one query.
+
+    All conditions of a row are counted in one scan; keys and table checks are branches of the same query. Where it
+    fails, each check is counted alone: either the one that cannot run is found, or they need less memory so.
+
+    Raises:
+        DeclarationError: a check cannot run; the message names it.
     """
-
-    @cache
-    def counted() -> Mapping[str, int]:
-        conditions = {name: breaks(rows) for name, breaks in together.items()}
-        found = rows.aggregate(**{name: rows.count(where=condition) for name, condition in conditions.items()})
-        return dict(found.to_pyarrow().to_pylist()[0])
-
-    # What was raised by each: pandera keeps its words alone.
-    crashes: dict[str, Exception] = {}
-
-    def holds(name: str) -> bool:
-        try:
-            bad = counted()[name] if name in together else broken[name](rows).count().to_pyarrow().as_py()
-        except Exception as error:
-            crashes[name] = error
-            raise
-        return bool(bad == 0)
-
-    def check(name: str) -> Check:
-        return Check(lambda _: holds(name), name=name)
-
-    schema = DataFrameSchema(
-        # What is unknown is judged by one query (KNOWN), not by one for each column.
-        {c.name: Column(data_type(c.type), nullable=True) for c in table.columns},
-        checks=[check(name) for name in broken],
-        strict=True,
-        ordered=True,
-    )
+    if not broken:
+        return {}
     try:
-        schema.validate(rows, lazy=True)
+        return _count_together(rows, broken)
+    except Exception:
+        return {name: _count_alone(table, rows, name, broken[name]) for name in broken}
+
+
+def _count_together(rows: ir.Table, broken: Mapping[str, _Broken]) -> dict[str, int]:
+    conditions = {name: by.condition(rows) for name, by in broken.items() if isinstance(by, _RowsThat)}
+    counts = [rows.aggregate(**{name: rows.count(where=holds) for name, holds in conditions.items()})]
+    if not conditions:
+        counts.clear()
+    counts += [
+        by(rows).aggregate(**{name: ibis._.count()}) for name, by in broken.items() if not isinstance(by, _RowsThat)
+    ]
+    if len(counts) > 1:
+        nothing = ibis.null("int64")
+        counts = [c.select(**{name: c[name] if name in c.columns else nothing for name in broken}) for c in counts]
+    counted: dict[str, int] = {}
+    for branch in (counts[0] if len(counts) == 1 else ibis.union(*counts)).to_pyarrow().to_pylist():
+        counted |= {name: count for name, count in branch.items() if count is not None}
+    return counted
+
+
+def _count_alone(table: Table, rows: ir.Table, name: str, broken: _Broken) -> int:
+    try:
+        return int(broken(rows).count().to_pyarrow().as_py())
+    except Exception as error:
+        if fault_of(error) is not None:
+            raise
+        raise DeclarationError(f"{table.full_name}: check '{name}' cannot run: {error}") from error
+
+
+def _judge(counts: Mapping[str, int]) -> set[str]:
+    """Names of the checks that rows break."""
+    if not counts:
+        return set()
+    schema = DataFrameSchema({name: Column(int, Check.equal_to(0)) for name in counts})
+    try:
+        schema.validate(pd.DataFrame([dict(counts)]), lazy=True)
     except SchemaErrors as errors:
-        failed, problems = set(), []
-        for error in errors.schema_errors:
-            crash = crashes.get(error.check.name) if error.reason_code is SchemaErrorReason.CHECK_ERROR else None
-            if crash is not None and fault_of(crash) is not None:
-                raise crash from None
-            if error.reason_code is SchemaErrorReason.CHECK_ERROR and together:
-                # Which of those that were counted together cannot run is seen when each runs by itself.
-                return _judge(rows, table, broken, {})
-            if error.reason_code is SchemaErrorReason.CHECK_ERROR:
-                # pandera counts a crash of a check as a failure of the data; it is a bug of the rule.
-                raise DeclarationError(f"{table.full_name}: rule '{error.check.name}' cannot run: {crash}") from crash
-            if error.reason_code is SchemaErrorReason.DATAFRAME_CHECK:
-                failed.add(error.check.name)
-            else:
-                problems.append(str(error))
-        return failed, problems
-    return set(), []
+        return {error.schema.name for error in errors.schema_errors}
+    return set()
+
+
+def _schema_problems(rows: ir.Table, table: Table) -> list[str]:
+    """How the columns differ from the declared ones: in name, order or type."""
+    columns = {c.name: IbisColumn(data_type(c.type), nullable=True) for c in table.columns}
+    try:
+        IbisSchema(columns, strict=True, ordered=True).validate(rows, lazy=True)
+    except SchemaErrors as errors:
+        return [str(error) for error in errors.schema_errors]
+    return []
 
 
 def _describe(spec: CheckSpec, broken: ir.Table, table: Table) -> Finding:

@@ -49,7 +49,7 @@ def data_type(name: str) -> dt.DataType:
 
 
 # The checks that every table has (`not_null` and `grain_is_unique` where it says so).
-SCHEMA, KNOWN, GRAIN, ROWS = BUILT_IN_CHECKS = ("schema", "not_null", "grain_is_unique", "has_rows")
+SCHEMA, NOT_NULL, GRAIN, ROWS = BUILT_IN_CHECKS = ("schema", "not_null", "grain_is_unique", "has_rows")
 
 
 class Severity(Enum):

@@ -565,3 +565,75 @@ def test_days_of_one_run_are_compared_with_each_other(run: Publish) -> None:
 def test_empty_days_do_not_count_as_volume_before(session: Session, write: Write, run: Publish) -> None:
     write(session, DAILY, ["2024-02-28", "2024-02-29"], orders("2024-02-28", *range(10)))
     assert finding(run(DAILY, [D1], orders(D1, *range(6))), "volume").passed
+
+
+# What the audit costs
+
+
+@pytest.fixture
+def queries(monkeypatch: pytest.MonkeyPatch, session: Session) -> list[ir.Expr]:
+    """What is fetched from an engine, pandera's own queries on ibis' default engine included."""
+    fetched: list[ir.Expr] = []
+    for backend in {type(session.ibis), type(ibis.duckdb.connect())}:  # type: ignore[attr-defined]
+        for name in ("to_pyarrow", "execute"):
+            fetch = getattr(backend, name)
+
+            def counting(self: Any, expr: ir.Expr, *args: Any, fetch: Any = fetch, **kwargs: Any) -> Any:
+                fetched.append(expr)
+                return fetch(self, expr, *args, **kwargs)
+
+            monkeypatch.setattr(backend, name, counting)
+    return fetched
+
+
+def checked(**more: Any) -> Table:
+    """Orders with each kind of check, two of the kinds twice."""
+    return replace(
+        with_rule(lambda t: t.amount < 100),
+        table_checks=(
+            TableCheck("lone", "no order is alone", lambda staged: staged.filter(staged.id > 1_000)),
+            volume_check(),
+        ),
+        **more,
+    )
+
+
+def test_all_checks_of_a_table_are_counted_by_one_query(
+    session: Session, run: Publish, given: Given, now: dt.datetime, queries: list[ir.Expr]
+) -> None:
+    staged = stage(
+        session, checked(), given(session, checked(), orders(D1, 1, 2)), [D1], session.baseline(ORDERS, [D1]), now
+    )
+    queries.clear()
+    findings = audit(staged, lambda: session.read(ORDERS), {}, {})
+    assert [f.check.name for f in findings if not f.passed] == []
+    assert len(queries) == 1
+
+
+def test_only_a_check_that_failed_is_looked_at_again_for_its_days_and_its_examples(
+    session: Session, given: Given, now: dt.datetime, queries: list[ir.Expr]
+) -> None:
+    rows = orders(D1, 1, 2, amount=500)
+    staged = stage(session, checked(), given(session, checked(), rows), [D1], session.baseline(ORDERS, [D1]), now)
+    queries.clear()
+    findings = audit(staged, lambda: session.read(ORDERS), {}, {})
+    assert [(f.check.name, f.bad_rows) for f in findings if not f.passed] == [("the_rule", 2)]
+    assert len(queries) == 1 + 2
+
+
+def test_the_check_that_cannot_run_is_named_among_those_that_can(run: Publish) -> None:
+    table = replace(
+        checked(),
+        table_checks=(
+            TableCheck("fine", "there is nothing wrong", lambda staged: staged.filter(staged.id < 0)),
+            TableCheck("typo", "a column that is not there", lambda staged: staged.filter(staged.colour == 1)),
+        ),
+    )
+    with pytest.raises(DeclarationError, match="db.orders: check 'typo' cannot run: .*colour"):
+        run(table, [D1], orders(D1, 1))
+
+
+def test_a_check_that_fails_while_it_runs_is_named(run: Publish) -> None:
+    table = with_rule(lambda t: t.shop.cast("int64") > 0)
+    with pytest.raises(DeclarationError, match=r"db.orders: check 'the_rule' cannot run: "):
+        run(table, [D1], orders(D1, 1))

@@ -29,7 +29,7 @@ import ibis.expr.types as ir
 import pytest
 
 from wemart_assets.catalog import contracts, marts, tables, unknown_time
-from wemart_assets.lake.audit import EXAMPLES, GRAIN, KNOWN, ROWS, SCHEMA, Finding, audit, checks_of
+from wemart_assets.lake.audit import EXAMPLES, GRAIN, NOT_NULL, ROWS, SCHEMA, Finding, audit, checks_of
 from wemart_assets.lake.engine import Engine, Session, Staged
 from wemart_assets.lake.publication import RejectedByAudit, publish, stage
 from wemart_assets.lake.table import Column, Severity, Table
@@ -124,7 +124,7 @@ def contract_cases(name: str) -> Iterator[Case]:
 
 def breakable(table: Table) -> list[str]:
     """The checks that rows can break which reach the audit, but for the schema, which has a test of its own."""
-    return [s.name for s in checks_of(table) if s.name != SCHEMA and (s.name != KNOWN or must_be_known(table))]
+    return [s.name for s in checks_of(table) if s.name != SCHEMA and (s.name != NOT_NULL or must_be_known(table))]
 
 
 def must_be_known(table: Table) -> list[str]:
@@ -151,7 +151,7 @@ def cases() -> list[Case]:
         too = NULL_BREAKS_TOO.get(name, {})
         for column in must_be_known(table):
             null = change_row(LONELY_ROW.get(name, 0), **{column: None})
-            found.append(case(name, KNOWN, column, null, also=sorted(too.get(column, ())), column=column))
+            found.append(case(name, NOT_NULL, column, null, also=sorted(too.get(column, ())), column=column))
     return found
 
 
