@@ -1,27 +1,113 @@
-"""Where Dagster keeps what happened: below `WEMART_STATE`, apart for each lake (`Settings.history`).
+"""Where Dagster keeps its history: below `WEMART_STATE`, a folder per lake (`Settings.history`).
 
-`dagster.yaml` names these classes, so that `dagster` and `dg` find the lake's history by themselves, with no more in
-the environment than `DAGSTER_HOME`. They add nothing to Dagster's own but the folder.
+`dagster.yaml` names these classes, so `dagster` and `dg` find the lake's history with nothing in the environment but
+`DAGSTER_HOME`. They differ from Dagster's own classes in the folder, and in that event databases stay open.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
+from sqlalchemy import Connection, Engine, create_engine, event
 
 from wemart_assets.settings import load_settings
+
+# The index and the runs written or shown of late; each open database takes three file handles.
+OPEN_DATABASES = 4
 
 
 def _folder() -> str:
     return str(load_settings().history)
 
 
+class Events(SqliteEventLogStorage):
+    """Dagster's event log in SQLite, whose databases stay open between events.
+
+    Dagster's own class opens a database for every statement and closes it again. Each close copies the write-ahead log
+    into the database and flushes both to disk, each commit flushes as well, and no compiled statement outlives its
+    connection: an asset check costs seven such rounds. Files and tables are the same as Dagster's; either class reads
+    what the other wrote.
+
+    A commit survives the end of the process, however it dies. If the machine itself goes down, the last events may be
+    lost, but the database is intact (SQLite's `synchronous=NORMAL` over a write-ahead log). The lake does not depend
+    on them: what is published is in its Delta logs.
+    """
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        # Before Dagster's own set-up, which reads and writes the index already.
+        self._engines: dict[str, Engine] = {}
+        self._tables: set[str] = set()
+        super().__init__(base_dir, inst_data)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        if shard not in self._initialized_dbs:
+            with super()._connect(shard):
+                pass  # creates the tables
+        with self._db_lock, self._engine(shard).begin() as connection:
+            yield connection
+
+    def _engine(self, shard: str) -> Engine:
+        """The open database of a run, or of the index; the one used longest ago is closed when there are too many."""
+        engine = self._engines.pop(shard, None) or _open(self.conn_string_for_shard(shard))
+        self._engines[shard] = engine
+        while len(self._engines) > OPEN_DATABASES:
+            self._engines.pop(next(iter(self._engines))).dispose()
+        return engine
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the index has the table. Tables are created, never dropped, so a yes is remembered."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def store_event(self, event: EventLogEntry) -> None:
+        super().store_event(event)
+        # The UI follows a run by watching its file, and an open database is written beside it, into the log.
+        os.utime(self.path_for_shard(event.run_id))
+
+    def wipe(self) -> None:
+        self._close()
+        super().wipe()
+
+    def dispose(self) -> None:
+        super().dispose()
+        self._close()
+
+    def _close(self) -> None:
+        with self._db_lock:
+            for engine in self._engines.values():
+                engine.dispose()
+            self._engines.clear()
+
+
+def _open(database: str) -> Engine:
+    engine = create_engine(database, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def flush_at_checkpoints_only(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    return engine
+
+
 class History(DagsterSqliteStorage):
     """Runs, events, schedules and sensors, in SQLite."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(base_dir, inst_data)
+        self._event_log_storage = Events(str(Path(base_dir, "history", "runs")))
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:

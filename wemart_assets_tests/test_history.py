@@ -1,12 +1,21 @@
-"""Dagster's history as `dagster.yaml` sets it up: below the state, apart for each lake."""
+"""Dagster's history as `dagster.yaml` sets it up: below the state, a folder per lake, cheap to write."""
 
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
+from wemart_assets.history import OPEN_DATABASES
 
 PROJECT = Path(__file__).parents[1]
 
@@ -47,3 +56,96 @@ def test_processes_that_dagster_starts_find_the_same_history(home: Path) -> None
         instance.add_run(run)
         with dg.DagsterInstance.from_ref(instance.get_ref()) as again:
             assert [r.run_id for r in again.get_runs()] == [run.run_id]
+
+
+CHECKS = [f"check_{n}" for n in range(10)]
+DAYS = dg.DailyPartitionsDefinition("2024-03-01", end_date="2024-04-01")
+
+
+@dg.asset(
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    check_specs=[dg.AssetCheckSpec(name, asset="checked") for name in CHECKS],
+)
+def checked() -> dg.MaterializeResult:  # type: ignore[type-arg]
+    return dg.MaterializeResult(check_results=[dg.AssetCheckResult(check_name=name, passed=True) for name in CHECKS])
+
+
+def _run(instance: dg.DagsterInstance) -> str:
+    tags = {"dagster/asset_partition_range_start": "2024-03-01", "dagster/asset_partition_range_end": "2024-03-07"}
+    result = dg.materialize([checked], instance=instance, tags=tags)
+    assert result.success
+    return result.run_id
+
+
+def _line(run: str, text: str) -> EventLogEntry:
+    return EventLogEntry(None, "info", text, run, timestamp=0.0)
+
+
+def test_a_run_opens_few_databases_however_many_checks_and_days_it_has(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    connect = sqlite3.connect
+
+    def counting(database: str, *args: Any, **kwargs: Any) -> sqlite3.Connection:
+        opened.append(database)
+        return connect(database, *args, **kwargs)
+
+    with dg.DagsterInstance.get() as instance:
+        _run(instance)
+        monkeypatch.setattr(sqlite3.dbapi2, "connect", counting)
+        run = _run(instance)
+    events = [path for path in opened if "runs.db" not in path]
+    assert sum(Path(path).name == f"{run}.db" for path in events) < 10
+    assert sum(Path(path).name == "index.db" for path in events) < 10
+
+
+def test_dagsters_own_storage_reads_what_was_written_and_is_read(home: Path) -> None:
+    folder = str(home / "state" / "dagster" / "history" / "runs")
+    with dg.DagsterInstance.get() as instance:
+        run = _run(instance)
+        written = [entry.message for entry in instance.all_logs(run)]
+        plain = SqliteEventLogStorage(folder)
+        assert [record.event_log_entry.message for record in plain.get_records_for_run(run).records] == written
+        plain.store_event(_line(run, "by another process"))
+        assert instance.all_logs(run)[-1].user_message == "by another process"
+
+
+def test_what_a_killed_process_stored_is_kept(home: Path) -> None:
+    """The process dies with its databases open and nothing copied from the write-ahead log."""
+    script = (
+        "import os, dagster as dg\n"
+        "instance = dg.DagsterInstance.get()\n"
+        "instance.report_runless_asset_event(dg.AssetMaterialization('told'))\n"
+        "os._exit(9)\n"
+    )
+    died = subprocess.run([sys.executable, "-c", script], cwd=home, check=False)
+    assert died.returncode == 9
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_latest_materialization_event(dg.AssetKey("told")) is not None
+
+
+def test_a_run_is_followed_while_its_database_is_open(home: Path) -> None:
+    with dg.DagsterInstance.get() as writer, dg.DagsterInstance.get() as reader:
+        run = _run(writer)
+        seen = threading.Event()
+        reader.watch_event_logs(run, None, lambda entry, _cursor: seen.set() if entry.user_message == "now" else None)
+        writer.handle_new_event(_line(run, "now"))
+        assert seen.wait(60)
+
+
+def test_more_runs_than_databases_stay_open(home: Path) -> None:
+    with dg.DagsterInstance.get() as instance:
+        runs = [_run(instance) for _ in range(OPEN_DATABASES + 2)]
+        lengths = {len(instance.all_logs(run)) for run in runs}
+        assert len(lengths) == 1
+
+
+def test_a_wiped_history_is_empty_and_can_be_written_again(home: Path) -> None:
+    with dg.DagsterInstance.get() as instance:
+        _run(instance)
+        instance.wipe()
+        assert instance.get_latest_materialization_event(checked.key) is None
+        _run(instance)
+        assert instance.get_latest_materialization_event(checked.key) is not None

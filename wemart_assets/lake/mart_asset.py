@@ -1,4 +1,4 @@
-"""A table as a Dagster asset: what people see of it in the UI, its checks, and how a run ends."""
+"""A table as a Dagster asset: what the UI shows of it, and how a run ends."""
 
 # No postponed annotations here: Dagster looks at the type of an asset's `context` as it is.
 import base64
@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import ibis.expr.types as ir
 
-from wemart_assets.lake.audit import CheckSpec, Finding, checks_of
+from wemart_assets.lake.check_results import check_result, check_specs
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.engine import Engine, Session
 from wemart_assets.lake.errors import DeclarationError, WemartError
@@ -18,17 +18,22 @@ from wemart_assets.lake.inject import call, parameters
 from wemart_assets.lake.inputs import one_a_table
 from wemart_assets.lake.mart import Mart, read_input
 from wemart_assets.lake.publication import Publication, RejectedByAudit, publish
-from wemart_assets.lake.table import Severity, Table
+from wemart_assets.lake.table import Table
 
 EXPECTED = {Period.DAY: "0 6 * * *", Period.WEEK: "0 6 * * 1", Period.MONTH: "0 6 1 * *"}
 
 Clock = Callable[[], dt.datetime]
+Run = Callable[[Session, Sequence[str], Any], tuple[Publication, dict[str, Any]]]
 
 
 def mart_asset(
     declared: Mart, group: str, partitions: dg.TimeWindowPartitionsDefinition, settings: Mapping[str, Any], clock: Clock
 ) -> dg.AssetsDefinition:
-    """The Dagster asset of a mart table. Needs a resource `engine`."""
+    """The Dagster asset of a mart table. Needs a resource `engine`.
+
+    Raises:
+        DeclarationError: the mart's function has a parameter that is neither an input nor a setting.
+    """
     if unknown := sorted(set(parameters(declared.function)) - {*declared.inputs, *settings, "days", "day_columns"}):
         raise DeclarationError(
             f"{declared.table.full_name}: its function asks for {unknown}; there are the inputs "
@@ -36,17 +41,8 @@ def mart_asset(
         )
 
     def run(session: Session, days: Sequence[str], _log: Any) -> tuple[Publication, dict[str, Any]]:
-        first_day = str(settings["first_day"])
-
         def compute() -> tuple[ir.Table, Mapping[str, ir.Table]]:
-            inputs = {
-                name: read_input(session, declared.table, given, days, first_day)
-                for name, given in declared.inputs.items()
-            }
-            day_columns = (declared.table.day_column,)
-            return call(
-                declared.function, {**settings, **inputs, "days": tuple(days), "day_columns": day_columns}
-            ), inputs
+            return _rows_and_inputs(declared, session, days, settings)
 
         return publish(session, declared.table, days, compute, settings, clock()), {}
 
@@ -58,7 +54,16 @@ def mart_asset(
     return table_asset(declared.table, group, partitions, run, deps=deps, inputs=keys)
 
 
-Run = Callable[[Session, Sequence[str], Any], tuple[Publication, dict[str, Any]]]
+def _rows_and_inputs(
+    declared: Mart, session: Session, days: Sequence[str], settings: Mapping[str, Any]
+) -> tuple[ir.Table, Mapping[str, ir.Table]]:
+    """What the mart's function returns for the days, not computed yet, and the inputs that it was given."""
+    first_day = str(settings["first_day"])
+    inputs = {
+        name: read_input(session, declared.table, given, days, first_day) for name, given in declared.inputs.items()
+    }
+    arguments = {**settings, **inputs, "days": tuple(days), "day_columns": (declared.table.day_column,)}
+    return call(declared.function, arguments), inputs
 
 
 def table_asset(
@@ -70,50 +75,13 @@ def table_asset(
     inputs: Mapping[str, Sequence[str]] | None = None,
     kinds: frozenset[str] = frozenset({"ibis", "deltalake"}),
 ) -> dg.AssetsDefinition:
-    """An asset whose partitions are published by `run`, with all that people see of a table in Dagster.
+    """An asset whose partitions are published by `run`, with everything Dagster shows of a table.
 
-    `run` publishes the days and returns what it published with further metadata; a range of days is one run. Without
-    partitions it is given no days.
+    `run` publishes the days it is given and returns the publication with further metadata. A range of days is one
+    run; an asset without partitions runs with no days. `inputs` are asset keys by the name of the function's
+    parameter.
     """
-    key = dg.AssetKey(table.key)
 
-    with warnings.catch_warnings():
-        # Backfill policies are beta in Dagster, and said to be so for each asset.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        declare = dg.asset(
-            key=key,
-            description=table.description,
-            group_name=group,
-            owners=[table.owner],
-            kinds=set(kinds),
-            tags={**table.tags, "period": str(table.period)},
-            partitions_def=partitions,
-            # Without partitions too: else no range could be run of a selection that has it.
-            backfill_policy=dg.BackfillPolicy.single_run(),
-            deps=list(deps),
-            check_specs=[
-                dg.AssetCheckSpec(spec.name, asset=key, description=f"[{spec.severity.value}] {spec.description}")
-                for spec in checks_of(table)
-            ],
-            metadata={
-                "dagster/column_schema": column_schema(table),
-                "dagster/table_name": table.full_name,
-                "grain": ", ".join(table.grain) or "none: equal rows are allowed",
-                "partitioned by": ", ".join(table.partition_by),
-            },
-            # A period is over at midnight of the business timezone and is expected by six in the morning; with a last
-            # day set, no more periods are.
-            freshness_policy=None
-            if partitions is None or partitions.end is not None
-            else dg.FreshnessPolicy.cron(
-                deadline_cron=EXPECTED[table.period],
-                lower_bound_delta=dt.timedelta(hours=6),
-                timezone=str(partitions.timezone),
-            ),
-            required_resource_keys={"engine"},
-        )
-
-    @declare
     def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         engine: Engine = context.resources.engine
         days = [] if partitions is None else sorted(context.partition_keys)
@@ -121,40 +89,101 @@ def table_asset(
             with engine.connect() as session:
                 published, metadata = run(session, days, context.log)
         except RejectedByAudit as rejected:
+            # Before the failure, which ends the step: results after it would not be recorded.
             for finding in rejected.findings:
-                yield _check_result(key, finding)  # type: ignore[misc]
+                yield check_result(table, finding)  # type: ignore[misc]
             raise dg.Failure(str(rejected), allow_retries=False) from rejected
         except WemartError as error:
             raise dg.Failure(
                 str(error), metadata={"table": table.full_name, "days": f"{days[0]} to {days[-1]}" if days else "none"}
             ) from error
-        for name, why in published.not_drawn.items():
-            context.log.warning(f"{table.full_name}: published without its chart '{name}', not drawn: {why}")
-        for day in days:
-            context.add_asset_metadata(
-                {"dagster/partition_row_count": published.rows[day], "size_bytes": published.bytes[day]},
-                asset_key=key,
-                partition_key=day,
-            )
-        if not days:
-            metadata["dagster/row_count"] = sum(published.rows.values())
-            metadata["size_bytes"] = sum(published.bytes.values())
-        yield dg.MaterializeResult(
+        _warn_of_missing_charts(context, table, published)
+        _add_sizes(context, table, published, days)
+        yield _materialization(table, published, inputs or {}, metadata)
+
+    with warnings.catch_warnings():
+        # Dagster warns once per asset that backfill policies are beta.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        declare = dg.asset(
+            key=dg.AssetKey(table.key),
+            description=table.description,
+            group_name=group,
+            owners=[table.owner],
+            kinds=set(kinds),
+            tags={**table.tags, "period": str(table.period)},
+            partitions_def=partitions,
+            # Also without partitions: otherwise a selection that contains the asset could not be run over a range.
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            deps=list(deps),
+            check_specs=check_specs(table),
+            metadata=_definition_metadata(table),
+            freshness_policy=_freshness(table, partitions),
+            required_resource_keys={"engine"},
+        )
+    return declare(asset)
+
+
+def _definition_metadata(table: Table) -> Mapping[str, Any]:
+    return {
+        "dagster/column_schema": column_schema(table),
+        "dagster/table_name": table.full_name,
+        "grain": ", ".join(table.grain) or "none: equal rows are allowed",
+        "partitioned by": ", ".join(table.partition_by),
+    }
+
+
+def _freshness(table: Table, partitions: dg.TimeWindowPartitionsDefinition | None) -> dg.FreshnessPolicy | None:
+    """A period ends at midnight of the business timezone, and its rows are due by six in the morning.
+
+    None without partitions, or with a last day, after which no period is due.
+    """
+    if partitions is None or partitions.end is not None:
+        return None
+    return dg.FreshnessPolicy.cron(
+        deadline_cron=EXPECTED[table.period],
+        lower_bound_delta=dt.timedelta(hours=6),
+        timezone=str(partitions.timezone),
+    )
+
+
+def _warn_of_missing_charts(context: dg.AssetExecutionContext, table: Table, published: Publication) -> None:
+    for name, why in published.not_drawn.items():
+        context.log.warning(f"{table.full_name}: published without its chart '{name}', not drawn: {why}")
+
+
+def _add_sizes(context: dg.AssetExecutionContext, table: Table, published: Publication, days: Sequence[str]) -> None:
+    """Each partition's own rows and bytes; the rest of the metadata is the same on every day of a range."""
+    key = dg.AssetKey(table.key)
+    for day in days:
+        context.add_asset_metadata(
+            {"dagster/partition_row_count": published.rows[day], "size_bytes": published.bytes[day]},
             asset_key=key,
-            metadata={
-                "delta_version": published.version,
-                "preview": dg.MetadataValue.md(preview(published.preview, table)),
-                "dagster/column_lineage": _lineage(published, inputs or {}),
-                **published.measures,
-                **{name: chart_metadata(name, svg) for name, svg in published.charts.items()},
-                **{name: f"not drawn: {why}" for name, why in published.not_drawn.items()},
-                **published.seconds,
-                **metadata,
-            },
-            check_results=[_check_result(key, finding) for finding in published.findings],
+            partition_key=day,
+        )
+    if not days:
+        context.add_asset_metadata(
+            {"dagster/row_count": sum(published.rows.values()), "size_bytes": sum(published.bytes.values())},
+            asset_key=key,
         )
 
-    return asset
+
+def _materialization(
+    table: Table, published: Publication, inputs: Mapping[str, Sequence[str]], metadata: Mapping[str, Any]
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    return dg.MaterializeResult(
+        asset_key=dg.AssetKey(table.key),
+        metadata={
+            "delta_version": published.version,
+            "preview": dg.MetadataValue.md(preview(published.preview, table)),
+            "dagster/column_lineage": _lineage(published, inputs),
+            **published.measures,
+            **{name: chart_metadata(name, svg) for name, svg in published.charts.items()},
+            **{name: f"not drawn: {why}" for name, why in published.not_drawn.items()},
+            **published.seconds,
+            **metadata,
+        },
+        check_results=[check_result(table, finding) for finding in published.findings],
+    )
 
 
 def column_schema(table: Table) -> dg.TableSchema:
@@ -187,7 +216,7 @@ def preview(rows: Sequence[Mapping[str, Any]], table: Table) -> str:
 
 
 def chart_metadata(name: str, svg: str) -> dg.MarkdownMetadataValue:
-    """A drawing as Dagster's UI shows it: text of SVG is taken out of Markdown, an image is not."""
+    """A chart as an image: Dagster's UI strips inline SVG from Markdown, but shows images."""
     return dg.MetadataValue.md(f"![{name}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})")
 
 
@@ -196,27 +225,10 @@ def _cell(value: Any) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _check_result(key: dg.AssetKey, finding: Finding) -> dg.AssetCheckResult:
-    spec: CheckSpec = finding.check
-    metadata: dict[str, Any] = {"bad rows": finding.bad_rows}
-    if finding.bad_days:
-        metadata["bad days"] = dg.MetadataValue.json(dict(finding.bad_days))
-    if finding.examples:
-        metadata["examples"] = dg.MetadataValue.json([{k: str(v) for k, v in row.items()} for row in finding.examples])
-    return dg.AssetCheckResult(
-        asset_key=key,
-        check_name=spec.name,
-        passed=finding.passed,
-        severity=dg.AssetCheckSeverity.ERROR if spec.severity is Severity.ERROR else dg.AssetCheckSeverity.WARN,
-        description=finding.summary,
-        metadata=metadata,
-    )
-
-
 def _lineage(published: Publication, inputs: Mapping[str, Sequence[str]]) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
-            # Two inputs may be days of one table.
+            # A set: two inputs may be windows of the same table.
             name: [
                 dg.TableColumnDep(asset_key=dg.AssetKey(list(key)), column_name=column)
                 for key, column in sorted(

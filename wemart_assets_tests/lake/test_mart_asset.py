@@ -15,6 +15,7 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
 from hypothesis import given as property_of
 from hypothesis import strategies as st
 
@@ -197,7 +198,19 @@ def test_every_check_of_the_table_is_a_check_of_the_asset_without_partitions(now
     assert all(spec.partitions_def is None for spec in specs.values())
 
 
-def test_the_columns_are_shown_with_types_words_and_constraints(now: dt.datetime) -> None:
+def test_a_check_of_severity_error_blocks_and_a_warning_does_not(now: dt.datetime) -> None:
+    """As the asset says it, and as the UI reads it from the code location."""
+    asset = asset_of(visits, now)
+    warnings = {"under_a_minute", "has_rows"}
+    assert {spec.name for spec in asset.check_specs if not spec.blocking} == warnings
+    repository = dg.Definitions([asset], resources={"engine": None}).get_repository_def()
+    shown = RepositorySnap.from_def(repository).asset_check_nodes
+    assert shown is not None
+    assert {check.name for check in shown if not check.blocking} == warnings
+    assert len(shown) == 7
+
+
+def test_the_columns_are_shown_with_types_descriptions_and_constraints(now: dt.datetime) -> None:
     schema = asset_of(visits, now).get_asset_spec().metadata["dagster/column_schema"]
     assert [(c.name, c.type) for c in schema.columns] == [(c.name, c.type) for c in VISITS.columns]
     by_name = {c.name: c for c in schema.columns}
@@ -304,7 +317,7 @@ def test_a_materialization_tells_what_was_published(dagster: Dagster, session: S
     assert [row["id"] for row in read(session, VISITS)] == [0, 1, 2]
 
 
-def test_a_picture_is_drawn_of_the_run_and_of_what_was_there(dagster: Dagster) -> None:
+def test_a_chart_shows_the_run_and_the_days_published_before(dagster: Dagster) -> None:
     assert dagster.run(visits, day=D1).success
     assert dagster.run(visits, day=D2).success
     shown = dagster.materialized(VISITS)[D2].metadata["visits by day"]
@@ -326,7 +339,7 @@ def _fails(rows: Sequence[Row]) -> str:
     ],
     ids=["drawing", "points"],
 )
-def test_a_picture_that_cannot_be_drawn_is_warned_of_and_the_rows_are_published(
+def test_rows_are_published_with_a_warning_if_a_chart_cannot_be_drawn(
     dagster: Dagster, session: Session, read: Read, broken: Chart, why: str
 ) -> None:
     declared = mart(replace(VISITS, charts=(broken, *VISITS.charts)))(visits.function)
@@ -511,6 +524,51 @@ def test_one_bad_day_of_a_range_is_named_and_nothing_is_recorded(
     assert read(session, VISITS) == []
 
 
+def test_a_range_with_a_broken_rule_shows_every_check_before_it_fails(dagster: Dagster) -> None:
+    result = dagster.run(visits, users, day=D1, last=D3, shortest=2)
+    assert started_steps(result) == {"web__visits"}
+    stored = [
+        entry.get_dagster_event()
+        for entry in dagster.instance.all_logs(result.run_id)
+        if entry.is_dagster_event and entry.step_key == "web__visits"
+    ]
+    kinds = [e.event_type for e in stored]
+    assert dg.DagsterEventType.ASSET_MATERIALIZATION not in kinds
+    [failed] = [n for n, kind in enumerate(kinds) if kind is dg.DagsterEventType.STEP_FAILURE]
+    evaluations = [
+        e.asset_check_evaluation_data
+        for e in stored[:failed]
+        if e.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ]
+    assert sorted(e.check_name for e in evaluations) == sorted(
+        spec.name for spec in asset_of(visits, dagster.now).check_specs
+    )
+    assert {e.check_name for e in evaluations if not e.passed} == {"long_enough"}
+    assert {e.check_name for e in evaluations if not e.blocking} == {"under_a_minute", "has_rows"}
+
+
+def test_a_check_that_fails_is_recorded_as_failed_and_the_others_as_passed(dagster: Dagster) -> None:
+    dagster.run(visits, day=D1, last=D3, shortest=2)
+    keys = [dg.AssetCheckKey(dg.AssetKey(VISITS.key), name) for name in ("long_enough", "domains")]
+    latest = dagster.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    assert {key.name: record.status.value for key, record in latest.items()} == {
+        "long_enough": "FAILED",
+        "domains": "SUCCEEDED",
+    }
+
+
+def test_a_range_with_a_broken_warning_is_published_with_what_is_downstream(
+    dagster: Dagster, session: Session, read: Read
+) -> None:
+    result = dagster.run(visits, users, day=D1, last=D3, visits_a_day=60)
+    assert result.success
+    [broken] = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    assert (broken.check_name, broken.blocking) == ("under_a_minute", False)
+    assert broken.metadata["bad days"].value == {D1: 1, D2: 1, D3: 1}
+    assert set(dagster.materialized(VISITS)) == set(dagster.materialized(USERS)) == {D1, D2, D3}
+    assert len(read(session, USERS)) == 6
+
+
 def test_the_number_of_examples_is_bounded(dagster: Dagster) -> None:
     result = dagster.run(visits, day=D1, visits_a_day=500, shortest=1000)
     [broken] = [e for e in result.get_asset_check_evaluations() if e.check_name == "long_enough"]
@@ -527,7 +585,7 @@ def test_a_broken_warning_is_shown_and_what_is_downstream_goes_on(dagster: Dagst
     assert set(dagster.materialized(VISITS)) == set(dagster.materialized(USERS)) == {D1}
 
 
-def test_a_broken_law_is_shown_like_a_broken_rule(dagster: Dagster) -> None:
+def test_a_broken_table_check_is_shown_like_a_broken_row_check(dagster: Dagster) -> None:
     law = TableCheck("all_came", "everyone who came is counted", lambda staged, came: came.anti_join(staged, "user"))
     lossy = mart(replace(USERS, table_checks=(law,)), came=same_day(visits))(
         lambda came: users(came).filter(ibis._.user != "u1")
