@@ -1,6 +1,7 @@
 """An engagement mart for a fan platform: audited, daily-partitioned tables in one Delta lake.
 
-What belongs where: a mart table is a pure function of Ibis tables (`marts/`); what a table is and how it is stored,
-audited and shown in Dagster is said once (`lake/`); what comes in is a contract (`sources/`); when things run is
-`automation/`.
+- `marts/`: each mart table is a pure function of Ibis tables.
+- `lake/`: what a table is, and how it is stored, audited and shown in Dagster.
+- `sources/`: contracts of the upstream tables, and how landing files are read.
+- `automation/`: jobs, schedules and sensors.
 """

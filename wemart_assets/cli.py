@@ -376,7 +376,7 @@ def _demo_settings(days: int, lines: int, first_day: dt.date | None, clock: Cloc
     """The settings of a lake whose landing files are the simulated ones; makes the files if nothing has landed."""
     settings = load_settings()
     has_landed = settings.landing.exists() and any(settings.landing.iterdir())
-    of_environment = load_settings(with_noted=False)
+    of_environment = load_settings(with_saved=False)
     is_set = "first_day" in of_environment.model_fields_set
     if first_day is not None and (has_landed or is_set) and first_day != settings.first_day:
         where = "WEMART_FIRST_DAY says" if is_set else f"the files in {settings.landing} begin with"
@@ -389,9 +389,9 @@ def _demo_settings(days: int, lines: int, first_day: dt.date | None, clock: Cloc
     if is_set:
         first_day = of_environment.first_day
     first_day = first_day or business_today(settings.timezone, clock) - dt.timedelta(days=days)
-    settings.noted.parent.mkdir(parents=True, exist_ok=True)
-    settings.noted.write_text(
-        "# Noted by `wemart demo` for this lake; variables of the environment win.\n"
+    settings.saved.parent.mkdir(parents=True, exist_ok=True)
+    settings.saved.write_text(
+        "# Saved by `wemart demo` for this lake; variables of the environment win.\n"
         f"WEMART_FIRST_DAY={first_day.isoformat()}\n"
     )
     settings = load_settings()

@@ -1,4 +1,4 @@
-"""The one clock: what a run stamps on its rows, and what today is."""
+"""The one clock: it stamps a run's rows and says what day it is."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Clock = Callable[[], dt.datetime]
 
 
 def utc_now() -> dt.datetime:
-    """The clock of a run; the only one that a table sees, as `run_timestamp`."""
+    """The default clock. Tables see a run's clock only as `run_timestamp`."""
     return dt.datetime.now(dt.UTC)
 
 
 def business_today(timezone: str, clock: Clock = utc_now) -> dt.date:
-    """The business day that is going on."""
+    """The current business day."""
     return clock().astimezone(ZoneInfo(timezone)).date()

@@ -1,4 +1,4 @@
-"""Settings: one typed object, read from `WEMART_*` environment variables. They are part of the public interface."""
+"""Settings: one typed object, read from `WEMART_*` environment variables, which are part of the public interface."""
 
 from __future__ import annotations
 
@@ -32,81 +32,82 @@ DEFAULT_LAKE = Path(".wemart/lake")
 DEFAULT_STATE = Path(".wemart")
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-# Control characters, and bytes that are no UTF-8.
-NOT_IN_A_FOLDER = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-# Of a lake also what DuckDB takes for a pattern, delta-rs for a folder below or decodes, and Spark for the end of a
-# path: both engines may write one lake in turns.
-NOT_IN_A_LAKE = re.compile(rf"{NOT_IN_A_FOLDER.pattern}|[*?#\[\\]|%[0-9A-Fa-f]{{2}}")
+# Control characters, and bytes that are not UTF-8.
+FORBIDDEN_IN_FOLDERS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+# Both engines may write to the same lake, so its path also must not contain what DuckDB reads as a glob, delta-rs
+# decodes or reads as a subfolder, or Spark reads as the end of the path.
+FORBIDDEN_IN_LAKES = re.compile(rf"{FORBIDDEN_IN_FOLDERS.pattern}|[*?#\[\\]|%[0-9A-Fa-f]{{2}}")
 
 
 class SettingsError(Exception):
-    """A setting has a value that cannot be used; the message names the variable."""
+    """A setting has an invalid value; the message names the variable."""
 
 
 class EngineName(StrEnum):
-    """Which engine runs the expressions."""
+    """The engine that runs the expressions."""
 
     DUCKDB = "duckdb"
     SPARK = "spark"
 
 
 class SparkSettings(BaseModel):
-    """How Spark is reached and set up. Each field is the variable `WEMART_SPARK__<FIELD>`."""
+    """How to connect to Spark and configure it. Each field is read from the variable `WEMART_SPARK__<FIELD>`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    master: str = Field("local[*]", description="Spark: where it runs: `local[*]`, `yarn`, `k8s://...`, `spark://...`")
+    master: str = Field("local[*]", description="Spark: master URL: `local[*]`, `yarn`, `k8s://...`, `spark://...`")
     remote: str | None = Field(
-        None, description="Spark: address of a Spark Connect server (`sc://...`), in place of a master"
+        None, description="Spark: address of a Spark Connect server (`sc://...`), instead of a master"
     )
     packages: str = Field(
         "io.delta:delta-spark_2.13:4.0.1",
-        description="Spark: Maven coordinates of its jars; empty where the cluster has Delta Lake",
+        description="Spark: Maven coordinates of the Delta Lake jars; empty if the cluster already has them",
     )
     catalog: str | None = Field(
-        None, description="Spark: tables are `<catalog>.<database>.<table>` instead of folders of `WEMART_LAKE`"
+        None,
+        description="Spark: catalog of the tables, `<catalog>.<database>.<table>`, instead of folders in `WEMART_LAKE`",
     )
-    conf: dict[str, str] = Field(default_factory=dict, description="Spark: further `spark.*` settings, as JSON")
+    conf: dict[str, str] = Field(default_factory=dict, description="Spark: additional `spark.*` settings, as JSON")
 
 
 class Settings(BaseSettings):
-    """What differs from one installation to the next. Each field is the variable `WEMART_<FIELD>`."""
+    """What differs between installations. Each field is read from the variable `WEMART_<FIELD>`."""
 
     model_config = SettingsConfigDict(env_prefix="WEMART_", env_nested_delimiter="__", frozen=True)
 
     lake: Path = Field(DEFAULT_LAKE, description="folder of the Delta lake: `<lake>/<database>/<table>`")
     landing: Path = Field(
-        Path(".wemart/landing"), description="folder in which files land: `<landing>/<database>.<table>/`"
+        Path(".wemart/landing"), description="folder where files land: `<landing>/<database>.<table>/`"
     )
     state: Path = Field(
         DEFAULT_STATE,
-        description="local folder of what is kept beside the lakes: Dagster's history of each, spill, logs",
+        description="local folder for everything kept outside the lakes: Dagster's history of each lake, spill, logs",
     )
-    engine: EngineName = Field(EngineName.DUCKDB, description="engine that runs the tables")
-    timezone: str = Field("Asia/Seoul", description="business timezone: what a calendar day is")
-    first_day: dt.date = Field(dt.date(2024, 1, 1), description="the first business day, and so the first partition")
+    engine: EngineName = Field(EngineName.DUCKDB, description="engine that computes the tables")
+    timezone: str = Field("Asia/Seoul", description="business timezone: where midnight begins a business day")
+    first_day: dt.date = Field(dt.date(2024, 1, 1), description="first business day, and so the first partition")
     last_day: dt.date | None = Field(
-        None, description="the last business day, and so the last partition; every day that is over if not set"
+        None, description="last business day, and so the last partition; if not set, every completed day is a partition"
     )
     session_gap_seconds: int = Field(
-        1800, ge=1, le=86_400, description="a silence longer than this many seconds begins a new session"
+        1800, ge=1, le=86_400, description="inactivity of more than this many seconds starts a new session"
     )
     funnel_days: int = Field(
-        7, ge=0, le=90, description="users in order have the funnel's steps within so many days after the first's"
+        7, ge=0, le=90, description="days after the first step within which users complete the funnel in order"
     )
     key_events: dict[str, KeyEvent] = Field(
-        DEFAULT_KEY_EVENTS, description="the steps after the first visit, in order: name and rule of each, as JSON"
+        DEFAULT_KEY_EVENTS, description="steps after the first visit, in order: the name and rule of each, as JSON"
     )
     key_event_days: tuple[int, ...] = Field(
         (1, 7),
-        description="calendar days, that of the first visit included, within which each key event counts, as JSON",
+        description="calendar days within which each key event counts, including the day of the first visit, as JSON",
     )
     app_events: AppEvents = Field(
         AppEvents.model_validate({}),
-        description="attribution: the names of the events that are `firstopen`, `login` and `purchase`, as JSON",
+        description="attribution: event names that count as `firstopen`, `login` and `purchase`, as JSON",
     )
     rudder_gap_seconds: int = Field(
-        1800, ge=1, le=43_200, description="RudderStack: a silence longer than this many seconds begins a new session"
+        1800, ge=1, le=43_200, description="RudderStack: inactivity of more than this many seconds starts a new session"
     )
     rudder_view_event: str = Field(
         "view_product", description="RudderStack: the event that `cnt_viewed_product` counts"
@@ -114,101 +115,103 @@ class Settings(BaseSettings):
     rudder_signup_event: str = Field("signup", description="RudderStack: the event that `cnt_signup` counts")
     sources: Path | None = Field(None, description="`sources.yaml`: how files and tables map to the source contracts")
     quarantine_share: float = Field(
-        0.01, ge=0, le=1, description="a source partition fails where a larger share of its rows breaks the contract"
+        0.01, ge=0, le=1, description="a source partition fails if more than this share of its rows breaks the contract"
     )
-    memory_limit: str = Field("4GB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="DuckDB: memory of one step")
-    threads: int | None = Field(None, ge=1, description="DuckDB: threads of one step; all cores if not set")
+    memory_limit: str = Field(
+        "4GB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="DuckDB: memory limit of one step"
+    )
+    threads: int | None = Field(None, ge=1, description="DuckDB: threads per step; all cores if not set")
     spill: Path = Field(
-        # A wrong state is reported as such; until then its default will do.
+        # An invalid `state` is reported as such; until then its default will do.
         default_factory=lambda data: data.get("state", DEFAULT_STATE) / "spill",
-        description="DuckDB: folder for what does not fit in memory; `spill` in `WEMART_STATE` if not set",
+        description="DuckDB: folder for data that does not fit in memory; `spill` in `WEMART_STATE` if not set",
     )
     spark: SparkSettings = Field(default_factory=lambda: SparkSettings.model_validate({}))
 
     @field_validator("lake", "landing", "spill", mode="before")
     @classmethod
-    def _is_a_folder(cls, given: Any, info: ValidationInfo) -> Any:
-        text = str(given)
+    def _check_folder(cls, folder: Any, info: ValidationInfo) -> Any:
+        text = str(folder)
         if SCHEME.match(text):
-            raise ValueError("object storage is not supported yet; give a folder")
+            raise ValueError("object storage is not supported yet; use a local folder")
         path = str(Path(text).absolute())
-        refused = NOT_IN_A_LAKE if info.field_name == "lake" else NOT_IN_A_FOLDER
-        if found := refused.search(path):
+        forbidden = FORBIDDEN_IN_LAKES if info.field_name == "lake" else FORBIDDEN_IN_FOLDERS
+        if match := forbidden.search(path):
             raise ValueError(
-                f"the folder {path!r} has {found[0]!r} in its path, which not all that reads and writes there takes to"
-                " the letter; give it another name"
+                f"the path {path!r} contains {match[0]!r}, which not every reader and writer of the folder takes"
+                " literally; rename the folder"
             )
-        return given
+        return folder
 
     @field_validator("timezone")
     @classmethod
-    def _known_timezone(cls, name: str) -> str:
-        # `localtime` is whatever this machine is set to.
+    def _check_timezone(cls, name: str) -> str:
+        # `localtime` depends on the machine.
         if name not in available_timezones() or name == "localtime":
             raise ValueError(f"'{name}' is not an IANA timezone, such as Asia/Seoul or UTC")
         ZoneInfo(name)
         return name
 
     @model_validator(mode="after")
-    def _same_clocks(self) -> Settings:
+    def _check_duckdb_timezone(self) -> Settings:
         if self.engine is EngineName.DUCKDB and (since := duckdb_disagrees(self.timezone, self.first_day)):
             raise ValueError(
-                f"WEMART_TIMEZONE={self.timezone!r}: the clocks of this machine and those of DuckDB show different"
-                f" times at {since:%Y-%m-%d %H:%M} UTC, so a row would lie in another day than its partition. One of"
-                " them has rules that are out of date: update the machine's timezone data (the system package tzdata),"
-                " or name a zone in which both agree"
+                f"WEMART_TIMEZONE={self.timezone!r}: this machine and DuckDB show different local times at"
+                f" {since:%Y-%m-%d %H:%M} UTC, so rows would fall into a different day than their partition. The"
+                " timezone rules of one of them are out of date: update the machine's timezone data (the system"
+                " package tzdata), or choose a timezone on which both agree"
             )
         return self
 
     @field_validator("state", mode="before")
     @classmethod
-    def _local_folder(cls, state: object) -> object:
+    def _check_state(cls, state: object) -> object:
         if "://" in str(state):
-            raise ValueError("is a folder of this machine, not an address: SQLite files lie in it")
+            raise ValueError("must be a local folder, not a URL: it holds SQLite files")
         return state
 
     @field_validator("key_events")
     @classmethod
-    def _named_events(cls, events: dict[str, KeyEvent]) -> dict[str, KeyEvent]:
+    def _check_key_events(cls, events: dict[str, KeyEvent]) -> dict[str, KeyEvent]:
         check_names(events)
         return events
 
     @field_validator("key_event_days")
     @classmethod
-    def _possible_days(cls, days: tuple[int, ...]) -> tuple[int, ...]:
+    def _check_key_event_days(cls, days: tuple[int, ...]) -> tuple[int, ...]:
         if any(not 1 <= n <= 90 for n in days):
-            raise ValueError("each is between 1 (the day of the first visit) and 90")
+            raise ValueError("each number must be between 1 (the day of the first visit) and 90")
         return days
 
     @model_validator(mode="after")
-    def _landing_of_spark(self) -> Settings:
+    def _check_spark_landing(self) -> Settings:
         if self.engine is EngineName.SPARK and ":" in str(self.landing.absolute()):
             raise ValueError(
-                f"WEMART_LANDING={str(self.landing)!r}: Spark reads no file with a colon in its path; give the folder"
-                " another name"
+                f"WEMART_LANDING={str(self.landing)!r}: Spark cannot read files with a colon in their path; rename the"
+                " folder"
             )
         return self
 
     @model_validator(mode="after")
-    def _days_of_each_event(self) -> Settings:
+    def _check_days_per_key_event(self) -> Settings:
         if len(self.key_events) != len(self.key_event_days):
             raise ValueError(
                 f"WEMART_KEY_EVENT_DAYS has {len(self.key_event_days)} numbers for the {len(self.key_events)} events"
-                f" of WEMART_KEY_EVENTS ({', '.join(self.key_events)}); it needs one for each"
+                f" of WEMART_KEY_EVENTS ({', '.join(self.key_events)}); give one number per event"
             )
         return self
 
     @model_validator(mode="after")
-    def _days_in_order(self) -> Settings:
+    def _check_last_day(self) -> Settings:
         if self.last_day is not None and self.last_day < self.first_day:
-            raise ValueError(f"WEMART_LAST_DAY={self.last_day} lies before WEMART_FIRST_DAY={self.first_day}")
+            raise ValueError(f"WEMART_LAST_DAY={self.last_day} is before WEMART_FIRST_DAY={self.first_day}")
         return self
 
     @property
     def history(self) -> Path:
-        """Folder of Dagster's history of this lake, and of the settings that were noted for it.
+        """Folder with Dagster's history of this lake and the settings saved for it.
 
-        Each lake has its own: a run that fails over one says nothing of the tables of another.
+        Each lake has its own folder: a failed run on one lake says nothing about the tables of another.
         """
         catalog = self.spark.catalog if self.engine is EngineName.SPARK else None
         if catalog is None and self.lake.resolve() == DEFAULT_LAKE.resolve():
@@ -217,12 +220,12 @@ class Settings(BaseSettings):
         return self.state / f"dagster-{hashlib.blake2b(lake.encode(), digest_size=6).hexdigest()}"
 
     @property
-    def noted(self) -> Path:
-        """File of settings that were noted for this lake, such as the demo's first day; the environment's win."""
+    def saved(self) -> Path:
+        """File of settings saved for this lake, such as the demo's first day; environment variables override them."""
         return self.history / "settings.env"
 
     def for_tables(self) -> dict[str, Any]:
-        """The settings by which rows may differ, as tables, rules and laws name them."""
+        """The settings that affect rows, under the names that tables and checks use for their parameters."""
         return {
             "timezone": self.timezone,
             "first_day": self.first_day.isoformat(),
@@ -240,48 +243,48 @@ class Settings(BaseSettings):
 
 @cache
 def duckdb_disagrees(timezone: str, first_day: dt.date) -> dt.datetime | None:
-    """The first instant, from the first business day on, of which DuckDB's clocks of the zone show another time."""
-    # Only where it is asked: settings alone are read without an engine.
+    """The first instant since `first_day` at which DuckDB shows a different local time than this machine, if any."""
+    # Imported here because reading the settings must not load an engine.
     import duckdb
 
     from wemart_assets.lake.functions import first_disagreement
 
-    def shown(instants: Sequence[int]) -> list[int]:
+    def duckdb_local_seconds(instants: Sequence[int]) -> list[int]:
         with duckdb.connect(":memory:") as connection:
             local = "epoch_us(timezone(?, make_timestamptz(instant * 1000000))) // 1000000"
-            asked = f"select {local} from (select unnest(?) as instant)"
-            return [seconds for (seconds,) in connection.execute(asked, [timezone, list(instants)]).fetchall()]
+            query = f"select {local} from (select unnest(?) as instant)"
+            return [seconds for (seconds,) in connection.execute(query, [timezone, list(instants)]).fetchall()]
 
-    return first_disagreement(timezone, first_day, shown)
+    return first_disagreement(timezone, first_day, duckdb_local_seconds)
 
 
-def load_settings(*, with_noted: bool = True, **overrides: object) -> Settings:
-    """The settings of this process: its environment's, else those that were noted for the lake, else the defaults.
+def load_settings(*, with_saved: bool = True, **overrides: object) -> Settings:
+    """The settings of this process: environment variables first, then those saved for the lake, then the defaults.
 
     Raises:
-        SettingsError: a variable has a value that cannot be used; names variable, value and what is allowed.
+        SettingsError: a variable has an invalid value; names the variable, its value and what is allowed.
     """
     try:
         settings = Settings(**overrides)  # type: ignore[arg-type]
-        if with_noted and settings.noted.exists():
-            return Settings(_env_file=settings.noted, **overrides)  # type: ignore[arg-type, call-arg]
+        if with_saved and settings.saved.exists():
+            return Settings(_env_file=settings.saved, **overrides)  # type: ignore[arg-type, call-arg]
         return settings
     except UnreadableSetting as error:
-        # Which field it is stands in its text alone; what JSON says is its cause.
+        # The field is named only in the text of the error; the JSON error is its cause.
         field = str(error).partition('"')[2].partition('"')[0]
-        raise SettingsError(f"settings cannot be used: WEMART_{field.upper()} is not JSON: {error.__cause__}") from None
+        raise SettingsError(f"invalid settings: WEMART_{field.upper()} is not JSON: {error.__cause__}") from None
     except ValidationError as error:
         problems = "; ".join(map(_problem, error.errors()))
-        raise SettingsError(f"settings cannot be used: {problems}") from None
+        raise SettingsError(f"invalid settings: {problems}") from None
 
 
 def _problem(error: ErrorDetails) -> str:
-    """Variable, value and what is allowed."""
+    """The variable, its value and what is allowed."""
     message = error["msg"].removeprefix("Value error, ")
     if not error["loc"]:
         return message
-    name, *inside = map(str, error["loc"])
+    name, *path = map(str, error["loc"])
     if name == "spark":
-        return f"WEMART_{'__'.join([name, *inside]).upper()}={error['input']!r}: {message}"
-    place = f" ({'.'.join(inside)})" if inside else ""
-    return f"WEMART_{name.upper()}{place}={error['input']!r}: {message}"
+        return f"WEMART_{'__'.join([name, *path]).upper()}={error['input']!r}: {message}"
+    location = f" ({'.'.join(path)})" if path else ""
+    return f"WEMART_{name.upper()}{location}={error['input']!r}: {message}"

@@ -30,13 +30,13 @@ def test_the_spill_can_lie_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_state_that_is_an_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEMART_STATE", "s3://bucket/state")
-    with pytest.raises(SettingsError, match="WEMART_STATE='s3://bucket/state': is a folder of this machine"):
+    with pytest.raises(SettingsError, match="WEMART_STATE='s3://bucket/state': must be a local folder"):
         load_settings()
 
 
 def test_a_last_day_before_the_first_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEMART_LAST_DAY", "2023-12-31")
-    with pytest.raises(SettingsError, match="WEMART_LAST_DAY=2023-12-31 lies before WEMART_FIRST_DAY=2024-01-01"):
+    with pytest.raises(SettingsError, match="WEMART_LAST_DAY=2023-12-31 is before WEMART_FIRST_DAY=2024-01-01"):
         load_settings()
 
 
@@ -61,19 +61,19 @@ def test_tables_in_a_catalog_of_spark_have_a_history_of_their_own() -> None:
 def test_what_was_noted_for_a_lake_counts_for_it_alone_and_the_environment_wins(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    noted = load_settings().noted
-    noted.parent.mkdir(parents=True)
-    noted.write_text("# words\nWEMART_FIRST_DAY=2026-11-17\n")
+    saved = load_settings().saved
+    saved.parent.mkdir(parents=True)
+    saved.write_text("# words\nWEMART_FIRST_DAY=2026-11-17\n")
     assert load_settings().first_day == dt.date(2026, 11, 17)
-    assert load_settings(with_noted=False).first_day == dt.date(2024, 1, 1)
+    assert load_settings(with_saved=False).first_day == dt.date(2024, 1, 1)
     assert load_settings(lake=folder / "other").first_day == dt.date(2024, 1, 1)
     monkeypatch.setenv("WEMART_FIRST_DAY", "2025-05-05")
     assert load_settings().first_day == dt.date(2025, 5, 5)
 
 
 def test_a_noted_setting_that_cannot_be_used_is_one_message() -> None:
-    noted = load_settings().noted
-    noted.parent.mkdir(parents=True)
-    noted.write_text("WEMART_FIRST_DAY=someday\n")
+    saved = load_settings().saved
+    saved.parent.mkdir(parents=True)
+    saved.write_text("WEMART_FIRST_DAY=someday\n")
     with pytest.raises(SettingsError, match="WEMART_FIRST_DAY='someday'"):
         load_settings()

@@ -1,1 +1,1 @@
-"""When things run: jobs, schedules, sensors."""
+"""When things run: jobs, schedules and sensors."""

@@ -1,7 +1,7 @@
-"""Which runs make partitions anew, in which order: for what has landed, and for what a person asks for.
+"""Plans runs: which partitions to make, and in which order, after a delivery or on request.
 
-A run is of consecutive days (weeks, months). Whatever reads a partition is made after it: later in the same run, or in
-a later run.
+A run covers consecutive days (weeks, months). A partition is made after the partitions that it reads: later in the same
+run, or in a later run.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.table import Table
 from wemart_assets.sources.contract import UNKNOWN_DAY
 
-DAYS_A_RUN = 31
+DAYS_PER_RUN = 31
 
 Keys = Mapping[str, Set[str]]
-"""Partitions of tables, by full name."""
+"""Partition keys by full table name."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A run: consecutive days (weeks, months) and the tables, by full name, that it makes anew.
+    """A run: consecutive days (weeks, months) and the full names of the tables to make.
 
-    Of tables that have no days the period is None.
+    The period is None for unpartitioned tables.
     """
 
     period: Period | None
@@ -36,10 +36,10 @@ class Request:
 
 
 class Published:
-    """Which partitions of the lake's tables are published, looked up once for each table that is asked for.
+    """Which partitions of the lake's tables are published; each table is looked up once, on first use.
 
     Attributes:
-        unreadable: why a table's log cannot be read, by full name, of those that were asked for.
+        unreadable: for each table whose log could not be read, by full name, the error.
     """
 
     def __init__(self, session: Session, partitions: Mapping[Period, Sequence[str]]) -> None:
@@ -49,20 +49,20 @@ class Published:
         self.unreadable: dict[str, WemartError] = {}
 
     def of(self, table: Table) -> Set[str] | None:
-        """The published partitions among those that there are; None where the table's log cannot be read."""
+        """The published partitions among the existing ones; None if the table's log cannot be read."""
         name = table.full_name
         if name not in self._known:
             only = table.only_partition
-            asked = self._partitions[table.period] if only is None else [only]
+            existing = self._partitions[table.period] if only is None else [only]
             try:
-                self._known[name] = self._session.published(table, asked)
+                self._known[name] = self._session.published(table, existing)
             except WemartError as error:
                 self._known[name] = None
                 self.unreadable[name] = error
         return self._known[name]
 
     def versions(self, table: Table) -> Mapping[str, int]:
-        """For each day that was published lately, the number of the last commit that did; none if unreadable."""
+        """The number of the last commit of each recently published day; empty if the log cannot be read."""
         try:
             return self._session.versions(table)
         except WemartError as error:
@@ -73,46 +73,46 @@ class Published:
 def affected(
     due: Keys, marts: Mapping[str, Mart], days: Sequence[str], wanted: Callable[[str, str], bool] = lambda *_: True
 ) -> dict[str, set[str]]:
-    """The tables that follow from partitions of others, these included, with the partitions of theirs that do.
+    """The `due` partitions and all partitions downstream of them, by table.
 
-    `days` are the business days there are: a table that carries its state on is affected up to the latest of them.
-    What is not `wanted` (table, partition) is left out, and nothing follows from it.
+    `days` are the existing business days: a stateful table is affected up to the latest of them. Partitions that are
+    not `wanted` (table, partition) are left out, and so is what would follow from them.
     """
-    found: dict[str, set[str]] = {name: set(keys) for name, keys in due.items() if keys}
+    result: dict[str, set[str]] = {name: set(keys) for name, keys in due.items() if keys}
     latest = max(days, default="")
-    grown = bool(found)
-    while grown:
-        grown = False
+    is_growing = bool(result)
+    while is_growing:
+        is_growing = False
         for name, declared in marts.items():
-            before = found.get(name, set())
+            before = result.get(name, set())
             keys = set(before)
-            for given in declared.inputs.values():
-                if not given.is_own(declared.table):
-                    keys |= given.affected(found.get(given.table.full_name, set()), declared.table, days)
+            for mart_input in declared.inputs.values():
+                if not mart_input.is_own(declared.table):
+                    keys |= mart_input.affected(result.get(mart_input.table.full_name, set()), declared.table, days)
             if keys and declared.is_stateful:
-                # Each partition is made from the one before.
+                # Each partition is made from the previous one.
                 keys |= set(_from(min(keys), latest, declared.table.period))
             keys = before | {key for key in keys - before if wanted(name, key)}
             if keys != before:
-                found[name] = keys
-                grown = True
-    return found
+                result[name] = keys
+                is_growing = True
+    return result
 
 
-def with_what_is_missing(
+def with_missing_inputs(
     todo: Keys,
     sources: Set[str],
     marts: Mapping[str, Mart],
     partitions: Mapping[Period, Sequence[str]],
     published: Published,
 ) -> dict[str, set[str]]:
-    """`todo` with what its partitions read and was never published: it has to run with them, or before them.
+    """`todo` and the unpublished partitions that it reads, which must run with it or before it.
 
-    For a table that carries its state on these are all its days since the last one that is there. A week or month that
-    is not over is no partition yet, and nothing is missing for it; nor is anything of a table that cannot be read.
+    For a stateful table these are all days since the last published one. A week or month that is not over is not a
+    partition yet, so nothing is missing for it; nothing is reported missing from a table that cannot be read.
     """
     days = partitions[Period.DAY]
-    found = {name: set(keys) for name, keys in todo.items()}
+    result = {name: set(keys) for name, keys in todo.items()}
     waiting = [(name, set(keys)) for name, keys in todo.items() if keys]
     while waiting:
         name, keys = waiting.pop()
@@ -120,51 +120,53 @@ def with_what_is_missing(
         if declared is None or not (keys := keys & set(partitions[declared.table.period])):
             continue
         latest = period_days(max(keys), declared.table.period)[-1]
-        for given in declared.inputs.values():
-            other = given.table.full_name
-            if other not in {*sources, *marts} or (there := published.of(given.table)) is None:
+        for mart_input in declared.inputs.values():
+            other = mart_input.table.full_name
+            if other not in {*sources, *marts} or (published_keys := published.of(mart_input.table)) is None:
                 continue
-            only = given.table.only_partition
-            possible = set(days) if only is None else {only}
-            # What comes after the day is read as far as it is there.
-            reads = {key for key in given.days(sorted(keys), declared.table, days[0]) if key == only or key <= latest}
-            missing = (reads & possible) - there - found.get(other, set())
+            only = mart_input.table.only_partition
+            existing = set(days) if only is None else {only}
+            # Later days are read only if they are published.
+            reads = {
+                key for key in mart_input.days(sorted(keys), declared.table, days[0]) if key == only or key <= latest
+            }
+            missing = (reads & existing) - published_keys - result.get(other, set())
             if missing:
-                found.setdefault(other, set()).update(missing)
+                result.setdefault(other, set()).update(missing)
                 waiting.append((other, missing))
-    return found
+    return result
 
 
 def by_period(todo: Keys, marts: Mapping[str, Mart], period: Period) -> dict[str, Set[str]]:
-    """The part of `todo` that is tables of the period; sources and what has no days count among those by day."""
+    """The part of `todo` with this period; sources and unpartitioned tables count as daily."""
     return {name: keys for name, keys in todo.items() if period_of(name, marts) is period}
 
 
 def period_of(name: str, marts: Mapping[str, Mart]) -> Period:
-    """How much time a partition of the table covers."""
+    """The period that a partition of the table covers."""
     return marts[name].table.period if name in marts else Period.DAY
 
 
 def in_order(todo: Keys, marts: Mapping[str, Mart], partitions: Set[str], period: Period) -> list[Request]:
-    """The runs that make these tables' partitions, as far as they are among those that there are.
+    """The runs that make the partitions in `todo`, as far as they are in `partitions`.
 
-    Days are run in their order, a few at a time. A table that reads days after its own is run when all of those have
-    been, and so is what follows from it.
+    Days run in order, a limited number per run. A table that reads days after its own runs when all of those are made,
+    and so does everything downstream of it.
     """
     phase = _phases(marts)
     runs: list[Request] = []
     for number in sorted({phase(name) for name in todo}):
-        of_phase = _day_by_day({n: k for n, k in todo.items() if phase(n) == number}, partitions, period)
-        if runs and of_phase and runs[-1].days == of_phase[0].days:
-            # A run makes all its days of one table before the next table.
-            same = of_phase.pop(0)
-            runs[-1] = Request(period, same.days, runs[-1].tables | same.tables)
-        runs += of_phase
+        phase_runs = _day_by_day({n: k for n, k in todo.items() if phase(n) == number}, partitions, period)
+        if runs and phase_runs and runs[-1].days == phase_runs[0].days:
+            # A run makes all days of one table before the next table.
+            following = phase_runs.pop(0)
+            runs[-1] = Request(period, following.days, runs[-1].tables | following.tables)
+        runs += phase_runs
     return runs
 
 
 def _phases(marts: Mapping[str, Mart]) -> Callable[[str], int]:
-    """How many tables, one after the other, read days after their own on the way to a table."""
+    """For each table, how many of the tables on its longest upstream path read days after their own."""
 
     @cache
     def phase(name: str) -> int:
@@ -182,31 +184,32 @@ def _day_by_day(todo: Keys, partitions: Set[str], period: Period) -> list[Reques
         for key in keys & partitions:
             tables.setdefault(key, set()).add(name)
     return [
-        Request(period, alike, frozenset(tables[alike[0]]))
-        for consecutive in ranges(sorted(tables), DAYS_A_RUN, period)
-        for alike in _alike(consecutive, tables)
+        Request(period, days, frozenset(tables[days[0]]))
+        for consecutive in ranges(sorted(tables), DAYS_PER_RUN, period)
+        for days in _split_by_tables(consecutive, tables)
     ]
 
 
-def _alike(days: Sequence[str], tables: Mapping[str, set[str]]) -> list[list[str]]:
-    found: list[list[str]] = []
+def _split_by_tables(days: Sequence[str], tables: Mapping[str, set[str]]) -> list[list[str]]:
+    """`days` divided where the set of tables changes."""
+    groups: list[list[str]] = []
     for day in days:
-        if found and tables[found[-1][-1]] == tables[day]:
-            found[-1].append(day)
+        if groups and tables[groups[-1][-1]] == tables[day]:
+            groups[-1].append(day)
         else:
-            found.append([day])
-    return found
+            groups.append([day])
+    return groups
 
 
 def _from(first: str, latest: str, period: Period) -> list[str]:
-    """The partitions from `first` on, none beyond `latest`."""
-    found = [first]
-    while (following := shift(found[-1], 1, period)) <= latest:
-        found.append(following)
-    return found
+    """The partitions from `first` to `latest`."""
+    keys = [first]
+    while (following := shift(keys[-1], 1, period)) <= latest:
+        keys.append(following)
+    return keys
 
 
 def unpartitioned(todo: Keys) -> list[Request]:
-    """The run of those tables that have no days: they are read by any day, and made before all."""
+    """The run of the unpartitioned tables, which any day may read and which are made before all days."""
     names = frozenset(name for name, keys in todo.items() if UNKNOWN_DAY in keys)
     return [Request(None, [UNKNOWN_DAY], names)] if names else []

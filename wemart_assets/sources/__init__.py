@@ -1,1 +1,1 @@
-"""What comes in: contracts of the upstream tables, and how landing files or others' tables become them."""
+"""Sources: contracts of the upstream tables, and how landing files and external tables are read to fit them."""

@@ -1,9 +1,9 @@
-"""Which expressions `sources.yaml` may have: values made from the columns of a row, by functions that are known here.
+"""Which expressions `sources.yaml` may contain: values computed from the columns of one row, by listed functions.
 
-An expression becomes part of a query. DuckDB and Spark have scalar functions that read the environment, write the log,
-sleep or call Java, so what may be called is listed; what reads tables or files is no value of a row at all. DuckDB's
-own parser says what an expression is, so that nothing is taken for something else here and there. What other engines
-are given is translated by sqlglot, which has to see the same columns.
+An expression becomes part of a query. DuckDB and Spark have scalar functions that read the environment, write to the
+log, sleep or call Java, so the allowed functions are listed; subqueries and anything that reads tables or files are
+not allowed. DuckDB's own parser decides what an expression is, so that the check and the engine cannot disagree.
+sqlglot translates expressions for other engines and must find the same columns in them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ NESTED = """
 """
 CONDITIONS = "constant_or_null nullif switch typeof"
 FUNCTIONS = frozenset(" ".join((OPERATORS, TEXT, NUMBERS, TIMES, NESTED, CONDITIONS)).split())
-# As DuckDB's parser names them. What it calls a lambda is a JSON arrow: no function that takes another is listed.
+# Expression classes of DuckDB's parser. A LAMBDA here is a JSON arrow, since no higher-order function is listed.
 NODES = frozenset(
     {
         "BETWEEN",
@@ -65,68 +65,68 @@ NODES = frozenset(
         "OPERATOR",
     }
 )
-IN_WORDS = {
-    "SUBQUERY": "a query",
-    "STAR": "a star, which is all columns",
-    "WINDOW": "a window over other rows",
+NODE_DESCRIPTIONS = {
+    "SUBQUERY": "a subquery",
+    "STAR": "a star (all columns)",
+    "WINDOW": "a window function",
     "PARAMETER": "a parameter",
-    "POSITIONAL_REFERENCE": "a column by its number",
+    "POSITIONAL_REFERENCE": "a column by position",
 }
 
 
 def referenced(expression: str) -> set[str]:
-    """Names of the file's columns that an expression reads."""
-    # Of `community.id`, a field of a struct, the column is the first part.
-    return {found.parts[0].name for found in sqlglot.parse_one(expression, read=DIALECT).find_all(exp.Column)}
+    """The names of the file's columns that an expression reads."""
+    # `community.id` is a field of a struct; the column is its first part.
+    return {node.parts[0].name for node in sqlglot.parse_one(expression, read=DIALECT).find_all(exp.Column)}
 
 
 def check_expression(expression: str) -> None:
-    """Raises ValueError where it is not one value made of the columns of a row, and says why."""
-    # As the engines write it into a query: each has to take it for one value, and for the same.
-    written = [
-        _values(form.format(expression))
-        for form in ('select {} as "x", 1', "select ({}), 1", "select cast({} as text), 1")
+    """Raise ValueError, saying why, if the expression is not a single value computed from the columns of a row."""
+    # The ways in which engines put it into a query: it must be a single value in each of them.
+    select_lists = [
+        _select_list(template.format(expression))
+        for template in ('select {} as "x", 1', "select ({}), 1", "select cast({} as text), 1")
     ]
-    if any(len(values) != 2 for values in written):
+    if any(len(values) != 2 for values in select_lists):
         raise ValueError("it is more than one value")
-    found = list(_nodes(written[0][0]))
-    for node in found:
+    nodes = list(_nodes(select_lists[0][0]))
+    for node in nodes:
         if node["class"] not in NODES:
-            raise ValueError(f"it holds {IN_WORDS.get(node['class'], node['class'].lower())}")
+            raise ValueError(f"it contains {NODE_DESCRIPTIONS.get(node['class'], node['class'].lower())}")
         if node["class"] != "FUNCTION":
             continue
         name = node["function_name"].lower()
         if name not in FUNCTIONS or node["catalog"] or node["schema"] not in ("", "main"):
             raise ValueError(
-                f"it calls {node['function_name']}, which may not be used here (wemart_assets/sources/expressions.py "
-                "lists the functions that may)"
+                f"it calls {node['function_name']}, which is not allowed here (wemart_assets/sources/expressions.py "
+                "lists the allowed functions)"
             )
         if node.get("distinct") or node.get("filter") or node.get("order_bys", {}).get("orders"):
-            raise ValueError(f"{node['function_name']} is called as one that takes several rows")
+            raise ValueError(f"it calls {node['function_name']} like an aggregate function")
     try:
         columns = {name.lower() for name in referenced(expression)}
     except ParseError as error:
-        # Its text has the escape sequences of a terminal.
+        # The text of the error contains terminal escape sequences.
         raise ValueError("; ".join(problem["description"] for problem in error.errors)) from error
-    if unseen := {node["column_names"][0].lower() for node in found if node["class"] == "COLUMN_REF"} - columns:
+    if not_columns := {node["column_names"][0].lower() for node in nodes if node["class"] == "COLUMN_REF"} - columns:
         raise ValueError(
-            f"{', '.join(sorted(unseen))} is a value of the moment or of the machine; quote it if it is a column"
+            f"{', '.join(sorted(not_columns))} is a special value, such as the current time; quote it if it is a column"
         )
 
 
-def _values(query: str) -> list[dict[str, Any]]:
-    """The selected values of a query that does nothing but select them, as DuckDB's parser sees them."""
-    [[said]] = _parser().cursor().execute("select json_serialize_sql(?)", [query]).fetchall()
-    parsed = json.loads(said)
+def _select_list(query: str) -> list[dict[str, Any]]:
+    """The select list, as DuckDB's parser sees it, of a query that has nothing else."""
+    [[serialized]] = _parser().cursor().execute("select json_serialize_sql(?)", [query]).fetchall()
+    parsed = json.loads(serialized)
     if parsed["error"]:
         raise ValueError(parsed["error_message"])
     statements = [statement["node"] for statement in parsed["statements"]]
     if len(statements) != 1 or statements[0]["type"] != "SELECT_NODE":
-        raise ValueError("it is no expression but a statement")
+        raise ValueError("it is a statement, not an expression")
     [node] = statements
-    further = ("where_clause", "group_expressions", "group_sets", "having", "sample", "qualify", "modifiers")
-    if node["from_table"]["type"] != "EMPTY" or node["cte_map"]["map"] or any(node[name] for name in further):
-        raise ValueError("it goes on behind its value, with a FROM or the like")
+    other_clauses = ("where_clause", "group_expressions", "group_sets", "having", "sample", "qualify", "modifiers")
+    if node["from_table"]["type"] != "EMPTY" or node["cte_map"]["map"] or any(node[name] for name in other_clauses):
+        raise ValueError("more follows the value, such as a FROM clause")
     values: list[dict[str, Any]] = node["select_list"]
     return values
 
@@ -135,11 +135,11 @@ def _nodes(parsed: Any) -> Iterator[dict[str, Any]]:
     if isinstance(parsed, dict):
         if "class" in parsed:
             yield parsed
-        for inside in parsed.values():
-            yield from _nodes(inside)
+        for child in parsed.values():
+            yield from _nodes(child)
     elif isinstance(parsed, list):
-        for inside in parsed:
-            yield from _nodes(inside)
+        for child in parsed:
+            yield from _nodes(child)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Contracts whose table someone else writes: read in place, seen in Dagster as an external asset that is observed."""
+"""Contracts of external tables: Delta tables that someone else writes, read in place and observed in Dagster."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from wemart_assets.sources.mapping import load_mappings
 
 
 def external_tables(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, ExternalTable]:
-    """The contracts that `sources.yaml` says are tables of someone else, by full name."""
-    found = {}
+    """The external tables that `sources.yaml` declares, by full name."""
+    externals = {}
     for name, mapping in load_mappings(settings.sources, contracts.values()).items():
         if mapping.table is None:
             continue
         contract = contracts[name]
-        # A relative path is one from the file that says it.
+        # Relative paths are relative to `sources.yaml`.
         base = settings.sources.absolute().parent if settings.sources else Path()
         expressions = {c.name: sql for c in contract.columns if (sql := mapping.expression(c.name)) is not None}
         expressions |= {c.name: "null" for c in contract.columns if mapping.is_null(c.name)}
         first_day = settings.first_day.isoformat()
         derived = partial(contract.day_of, timezone=settings.timezone, first_day=first_day)
-        found[name] = ExternalTable(
+        externals[name] = ExternalTable(
             base / mapping.table, mapping.day, expressions, derived if contract.kind is Kind.FACTS else None
         )
         if contract.unknown_time_table is not None:
-            found[contract.unknown_time_table.full_name] = ExternalTable(
+            externals[contract.unknown_time_table.full_name] = ExternalTable(
                 base / mapping.table, None, expressions, partial(_unknown_day, instant=str(contract.instant))
             )
-    return found
+    return externals
 
 
 def _unknown_day(rows: ir.Table, instant: str) -> ir.StringValue:
@@ -46,7 +46,7 @@ def _unknown_day(rows: ir.Table, instant: str) -> ir.StringValue:
 
 
 def external_asset(table: Table, group: str, partitions: dg.TimeWindowPartitionsDefinition | None) -> dg.AssetSpec:
-    """The asset that stands for someone else's table; it is never run here."""
+    """The asset of an external table, which is never materialized here."""
     return dg.AssetSpec(
         table.key,
         description=table.description,

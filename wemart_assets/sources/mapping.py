@@ -1,30 +1,30 @@
-"""`sources.yaml`: how files with other names or units, or a table of someone else, become a contract.
+"""`sources.yaml`: how files with other names or units, or an external table, map to a contract.
 
-For each source, by its full name:
+Each source is an entry under its full name:
 
     service_log.weverse_server_log:
-      format: csv            # parquet, csv or jsonl; by the file's ending if not given
+      format: csv            # parquet, csv or jsonl; by file extension if not given
       delimiter: "\\t"        # csv
       names: [host, time]    # csv without a header
-      null: "-"              # csv: what stands for NULL
+      null: "-"              # csv: text that means NULL
       columns:               # contract column: SQL expression over the file's columns
         unix_log_timestamp: cast(time as bigint) * 1000
         user_info_device_id: host
 
     rudder.tracks:
-      landing: service_log.weverse_server_log   # it reads the landing folder of this source, not one of its own
+      landing: service_log.weverse_server_log   # read the landing folder of this source instead of its own
 
     we_mart.we_user:
-      table: /data/lake/accounts   # a Delta table that someone else writes, instead of files
-      day: snapshot_date           # its day column; without one, its rows are those of every day
+      table: /data/lake/accounts   # an external Delta table, instead of files
+      day: snapshot_date           # its day column; without one, all its rows belong to every day
       columns: {we_member_id: account_id}
 
-A contract may say by itself how its files are (`Contract.form`); what is given here goes before it, and `names: []`
-says that they have a header.
+A contract may declare the format of its files (`Contract.form`); entries here override it, and `names: []` means that
+the files have a header.
 
-A contract column that is not listed is read under its own name; where files have no such column it is NULL, unless it
-has to be known. Expressions are in DuckDB's dialect of SQL and are translated for other engines. They are values of a
-row's columns, by the functions that `expressions.py` lists.
+A contract column that is not listed is read under its own name. If the files have no such column it is NULL, unless the
+contract says that it is not null. Expressions are DuckDB SQL and are translated for other engines. They compute a value
+from the columns of one row, with the functions that `expressions.py` lists.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from wemart_assets.lake.errors import LandingError
 from wemart_assets.sources.contract import Contract
 from wemart_assets.sources.expressions import check_expression
 
-ENDINGS = {
+EXTENSIONS = {
     ".parquet": FileFormat(FileKind.PARQUET),
     ".csv": FileFormat(FileKind.CSV),
     ".tsv": FileFormat(FileKind.CSV, delimiter="\t"),
@@ -67,55 +67,54 @@ class SourceMapping(BaseModel):
 
     @field_validator("delimiter")
     @classmethod
-    def _delimits(cls, delimiter: str | None) -> str | None:
+    def _check_delimiter(cls, delimiter: str | None) -> str | None:
         if delimiter in ('"', "\r", "\n"):
-            raise ValueError("a quote or a line end cannot be the delimiter")
+            raise ValueError("the delimiter cannot be a quote or a line break")
         return delimiter
 
-    def format_of(self, path: str, usual: FileFormat | None = None) -> FileFormat:
-        """How a landing file is read; `usual` is how its contract's files are.
+    def format_of(self, path: str, default: FileFormat | None = None) -> FileFormat:
+        """How to read a landing file; `default` is the format that its contract declares.
 
         Raises:
-            LandingError: its ending says nothing, and neither do the mapping and the contract.
+            LandingError: neither the extension nor the mapping nor the contract says what format the file has.
         """
         name = path.lower().removesuffix(".gz")
-        by_ending = next((form for ending, form in ENDINGS.items() if name.endswith(ending)), None)
-        if self.format is None and by_ending is None and usual is None:
+        by_extension = next((form for extension, form in EXTENSIONS.items() if name.endswith(extension)), None)
+        if self.format is None and by_extension is None and default is None:
             raise LandingError(
-                f"landing file {path} has an ending that is not known ({', '.join(ENDINGS)}, each also with .gz); "
-                "rename it, remove it, or give its source a 'format' in sources.yaml"
+                f"landing file {path} has an unknown extension; expected one of {', '.join(EXTENSIONS)}, optionally "
+                "followed by .gz. Rename it, remove it, or give its source a 'format' in sources.yaml"
             )
-        base = FileFormat(self.format) if self.format is not None else by_ending or usual
+        base = FileFormat(self.format) if self.format is not None else by_extension or default
         assert base is not None
-        likewise = usual if usual is not None and usual.kind is base.kind else base
+        declared = default if default is not None and default.kind is base.kind else base
         return FileFormat(
             base.kind,
             self.delimiter or base.delimiter,
-            likewise.null if self.null is None else self.null,
-            likewise.names if self.names is None else self.names,
+            declared.null if self.null is None else self.null,
+            declared.names if self.names is None else self.names,
             path.lower().endswith(".gz"),
         )
 
     def expression(self, column: str) -> str | None:
-        """SQL of a contract column, None where the file's column of that name is read, if it has one."""
+        """The SQL of a contract column; None if the file's column of that name, if any, is read as it is."""
         return None if column not in self.columns or self.is_null(column) else str(self.columns[column])
 
     def is_null(self, column: str) -> bool:
-        """Whether a contract column is said to be NULL, whatever the file has."""
+        """Whether the mapping sets a contract column to NULL, whatever the file contains."""
         value = self.columns.get(column, "")
         return value is None or str(value).strip().lower() == "null"
 
     def signature(self) -> str:
-        """Changes whenever the mapping reads files differently."""
+        """A text that changes whenever the mapping reads files differently."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True)
 
 
 def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str, SourceMapping]:
-    """The mapping of each contract by full name; the plain one for those that the file does not name.
+    """The mapping of each contract, by full name; an empty one for contracts that the file does not name.
 
     Raises:
-        LandingError: the file cannot be read, names a source or column that is not there, or holds what is no
-            expression over the columns of a row.
+        LandingError: the file cannot be read, names an unknown source or column, or contains an invalid expression.
     """
     by_name = {c.full_name: c for c in contracts}
     if path is None:
@@ -127,23 +126,25 @@ def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str,
     except yaml.YAMLError as error:
         raise LandingError(f"{path} is not YAML: {error}") from error
     if not isinstance(entries, dict) or (unknown := sorted(set(entries) - set(by_name), key=str)):
-        named = "" if not isinstance(entries, dict) else f"; {', '.join(map(str, unknown))} is none"
-        raise LandingError(f"{path}: expected sources by their full name ({', '.join(sorted(by_name))}){named}")
+        problem = "" if not isinstance(entries, dict) else f"unknown source {', '.join(map(str, unknown))}; "
+        raise LandingError(f"{path}: {problem}expected sources by their full name ({', '.join(sorted(by_name))})")
     mappings = {name: _mapping(path, contract, entries.get(name) or {}) for name, contract in by_name.items()}
     for name, mapping in mappings.items():
         if mapping.landing is not None and mapping.landing not in by_name:
             raise LandingError(
-                f"{path}: {name}: landing: '{mapping.landing}' is the landing folder of no source; name one by its "
-                f"full name ({', '.join(sorted(by_name))})"
+                f"{path}: {name}: landing: unknown source '{mapping.landing}'; expected the full name of a source "
+                f"({', '.join(sorted(by_name))})"
             )
         if mapping.landing is not None and mapping.table is not None:
-            raise LandingError(f"{path}: {name} is either files (landing) or a table of someone else (table), not both")
+            raise LandingError(
+                f"{path}: {name} has both 'landing' (files) and 'table' (an external table); remove one of them"
+            )
     return mappings
 
 
 def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:
     if isinstance(entry, dict):
-        # YAML reads the plain key `null` as the absence of one.
+        # YAML reads the unquoted key `null` as None.
         entry = {"null" if key is None else key: value for key, value in entry.items()}
     try:
         mapping = SourceMapping.model_validate(entry)
@@ -153,7 +154,7 @@ def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:
     names = [c.name for c in contract.columns]
     if unknown := sorted(set(mapping.columns) - set(names)):
         raise LandingError(
-            f"{path}: {contract.full_name} has no column {', '.join(unknown)}; its columns are {', '.join(names)}"
+            f"{path}: {contract.full_name}: unknown column {', '.join(unknown)}; expected one of {', '.join(names)}"
         )
     for name in mapping.columns:
         sql = mapping.expression(name)
@@ -163,6 +164,6 @@ def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:
             check_expression(sql)
         except ValueError as error:
             raise LandingError(
-                f"{path}: {contract.full_name}.{name}: {sql!r} is not an expression over the columns of a row: {error}"
+                f"{path}: {contract.full_name}.{name}: {sql!r} cannot be used as an expression: {error}"
             ) from error
     return mapping

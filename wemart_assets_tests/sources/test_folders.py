@@ -90,7 +90,7 @@ def test_folders_of_all_these_names_work_on_spark(make_environment: MakeEnvironm
 def test_a_landing_folder_of_this_name_works_and_a_lake_is_refused(
     make_environment: MakeEnvironment, tmp_path: Path, case: str
 ) -> None:
-    with pytest.raises(SettingsError, match=r"WEMART_LAKE=.*which not all that reads and writes there takes"):
+    with pytest.raises(SettingsError, match=r"WEMART_LAKE=.*which not every reader and writer"):
         load_settings(lake=tmp_path / NOT_A_LAKE[case] / "lake")
     _publish_and_query(make_environment, tmp_path, **dict.fromkeys(("landing", "spill"), NOT_A_LAKE[case]))
 
@@ -99,7 +99,7 @@ def test_a_landing_folder_of_this_name_works_and_a_lake_is_refused(
 @pytest.mark.parametrize("case", NOWHERE)
 def test_a_folder_of_this_name_is_refused_when_the_settings_are_read(tmp_path: Path, case: str, setting: str) -> None:
     given: Any = {setting: tmp_path / NOWHERE[case] / setting}
-    with pytest.raises(SettingsError, match=rf"(?s)WEMART_{setting.upper()}=.*give it another name"):
+    with pytest.raises(SettingsError, match=rf"(?s)WEMART_{setting.upper()}=.*rename the folder"):
         load_settings(**given)
 
 
@@ -129,5 +129,5 @@ def test_a_landing_file_of_any_name_is_read(make_environment: MakeEnvironment, n
 
 def test_a_landing_folder_that_spark_cannot_read_is_refused_there(tmp_path: Path) -> None:
     assert load_settings(landing=tmp_path / "a:b").landing == tmp_path / "a:b"
-    with pytest.raises(SettingsError, match=r"WEMART_LANDING=.*a:b.*Spark reads no file with a colon"):
+    with pytest.raises(SettingsError, match=r"WEMART_LANDING=.*a:b.*Spark cannot read files with a colon"):
         load_settings(landing=tmp_path / "a:b", engine="spark")

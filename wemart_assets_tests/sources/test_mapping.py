@@ -246,7 +246,7 @@ UNUSABLE = {
     "an empty expression": (f'{ARTISTS}: {{columns: {{we_art_id: ""}}}}\n', "we_art_id"),
     "a landing folder of no source": (f"{ARTISTS}: {{landing: we_mart.we_artists}}\n", "'we_mart.we_artists'"),
     "a landing folder that is a path": (f"{ARTISTS}: {{landing: ../{USERS}}}\n", f"'../{USERS}'"),
-    "a landing folder and a table": (f"{ARTISTS}: {{landing: {USERS}, table: theirs}}\n", "not both"),
+    "a landing folder and a table": (f"{ARTISTS}: {{landing: {USERS}, table: theirs}}\n", "remove one of them"),
     "a list for an entry": (f"{ARTISTS}: [a, b]\n", ARTISTS),
     "a list of sources": ("- we_mart.we_artist\n", "expected sources by their full name"),
     "text": ("just text\n", "expected sources by their full name"),
@@ -327,9 +327,9 @@ def test_an_expression_that_reads_more_than_the_columns_of_its_row_is_refused(
     environment: Environment, sql: str, table: bool
 ) -> None:
     environment.map(json.dumps({ARTISTS: {"columns": {"we_art_name": sql}, **({"table": "theirs"} if table else {})}}))
-    with pytest.raises(LandingError, match=r"we_art_name: .* is not an expression over the columns of a row"):
+    with pytest.raises(LandingError, match=r"we_art_name: .* cannot be used as an expression"):
         _ = external_tables(environment.settings, catalog.contracts())
-    with pytest.raises(LandingError, match=r"we_art_name: .* is not an expression over the columns of a row"):
+    with pytest.raises(LandingError, match=r"we_art_name: .* cannot be used as an expression"):
         _ = landings(environment.settings, catalog.contracts())
 
 

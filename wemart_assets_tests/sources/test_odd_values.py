@@ -216,7 +216,7 @@ def test_columns_that_nobody_reads_may_share_a_name(environment: Environment) ->
 @pytest.mark.parametrize("delimiter", ['"', "\n", "\r"])
 def test_what_ends_a_field_in_another_way_cannot_be_the_delimiter(environment: Environment, delimiter: str) -> None:
     path = environment.map(f"we_mart.we_artist:\n  delimiter: {json.dumps(delimiter)}\n")
-    with pytest.raises(LandingError, match="a quote or a line end cannot be the delimiter"):
+    with pytest.raises(LandingError, match="the delimiter cannot be a quote or a line break"):
         load_mappings(path, catalog.contracts().values())
 
 
