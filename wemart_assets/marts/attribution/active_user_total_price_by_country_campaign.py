@@ -33,7 +33,7 @@ KEYS = ["part_date", "campaign"]
 
 
 def _campaigns_with_other_users(staged: ir.Table, active: ir.Table) -> ir.Table:
-    """A user of several countries counts in each, so the campaign's users lie between the countries' maximum and sum."""
+    """A user of several countries counts in each: the campaign's users lie between the countries' maximum and sum."""
     countries = staged.group_by(KEYS).aggregate(most=staged.active_users.max(), sum=staged.active_users.sum())
     campaigns = active.outer_join(countries, KEYS)
     campaigns = campaigns.select(

@@ -18,7 +18,7 @@ from wemart_assets.sources.contracts.igaworks import event
 
 
 def _other_users_of_the_event(staged: ir.Table, by_event: ir.Table, app_events: AppEvents) -> ir.Table:
-    """A user may have a step's event under several names, so the step's users lie between the names' maximum and sum."""
+    """A user may have a step's event under several names: the step's users lie between the names' maximum and sum."""
     step = ibis.cases(*((by_event.event_name.isin(names), step) for step, names in app_events.by_step().items()))
     named = by_event.mutate(of_step=step)
     named = named.filter(named.of_step.notnull()).group_by("part_date", "of_step")
