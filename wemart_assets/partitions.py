@@ -1,4 +1,4 @@
-"""Dagster's partitions: the business days, weeks and months there are."""
+"""Dagster partition definitions: business days, weeks and months."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ Partitions = Mapping[Period, dg.TimeWindowPartitionsDefinition]
 
 
 def partitions_from(first_day: dt.date, timezone: str, last_day: dt.date | None = None) -> Partitions:
-    """Each business day, week (from Monday) and month that is over and lies whole between the first and last day.
+    """Partition definitions by period: every business day, week (from Monday) and month between the first and last day.
 
-    A partition key is the (first) day as `YYYY-MM-DD`. Without a last day there is another with each day that passes.
+    Only periods that are over and lie entirely in that range have a partition. Its key is the period's first day as
+    `YYYY-MM-DD`. Without a last day, a new partition appears whenever a period ends.
     """
     start = first_day.isoformat()
 
     def end(period: Period) -> str | None:
-        # The first key that there is no more. Dagster's own end would let in a week that only begins before it.
+        # The first key past the range. Given the last day itself, Dagster would admit a week that only begins by then.
         return None if last_day is None else period_start(shift(last_day.isoformat(), 1), period)
 
     return {

@@ -1,4 +1,4 @@
-"""Who holds a paid membership of an artist. One rule for all marts."""
+"""Who holds a paid membership for an artist: one rule for all marts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from wemart_assets.lake.functions import business_day
 
 
 def held_memberships(memberships: ir.Table, timezone: str) -> ir.Table:
-    """The rows of the membership history, a snapshot as of `part_date`, that are held on that day.
+    """The memberships held on the day of the snapshot, `part_date`.
 
-    Held on D: the order was paid, it is no cancellation by restore, and it runs on D, from `start_dt` (on or before D)
-    to `end_dt` (open, or on D or after). Days are business days. What is unknown takes nothing away: an order without a
-    status is taken for paid, one that does not say whether a restore cancelled it for one that none did.
+    A membership is held on business day D if its order was paid, no restore cancelled it, and it runs on D: `start_dt`
+    falls on D or earlier, and `end_dt` is open or falls on D or later. A NULL gets the benefit of the doubt: an order
+    without a status counts as paid, and one with an unknown `is_cx_by_restore` as not cancelled.
     """
     paid = memberships.ord_status.isnull() | (memberships.ord_status != "PAYMENT_FAILED")
     begun = business_day(memberships.start_dt, timezone) <= memberships.part_date
@@ -22,6 +22,6 @@ def held_memberships(memberships: ir.Table, timezone: str) -> ir.Table:
 
 
 def membership_holders(memberships: ir.Table, timezone: str) -> ir.Table:
-    """One row for each (part_date, we_art_id, we_member_id) that holds a membership that day; `is_fc` is 1."""
+    """One row per (part_date, we_art_id, we_member_id) with a membership held that day; `is_fc` is 1."""
     held = held_memberships(memberships, timezone)
     return held.select("part_date", "we_art_id", "we_member_id").distinct().mutate(is_fc=ibis.literal(1, "int32"))

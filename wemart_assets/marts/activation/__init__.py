@@ -1,1 +1,1 @@
-"""Users, what they did first, and how many of a day's new ones came how far: the first activation."""
+"""First activation: users, their first events, and how far each day's new users get in the funnel."""

@@ -1,4 +1,4 @@
-"""`activation.activation_funnel_daily`: how many of a day's new users came how far, counted in two ways."""
+"""`activation.activation_funnel_daily`: how far each day's new users get in the funnel, counted in two ways."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ from wemart_assets.marts.activation.rules import DAY_COLUMNS, days_from
 
 COHORT = ("part_date", "country")
 NEW_USER = ("part_date", "user_id")
-# Of the cohorts that the picture shows.
+# Number of cohort days in the chart.
 DAYS_SHOWN = 90
 
 
 def _steps(key_events: KeyEvents, key_event_days: Sequence[int]) -> list[tuple[int, str, int]]:
-    """Number, event and days of each step; the first visit, step 0, is there on its day."""
+    """Number, event and window in days of each step. Step 0 is the first visit, on its own day."""
     named = zip([name for name, _ in key_events], key_event_days, strict=True)
     return [(0, FIRST_VISIT, 1), *((number, name, days) for number, (name, days) in enumerate(named, start=1))]
 
 
-def _growing(staged: ir.Table) -> ir.Table:
-    """Steps with more users in order than the step before, or without one."""
+def _growing_steps(staged: ir.Table) -> ir.Table:
+    """Steps with more users in order than the step before, or without a step before."""
     before = staged.select(*COHORT, step=(staged.step + 1).cast("int32"), at_most="users_in_order")
     firsts = staged.filter(staged.step == 0).select(*COHORT, "step", at_most="first_visits")
     bounds = ibis.union(before, firsts)
     on = [*(staged[name].identical_to(bounds[name]) for name in COHORT), staged.step == bounds.step]
-    both = staged.left_join(bounds, on).select(*staged.columns, at_most=bounds.at_most)
-    return both.filter((both.users_in_order > both.at_most).fill_null(True))
+    steps = staged.left_join(bounds, on).select(*staged.columns, at_most=bounds.at_most)
+    return steps.filter((steps.users_in_order > steps.at_most).fill_null(True))
 
 
-def _other_cohorts(staged: ir.Table, firsts: ir.Table) -> ir.Table:
-    """Days whose first visits are not those of fact__first_activation_events."""
+def _days_off_count(staged: ir.Table, firsts: ir.Table) -> ir.Table:
+    """Days whose first visits differ from those of fact__first_activation_events."""
     visits = firsts.filter(firsts.event_name == FIRST_VISIT)
-    there = visits.group_by("part_date").aggregate(there=visits.count())
-    counted = staged.filter(staged.step == 0).group_by("part_date").aggregate(counted=ibis._.users.sum())
-    both = there.outer_join(counted, "part_date")
-    both = both.select("there", "counted", part_date=ibis.coalesce(both.part_date, both.part_date_right))
-    return both.filter((both.there != both.counted).fill_null(True))
+    expected = visits.group_by("part_date").aggregate(expected=visits.count())
+    actual = staged.filter(staged.step == 0).group_by("part_date").aggregate(actual=ibis._.users.sum())
+    days = expected.outer_join(actual, "part_date")
+    days = days.select("expected", "actual", part_date=ibis.coalesce(days.part_date, days.part_date_right))
+    return days.filter((days.expected != days.actual).fill_null(True))
 
 
 def _by_day(staged: ir.Table, published: ir.Table) -> ir.Table:
     columns = ["part_date", "step", "event_name", "within_days", "first_visits", "users", "users_in_order"]
     rows = ibis.union(staged.select(*columns), published.select(*columns))
-    of_step = rows.group_by("part_date", "step", "event_name", "within_days")
-    return of_step.aggregate(**{name: rows[name].sum() for name in columns[4:]})
+    steps = rows.group_by("part_date", "step", "event_name", "within_days")
+    return steps.aggregate(**{name: rows[name].sum() for name in columns[4:]})
 
 
 def _conversion(points: Sequence[Mapping[str, Any]]) -> str:
-    """Each step by itself (the line) and in order (dashed), of the latest cohorts.
+    """Conversion of the latest cohorts to each step by itself (solid) and in order (dashed).
 
-    An event and its days under which only some of the cohorts were made is a line of its own on these days.
+    Cohorts computed under other settings, with another event or window, get a line of their own.
     """
     days = sorted({point["part_date"] for point in points})[-DAYS_SHOWN:]
     by_day: dict[tuple[int, str, int], dict[str, Mapping[str, Any]]] = {}
@@ -70,45 +70,45 @@ def _conversion(points: Sequence[Mapping[str, Any]]) -> str:
             step = point["step"], point["event_name"], point["within_days"]
             by_day.setdefault(step, {})[point["part_date"]] = point
     lines = []
-    for colour, (step, of_step) in enumerate(sorted(by_day.items(), key=itemgetter(0))):
+    for colour, (step, step_points) in enumerate(sorted(by_day.items(), key=itemgetter(0))):
         _, event, within = step
         for order, users, dashed in (("", "users", False), (", in order", "users_in_order", True)):
-            found = map(of_step.get, days)
-            shares = [None if point is None else point[users] / point["first_visits"] for point in found]
+            day_points = map(step_points.get, days)
+            shares = [None if point is None else point[users] / point["first_visits"] for point in day_points]
             lines.append(Line(f"{event} within {within} d{order}", shares, colour, dashed))
-    return line_chart("Conversion by day of the first visit, of all countries", days, lines)
+    return line_chart("Conversion by day of first visit, all countries", days, lines)
 
 
 TABLE = Table(
     database="activation",
     name="activation_funnel_daily",
     description=(
-        "One row per day of first visits, country and step of the funnel: how many of its new users came so far."
+        "One row per day of first visits, country and step of the funnel: how many of the new users reached the step."
     ),
     grain=("first_visit_date", "country", "step"),
     columns=(
         column("first_visit_date", "date", "business day of the first visits: the cohort", nullable=False),
-        column("country", "string", "country of the users on that day, NULL where unknown"),
+        column("country", "string", "country of the users as of that day, NULL if unknown"),
         column("step", "int", "step of the funnel, 0 for the first visit", at_least(0), nullable=False),
         column("event_name", "string", "event of the step", nullable=False),
-        column("within_days", "int", "days that it counts within, that of the first visit included", nullable=False),
+        column("within_days", "int", "window in business days, including the day of the first visit", nullable=False),
         column("first_visits", "bigint", "users of the cohort and country", at_least(1), nullable=False),
-        column("users", "bigint", "of them, users with the event within the days", at_least(0), nullable=False),
+        column("users", "bigint", "of them, users with the event within the window", at_least(0), nullable=False),
         column(
             "users_in_order",
             "bigint",
-            "of them, users with the events up to this step one after the other, each within its days",
+            "of them, users with the events up to this step in order, each within its window",
             at_least(0),
             nullable=False,
         ),
-        column("rate", "double", "users, of the first visits", nullable=False),
-        column("rate_in_order", "double", "users_in_order, of the first visits", nullable=False),
+        column("rate", "double", "users / first_visits", nullable=False),
+        column("rate_in_order", "double", "users_in_order / first_visits", nullable=False),
         *DAY_COLUMNS,
     ),
     row_checks=(
         RowCheck(
             "steps_of_the_settings",
-            "event_name and within_days are those of WEMART_KEY_EVENTS and WEMART_KEY_EVENT_DAYS",
+            "event_name and within_days are those of the step in WEMART_KEY_EVENTS and WEMART_KEY_EVENT_DAYS",
             lambda t, key_events, key_event_days: ibis.or_(
                 *(
                     (t.step == step) & (t.event_name == name) & (t.within_days == days)
@@ -118,12 +118,12 @@ TABLE = Table(
         ),
         RowCheck(
             "within_the_cohort",
-            "users in order are users with the event, and these are of the cohort",
+            "users_in_order is at most users, and users at most first_visits",
             lambda t: (t.users_in_order <= t.users) & (t.users <= t.first_visits),
         ),
         RowCheck(
             "rates",
-            "rates are the shares of the first visits",
+            "rate and rate_in_order are the counts divided by first_visits",
             lambda t: (
                 (t.rate == t.users / t.first_visits.nullif(0))
                 & (t.rate_in_order == t.users_in_order / t.first_visits.nullif(0))
@@ -136,8 +136,8 @@ TABLE = Table(
         ),
     ),
     table_checks=(
-        TableCheck("steps_never_grow", "no step in order has more users than the step before it", _growing),
-        TableCheck("cohorts_add_up", "the countries' first visits are all first visits of the day", _other_cohorts),
+        TableCheck("steps_never_grow", "no step has more users in order than the step before it", _growing_steps),
+        TableCheck("cohorts_add_up", "the countries' first visits add up to those of the day", _days_off_count),
     ),
     charts=(Chart("conversion", _by_day, _conversion),),
 )
@@ -157,11 +157,11 @@ def activation_funnel_daily(
     key_event_days: Sequence[int],
     timezone: str,
 ) -> ir.Table:
-    """A day is made again as the days of its longest window come: only then it has everybody who came so far.
+    """The funnel of each day's new users. A day is final once its longest window has passed; until then it is redone.
 
-    `users` have the event within its days, whatever else they did. `users_in_order` have, from the first visit on, the
-    event of each step no earlier than one of the step before, and within its days: equal instants are in order, and
-    what came too early waits for the next of its kind.
+    `users` counts users with the event within its window, whatever else they did. `users_in_order` counts users who,
+    from the first visit on, had the event of every step at or after that of the step before, and within its window.
+    Equal instants are in order. An event before its predecessor is skipped, and a later one of its kind may count.
     """
     steps = _steps(key_events, key_event_days)
     countries = users.select("part_date", "user_id", "country")
@@ -178,31 +178,31 @@ def activation_funnel_daily(
         acts = acts.select(*NEW_USER, then="datetime")
         in_order = reached.inner_join(acts, NEW_USER)
         in_order = in_order.filter(in_order.then >= in_order["at"])
-        # The earliest that is in order leaves the most time for what follows.
+        # The earliest event in order leaves the most time for the steps that follow.
         reached = in_order.group_by(*NEW_USER).aggregate(at=in_order.then.min())
         users_of.append((step, acts.select(*NEW_USER).distinct(), reached))
 
-    came = [_counted(found, step, users=1, users_in_order=0) for step, found, _ in users_of]
-    came += [_counted(found, step, users=0, users_in_order=1) for step, _, found in users_of]
-    # Nobody may have come as far as a step: the cohort has a row of it all the same.
-    came += [_counted(cohort, step, users=0, users_in_order=0) for step, _, _ in steps]
-    found = ibis.union(*came).inner_join(cohort.select(*NEW_USER, "country"), NEW_USER)
-    found = found.group_by(*COHORT, "step").aggregate(
-        users=found.users.sum(), users_in_order=found.users_in_order.sum()
+    counts = [_counted(with_event, step, users=1, users_in_order=0) for step, with_event, _ in users_of]
+    counts += [_counted(in_order, step, users=0, users_in_order=1) for step, _, in_order in users_of]
+    # A cohort has a row per step even if nobody reached it.
+    counts += [_counted(cohort, step, users=0, users_in_order=0) for step, _, _ in steps]
+    funnel = ibis.union(*counts).inner_join(cohort.select(*NEW_USER, "country"), NEW_USER)
+    funnel = funnel.group_by(*COHORT, "step").aggregate(
+        users=funnel.users.sum(), users_in_order=funnel.users_in_order.sum()
     )
-    first_visits = found.users.max().over(ibis.window(group_by=COHORT))
-    return found.mutate(
+    first_visits = funnel.users.max().over(ibis.window(group_by=COHORT))
+    return funnel.mutate(
         first_visits=first_visits,
-        rate=found.users / first_visits,
-        rate_in_order=found.users_in_order / first_visits,
-        first_visit_date=found.part_date.cast("date"),
-        event_name=ibis.cases(*((found.step == step, name) for step, name, _ in steps)),
-        within_days=ibis.cases(*((found.step == step, within) for step, _, within in steps)),
+        rate=funnel.users / first_visits,
+        rate_in_order=funnel.users_in_order / first_visits,
+        first_visit_date=funnel.part_date.cast("date"),
+        event_name=ibis.cases(*((funnel.step == step, name) for step, name, _ in steps)),
+        within_days=ibis.cases(*((funnel.step == step, within) for step, _, within in steps)),
     )
 
 
-def _counted(found: ir.Table, step: int, users: int, users_in_order: int) -> ir.Table:
-    return found.select(
+def _counted(users_of_step: ir.Table, step: int, users: int, users_in_order: int) -> ir.Table:
+    return users_of_step.select(
         *NEW_USER,
         step=ibis.literal(step, type="int32"),
         users=ibis.literal(users, type="int64"),

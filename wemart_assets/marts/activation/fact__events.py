@@ -1,4 +1,4 @@
-"""`core.fact__events`: the key events of users, from the log and from the tracks, by the rules of the settings."""
+"""`core.fact__events`: key events of users, from log lines and tracks, as WEMART_KEY_EVENTS defines them."""
 
 from __future__ import annotations
 
@@ -25,34 +25,36 @@ KeyEvents = Sequence[tuple[str, KeyEvent]]
 
 
 def _in_log(lines: ir.Table, key_events: KeyEvents) -> ir.Table:
-    """One row per line of the log and event that it tells of; `wv_user` is the user of the line."""
-    # A line may tell of several events.
+    """One row per log line and key event that it matches; `wv_user` is the user of the line."""
+    # A line may match several events.
     names = [is_event(lines, event).ifelse(name, ibis.null("string")) for name, event in key_events]
-    told = lines.select(
+    matches = lines.select(
         wv_user="user_id_fill", part_date="date_id", datetime="log_dt", event_name=ibis.array(names).unnest()
     )
-    return told.filter(told.event_name.notnull())
+    return matches.filter(matches.event_name.notnull())
 
 
 def _in_tracks(tracks: ir.Table, repeated: ir.Table, key_events: KeyEvents) -> ir.Table:
-    """One row per track that counts and event that it tells of; `foreign_id` is the user of the track."""
+    """One row per track that counts and key event that it matches; `foreign_id` is the user of the track."""
     tracks = that_count(tracks, repeated)
     names = [tracks.event.isin(event.tracks).ifelse(name, ibis.null("string")) for name, event in key_events]
-    told = tracks.select("part_date", foreign_id="user_id", datetime="timestamp", event_name=ibis.array(names).unnest())
-    return told.filter(told.event_name.notnull())
+    matches = tracks.select(
+        "part_date", foreign_id="user_id", datetime="timestamp", event_name=ibis.array(names).unnest()
+    )
+    return matches.filter(matches.event_name.notnull())
 
 
 def _accounts(users: ir.Table) -> ir.Table:
-    known = users.filter(users.wv_user_id.notnull())
-    return known.select("part_date", wv_user=known.wv_user_id.cast("string"), user_id=known.we_member_id.cast("string"))
+    users = users.filter(users.wv_user_id.notnull())
+    return users.select("part_date", wv_user=users.wv_user_id.cast("string"), user_id=users.we_member_id.cast("string"))
 
 
-def _tracked(identities: ir.Table) -> ir.Table:
-    known = identities.filter(identities.space == RUDDER)
-    return known.select("part_date", "foreign_id", user_id=known.we_member_id.cast("string"))
+def _tracked_accounts(identities: ir.Table) -> ir.Table:
+    identities = identities.filter(identities.space == RUDDER)
+    return identities.select("part_date", "foreign_id", user_id=identities.we_member_id.cast("string"))
 
 
-def _of_nobody_known(
+def _events_without_account(
     lines: ir.Table,
     tracks: ir.Table,
     repeated: ir.Table,
@@ -61,30 +63,34 @@ def _of_nobody_known(
     key_events: KeyEvents,
 ) -> ir.Scalar:
     logged = _in_log(lines, key_events).anti_join(_accounts(users), ["part_date", "wv_user"])
-    tracked = _in_tracks(tracks, repeated, key_events).anti_join(_tracked(identities), ["part_date", "foreign_id"])
+    tracked = _in_tracks(tracks, repeated, key_events).anti_join(
+        _tracked_accounts(identities), ["part_date", "foreign_id"]
+    )
     return ibis.union(logged.select("event_name"), tracked.select("event_name")).count()
 
 
-def _of_other_accounts(staged: ir.Table, users: ir.Table, identities: ir.Table) -> ir.Table:
-    known = ibis.union(*(t.select("part_date", "user_id") for t in (_accounts(users), _tracked(identities))))
-    return staged.anti_join(known, ["part_date", "user_id"])
+def _events_of_unknown_accounts(staged: ir.Table, users: ir.Table, identities: ir.Table) -> ir.Table:
+    accounts = ibis.union(
+        *(t.select("part_date", "user_id") for t in (_accounts(users), _tracked_accounts(identities)))
+    )
+    return staged.anti_join(accounts, ["part_date", "user_id"])
 
 
 TABLE = Table(
     database="core",
     name="fact__events",
-    description="One row per key event of a user: a line of the log, or a track. Equal rows are all kept.",
+    description="One row per key event of a user, from a log line or a track. Duplicate rows are kept.",
     columns=(
         column("date", "date", "business day of the event", nullable=False),
         column("datetime", "timestamp", "instant of the event (UTC)", nullable=False),
         USER_ID,
-        column("event_name", "string", "name that WEMART_KEY_EVENTS gives the event", nullable=False),
+        column("event_name", "string", "name of the event in WEMART_KEY_EVENTS", nullable=False),
         *DAY_COLUMNS,
     ),
     row_checks=(
         RowCheck(
             "day_of_the_event",
-            "date is the business day of datetime, and part_date says the same",
+            "date is the business day of datetime, and part_date is date",
             lambda t, timezone: (
                 (t.date == business_date(t.datetime, timezone)) & (t.part_date == t.date.cast("string"))
             ),
@@ -96,10 +102,12 @@ TABLE = Table(
         ),
     ),
     table_checks=(
-        TableCheck("of_known_accounts", "every event is of an account that is known that day", _of_other_accounts),
+        TableCheck(
+            "of_known_accounts", "every event belongs to an account known that day", _events_of_unknown_accounts
+        ),
         volume_check(),
     ),
-    measures=(Measure("events of nobody known", _of_nobody_known),),
+    measures=(Measure("events of nobody known", _events_without_account),),
 )
 
 
@@ -119,11 +127,13 @@ def fact__events(
     identities: ir.Table,
     key_events: KeyEvents,
 ) -> ir.Table:
-    """What lines of the log and tracks tell, each under the account that its user has on that day.
+    """Key events from log lines and tracks, under the account that their user has on that day.
 
-    A track that was delivered again is the one event that it is for RudderStack's tables.
+    A track delivered more than once is one event, as in RudderStack's tables.
     """
     logged = _in_log(lines, key_events).inner_join(_accounts(users), ["part_date", "wv_user"])
-    tracked = _in_tracks(tracks, repeated, key_events).inner_join(_tracked(identities), ["part_date", "foreign_id"])
-    found = ibis.union(*(t.select("part_date", "datetime", "user_id", "event_name") for t in (logged, tracked)))
-    return found.mutate(date=found.part_date.cast("date"))
+    tracked = _in_tracks(tracks, repeated, key_events).inner_join(
+        _tracked_accounts(identities), ["part_date", "foreign_id"]
+    )
+    events = ibis.union(*(t.select("part_date", "datetime", "user_id", "event_name") for t in (logged, tracked)))
+    return events.mutate(date=events.part_date.cast("date"))

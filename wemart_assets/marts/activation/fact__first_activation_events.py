@@ -1,4 +1,4 @@
-"""`activation.fact__first_activation_events`: first visits and the first of each key event, once a user for ever."""
+"""`activation.fact__first_activation_events`: each user's first visit and first key events, once and for all."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from wemart_assets.marts.activation.rules import DAY_COLUMNS, USER_ID, days_from
 FIRST = ("user_id", "event_name")
 
 
-def _of_users(events: ir.Table, users: ir.Table, key_events: KeyEvents) -> ir.Table:
-    """The key events, each with its user's first visit."""
+def _with_first_visit(events: ir.Table, users: ir.Table, key_events: KeyEvents) -> ir.Table:
+    """Key events with the first visit of their user."""
     named = events.filter(events.event_name.isin([name for name, _ in key_events]))
     visits = users.select("part_date", "user_id", "first_datetime")
     return named.inner_join(visits, ["part_date", "user_id"]).select(
@@ -27,19 +27,19 @@ def _of_users(events: ir.Table, users: ir.Table, key_events: KeyEvents) -> ir.Ta
 
 
 def _since_first_visit(events: ir.Table, users: ir.Table, key_events: KeyEvents) -> ir.Table:
-    found = _of_users(events, users, key_events)
-    return found.filter(found.datetime >= found.first_visit_datetime)
+    key_events_of_users = _with_first_visit(events, users, key_events)
+    return key_events_of_users.filter(key_events_of_users.datetime >= key_events_of_users.first_visit_datetime)
 
 
 def _before_first_visit(events: ir.Table, users: ir.Table, key_events: KeyEvents) -> ir.Scalar:
-    found = _of_users(events, users, key_events)
-    return found.filter(found.datetime < found.first_visit_datetime).count()
+    key_events_of_users = _with_first_visit(events, users, key_events)
+    return key_events_of_users.filter(key_events_of_users.datetime < key_events_of_users.first_visit_datetime).count()
 
 
-def _in_two_partitions(staged: ir.Table, before: ir.Table) -> ir.Table:
+def _repeated_firsts(staged: ir.Table, before: ir.Table) -> ir.Table:
     firsts = ibis.union(*(t.select(*FIRST, "part_date") for t in (staged, before)))
-    found = firsts.group_by(*FIRST).aggregate(days=ibis._.count(), part_date=firsts.part_date.max())
-    return found.filter(found.days > 1)
+    firsts = firsts.group_by(*FIRST).aggregate(days=ibis._.count(), part_date=firsts.part_date.max())
+    return firsts.filter(firsts.days > 1)
 
 
 def _without_first_visit(staged: ir.Table, before: ir.Table) -> ir.Table:
@@ -48,15 +48,17 @@ def _without_first_visit(staged: ir.Table, before: ir.Table) -> ir.Table:
     return staged.anti_join(visits, ["user_id", "first_visit_datetime"])
 
 
-def _earlier(staged: ir.Table, before: ir.Table, events: ir.Table, users: ir.Table, key_events: KeyEvents) -> ir.Table:
-    """First visits and key events of a day that have no first up to their instant."""
+def _not_the_earliest(
+    staged: ir.Table, before: ir.Table, events: ir.Table, users: ir.Table, key_events: KeyEvents
+) -> ir.Table:
+    """First visits and key events of a day for which no first at or before their instant is recorded."""
     visits = users.filter(users.first_date.cast("string") == users.part_date)
     visits = visits.select("part_date", "user_id", datetime="first_datetime", event_name=ibis.literal(FIRST_VISIT))
     happened = _since_first_visit(events, users, key_events).select(*visits.columns)
     firsts = ibis.union(*(t.select(*FIRST, at="datetime") for t in (staged, before)))
-    every = ibis.union(visits, happened)
-    on = [*(every[name] == firsts[name] for name in FIRST), firsts["at"] <= every.datetime]
-    return every.anti_join(firsts, on)
+    occurrences = ibis.union(visits, happened)
+    on = [*(occurrences[name] == firsts[name] for name in FIRST), firsts["at"] <= occurrences.datetime]
+    return occurrences.anti_join(firsts, on)
 
 
 def _invented(staged: ir.Table, events: ir.Table, users: ir.Table) -> ir.Table:
@@ -69,28 +71,28 @@ TABLE = Table(
     database="activation",
     name="fact__first_activation_events",
     description=(
-        "One row per user and event, the first visit or a key event, on the business day on which it first happened."
+        "One row per user and event (the first visit or a key event), on the business day when it first happened."
     ),
     grain=FIRST,
     tags={"tier": "primary"},
     columns=(
-        column("date", "date", "business day on which the event first happened", nullable=False),
-        column("datetime", "timestamp", "instant at which the event first happened (UTC)", nullable=False),
+        column("date", "date", "business day when the event first happened", nullable=False),
+        column("datetime", "timestamp", "instant when the event first happened (UTC)", nullable=False),
         USER_ID,
-        column("event_name", "string", f"`{FIRST_VISIT}`, or a name of WEMART_KEY_EVENTS", nullable=False),
+        column("event_name", "string", f"`{FIRST_VISIT}`, or a name from WEMART_KEY_EVENTS", nullable=False),
         column("first_visit_date", "date", "business day of the user's first visit", nullable=False),
         column("first_visit_datetime", "timestamp", "instant of the user's first visit (UTC)", nullable=False),
         column(
             "hours_from_first_visit",
             "bigint",
-            "hours of the business clock since the first visit's, which is 1",
+            "clock hours since the first visit in the business timezone; the hour of the visit is 1",
             at_least(1),
             nullable=False,
         ),
         column(
             "days_from_first_visit",
             "bigint",
-            "business days since the first visit's, which is 1",
+            "business days since the first visit; the day of the visit is 1",
             at_least(1),
             nullable=False,
         ),
@@ -108,7 +110,7 @@ TABLE = Table(
         ),
         RowCheck(
             "not_before_the_first_visit",
-            "nothing is before the first visit, which itself is at its instant",
+            "no event precedes the first visit, whose own row is at its instant",
             lambda t: (
                 (t.datetime >= t.first_visit_datetime)
                 & ((t.event_name != FIRST_VISIT) | (t.datetime == t.first_visit_datetime))
@@ -116,21 +118,23 @@ TABLE = Table(
         ),
         RowCheck(
             "days_between",
-            "days_from_first_visit counts the days from first_visit_date to date, both included",
+            "days_from_first_visit is the number of days from first_visit_date to date, both included",
             lambda t: t.days_from_first_visit == t.date.delta(t.first_visit_date, unit="day") + 1,
         ),
         RowCheck(
             "days_fit_the_hours",
-            "days_from_first_visit and hours_from_first_visit are less than a day apart",
+            "hours_from_first_visit and days_from_first_visit are less than a day apart",
             lambda t: (t.hours_from_first_visit - 24 * t.days_from_first_visit).between(-46, 0),
         ),
     ),
     table_checks=(
-        TableCheck("once_for_ever", "nothing is a user's first twice", _in_two_partitions),
-        TableCheck("first_visit_exists", "whoever has a first event has that first visit", _without_first_visit),
-        TableCheck("firsts_are_the_earliest", "nothing of the day is earlier than its first, or without one", _earlier),
+        TableCheck("once_for_ever", "no user has the same event twice", _repeated_firsts),
+        TableCheck("first_visit_exists", "every row's first visit has a row of its own", _without_first_visit),
         TableCheck(
-            "firsts_happened", "every first is an event of fact__events, or a first visit of dim__users", _invented
+            "firsts_are_the_earliest", "no event of the day precedes its recorded first or lacks one", _not_the_earliest
+        ),
+        TableCheck(
+            "firsts_happened", "every row is an event of fact__events or a first visit of dim__users", _invented
         ),
     ),
     measures=(Measure("events before the first visit", _before_first_visit),),
@@ -146,10 +150,10 @@ TABLE = Table(
 def fact__first_activation_events(
     users: ir.Table, events: ir.Table, before: ir.Table, key_events: KeyEvents, timezone: str
 ) -> ir.Table:
-    """First visits of the day, and the first of each key event since then that no earlier day has.
+    """First visits of the day, and first key events at or after the first visit that no earlier day has.
 
-    There is no watermark: what comes late is told on its day, and the days after it are made again. A day reads the
-    firsts so far, and not the events that they are the first of.
+    There is no watermark: late data lands on its own day, and the days after it are recomputed. A day reads the firsts
+    so far, not all events so far.
     """
     visits = users.filter(users.first_date.cast("string") == users.part_date)
     visits = visits.select(

@@ -1,4 +1,4 @@
-"""`core.first_touch`: the campaign that first touched an advertising id, once for ever."""
+"""`core.first_touch`: the campaign that first touched each advertising id, once and for all."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def _touches(attributions: ir.Table) -> ir.Table:
     return of_users(attributions).filter(attributions.campaign.notnull() & (attributions.campaign != ""))
 
 
-def _untouched(staged: ir.Table, before: ir.Table, attributions: ir.Table) -> ir.Table:
-    """Touches of a day of ids that have no touch up to that instant."""
-    known = ibis.union(*(t.select(adid="identity_adid", at="server_datetime") for t in (staged, before)))
+def _uncounted_touches(staged: ir.Table, before: ir.Table, attributions: ir.Table) -> ir.Table:
+    """The day's touches of ids for which no first touch at or before that instant is recorded."""
+    firsts = ibis.union(*(t.select(adid="identity_adid", at="server_datetime") for t in (staged, before)))
     touches = _touches(attributions)
-    return touches.anti_join(known, [touches.identity_adid == known.adid, known["at"] <= touches.server_datetime])
+    return touches.anti_join(firsts, [touches.identity_adid == firsts.adid, firsts["at"] <= touches.server_datetime])
 
 
-def _touched_twice(staged: ir.Table, before: ir.Table) -> ir.Table:
+def _repeated_ids(staged: ir.Table, before: ir.Table) -> ir.Table:
     touched = ibis.union(*(t.select("identity_adid", "part_date") for t in (staged, before)))
     repeated = touched.group_by("identity_adid").aggregate(touches=ibis._.count(), part_date=touched.part_date.max())
     return repeated.filter(repeated.touches > 1)
@@ -35,31 +35,31 @@ def _touched_twice(staged: ir.Table, before: ir.Table) -> ir.Table:
 TABLE = Table(
     database="core",
     name="first_touch",
-    description=(
-        "One row per advertising id: the first touch by a named campaign, of a known time, that it is attributed to."
-    ),
+    description=("One row per advertising id: its first attributed touch by a named campaign at a known time."),
     grain=("identity_adid",),
     columns=(
         column("identity_adid", "string", "advertising id of the device", nullable=False),
         column("server_datetime", "timestamp", "instant of the touch (UTC)", nullable=False),
         column("campaign", "string", "campaign", nullable=False),
-        column("partner", "string", "who showed the campaign"),
+        column("partner", "string", "partner that ran the campaign"),
         column("tracker_id", "string", "id of the tracking link"),
-        column("attribution_type", "int", "0 a new install, 1 another"),
+        column("attribution_type", "int", "0 for a new install, 1 for anything else"),
         *DAY_COLUMNS,
     ),
     table_checks=(
-        TableCheck("every_touch_counts", "an id that is touched has a first touch by then", _untouched),
-        TableCheck("once_for_ever", "no id has two first touches", _touched_twice),
+        TableCheck(
+            "every_touch_counts", "every touched id has a first touch at or before that instant", _uncounted_touches
+        ),
+        TableCheck("once_for_ever", "no id has two first touches", _repeated_ids),
     ),
 )
 
 
 @mart(TABLE, attributions=same_day(attribution), before=own_earlier_days(TABLE))
 def first_touch(attributions: ir.Table, before: ir.Table) -> ir.Table:
-    """The first touch of each id that had none before; of equal instants the first in the order of what they say.
+    """The first touch of each id without an earlier one. Ties in time go by the order of the other columns.
 
-    A day reads the ids so far, and not their touches.
+    A day reads the ids so far, not all touches so far.
     """
     touches = _touches(attributions).anti_join(before, "identity_adid")
     order = [touches[name].asc(nulls_first=False) for name in ("server_datetime", *TOUCH)]

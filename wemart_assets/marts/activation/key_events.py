@@ -1,6 +1,6 @@
-"""What a key event is: the form of the setting `WEMART_KEY_EVENTS`, and the events that it names by default.
+"""Key events: the format of the setting `WEMART_KEY_EVENTS`, and its default.
 
-Nothing is computed here, so that settings are read without an engine.
+Nothing is computed here, so settings can be read without an engine.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, model_validator
 
 FIRST_VISIT = "first_visit"
-# As a value of a condition: anything that is known.
+# As the value in a condition: any value but NULL.
 KNOWN = "*"
 
 
 class LogLine(BaseModel):
-    """A condition on a line of `we_mart.wv_server_log_base`: every column that is named has the value that is given."""
+    """A condition on a line of `we_mart.wv_server_log_base`: every named column has the given value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
@@ -36,21 +36,23 @@ class LogLine(BaseModel):
     @classmethod
     def _names_columns(cls, given: Any) -> Any:
         if isinstance(given, dict) and (unknown := sorted(set(map(str, given)) - set(cls.model_fields))):
-            raise ValueError(f"a log line is not told by {', '.join(unknown)}, but by {', '.join(cls.model_fields)}")
+            raise ValueError(
+                f"unknown column {', '.join(map(repr, unknown))}; expected one of {', '.join(cls.model_fields)}"
+            )
         if given == {}:
-            raise ValueError("a condition on a log line names at least one column")
-        if isinstance(given, dict) and (unsaid := sorted(name for name, value in given.items() if value is None)):
-            # Taken for no condition, it would make an event of every line.
-            raise ValueError(f'{", ".join(unsaid)} is null: say the value that it has to have, or "{KNOWN}" for any')
+            raise ValueError("a condition on a log line must name at least one column")
+        if isinstance(given, dict) and (nulls := sorted(name for name, value in given.items() if value is None)):
+            # Treated as no condition, it would turn every line into an event.
+            raise ValueError(f'{", ".join(nulls)} is null: give the value to match, or "{KNOWN}" for any value')
         return given
 
     def values(self) -> dict[str, str]:
-        """The columns that are named, with what each has to be."""
+        """The named columns and the value of each."""
         return self.model_dump(exclude_none=True)
 
 
 class KeyEvent(BaseModel):
-    """How an event is known: by lines of the log that meet any of the conditions, and by tracks of any of the names."""
+    """A key event: log lines that meet any of the conditions, and tracks with any of the names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,12 +63,12 @@ class KeyEvent(BaseModel):
     @classmethod
     def _says_something(cls, given: Any) -> Any:
         if isinstance(given, dict) and (set(given) - set(cls.model_fields) or not any(given.values())):
-            raise ValueError('an event has conditions on log lines ("log"), names of tracks ("tracks"), or both')
+            raise ValueError('an event needs conditions on log lines ("log"), names of tracks ("tracks"), or both')
         return given
 
 
 def check_names(events: dict[str, KeyEvent]) -> None:
-    """Raises ValueError where an event cannot be told apart by its name."""
+    """Raises ValueError if there is no event, or a name is empty or reserved."""
     if not events:
         raise ValueError("there has to be at least one key event")
     if FIRST_VISIT in events:
@@ -75,7 +77,7 @@ def check_names(events: dict[str, KeyEvent]) -> None:
         raise ValueError("every key event needs a name")
 
 
-# A community is joined; a post or a live is looked at.
+# 1: a community join. 2: a view of a post or a live.
 DEFAULT_KEY_EVENTS = {
     "key_event_1": KeyEvent(log=(LogLine(is_join="1"),)),
     "key_event_2": KeyEvent(

@@ -1,4 +1,4 @@
-"""The rules of activation that more than one table states."""
+"""Activation rules shared by several tables."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ DAY_COLUMNS = (PART_DATE, RUN_TIMESTAMP)
 
 
 def is_event(lines: ir.Table, event: KeyEvent) -> ir.BooleanValue:
-    """Whether a line of `wv_server_log_base` tells of the event: it meets all of any of the event's conditions."""
-    found: ir.BooleanValue = ibis.literal(False)
+    """Whether a line of `wv_server_log_base` meets at least one of the event's conditions on log lines."""
+    matches: ir.BooleanValue = ibis.literal(False)
     for condition in event.log:
         met: ir.BooleanValue = ibis.literal(True)
         for name, value in condition.values().items():
             met = met & (lines[name].notnull() if value == KNOWN else lines[name].cast("string") == value)
-        found = found | met.fill_null(False)
-    return found
+        matches = matches | met.fill_null(False)
+    return matches
 
 
 def hours_from(first: ir.TimestampValue, then: ir.TimestampValue, timezone: str) -> ir.IntegerValue:
-    """Hours from one instant to a later one, each cut down to its hour of the business clock; the first is 1.
+    """Clock hours from one instant to a later one in the business timezone, both truncated to the hour; the first is 1.
 
-    What a clock on the wall counts: a day is 24 of them, also where the clocks are set forward or back in it. Within
-    clocks that are set back by more than an hour, time stands still.
+    Counted by the wall clock: every day has 24 hours, even when clocks change. While clocks that went back repeat
+    earlier hours, the count does not go below 1.
     """
     clock = from_utc_timestamp(then, timezone).hour() - from_utc_timestamp(first, timezone).hour()
     hours = 24 * (days_from(first, then, timezone) - 1) + clock
@@ -36,6 +36,6 @@ def hours_from(first: ir.TimestampValue, then: ir.TimestampValue, timezone: str)
 
 
 def days_from(first: ir.TimestampValue, then: ir.TimestampValue, timezone: str) -> ir.IntegerValue:
-    """Business days from one instant to a later one; that of the first is 1."""
+    """Business days from one instant to a later one, where the day of the first is 1."""
     days = business_date(then, timezone).delta(business_date(first, timezone), unit="day")
     return days.cast("int64") + 1

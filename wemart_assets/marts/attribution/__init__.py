@@ -1,1 +1,1 @@
-"""Events of the apps, and the campaigns that brought their users: reports by day, each also over any range of days."""
+"""App events and the campaigns behind their users: daily reports, each also available over any range of days."""

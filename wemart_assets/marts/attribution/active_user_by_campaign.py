@@ -1,4 +1,4 @@
-"""`igaworks.active_user_by_campaign`: how many users of a day each campaign had brought by then."""
+"""`igaworks.active_user_by_campaign`: active users by day and campaign that had touched them by then."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
 from wemart_assets.marts.attribution.rules import (
     ACTIVE_USERS,
+    ATTRIBUTION_UNKNOWN_TIME,
     CAMPAIGN,
-    UNKNOWN_TIME,
     above_all_users,
     of_users,
     per,
@@ -28,22 +28,22 @@ def _more_than_are_active(staged: ir.Table, all_users: ir.Table) -> ir.Table:
     return above_all_users(staged, "active_users", all_users)
 
 
-def _users_of_no_row(staged: ir.Table, all_users: ir.Table) -> ir.Table:
+def _days_with_lost_users(staged: ir.Table, all_users: ir.Table) -> ir.Table:
     rows = staged.group_by("part_date").aggregate(in_rows=staged.active_users.sum())
-    both = all_users.left_join(rows, "part_date")
-    both = both.select(all_users.part_date, all_users.active_users, in_rows=both.in_rows.fill_null(0))
-    return both.filter(both.in_rows < both.active_users)
+    days = all_users.left_join(rows, "part_date")
+    days = days.select(all_users.part_date, all_users.active_users, in_rows=days.in_rows.fill_null(0))
+    return days.filter(days.in_rows < days.active_users)
 
 
 TABLE = Table(
     database="igaworks",
     name="active_user_by_campaign",
-    description="One row per campaign and business day: the active users whom it had brought by then.",
+    description="One row per campaign and business day: the active users whom the campaign had touched by then.",
     grain=("key_date", "campaign"),
     columns=report_columns(CAMPAIGN, ACTIVE_USERS),
     table_checks=(
         TableCheck("no_more_than_all_users", "no campaign has more users than were active", _more_than_are_active),
-        TableCheck("nobody_is_lost", "the rows' users are at least all active users", _users_of_no_row),
+        TableCheck("nobody_is_lost", "the campaigns' users add up to at least all active users", _days_with_lost_users),
     ),
 )
 
@@ -52,13 +52,13 @@ TABLE = Table(
     TABLE,
     events=same_day(event),
     attributions=up_to(attribution),
-    unknown_time=whole(UNKNOWN_TIME),
+    unknown_time=whole(ATTRIBUTION_UNKNOWN_TIME),
     all_users=same_day(active_user_by_date),
 )
 def active_user_by_campaign(
     events: ir.Table, attributions: ir.Table, unknown_time: ir.Table, day_columns: Sequence[str]
 ) -> ir.Table:
-    """A user counts once for each campaign that had touched them by the end of the day, else for `(none)`."""
+    """A user counts once for each campaign that had touched them by the end of the day, or else for `(none)`."""
     user_days = of_users(events).select("part_date", "identity_adid").distinct()
     users = with_campaigns(user_days, attributions, unknown_time)
     return per(users, [*day_columns, "campaign"], active_users=users_of(users, day_columns))

@@ -1,4 +1,4 @@
-"""`igaworks.active_user_by_date`: how many users a day had."""
+"""`igaworks.active_user_by_date`: active users by day."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TABLE = Table(
     grain=("key_date",),
     columns=report_columns(ACTIVE_USERS),
     table_checks=(
-        TableCheck("every_day_counts", "each day with an event of somebody has a row", _days_without_row),
+        TableCheck("every_day_counts", "every day with an event of a user has a row", _days_without_row),
         volume_check(),
     ),
 )
@@ -33,6 +33,6 @@ TABLE = Table(
 
 @mart(TABLE, events=same_day(event))
 def active_user_by_date(events: ir.Table, day_columns: Sequence[str]) -> ir.Table:
-    """A user of several devices' models, countries or systems counts once."""
+    """A user with several device models, countries or operating systems counts once."""
     users = of_users(events)
     return per(users, day_columns, active_users=users.identity_adid.nunique())

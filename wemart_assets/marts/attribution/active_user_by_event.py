@@ -1,4 +1,4 @@
-"""`igaworks.active_user_by_event`: how many users of a day had each event."""
+"""`igaworks.active_user_by_event`: users by day and event."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TABLE = Table(
     database="igaworks",
     name="active_user_by_event",
     description=(
-        "One row per event and business day: the users who had it. Events without a name are the row without one."
+        "One row per event and business day: the users who had the event. Events without a name are the NULL row."
     ),
     grain=("key_date", "event_name"),
-    columns=report_columns(column("event_name", "string", "what happened"), ACTIVE_USERS),
+    columns=report_columns(column("event_name", "string", "name of the event"), ACTIVE_USERS),
     table_checks=(
         TableCheck("no_more_than_all_users", "no event has more users than were active", _more_than_are_active),
     ),

@@ -1,4 +1,4 @@
-"""`igaworks.active_user_total_price_by_country_campaign`: users, buyers and amounts of each country and campaign."""
+"""`igaworks.active_user_total_price_by_country_campaign`: users, buyers and amounts by country and campaign."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from wemart_assets.marts.attribution.active_user_by_campaign import active_user_
 from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents
 from wemart_assets.marts.attribution.rules import (
     ACTIVE_USERS,
+    ATTRIBUTION_UNKNOWN_TIME,
     CAMPAIGN,
     PURCHASE_USERS,
     TOTAL_PRICE,
-    UNKNOWN_TIME,
     of_step,
     of_users,
     per,
@@ -33,33 +33,35 @@ KEYS = ["part_date", "campaign"]
 
 
 def _campaigns_with_other_users(staged: ir.Table, active: ir.Table) -> ir.Table:
-    """A user of several countries is in each: the most of one country is at most all, the sum at least."""
+    """A user of several countries counts in each: the campaign's users lie between the countries' maximum and sum."""
     countries = staged.group_by(KEYS).aggregate(most=staged.active_users.max(), sum=staged.active_users.sum())
-    both = active.outer_join(countries, KEYS)
-    both = both.select("active_users", "most", "sum", part_date=ibis.coalesce(both.part_date, both.part_date_right))
-    return both.filter(~both.active_users.between(both.most, both["sum"]).fill_null(False))
+    campaigns = active.outer_join(countries, KEYS)
+    campaigns = campaigns.select(
+        "active_users", "most", "sum", part_date=ibis.coalesce(campaigns.part_date, campaigns.part_date_right)
+    )
+    return campaigns.filter(~campaigns.active_users.between(campaigns.most, campaigns["sum"]).fill_null(False))
 
 
 def _campaigns_with_other_amount(staged: ir.Table, paid: ir.Table) -> ir.Table:
     countries = staged.group_by(KEYS).aggregate(of_countries=staged.total_price.sum())
-    both = countries.outer_join(paid, KEYS)
-    both = both.select(
-        of_countries=both.of_countries.fill_null(0),
-        of_campaign=both.total_price.fill_null(0),
-        part_date=ibis.coalesce(both.part_date, both.part_date_right),
+    campaigns = countries.outer_join(paid, KEYS)
+    campaigns = campaigns.select(
+        of_countries=campaigns.of_countries.fill_null(0),
+        of_campaign=campaigns.total_price.fill_null(0),
+        part_date=ibis.coalesce(campaigns.part_date, campaigns.part_date_right),
     )
-    return both.filter(both.of_countries != both.of_campaign)
+    return campaigns.filter(campaigns.of_countries != campaigns.of_campaign)
 
 
 TABLE = Table(
     database="igaworks",
     name="active_user_total_price_by_country_campaign",
     description=(
-        "One row per country, campaign and business day; a user counts in each country that their events came from."
+        "One row per country, campaign and business day. A user counts in every country that their events came from."
     ),
     grain=("key_date", "country", "campaign"),
     columns=report_columns(
-        column("country", "string", "country of the event, NULL where unknown"),
+        column("country", "string", "country of the event, NULL if unknown"),
         CAMPAIGN,
         ACTIVE_USERS,
         PURCHASE_USERS,
@@ -67,12 +69,18 @@ TABLE = Table(
     ),
     row_checks=(
         RowCheck(
-            "buyers_are_active", "no more users bought than were active", lambda t: t.purchase_users <= t.active_users
+            "buyers_are_active",
+            "there are at most as many buyers as active users",
+            lambda t: t.purchase_users <= t.active_users,
         ),
     ),
     table_checks=(
-        TableCheck("users_of_campaigns", "the countries' users are those of the campaign", _campaigns_with_other_users),
-        TableCheck("amounts_add_up", "the countries' amounts are that of the campaign", _campaigns_with_other_amount),
+        TableCheck(
+            "users_of_campaigns",
+            "the campaign's users lie between the countries' maximum and sum",
+            _campaigns_with_other_users,
+        ),
+        TableCheck("amounts_add_up", "the countries' amounts add up to the campaign's", _campaigns_with_other_amount),
     ),
 )
 
@@ -81,25 +89,25 @@ TABLE = Table(
     TABLE,
     events=same_day(event),
     attributions=up_to(attribution),
-    unknown_time=whole(UNKNOWN_TIME),
+    unknown_time=whole(ATTRIBUTION_UNKNOWN_TIME),
     active=same_day(active_user_by_campaign),
     paid=same_day(total_price_active_user_by_campaign),
 )
 def active_user_total_price_by_country_campaign(
     events: ir.Table, attributions: ir.Table, unknown_time: ir.Table, app_events: AppEvents, day_columns: Sequence[str]
 ) -> ir.Table:
-    """Users, buyers and what they paid, once for each campaign that had touched the user by the end of the day."""
+    """Users, buyers and amounts, once for each campaign that had touched the user by the end of the day."""
     users = of_users(events)
     is_purchase = of_step(users, PURCHASE, app_events)
-    # A user's events of a day and country are summed up before there are several campaigns of them.
+    # Aggregated per user, day and country before the join repeats rows per campaign.
     user_days = users.group_by("part_date", "identity_adid", "country").aggregate(
         price=users.price.sum(where=is_purchase), purchases=is_purchase.cast("int64").sum()
     )
-    found = with_campaigns(user_days, attributions, unknown_time)
+    campaign_users = with_campaigns(user_days, attributions, unknown_time)
     return per(
-        found,
+        campaign_users,
         [*day_columns, "country", "campaign"],
-        active_users=users_of(found, day_columns),
-        purchase_users=users_of(found, day_columns, where=found.purchases > 0),
-        total_price=total_price(found),
+        active_users=users_of(campaign_users, day_columns),
+        purchase_users=users_of(campaign_users, day_columns, where=campaign_users.purchases > 0),
+        total_price=total_price(campaign_users),
     )

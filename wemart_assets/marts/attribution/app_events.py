@@ -1,6 +1,6 @@
-"""Which events of an app are the steps of its funnel: the form of the setting `WEMART_APP_EVENTS`.
+"""The app events that make up the funnel: the format of the setting `WEMART_APP_EVENTS`.
 
-Nothing is computed here, so that settings are read without an engine.
+Nothing is computed here, so settings can be read without an engine.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class AppEvents(BaseModel):
-    """The names under which events of each step come in, those of the attribution service's export among them.
+    """The event names of each funnel step, including those in the attribution service's export.
 
-    The fields are the steps in order; reports name a step by its field.
+    The fields are the steps in order. Reports name a step by its field.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

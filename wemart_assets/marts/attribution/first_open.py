@@ -1,4 +1,4 @@
-"""`igaworks.first_open`: the day on which a user first opened the app, once for ever: the cohorts of retention."""
+"""`igaworks.first_open`: the day each user first opened the app, once and for all: the cohorts of retention."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _openings(events: ir.Table, app_events: AppEvents) -> ir.Table:
 
 
 def _not_in_any_cohort(staged: ir.Table, before: ir.Table, events: ir.Table, app_events: AppEvents) -> ir.Table:
-    """Openings of a day of users who are in no cohort up to it."""
+    """The day's openings by users who are in no cohort of that day or before."""
     cohorts = ibis.union(*(t.select(user="identity_adid", cohort="part_date") for t in (staged, before)))
     openings = _openings(events, app_events).select("part_date", "identity_adid").distinct()
     return openings.anti_join(cohorts, [openings.identity_adid == cohorts.user, cohorts.cohort <= openings.part_date])
@@ -38,7 +38,7 @@ TABLE = Table(
     database="igaworks",
     name="first_open",
     description=(
-        "One row per user with a firstopen of a known time: their first. The users of a business day are its cohort."
+        "One row per user: their first firstopen at a known time. The users of a business day are its cohort."
     ),
     grain=("identity_adid",),
     columns=(
@@ -49,7 +49,9 @@ TABLE = Table(
     ),
     table_checks=(
         TableCheck(
-            "in_a_cohort", "every user with a firstopen is in a cohort of that day or before", _not_in_any_cohort
+            "in_a_cohort",
+            "every user with a firstopen is in the cohort of that day or an earlier one",
+            _not_in_any_cohort,
         ),
         TableCheck("in_one_cohort", "no user is in two cohorts", _in_two_cohorts),
         TableCheck("with_a_firstopen", "every user of a cohort has that firstopen on its day", _without_opening),

@@ -1,4 +1,4 @@
-"""`igaworks.hard_new_install_funnel_by_partner`: the funnel of users whom a partner had newly brought by then."""
+"""`igaworks.hard_new_install_funnel_by_partner`: the funnel of new installs by partner."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.marts.attribution.funnel import FUNNEL_COLUMNS, funnel, growing_steps, users_of_steps
 from wemart_assets.marts.attribution.hard_funnel import hard_funnel
-from wemart_assets.marts.attribution.rules import NEW_INSTALL, NONE, UNKNOWN_TIME, first_touches, report_columns
+from wemart_assets.marts.attribution.rules import (
+    ATTRIBUTION_UNKNOWN_TIME,
+    NEW_INSTALL,
+    NONE,
+    first_touches,
+    report_columns,
+)
 from wemart_assets.sources.contracts.igaworks import attribution, event
 
 
@@ -22,16 +28,16 @@ def _growing_steps(staged: ir.Table) -> ir.Table:
 
 def _more_than_all(staged: ir.Table, all_users: ir.Table) -> ir.Table:
     everyone = all_users.select("part_date", "step", all="users", all_in_order="users_in_order")
-    both = staged.left_join(everyone, ["part_date", "step"])
-    both = both.select(*staged.columns, all=both["all"].fill_null(0), all_in_order=both.all_in_order.fill_null(0))
-    return both.filter((both.users > both["all"]) | (both.users_in_order > both.all_in_order))
+    steps = staged.left_join(everyone, ["part_date", "step"])
+    steps = steps.select(*staged.columns, all=steps["all"].fill_null(0), all_in_order=steps.all_in_order.fill_null(0))
+    return steps.filter((steps.users > steps["all"]) | (steps.users_in_order > steps.all_in_order))
 
 
 TABLE = Table(
     database="igaworks",
     name="hard_new_install_funnel_by_partner",
     description=(
-        "One row per partner, business day and step of the funnel, of the users whom the partner had newly brought."
+        "One row per partner, business day and step of the funnel: users with a new install attributed to the partner."
     ),
     grain=("key_date", "partner", "step"),
     columns=report_columns(
@@ -39,8 +45,8 @@ TABLE = Table(
         *FUNNEL_COLUMNS,
     ),
     table_checks=(
-        TableCheck("steps_never_grow", "no step in order has more users than the step before it", _growing_steps),
-        TableCheck("no_more_than_all_users", "no partner has more users at a step than there are", _more_than_all),
+        TableCheck("steps_never_grow", "no step has more users in order than the step before it", _growing_steps),
+        TableCheck("no_more_than_all_users", "no partner has more users at a step than hard_funnel", _more_than_all),
     ),
 )
 
@@ -50,7 +56,7 @@ TABLE = Table(
     events=same_day(event),
     later=following(event, "funnel_days"),
     attributions=up_to(attribution),
-    unknown_time=whole(UNKNOWN_TIME),
+    unknown_time=whole(ATTRIBUTION_UNKNOWN_TIME),
     all_users=same_day(hard_funnel),
 )
 def hard_new_install_funnel_by_partner(
@@ -62,7 +68,7 @@ def hard_new_install_funnel_by_partner(
     app_events: AppEvents,
     day_columns: Sequence[str],
 ) -> ir.Table:
-    """A user counts for each partner that a new install is attributed to by the end of the day."""
+    """A user counts for every partner that a new install of theirs is attributed to by the end of the day."""
     users = users_of_steps(events, later, funnel_days, app_events)
     installs = [
         t.filter(t.attribution_type == NEW_INSTALL).mutate(partner=t.partner.nullif("").fill_null(NONE))

@@ -1,4 +1,4 @@
-"""The rules of attribution that more than one report states."""
+"""Attribution rules shared by several reports."""
 
 from __future__ import annotations
 
@@ -12,70 +12,67 @@ from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.sources.contracts.igaworks import attribution
 
 NEW_INSTALL = 0
-# The row of those that no campaign (no partner) brought.
+# The row of users without a campaign (or partner).
 NONE = "(none)"
 
-# Attributions of an unknown time.
+# The table of attributions with an unknown time.
 assert attribution.unknown_time_table is not None
-UNKNOWN_TIME: Table = attribution.unknown_time_table
+ATTRIBUTION_UNKNOWN_TIME: Table = attribution.unknown_time_table
 
 DAY_COLUMNS = (PART_DATE, RUN_TIMESTAMP)
 ACTIVE_USERS = column("active_users", "bigint", "users with any event", at_least(1), nullable=False)
 PURCHASE_USERS = column("purchase_users", "bigint", "users with a purchase", at_least(0), nullable=False)
 TOTAL_PRICE = column("total_price", "decimal(38,4)", "sum of the prices of all purchases", nullable=False)
-CAMPAIGN = column("campaign", "string", f"campaign, `{NONE}` for users whom none brought by that day", nullable=False)
+CAMPAIGN = column("campaign", "string", f"campaign, `{NONE}` for users without one by that day", nullable=False)
 
 
 def report_columns(*columns: Column) -> tuple[Column, ...]:
-    """A daily report's columns: the day, its own, the partition and the run's clock."""
+    """The columns of a daily report: the day, its own columns, the partition and the run's timestamp."""
     return (KEY_DATE, *columns, *DAY_COLUMNS)
 
 
 def of_users(rows: ir.Table) -> ir.Table:
-    """The rows of somebody: an empty id is none."""
+    """The rows with an advertising id; an empty id counts as none."""
     return rows.filter(rows.identity_adid.notnull() & (rows.identity_adid != ""))
 
 
 def of_step(events: ir.Table, step: str, app_events: AppEvents) -> ir.BooleanValue:
-    """Whether an event is the step of the funnel, by any of the step's names."""
+    """Whether an event has any of the names of the funnel step."""
     return events.event_name.isin(app_events.by_step()[step]).fill_null(False)
 
 
 def per(rows: ir.Table, keys: Sequence[str], **metrics: ir.Scalar) -> ir.Table:
-    """One row for each of the keys; one row in all where there are none.
-
-    Of the day the date is added, where it is among the keys.
-    """
-    found = rows.group_by(*keys).aggregate(**metrics) if keys else rows.aggregate(**metrics)
-    return found.mutate(key_date=found.part_date.cast("date")) if "part_date" in keys else found
+    """The metrics by key, or a single row if there are no keys. Adds `key_date` if the day is among the keys."""
+    report = rows.group_by(*keys).aggregate(**metrics) if keys else rows.aggregate(**metrics)
+    return report.mutate(key_date=report.part_date.cast("date")) if "part_date" in keys else report
 
 
 def users_of(user_days: ir.Table, day_columns: Sequence[str], where: ir.BooleanValue | None = None) -> ir.IntegerScalar:
-    """How many users there are, of rows of which a user has one a day (for each of the keys that are counted by).
+    """Number of users, given one row per user, day and grouping key.
 
-    Of a day that is the number of rows; over a range users are counted once.
+    By day this is the number of rows; over a range of days, users are counted distinctly.
     """
     return user_days.count(where=where) if day_columns else user_days.identity_adid.nunique(where=where)
 
 
 def total_price(purchases: ir.Table) -> ir.DecimalScalar:
-    """What was paid: each price as it is, whatever the quantity."""
+    """Sum of the prices. A price is the amount of its purchase, whatever the quantity."""
     return purchases.price.sum().fill_null(0)
 
 
 def first_touches(attributions: ir.Table, unknown_time: ir.Table, by: str) -> ir.Table:
-    """For each user and value of `by` (campaign or partner) the first day of a touch, `since`.
+    """One row per user and value of `by` (campaign or partner), with the first day of a touch, `since`.
 
-    A touch of an unknown time counts for every day: its `since` is before all of them.
+    A touch at an unknown time counts for every day: its `since` precedes all days.
     """
-    known = [of_users(t).filter(t[by].notnull() & (t[by] != "")) for t in (attributions, unknown_time)]
-    days = [known[0].part_date, ibis.literal("")]
-    touches = ibis.union(*(t.select("identity_adid", by, since=day) for t, day in zip(known, days, strict=True)))
+    named = [of_users(t).filter(t[by].notnull() & (t[by] != "")) for t in (attributions, unknown_time)]
+    days = [named[0].part_date, ibis.literal("")]
+    touches = ibis.union(*(t.select("identity_adid", by, since=day) for t, day in zip(named, days, strict=True)))
     return touches.group_by("identity_adid", by).aggregate(since=touches.since.min())
 
 
 def with_campaigns(user_days: ir.Table, attributions: ir.Table, unknown_time: ir.Table) -> ir.Table:
-    """Each row once for each campaign that had touched its user by the end of its day, else once for `(none)`."""
+    """Each row once per campaign that had touched its user by the end of the day, or once with `(none)`."""
     touches = first_touches(attributions, unknown_time, "campaign").rename(toucher="identity_adid")
     joined = user_days.left_join(
         touches, [user_days.identity_adid == touches.toucher, touches.since <= user_days.part_date]
@@ -84,7 +81,7 @@ def with_campaigns(user_days: ir.Table, attributions: ir.Table, unknown_time: ir
 
 
 def above_all_users(staged: ir.Table, users: str, all_users: ir.Table) -> ir.Table:
-    """Rows with more users than `active_user_by_date` has of their day."""
-    both = staged.left_join(all_users, "part_date")
-    both = both.select(staged.part_date, counted=staged[users], there=all_users.active_users.fill_null(0))
-    return both.filter(both.counted > both.there)
+    """Rows with more users than `active_user_by_date` has on their day."""
+    rows = staged.left_join(all_users, "part_date")
+    rows = rows.select(staged.part_date, users=staged[users], all_users=all_users.active_users.fill_null(0))
+    return rows.filter(rows.users > rows.all_users)

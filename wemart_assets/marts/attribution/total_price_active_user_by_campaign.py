@@ -1,4 +1,4 @@
-"""`igaworks.total_price_active_user_by_campaign`: how many users of each campaign bought, and for how much."""
+"""`igaworks.total_price_active_user_by_campaign`: buyers and amounts by day and campaign."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_campaign import active_user_by_campaign
 from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents
 from wemart_assets.marts.attribution.rules import (
+    ATTRIBUTION_UNKNOWN_TIME,
     CAMPAIGN,
     PURCHASE_USERS,
     TOTAL_PRICE,
-    UNKNOWN_TIME,
     first_touches,
     of_step,
     of_users,
@@ -37,7 +37,7 @@ def _days_with_other_amount(
     unknown_time: ir.Table,
     app_events: AppEvents,
 ) -> ir.Table:
-    """What users of several campaigns paid is there once for each: all the rest is there once."""
+    """A purchase counts once for each of its user's campaigns, and once if there is none."""
     purchases = of_users(events).filter(of_step(events, PURCHASE, app_events))
     paid = purchases.group_by("part_date", buyer="identity_adid").aggregate(paid=total_price(purchases))
     touches = first_touches(attributions, unknown_time, "campaign")
@@ -48,31 +48,31 @@ def _days_with_other_amount(
     expected = expected.select(
         all_purchases.part_date, expected=all_purchases.total_price + expected.again.fill_null(0)
     )
-    counted = staged.group_by("part_date").aggregate(counted=staged.total_price.sum())
-    both = expected.outer_join(counted, "part_date")
-    both = both.select("expected", "counted", part_date=ibis.coalesce(both.part_date, both.part_date_right))
-    return both.filter((both.expected != both.counted).fill_null(True))
+    actual = staged.group_by("part_date").aggregate(actual=staged.total_price.sum())
+    days = expected.outer_join(actual, "part_date")
+    days = days.select("expected", "actual", part_date=ibis.coalesce(days.part_date, days.part_date_right))
+    return days.filter((days.expected != days.actual).fill_null(True))
 
 
 def _buyers_not_active(staged: ir.Table, active: ir.Table) -> ir.Table:
-    both = staged.left_join(active, ["part_date", "campaign"])
-    both = both.select(staged.part_date, staged.campaign, staged.purchase_users, active=both.active_users.fill_null(0))
-    return both.filter(both.purchase_users > both.active)
+    rows = staged.left_join(active, ["part_date", "campaign"])
+    rows = rows.select(staged.part_date, staged.campaign, staged.purchase_users, active=rows.active_users.fill_null(0))
+    return rows.filter(rows.purchase_users > rows.active)
 
 
 TABLE = Table(
     database="igaworks",
     name="total_price_active_user_by_campaign",
     description=(
-        "One row per campaign and business day with a purchase: the users of it who bought, and what they paid."
+        "One row per campaign and business day with a purchase: its users who bought, and the amount they paid."
     ),
     grain=("key_date", "campaign"),
     columns=report_columns(CAMPAIGN, PURCHASE_USERS, TOTAL_PRICE),
     table_checks=(
-        TableCheck("no_more_than_its_users", "no more users of a campaign bought than were active", _buyers_not_active),
+        TableCheck("no_more_than_its_users", "no campaign has more buyers than active users", _buyers_not_active),
         TableCheck(
             "amounts_add_up",
-            "the amounts are all that was paid, and what users of several campaigns paid once for each",
+            "the amounts add up to all purchases, counted once per campaign of their user",
             _days_with_other_amount,
         ),
     ),
@@ -83,14 +83,14 @@ TABLE = Table(
     TABLE,
     events=same_day(event),
     attributions=up_to(attribution),
-    unknown_time=whole(UNKNOWN_TIME),
+    unknown_time=whole(ATTRIBUTION_UNKNOWN_TIME),
     active=same_day(active_user_by_campaign),
     all_purchases=same_day(total_price_active_user_by_date),
 )
 def total_price_active_user_by_campaign(
     events: ir.Table, attributions: ir.Table, unknown_time: ir.Table, app_events: AppEvents, day_columns: Sequence[str]
 ) -> ir.Table:
-    """What a user of several campaigns bought counts once for each of them."""
+    """Purchases by campaign. A purchase counts once for each campaign of its user."""
     purchases = (
         of_users(events).filter(of_step(events, PURCHASE, app_events)).select("part_date", "identity_adid", "price")
     )

@@ -1,4 +1,4 @@
-"""`igaworks.total_price_active_user_by_date`: how many users of a day bought, and for how much."""
+"""`igaworks.total_price_active_user_by_date`: buyers and amounts by day."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def _more_than_are_active(staged: ir.Table, all_users: ir.Table) -> ir.Table:
 TABLE = Table(
     database="igaworks",
     name="total_price_active_user_by_date",
-    description="One row per business day with a purchase: the users who bought, and what they paid.",
+    description="One row per business day with a purchase: the users who bought, and the amount they paid.",
     grain=("key_date",),
     columns=report_columns(PURCHASE_USERS, TOTAL_PRICE),
     table_checks=(
-        TableCheck("no_more_than_all_users", "no more users bought than were active", _more_than_are_active),
+        TableCheck("no_more_than_all_users", "there are at most as many buyers as active users", _more_than_are_active),
     ),
 )
 
 
 @mart(TABLE, events=same_day(event), all_users=same_day(active_user_by_date))
 def total_price_active_user_by_date(events: ir.Table, app_events: AppEvents, day_columns: Sequence[str]) -> ir.Table:
-    """Users with a purchase, also one of unknown price; the sum of all prices, each as it is whatever the quantity."""
+    """Users with a purchase, including one of unknown price, and the sum of all prices, whatever the quantity."""
     purchases = of_users(events).filter(of_step(events, PURCHASE, app_events))
     return per(
         purchases, day_columns, purchase_users=purchases.identity_adid.nunique(), total_price=total_price(purchases)

@@ -1,4 +1,4 @@
-"""`we_mart.stats_wv_d_comm_cross_join`: how many members two communities share."""
+"""`we_mart.stats_wv_d_comm_cross_join`: members that pairs of communities share."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 
 
-def _one_sided(staged: ir.Table) -> ir.Table:
-    other = staged.select("part_date", comm_id="other_comm_id", other_comm_id="comm_id", member_cnt="member_cnt")
-    return staged.anti_join(other, ["part_date", "comm_id", "other_comm_id", "member_cnt"])
+def _asymmetric_pairs(staged: ir.Table) -> ir.Table:
+    reversed_pairs = staged.select(
+        "part_date", comm_id="other_comm_id", other_comm_id="comm_id", member_cnt="member_cnt"
+    )
+    return staged.anti_join(reversed_pairs, ["part_date", "comm_id", "other_comm_id", "member_cnt"])
 
 
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_comm_cross_join",
     description=(
-        "One row per business day and two communities that share members; each two communities appear both ways round."
+        "One row per business day and ordered pair of communities that share members: each pair appears in both orders."
     ),
     grain=("key_date", "comm_id", "other_comm_id"),
     columns=(
         KEY_DATE,
         column("comm_id", "bigint", "community", nullable=False),
         column("other_comm_id", "bigint", "the other community", nullable=False),
-        column("member_cnt", "bigint", "members of both", at_least(1), nullable=False),
+        column("member_cnt", "bigint", "users who are members of both", at_least(1), nullable=False),
         PART_DATE,
         RUN_TIMESTAMP,
     ),
     row_checks=(
-        RowCheck("two_communities", "a community is not its own other", lambda t: t.comm_id != t.other_comm_id),
+        RowCheck("two_communities", "no community is paired with itself", lambda t: t.comm_id != t.other_comm_id),
     ),
     table_checks=(
-        TableCheck("same_both_ways_round", "two communities share the same members both ways round", _one_sided),
+        TableCheck("same_both_ways_round", "both orders of a pair have the same count", _asymmetric_pairs),
         volume_check(),
     ),
 )
@@ -43,13 +45,15 @@ TABLE = Table(
 
 @mart(TABLE, members=same_day(wv_comm_user))
 def stats_wv_d_comm_cross_join(members: ir.Table) -> ir.Table:
-    """Members of two communities at once."""
+    """Users who are members of two communities at once."""
     members = members.select("key_date", "part_date", "comm_id", "wv_user_id")
-    others = members.select(day="part_date", of_user="wv_user_id", other_comm_id="comm_id")
+    other_members = members.select(day="part_date", other_user="wv_user_id", other_comm_id="comm_id")
     at = [
-        members.part_date == others.day,
-        members.wv_user_id == others.of_user,
-        members.comm_id != others.other_comm_id,
+        members.part_date == other_members.day,
+        members.wv_user_id == other_members.other_user,
+        members.comm_id != other_members.other_comm_id,
     ]
-    both = members.join(others, at)
-    return both.group_by("key_date", "part_date", "comm_id", "other_comm_id").aggregate(member_cnt=both.count())
+    members_of_both = members.join(other_members, at)
+    return members_of_both.group_by("key_date", "part_date", "comm_id", "other_comm_id").aggregate(
+        member_cnt=members_of_both.count()
+    )

@@ -22,5 +22,5 @@ TABLE = engagement_table("stats_wv_d_comm_engage_usr", Period.DAY)
     media=same_day(wv_media_reaction),
 )
 def stats_wv_d_comm_engage_usr(members: ir.Table, views: ir.Table, reactions: ir.Table, media: ir.Table) -> ir.Table:
-    """Members of the day, and of them those who did something in it."""
+    """Members of the day, and how many of them were active on it."""
     return engaged(members, views, reactions, media, Period.DAY)

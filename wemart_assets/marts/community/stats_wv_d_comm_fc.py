@@ -1,4 +1,4 @@
-"""`we_mart.stats_wv_d_comm_fc`: how many members a community has, and how many of them hold a membership."""
+"""`we_mart.stats_wv_d_comm_fc`: members and membership holders by community."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_comm_fc",
-    description="One row per business day and community: members, and of them the holders of a membership.",
+    description="One row per business day and community: members, and how many of them hold a membership.",
     grain=("key_date", "comm_id"),
     columns=(
         KEY_DATE,
@@ -28,7 +28,7 @@ TABLE = Table(
     row_checks=(
         RowCheck(
             "holders_are_members",
-            "no more hold a membership than are members",
+            "there are at most as many membership holders as members",
             lambda t: t.fc_members <= t.total_members,
         ),
     ),

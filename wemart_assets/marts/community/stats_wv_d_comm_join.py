@@ -1,4 +1,4 @@
-"""`we_mart.stats_wv_d_comm_join`: how many joined and left a community on a day, by country."""
+"""`we_mart.stats_wv_d_comm_join`: joins, leaves and members by community, country and day."""
 
 from __future__ import annotations
 
@@ -15,27 +15,31 @@ PAIR = ("part_date", "comm_id", "wv_user_id")
 
 
 def _had_not_left(before: ir.Table) -> ir.Table:
-    """Whom the snapshot of the day before shows as normal, under the day that follows it."""
+    """Members whose status was NORMAL in the previous day's snapshot, dated one day later."""
     normal = before.filter(before.comm_user_status == NORMAL)
     return normal.select("comm_id", "wv_user_id", part_date=day_after(normal.part_date))
 
 
-def _members_that_do_not_add_up(staged: ir.Table, now: ir.Table, before: ir.Table) -> ir.Table:
-    by_day = ["part_date", "comm_id"]
-    counted = staged.group_by(*by_day).aggregate(joins=staged.joins.sum(), members=staged.members.sum())
-    there = now.group_by(*by_day).aggregate(there=now.count())
-    in_both = now.semi_join(_had_not_left(before), PAIR)
-    stayed = in_both.group_by(*by_day).aggregate(stayed=in_both.count())
-    both = counted.outer_join(there.left_join(stayed, by_day).drop("part_date_right", "comm_id_right"), by_day)
-    both = both.select(
-        part_date=ibis.coalesce(both.part_date, both.part_date_right),
-        comm_id=ibis.coalesce(both.comm_id, both.comm_id_right),
-        **{name: both[name].fill_null(0) for name in ("members", "joins", "there", "stayed")},
+def _communities_off_count(staged: ir.Table, now: ir.Table, before: ir.Table) -> ir.Table:
+    key = ["part_date", "comm_id"]
+    actual = staged.group_by(*key).aggregate(joins=staged.joins.sum(), members=staged.members.sum())
+    expected = now.group_by(*key).aggregate(expected_members=now.count())
+    members_of_both_days = now.semi_join(_had_not_left(before), PAIR)
+    stayed = members_of_both_days.group_by(*key).aggregate(stayed=members_of_both_days.count())
+    expected = expected.left_join(stayed, key).drop("part_date_right", "comm_id_right")
+    communities = actual.outer_join(expected, key)
+    communities = communities.select(
+        part_date=ibis.coalesce(communities.part_date, communities.part_date_right),
+        comm_id=ibis.coalesce(communities.comm_id, communities.comm_id_right),
+        **{name: communities[name].fill_null(0) for name in ("members", "joins", "expected_members", "stayed")},
     )
-    return both.filter((both.members != both.there) | (both.members != both.stayed + both.joins))
+    return communities.filter(
+        (communities.members != communities.expected_members)
+        | (communities.members != communities.stayed + communities.joins)
+    )
 
 
-def _left_unseen(now: ir.Table, before: ir.Table) -> ir.Table:
+def _vanished_members(now: ir.Table, before: ir.Table) -> ir.Table:
     gone = _had_not_left(before).anti_join(now, PAIR)
     return gone.group_by("part_date", "comm_id").aggregate(gone=ibis._.count())
 
@@ -43,38 +47,36 @@ def _left_unseen(now: ir.Table, before: ir.Table) -> ir.Table:
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_comm_join",
-    description="One row per business day, community and country: who joined, who left, who is a member.",
+    description="One row per business day, community and country: joins, leaves and members.",
     grain=("key_date", "comm_id", "ip_ctry"),
     columns=(
         KEY_DATE,
         column("comm_id", "bigint", "community", nullable=False),
-        column("ip_ctry", "string", "country that the member comes from that day"),
-        column(
-            "joins", "bigint", "members who were none the day before, or had left on it", at_least(0), nullable=False
-        ),
+        column("ip_ctry", "string", "country of the members that day"),
+        column("joins", "bigint", "members who were absent the day before, or left on it", at_least(0), nullable=False),
         column(
             "leaves",
             "bigint",
-            "members who left on the day, or whose account left Weverse",
+            "members who left the community or Weverse on the day",
             at_least(0),
             nullable=False,
         ),
-        column("members", "bigint", "members of the day, those who leave on it included", at_least(1), nullable=False),
+        column("members", "bigint", "members of the day, including those who leave on it", at_least(1), nullable=False),
         PART_DATE,
         RUN_TIMESTAMP,
     ),
     table_checks=(
         TableCheck(
             "members_add_up",
-            "a community's members are who was there the day before and had not left, and who joined",
-            _members_that_do_not_add_up,
+            "a community's members are those of the day before who had not left, plus the joins",
+            _communities_off_count,
         ),
-        # An account's leave may be known only from a later day's snapshot on. That breaks no rule of who is a member,
-        # but then a day's members are not those of the day before without its leaves.
+        # An account deletion may arrive late. The members of the day are still right, but they are no longer those of
+        # the day before minus its leaves.
         TableCheck(
             "left_unseen",
-            "nobody is gone whom the day before has as a member that did not leave",
-            _left_unseen,
+            "every member of the day before who did not leave is still a member",
+            _vanished_members,
             Severity.WARN,
         ),
     ),
@@ -83,7 +85,7 @@ TABLE = Table(
 
 @mart(TABLE, now=same_day(wv_comm_user), before=day_before(wv_comm_user))
 def stats_wv_d_comm_join(now: ir.Table, before: ir.Table) -> ir.Table:
-    """Joins and leaves, by the country of the day's snapshot. On the first day all have joined."""
+    """Joins and leaves by country, as of the day's snapshot. On the first day every member counts as a join."""
     stayed = _had_not_left(before).mutate(was_there=ibis.literal(True))
     stayed = stayed.rename({f"before_{name}": name for name in PAIR})
     at = [now[name] == stayed[f"before_{name}"] for name in PAIR]

@@ -1,4 +1,4 @@
-"""`we_mart.stats_wv_d_comm_profile`: how many members of a community have a profile, and how many a private one."""
+"""`we_mart.stats_wv_d_comm_profile`: profiles and private profiles by community."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_comm_profile",
-    description="One row per business day and community: profiles made, and of them the private ones.",
+    description="One row per business day and community: profiles, and how many of them are private.",
     grain=("key_date", "comm_id"),
     columns=(
         KEY_DATE,
@@ -30,7 +30,7 @@ TABLE = Table(
     row_checks=(
         RowCheck(
             "private_profiles_are_profiles",
-            "no more profiles are private than were made",
+            "there are at most as many private profiles as profiles",
             lambda t: t.total_profile_private <= t.total_profile_created,
         ),
     ),
@@ -40,7 +40,7 @@ TABLE = Table(
 
 @mart(TABLE, members=same_day(wv_comm_user))
 def stats_wv_d_comm_profile(members: ir.Table) -> ir.Table:
-    """Profiles by community."""
+    """Members with a profile, and with a private one, by community."""
     communities = members.group_by("key_date", "part_date", "comm_id", "we_art_id", "we_art_name")
     return communities.aggregate(
         total_profile_created=members.count(where=members.is_profile_created == 1),

@@ -1,4 +1,4 @@
-"""`we_mart.stats_wv_d_user_setting`: how many members of a community have which notifications on."""
+"""`we_mart.stats_wv_d_user_setting`: members by community and push notification turned on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNTS = {f"{flag.removesuffix('_enabled')}_cnt": flag for flag in PUSH_FLAGS}
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_user_setting",
-    description="One row per business day and community: members, and of them those with each push notification on.",
+    description="One row per business day and community: members, and how many of them have each push notification on.",
     grain=("key_date", "comm_id"),
     columns=(
         KEY_DATE,
@@ -32,7 +32,7 @@ TABLE = Table(
     row_checks=(
         RowCheck(
             "settings_of_members",
-            "no notification is on for more than there are members",
+            "no notification is on for more users than there are members",
             lambda t: ibis.and_(*(t[name] <= t.member_cnt for name in COUNTS)),
         ),
     ),

@@ -22,5 +22,5 @@ TABLE = engagement_table("stats_wv_m_comm_engage_usr", Period.MONTH)
     media=days_of(wv_media_reaction),
 )
 def stats_wv_m_comm_engage_usr(members: ir.Table, views: ir.Table, reactions: ir.Table, media: ir.Table) -> ir.Table:
-    """Members of the month, and of them those who did something in it."""
+    """Members as of the month's last day, and how many of them were active during the month."""
     return engaged(members, views, reactions, media, Period.MONTH)

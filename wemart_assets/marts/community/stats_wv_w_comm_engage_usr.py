@@ -22,5 +22,5 @@ TABLE = engagement_table("stats_wv_w_comm_engage_usr", Period.WEEK)
     media=days_of(wv_media_reaction),
 )
 def stats_wv_w_comm_engage_usr(members: ir.Table, views: ir.Table, reactions: ir.Table, media: ir.Table) -> ir.Table:
-    """Members of the week, and of them those who did something in it."""
+    """Members as of the week's last day, and how many of them were active during the week."""
     return engaged(members, views, reactions, media, Period.WEEK)

@@ -1,4 +1,4 @@
-"""`we_mart.wv_comm_user_ctry_dist`: from which countries the members of a community come."""
+"""`we_mart.wv_comm_user_ctry_dist`: members of a community by country."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 TABLE = Table(
     database="we_mart",
     name="wv_comm_user_ctry_dist",
-    description="One row per business day, community and country: accounts of its members.",
+    description="One row per business day, community and country: the members' accounts.",
     grain=("part_date", "comm_id", "user_country"),
     columns=(
         column("comm_id", "bigint", "community", nullable=False),
         column("we_art_id", "int", "artist of the community"),
         column("we_art_name", "string", "name of the artist"),
-        column("user_country", "string", "country that the members come from that day"),
-        column("user_count", "bigint", "accounts of the members", nullable=False),
+        column("user_country", "string", "country of the members that day"),
+        column("user_count", "bigint", "distinct accounts of the members", nullable=False),
         PART_DATE,
     ),
 )

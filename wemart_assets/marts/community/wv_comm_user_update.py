@@ -1,4 +1,4 @@
-"""`we_mart.wv_comm_user_update`: what changed in the communities from one day to the next."""
+"""`we_mart.wv_comm_user_update`: changes of community members from one day to the next."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 
 PAIR = ["comm_id", "wv_user_id"]
 OF_THE_DAY = ("key_date", "part_date", "run_timestamp")
-CAME, CHANGED, WENT = "c", "u", "d"
-# What is compared: all that is said of a member but the day.
-SAID = [c.name for c in MEMBERS.columns if c.name not in (*PAIR, *OF_THE_DAY)]
+CREATED, UPDATED, DELETED = "c", "u", "d"
+# The columns compared: everything about a member except the day.
+COMPARED = [c.name for c in MEMBERS.columns if c.name not in (*PAIR, *OF_THE_DAY)]
 
 
 def _next_day(snapshot: ir.Table) -> ir.Table:
-    """The snapshot of a day under the name of the next."""
+    """A day's snapshot, dated one day later."""
     following = day_after(snapshot.part_date)
     return snapshot.mutate(key_date=following.cast("date"), part_date=following)
 
 
-def _replayed_differs(staged: ir.Table, before: ir.Table, now: ir.Table) -> ir.Table:
-    """What the day before with the updates has and the day has not, and the other way round."""
+def _replay_differences(staged: ir.Table, before: ir.Table, now: ir.Table) -> ir.Table:
+    """Members that differ between the day and a replay of its updates over the day before."""
     key = ["part_date", *PAIR]
-    kept = _next_day(before).anti_join(staged, key).select(*key, *SAID)
-    replayed = ibis.union(kept, staged.filter(staged.update_type != WENT).select(*key, *SAID))
-    both = replayed.outer_join(now.select(*key, *SAID), key, rname="now_{name}")
-    same = ibis.and_(*(both[c].identical_to(both[f"now_{c}"]) for c in (*key, *SAID)))
-    return both.filter(~same).select(
-        part_date=ibis.coalesce(both.part_date, both.now_part_date),
-        comm_id=ibis.coalesce(both.comm_id, both.now_comm_id),
-        wv_user_id=ibis.coalesce(both.wv_user_id, both.now_wv_user_id),
-        in_replay=both.part_date.notnull(),
-        in_wv_comm_user=both.now_part_date.notnull(),
+    kept = _next_day(before).anti_join(staged, key).select(*key, *COMPARED)
+    replayed = ibis.union(kept, staged.filter(staged.update_type != DELETED).select(*key, *COMPARED))
+    members = replayed.outer_join(now.select(*key, *COMPARED), key, rname="now_{name}")
+    is_same = ibis.and_(*(members[c].identical_to(members[f"now_{c}"]) for c in (*key, *COMPARED)))
+    return members.filter(~is_same).select(
+        part_date=ibis.coalesce(members.part_date, members.now_part_date),
+        comm_id=ibis.coalesce(members.comm_id, members.now_comm_id),
+        wv_user_id=ibis.coalesce(members.wv_user_id, members.now_wv_user_id),
+        in_replay=members.part_date.notnull(),
+        in_wv_comm_user=members.now_part_date.notnull(),
     )
 
 
@@ -45,7 +45,7 @@ TABLE = Table(
     database="we_mart",
     name="wv_comm_user_update",
     description=(
-        "One row per member who came, changed or went since the day before, as the member is now (or last was)."
+        "One row per member added, changed or removed since the day before, as the member is now (or last was)."
     ),
     grain=("comm_id", "wv_user_id"),
     columns=(
@@ -53,8 +53,8 @@ TABLE = Table(
         column(
             "update_type",
             "string",
-            "c: not there the day before; u: something of the member changed; d: there the day before, and gone",
-            one_of(CAME, CHANGED, WENT),
+            "c: added since the day before; u: some column changed; d: removed since the day before",
+            one_of(CREATED, UPDATED, DELETED),
             nullable=False,
         ),
         *(c for c in MEMBERS.columns if c.name not in OF_THE_DAY),
@@ -64,8 +64,8 @@ TABLE = Table(
     table_checks=(
         TableCheck(
             "replay_gives_the_day",
-            "the members of the day before with these updates are those of the day",
-            _replayed_differs,
+            "replaying the updates over the day before gives the day's members",
+            _replay_differences,
         ),
     ),
 )
@@ -73,20 +73,20 @@ TABLE = Table(
 
 @mart(TABLE, now=same_day(wv_comm_user), before=day_before(wv_comm_user))
 def wv_comm_user_update(now: ir.Table, before: ir.Table) -> ir.Table:
-    """Who came, changed or went. On the first day all have come.
+    """Members added, changed or removed since the day before. On the first day all members are added.
 
-    Replaying all days' updates over an empty table gives the members of any day.
+    Replaying the updates of all days up to D over an empty table gives the members of D.
     """
     key = ["part_date", *PAIR]
-    columns = [*key, "key_date", *SAID]
-    both = now.select(*columns).outer_join(_next_day(before).select(*columns), key, rname="old_{name}")
-    came, gone = both.old_part_date.isnull(), both.part_date.isnull()
-    same = ibis.and_(*(both[c].identical_to(both[f"old_{c}"]) for c in SAID))
-    changed = both.filter(came | gone | ~same)
-    # In one pass: a day is as wide as it is long.
+    columns = [*key, "key_date", *COMPARED]
+    members = now.select(*columns).outer_join(_next_day(before).select(*columns), key, rname="old_{name}")
+    is_created, is_deleted = members.old_part_date.isnull(), members.part_date.isnull()
+    is_same = ibis.and_(*(members[c].identical_to(members[f"old_{c}"]) for c in COMPARED))
+    changed = members.filter(is_created | is_deleted | ~is_same)
+    # One pass instead of three: the snapshots are wide, so each read is expensive.
     return changed.select(
         update_type=ibis.cases(
-            (changed.old_part_date.isnull(), CAME), (changed.part_date.isnull(), WENT), else_=CHANGED
+            (changed.old_part_date.isnull(), CREATED), (changed.part_date.isnull(), DELETED), else_=UPDATED
         ),
         **{c: changed.part_date.isnull().ifelse(changed[f"old_{c}"], changed[c]) for c in columns},
     )

@@ -1,6 +1,8 @@
-"""`we_mart.wv_dm_subscr`: who subscribes to which artist's direct messages."""
+"""`we_mart.wv_dm_subscr`: subscriptions to artists' direct messages."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import ibis
 import ibis.expr.types as ir
@@ -18,7 +20,7 @@ from wemart_assets.sources.contracts.weverse2 import community_member_purchase
 TABLE = Table(
     database="we_mart",
     name="wv_dm_subscr",
-    description="One row per user, community and direct messages subscribed to on the business day.",
+    description="One row per user, community and direct message channel with a subscription on the business day.",
     grain=("wv_user_id", "comm_id", "dm_id"),
     columns=(
         KEY_DATE,
@@ -26,19 +28,24 @@ TABLE = Table(
         column("we_member_id", "bigint", "account of the user"),
         column("comm_id", "bigint", "community", nullable=False),
         column("we_art_id", "int", "artist of the community"),
-        column("dm_id", "bigint", "direct messages of whom", nullable=False),
-        column("product_type", "string", "what was bought"),
-        column("is_comm_user", "int", "1 where the user is a member of the community", FLAG, nullable=False),
-        column("is_fc", "int", "1 holds a membership of the artist, 0 not, NULL if account or artist is unknown", FLAG),
-        column("start_dt", "timestamp", "instant from which it runs (UTC)", nullable=False),
-        column("end_dt", "timestamp", "instant at which it ends (UTC), NULL while open"),
+        column("dm_id", "bigint", "direct message channel", nullable=False),
+        column("product_type", "string", "product purchased"),
+        column("is_comm_user", "int", "1 if the user is a member of the community, else 0", FLAG, nullable=False),
+        column(
+            "is_fc",
+            "int",
+            "1 if the user holds the artist's membership, else 0; NULL if account or artist is unknown",
+            FLAG,
+        ),
+        column("start_dt", "timestamp", "start of the subscription (UTC)", nullable=False),
+        column("end_dt", "timestamp", "end of the subscription (UTC), NULL if open-ended"),
         PART_DATE,
         RUN_TIMESTAMP,
     ),
     row_checks=(
         RowCheck(
             "runs_on_the_day",
-            "the day lies between the days on which it begins and ends",
+            "the day lies between the subscription's first and last day",
             lambda t, timezone: (
                 (business_day(t.start_dt, timezone) <= t.part_date)
                 & (t.end_dt.isnull() | (business_day(t.end_dt, timezone) >= t.part_date))
@@ -46,7 +53,7 @@ TABLE = Table(
         ),
         RowCheck(
             "membership_of_somebody",
-            "is_fc is known where account and artist are, and only there",
+            "is_fc is not null if and only if both account and artist are known",
             lambda t: t.is_fc.notnull() == (t.we_member_id.notnull() & t.we_art_id.notnull()),
         ),
     ),
@@ -70,38 +77,38 @@ def wv_dm_subscr(
     memberships: ir.Table,
     timezone: str,
 ) -> ir.Table:
-    """Subscriptions that run on the day; of several for the same messages, the one that began last."""
-    begun = business_day(purchases.start_dt, timezone) <= purchases.part_date
-    running = purchases.end_dt.isnull() | (business_day(purchases.end_dt, timezone) >= purchases.part_date)
-    rows = purchases.filter(begun, running)
-    same = ["part_date", "wv_user_id", "community_id", "dm_id"]
-    last = ibis.window(group_by=same, order_by=ibis.desc("start_dt"))
-    rows = rows.mutate(place=ibis.row_number().over(last), comm_id=rows.community_id)
-    rows = rows.filter(rows.place == 0).drop("place", "community_id", "run_timestamp")
+    """Subscriptions running on the day. Of several to the same channel, the one that started last counts."""
+    has_started = business_day(purchases.start_dt, timezone) <= purchases.part_date
+    is_running = purchases.end_dt.isnull() | (business_day(purchases.end_dt, timezone) >= purchases.part_date)
+    subscriptions = purchases.filter(has_started, is_running)
+    key = ["part_date", "wv_user_id", "community_id", "dm_id"]
+    latest_first = ibis.window(group_by=key, order_by=ibis.desc("start_dt"))
+    subscriptions = subscriptions.mutate(place=ibis.row_number().over(latest_first), comm_id=subscriptions.community_id)
+    subscriptions = subscriptions.filter(subscriptions.place == 0).drop("place", "community_id", "run_timestamp")
 
-    accounts = users.filter(users.wv_user_id.notnull()).select("we_member_id", day="part_date", of_user="wv_user_id")
-    rows = rows.left_join(accounts, [rows.part_date == accounts.day, rows.wv_user_id == accounts.of_user])
-    rows = rows.drop("day", "of_user")
-    artists = artists.filter(artists.comm_id.notnull()).select("we_art_id", day="part_date", of_comm="comm_id")
-    rows = rows.left_join(artists, [rows.part_date == artists.day, rows.comm_id == artists.of_comm])
-    rows = rows.drop("day", "of_comm")
-    members = members.select(
-        day="part_date", of_comm="comm_id", of_user="wv_user_id", is_comm_user=ibis.literal(1, "int32")
+    accounts = users.filter(users.wv_user_id.notnull())
+    subscriptions = _matched(
+        subscriptions, accounts.select("part_date", "wv_user_id", "we_member_id"), ["part_date", "wv_user_id"]
     )
-    at = [rows.part_date == members.day, rows.comm_id == members.of_comm, rows.wv_user_id == members.of_user]
-    rows = rows.left_join(members, at).drop("day", "of_comm", "of_user")
-    holders = membership_holders(memberships, timezone).rename(
-        day="part_date", of_artist="we_art_id", of_member="we_member_id"
+    known_artists = artists.filter(artists.comm_id.notnull())
+    subscriptions = _matched(
+        subscriptions, known_artists.select("part_date", "comm_id", "we_art_id"), ["part_date", "comm_id"]
     )
-    at = [
-        rows.part_date == holders.day,
-        rows.we_art_id == holders.of_artist,
-        rows.we_member_id == holders.of_member,
-    ]
-    rows = rows.left_join(holders, at).drop("day", "of_artist", "of_member")
-    both_known = rows.we_art_id.notnull() & rows.we_member_id.notnull()
-    return rows.mutate(
-        key_date=rows.part_date.cast("date"),
-        is_comm_user=rows.is_comm_user.fill_null(0),
-        is_fc=both_known.ifelse(rows.is_fc.fill_null(0), ibis.null("int32")),
+    pair = ["part_date", "comm_id", "wv_user_id"]
+    subscriptions = _matched(subscriptions, members.select(*pair, is_comm_user=ibis.literal(1, "int32")), pair)
+    subscriptions = _matched(
+        subscriptions, membership_holders(memberships, timezone), ["part_date", "we_art_id", "we_member_id"]
     )
+    is_decidable = subscriptions.we_art_id.notnull() & subscriptions.we_member_id.notnull()
+    return subscriptions.mutate(
+        key_date=subscriptions.part_date.cast("date"),
+        is_comm_user=subscriptions.is_comm_user.fill_null(0),
+        is_fc=is_decidable.ifelse(subscriptions.is_fc.fill_null(0), ibis.null("int32")),
+    )
+
+
+def _matched(subscriptions: ir.Table, other: ir.Table, key: Sequence[str]) -> ir.Table:
+    """The subscriptions with the columns of `other`, NULL where no row of it matches."""
+    other = other.rename({f"other_{name}": name for name in key})
+    at = [subscriptions[name] == other[f"other_{name}"] for name in key]
+    return subscriptions.left_join(other, at).drop(*(f"other_{name}" for name in key))

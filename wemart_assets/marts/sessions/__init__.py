@@ -1,1 +1,1 @@
-"""Who was here, when, for how long, in which community: from server log lines to daily sessions."""
+"""From server log lines to daily sessions: who visited which community, when and for how long."""

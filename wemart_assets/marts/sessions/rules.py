@@ -1,4 +1,4 @@
-"""The rules of sessions that more than one table states."""
+"""Session rules shared by several tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import from_utc_timestamp, in_repeated_time, unix_millis, unix_seconds
 
-# Lines of one session in their order: time, then the user as a number, then everything that a line says.
+# Log lines are ordered by time, then user id as a number, then these columns.
 LINE_ORDER = (
     "topic",
     "url",
@@ -25,9 +25,9 @@ LINE_ORDER = (
 
 
 def session_id(start: ir.TimestampValue, device_id: ir.StringValue, timezone: str) -> ir.StringValue:
-    """`yyyyMMddHHmmssSSS` of the start in the business timezone, `|`, device.
+    """Session id: the start in the business timezone as `yyyyMMddHHmmssSSS`, then `|`, then the device id.
 
-    In the second pass of an hour that the clocks repeat, the digits are followed by `F`, so that the id stays unique.
+    When clocks go back, an `F` follows the digits in the second pass of the repeated hour to keep the id unique.
     """
     digits = from_utc_timestamp(start, timezone).strftime("%Y%m%d%H%M%S")
     millis = (unix_millis(start) % 1000).cast("string").lpad(3, "0")
@@ -36,38 +36,41 @@ def session_id(start: ir.TimestampValue, device_id: ir.StringValue, timezone: st
 
 
 def duration_seconds(start: ir.TimestampValue, end: ir.TimestampValue) -> ir.IntegerValue:
-    """Seconds that a session lasts: both ends count, so that a single line is one second and never none."""
+    """Whole seconds from start to end, both included: a session of a single line lasts one second, never zero."""
     return unix_seconds(end) - unix_seconds(start) + 1
 
 
 def last_known(lines: ir.Table, by: Sequence[str], columns: Sequence[str]) -> ir.Table:
-    """For each key the last known value of each column, in the order of lines; NULL where none is known.
+    """One row per key with the last non-null value of each column, in line order; NULL if a column has none.
 
-    A line's place among others of the same instant matters only for the lines of the last instants, so only those are
-    put in order.
+    Ties in time matter only at the last instant of each column, so only the lines of those instants are sorted.
     """
-    latest = lines.group_by(*by).aggregate(**{f"{c}_at": lines.log_dt.max(where=lines[c].notnull()) for c in columns})
-    late = lines.inner_join(latest, list(by))
-    late = late.filter(ibis.or_(*(late.log_dt == late[f"{c}_at"] for c in columns)))
-    order = [late.log_dt, late.user_info_id.try_cast("int64").asc(nulls_first=False)]
-    order += [late[c].asc(nulls_first=False) for c in LINE_ORDER]
-    place = ibis.row_number().over(ibis.window(group_by=[late[c] for c in by], order_by=order))
-    placed = late.select(*by, *columns, place=place)
-    known = placed.group_by(*by).aggregate(
-        **{c: placed[c].argmax(placed.place, where=placed[c].notnull()) for c in columns}
+    last_instants = lines.group_by(*by).aggregate(
+        **{f"{c}_at": lines.log_dt.max(where=lines[c].notnull()) for c in columns}
+    )
+    last_lines = lines.inner_join(last_instants, list(by))
+    last_lines = last_lines.filter(ibis.or_(*(last_lines.log_dt == last_lines[f"{c}_at"] for c in columns)))
+    order = [last_lines.log_dt, last_lines.user_info_id.try_cast("int64").asc(nulls_first=False)]
+    order += [last_lines[c].asc(nulls_first=False) for c in LINE_ORDER]
+    place = ibis.row_number().over(ibis.window(group_by=[last_lines[c] for c in by], order_by=order))
+    placed_lines = last_lines.select(*by, *columns, place=place)
+    last_values = placed_lines.group_by(*by).aggregate(
+        **{c: placed_lines[c].argmax(placed_lines.place, where=placed_lines[c].notnull()) for c in columns}
     )
     keys = lines.select(*by).distinct()
-    return keys.left_join(known, list(by)).select(*(keys[c] for c in by), *(known[c] for c in columns))
+    return keys.left_join(last_values, list(by)).select(*(keys[c] for c in by), *(last_values[c] for c in columns))
 
 
 def days_with_other_seconds(
     totals: ir.Table, total_column: str, sessions: ir.Table, id_column: str, duration_column: str
 ) -> ir.Table:
-    """Days on which the seconds of a table by account are not those of the sessions, each once an account."""
-    counted = totals.group_by("part_date").aggregate(counted=totals[total_column].sum())
-    # Grouped, not made distinct: what the table itself does is not what it is compared with.
-    each = sessions.group_by("part_date", "we_member_id", id_column).aggregate(seconds=sessions[duration_column].max())
-    there = each.group_by("part_date").aggregate(there=each.seconds.sum())
-    both = counted.outer_join(there, "part_date")
-    both = both.select("counted", "there", part_date=ibis.coalesce(both.part_date, both.part_date_right))
-    return both.filter((both.counted != both.there).fill_null(True))
+    """Days on which a table's total seconds differ from those of the sessions, each counted once per account."""
+    actual = totals.group_by("part_date").aggregate(actual=totals[total_column].sum())
+    # Grouped, where the tables themselves use distinct: a check must not repeat the expression it checks.
+    sessions_per_account = sessions.group_by("part_date", "we_member_id", id_column).aggregate(
+        seconds=sessions[duration_column].max()
+    )
+    expected = sessions_per_account.group_by("part_date").aggregate(expected=sessions_per_account.seconds.sum())
+    days = actual.outer_join(expected, "part_date")
+    days = days.select("actual", "expected", part_date=ibis.coalesce(days.part_date, days.part_date_right))
+    return days.filter((days.actual != days.expected).fill_null(True))

@@ -1,4 +1,4 @@
-"""`we_mart.stats_wv_d_platform`: how many sessions a platform had on a day."""
+"""`we_mart.stats_wv_d_platform`: sessions by platform and day."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, 
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
 
-def _days_with_other_count(staged: ir.Table, sessions: ir.Table) -> ir.Table:
-    counted = staged.group_by("part_date").aggregate(counted=staged.sess_cnt.sum())
-    # A session has one platform, so that the platforms share the sessions among them.
-    there = sessions.group_by("part_date").aggregate(there=sessions.sess_id.nunique())
-    both = counted.outer_join(there, "part_date")
-    both = both.select("counted", "there", part_date=ibis.coalesce(both.part_date, both.part_date_right))
-    return both.filter((both.counted != both.there).fill_null(True))
+def _days_off_count(staged: ir.Table, sessions: ir.Table) -> ir.Table:
+    actual = staged.group_by("part_date").aggregate(actual=staged.sess_cnt.sum())
+    # A session has exactly one platform, so the platforms' counts add up to all sessions.
+    expected = sessions.group_by("part_date").aggregate(expected=sessions.sess_id.nunique())
+    days = actual.outer_join(expected, "part_date")
+    days = days.select("actual", "expected", part_date=ibis.coalesce(days.part_date, days.part_date_right))
+    return days.filter((days.actual != days.expected).fill_null(True))
 
 
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_platform",
-    description="One row per platform and business day; sessions of no known platform are the row without one.",
+    description="One row per platform and business day. Sessions without a known platform are the NULL row.",
     grain=("key_date", "platform"),
     columns=(
         KEY_DATE,
-        column("platform", "string", "TV, APP, PC or MWEB"),
+        column("platform", "string", "TV, APP, PC or MWEB; NULL if unknown"),
         column("sess_cnt", "bigint", "sessions", at_least(1), nullable=False),
         PART_DATE,
         RUN_TIMESTAMP,
     ),
     table_checks=(
-        TableCheck("sessions_add_up", "the platforms' sessions are all sessions of the day", _days_with_other_count),
+        TableCheck("sessions_add_up", "sess_cnt adds up to the day's sessions in wv_sess_daily", _days_off_count),
     ),
 )
 
 
 @mart(TABLE, sessions=same_day(wv_sess_daily))
 def stats_wv_d_platform(sessions: ir.Table) -> ir.Table:
-    """Each session counts once, for the platform that it was last known on."""
+    """Each session counts once, under its last known platform."""
     return sessions.group_by("key_date", "part_date", "platform").aggregate(sess_cnt=sessions.sess_id.nunique())

@@ -1,4 +1,4 @@
-"""`we_mart.stats_wv_d_session`: how many sessions an account had on a day, and how long they were."""
+"""`we_mart.stats_wv_d_session`: number and length of sessions by account and day."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_session",
-    description="One row per account and business day; visits by nobody known are the row without account.",
+    description="One row per account and business day. Sessions without a known account are the NULL row.",
     grain=("key_date", "we_member_id"),
     columns=(
         KEY_DATE,
-        column("we_member_id", "int", "account"),
+        column("we_member_id", "int", "account, NULL if unknown"),
         column("sess_cnt", "bigint", "sessions", at_least(1), nullable=False),
-        column("total_sess_dur", "bigint", "seconds of these sessions", at_least(1), nullable=False),
+        column("total_sess_dur", "bigint", "total seconds of these sessions", at_least(1), nullable=False),
         PART_DATE,
         RUN_TIMESTAMP,
     ),
     table_checks=(
         TableCheck(
             "durations_add_up",
-            "the seconds are those of the sessions of wv_sess_daily, each counted once an account",
+            "total_sess_dur adds up to the sessions of wv_sess_daily, each counted once per account",
             lambda staged, sessions: days_with_other_seconds(staged, "total_sess_dur", sessions, "sess_id", "sess_dur"),
         ),
         volume_check(),
@@ -37,8 +37,8 @@ TABLE = Table(
 
 @mart(TABLE, sessions=same_day(wv_sess_daily))
 def stats_wv_d_session(sessions: ir.Table) -> ir.Table:
-    """Each session counts once an account, although it has a row for each community that was visited."""
-    each = sessions.select("key_date", "part_date", "we_member_id", "sess_id", "sess_dur").distinct()
-    return each.group_by("key_date", "part_date", "we_member_id").aggregate(
-        sess_cnt=each.sess_id.nunique(), total_sess_dur=each.sess_dur.sum()
+    """Each session counts once per account, although it has a row per community visited."""
+    sessions_per_account = sessions.select("key_date", "part_date", "we_member_id", "sess_id", "sess_dur").distinct()
+    return sessions_per_account.group_by("key_date", "part_date", "we_member_id").aggregate(
+        sess_cnt=sessions_per_account.sess_id.nunique(), total_sess_dur=sessions_per_account.sess_dur.sum()
     )

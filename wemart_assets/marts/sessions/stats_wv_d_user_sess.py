@@ -1,4 +1,4 @@
-"""`we_mart.stats_wv_d_user_sess`: how many user sessions an account had on a day, and how long they were."""
+"""`we_mart.stats_wv_d_user_sess`: number and length of user sessions by account and day."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 TABLE = Table(
     database="we_mart",
     name="stats_wv_d_user_sess",
-    description="One row per account and business day; visits by nobody known are the row without account.",
+    description="One row per account and business day. User sessions without a known account are the NULL row.",
     grain=("key_date", "we_member_id"),
     columns=(
         KEY_DATE,
-        column("we_member_id", "int", "account"),
+        column("we_member_id", "int", "account, NULL if unknown"),
         column("user_sess_cnt", "bigint", "user sessions", at_least(1), nullable=False),
-        column("total_user_sess_dur", "bigint", "seconds of these user sessions", at_least(1), nullable=False),
+        column("total_user_sess_dur", "bigint", "total seconds of these user sessions", at_least(1), nullable=False),
         PART_DATE,
         RUN_TIMESTAMP,
     ),
     table_checks=(
         TableCheck(
             "durations_add_up",
-            "the seconds are those of the user sessions of wv_sess_daily, each counted once an account",
+            "total_user_sess_dur adds up to the user sessions of wv_sess_daily, each counted once per account",
             lambda staged, sessions: days_with_other_seconds(
                 staged, "total_user_sess_dur", sessions, "user_sess_id", "user_sess_dur"
             ),
@@ -39,8 +39,11 @@ TABLE = Table(
 
 @mart(TABLE, sessions=same_day(wv_sess_daily))
 def stats_wv_d_user_sess(sessions: ir.Table) -> ir.Table:
-    """Each user session counts once an account, although it has a row for each community that was visited."""
-    each = sessions.select("key_date", "part_date", "we_member_id", "user_sess_id", "user_sess_dur").distinct()
-    return each.group_by("key_date", "part_date", "we_member_id").aggregate(
-        user_sess_cnt=each.user_sess_id.nunique(), total_user_sess_dur=each.user_sess_dur.sum()
+    """Each user session counts once per account, although it has a row per community visited."""
+    user_sessions_per_account = sessions.select(
+        "key_date", "part_date", "we_member_id", "user_sess_id", "user_sess_dur"
+    ).distinct()
+    return user_sessions_per_account.group_by("key_date", "part_date", "we_member_id").aggregate(
+        user_sess_cnt=user_sessions_per_account.user_sess_id.nunique(),
+        total_user_sess_dur=user_sessions_per_account.user_sess_dur.sum(),
     )

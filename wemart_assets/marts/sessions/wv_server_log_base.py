@@ -1,4 +1,4 @@
-"""`we_mart.wv_server_log_base`: every log line, with the session and the user that it belongs to."""
+"""`we_mart.wv_server_log_base`: every log line with its session and user."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ REQUEST_FIELDS = (
 
 
 def _device(lines: ir.Table) -> ir.StringValue:
-    """Device of a line: the one that it names, `U_<user key>` for a TV app that names none, else NULL."""
+    """Device of a line: the one it names; if none, `U_<user key>` for the TV app, else NULL."""
     named = lines.user_info_device_id.nullif("")
     consumer = get_json_object(lines.params, "$.consumer_id")
     consumer = consumer.fill_null(get_json_object(lines.params, "$._consumer_id"))
-    of_user = (consumer == "tvApp").ifelse("U_" + lines.user_info_user_key, ibis.null("string"))
-    # Only a line without a device has its params read for this.
-    return ibis.cases((named.notnull(), named), else_=of_user)
+    tv_device = (consumer == "tvApp").ifelse("U_" + lines.user_info_user_key, ibis.null("string"))
+    # Params are parsed only for lines without a device.
+    return ibis.cases((named.notnull(), named), else_=tv_device)
 
 
-def _counted_lines(lines: ir.Table) -> ir.Table:
+def _lines_with_device(lines: ir.Table) -> ir.Table:
     lines = lines.mutate(user_info_device_id=_device(lines))
     return lines.filter(lines.user_info_device_id.notnull())
 
@@ -74,94 +74,102 @@ def _sessions(staged: ir.Table) -> ir.Table:
     )
 
 
-def _sessions_out_of_place(staged: ir.Table, session_gap_seconds: int) -> ir.Table:
+def _misplaced_sessions(staged: ir.Table, session_gap_seconds: int) -> ir.Table:
     sessions = _sessions(staged)
-    of_device = ibis.window(group_by=[sessions.date_id, sessions.user_info_device_id], order_by=[sessions.sess_seq])
-    placed = sessions.mutate(
-        place=ibis.row_number().over(of_device) + 1, silent_from=sessions.sess_end_dt.lag().over(of_device)
+    by_device = ibis.window(group_by=[sessions.date_id, sessions.user_info_device_id], order_by=[sessions.sess_seq])
+    numbered = sessions.mutate(
+        place=ibis.row_number().over(by_device) + 1, silent_from=sessions.sess_end_dt.lag().over(by_device)
     )
     silence = ibis.interval(seconds=session_gap_seconds)
-    return placed.filter(
-        (placed.place != placed.sess_seq) | (placed.sess_start_dt <= placed.silent_from + silence).fill_null(False)
+    return numbered.filter(
+        (numbered.place != numbered.sess_seq)
+        | (numbered.sess_start_dt <= numbered.silent_from + silence).fill_null(False)
     )
 
 
-def _sessions_of_other_length(staged: ir.Table) -> ir.Table:
-    found = _sessions(staged)
-    return found.filter(
-        (found.sess_start_dt != found.first_line)
-        | (found.latest_start != found.first_line)
-        | (found.sess_end_dt != found.last_line)
-        | (found.earliest_end != found.last_line)
+def _sessions_off_bounds(staged: ir.Table) -> ir.Table:
+    sessions = _sessions(staged)
+    return sessions.filter(
+        (sessions.sess_start_dt != sessions.first_line)
+        | (sessions.latest_start != sessions.first_line)
+        | (sessions.sess_end_dt != sessions.last_line)
+        | (sessions.earliest_end != sessions.last_line)
     )
 
 
-def _days_with_other_count(staged: ir.Table, lines: ir.Table) -> ir.Table:
-    published = staged.group_by("date_id").aggregate(published=ibis._.count())
-    counted = _counted_lines(lines).group_by("date_id").aggregate(logged=ibis._.count())
-    both = published.outer_join(counted, "date_id")
-    both = both.select(
-        date_id=ibis.coalesce(both.date_id, both.date_id_right),
-        published=both.published.fill_null(0),
-        logged=both.logged.fill_null(0),
+def _days_off_count(staged: ir.Table, lines: ir.Table) -> ir.Table:
+    actual = staged.group_by("date_id").aggregate(actual=ibis._.count())
+    expected = _lines_with_device(lines).group_by("date_id").aggregate(expected=ibis._.count())
+    days = actual.outer_join(expected, "date_id")
+    days = days.select(
+        date_id=ibis.coalesce(days.date_id, days.date_id_right),
+        actual=days.actual.fill_null(0),
+        expected=days.expected.fill_null(0),
     )
-    return both.filter(both.published != both.logged)
+    return days.filter(days.actual != days.expected)
 
 
 TABLE = Table(
     database="we_mart",
     name="wv_server_log_base",
-    description="One row per line of the service's log, with its session, its user and what it speaks of.",
+    description="One row per line of the server log, with its session, its user and the content it refers to.",
     partition_by=("date_id",),
     columns=(
         column("date_id", "string", "business day of the line", nullable=False),
-        column("hour", "string", "hour of the business day, 00 to 23", nullable=False),
+        column("hour", "string", "hour in the business timezone, 00 to 23", nullable=False),
         column("log_dt", "timestamp", "instant of the line (UTC)", nullable=False),
-        column("user_info_user_key", "string", "the service's key of the user"),
-        column("sess_id", "string", "yyyyMMddHHmmssSSS of the session's start, |, device", nullable=False),
-        column("sess_seq", "bigint", "number of the session among the device's of the day, from 1", nullable=False),
-        column("sess_start_dt", "timestamp", "first line of the session (UTC)", nullable=False),
-        column("sess_end_dt", "timestamp", "last line of the session (UTC)", nullable=False),
-        column("user_sess_id", "string", "sess_id, | and the user where one is known", nullable=False),
-        column("user_sess_start_dt", "timestamp", "first line of the user in the session (UTC)", nullable=False),
-        column("user_sess_end_dt", "timestamp", "last line of the user in the session (UTC)", nullable=False),
-        column("user_info_id", "string", "Weverse user id that the line names"),
-        column("user_info_device_id", "string", "device (browser) id; U_<user key> for the TV app", nullable=False),
+        column("user_info_user_key", "string", "the service's key for the user"),
+        column("sess_id", "string", "start of the session as yyyyMMddHHmmssSSS, then | and the device", nullable=False),
+        column("sess_seq", "bigint", "number of the session within the device's day, from 1", nullable=False),
+        column("sess_start_dt", "timestamp", "instant of the session's first line (UTC)", nullable=False),
+        column("sess_end_dt", "timestamp", "instant of the session's last line (UTC)", nullable=False),
+        column("user_sess_id", "string", "sess_id, followed by | and the user if known", nullable=False),
+        column(
+            "user_sess_start_dt", "timestamp", "instant of the user's first line in the session (UTC)", nullable=False
+        ),
+        column("user_sess_end_dt", "timestamp", "instant of the user's last line in the session (UTC)", nullable=False),
+        column("user_info_id", "string", "Weverse user id named by the line"),
+        column(
+            "user_info_device_id",
+            "string",
+            "device (browser) id; U_<user key> for a TV app line without one",
+            nullable=False,
+        ),
         column("platform", "string", "TV, APP, PC or MWEB"),
         column("os", "string", "operating system, upper case"),
-        column("app_ver", "string", "version x.y.z of the app"),
-        column("user_id_fill", "string", "user of the line: named, next in the session, or last before"),
-        column("user_info_status", "string", "account status that the line names"),
-        column("user_info_ip_address", "string", "address of the client"),
+        column("app_ver", "string", "app version, x.y.z"),
+        column("user_id_fill", "string", "user of the line: its own, else the next in the session, else the previous"),
+        column("user_info_status", "string", "account status"),
+        column("user_info_ip_address", "string", "IP address of the client"),
         column("user_info_locale", "string", "locale of the client"),
         column("user_info_country", "string", "country of the user"),
-        column("topic", "string", "topic of the line"),
+        column("topic", "string", "topic of the log line"),
         column("method", "string", "HTTP method"),
         column("gcc", "string", "country of the connection"),
         column("language", "string", "language of the client"),
         column("consumer_id", "string", "client product"),
         column("provider_id", "string", "provider of the client"),
-        column("platform_id", "string", "platform that the client names"),
+        column("platform_id", "string", "platform reported by the client"),
         column("wpf", "string", "web platform: pc or mweb"),
-        column("is_join", "int", "1 where a community is joined", FLAG),
-        column("is_leave", "int", "1 where a community is left", FLAG),
+        column("is_join", "int", "1 if the line joins a community, else NULL", FLAG),
+        column("is_leave", "int", "1 if the line leaves a community, else NULL", FLAG),
         column("post_id", "string", "post, <shard>-<number>"),
         column("comm_id", "string", "community, 1 to 18 digits"),
         column("notice_id", "string", "notice"),
         column("body", "string", "request body"),
-        column("media_type", "string", "kind of the medium"),
-        column("media_time", "string", "place in the medium"),
+        column("media_type", "string", "type of media"),
+        column("media_time", "string", "position in the media"),
         column("video_id", "string", "video"),
         column("video_session_id", "string", "session of the video player"),
         column("section_type", "string", "section of the page"),
-        column("is_product", "string", "whether a product is shown"),
-        column("is_hide_from_artist", "string", "whether hidden from the artist"),
-        column("is_fc_only", "string", "whether for members only"),
+        column("is_product", "string", "whether the content is a product"),
+        column("is_hide_from_artist", "string", "whether the content is hidden from the artist"),
+        column("is_fc_only", "string", "whether the content is for membership holders only"),
         column("chat_id", "string", "chat"),
-        column("chat_msg_count", "int", "messages in the chat request"),
+        column("chat_msg_count", "int", "number of messages in the chat request"),
         column("chat_msg_list", "string", "messages of the chat request, JSON"),
-        column("url", "string", "address that was called"),
-        column("params", "string", "what the client sent, JSON"),
+        column("url", "string", "requested URL"),
+        column("params", "string", "request parameters, JSON"),
         column("user_info_user_agent", "string", "user agent"),
         RUN_TIMESTAMP,
     ),
@@ -176,7 +184,7 @@ TABLE = Table(
         ),
         RowCheck(
             "line_in_session",
-            "a line lies inside its user session, which lies inside its session",
+            "a line lies within its user session, and that within its session",
             lambda t: (
                 t.log_dt.between(t.user_sess_start_dt, t.user_sess_end_dt)
                 & (t.sess_start_dt <= t.user_sess_start_dt)
@@ -185,7 +193,7 @@ TABLE = Table(
         ),
         RowCheck(
             "session_id_formula",
-            "sess_id is made of sess_start_dt and the device, user_sess_id of sess_id and the user",
+            "sess_id is built from sess_start_dt and the device, user_sess_id from sess_id and the user",
             lambda t, timezone: (
                 (t.sess_id == session_id(t.sess_start_dt, t.user_info_device_id, timezone))
                 & (t.user_sess_id == t.sess_id + ("|" + t.user_id_fill).fill_null(""))
@@ -198,16 +206,12 @@ TABLE = Table(
         ),
     ),
     table_checks=(
-        TableCheck(
-            "lines_add_up", "each day has as many rows as its log has lines with a device", _days_with_other_count
-        ),
-        TableCheck(
-            "session_bounds", "a session begins with its first line and ends with its last", _sessions_of_other_length
-        ),
+        TableCheck("lines_add_up", "each day has as many rows as the log has lines with a device", _days_off_count),
+        TableCheck("session_bounds", "a session starts at its first line and ends at its last", _sessions_off_bounds),
         TableCheck(
             "sessions_apart",
-            "a device's sessions of a day are numbered from 1 and lie more than the session gap apart",
-            _sessions_out_of_place,
+            "a device's sessions are numbered from 1 each day and lie more than the session gap apart",
+            _misplaced_sessions,
         ),
     ),
     measures=(Measure("lines without device", lambda lines: lines.count(where=_device(lines).isnull())),),
@@ -216,12 +220,12 @@ TABLE = Table(
 
 @mart(TABLE, lines=same_day(weverse_server_log))
 def wv_server_log_base(lines: ir.Table, timezone: str, session_gap_seconds: int, form: Form | None = None) -> ir.Table:
-    """Each counted line of the log, once, with its session.
+    """Every log line with a device, once, with its session.
 
-    A session is the lines of one device on one business day, in time order; a new one starts where the silence since
-    the line before is strictly longer than `session_gap_seconds`. `form` is how `sessions_and_users` finds it.
+    A session is a run of lines of one device on one business day. A new one starts where the gap to the previous line
+    is strictly longer than `session_gap_seconds`. `form` is passed on to `sessions_and_users`.
     """
-    lines = _counted_lines(lines)
+    lines = _lines_with_device(lines)
     lines = lines.mutate(user=lines.user_info_id.nullif(0))
     lines = sessions_and_users(lines, session_gap_seconds * 1000, timezone, form)
     lines = lines.mutate(
@@ -234,10 +238,10 @@ def wv_server_log_base(lines: ir.Table, timezone: str, session_gap_seconds: int,
 
 
 def _with_params(lines: ir.Table, timezone: str) -> ir.Table:
-    """Adds what the client sent; a key with a leading underscore counts where the plain one is absent."""
-    both = [name for field in TOP_FIELDS for name in (field, f"_{field}")]
-    both_request = [name for field in REQUEST_FIELDS for name in (field, f"_{field}")]
-    lines = lines.mutate(sent=json_fields(lines.params, both, {"request": both_request}))
+    """Adds the request parameters. A key with a leading underscore is the fallback for the plain one."""
+    top_names = [name for field in TOP_FIELDS for name in (field, f"_{field}")]
+    request_names = [name for field in REQUEST_FIELDS for name in (field, f"_{field}")]
+    lines = lines.mutate(sent=json_fields(lines.params, top_names, {"request": request_names}))
 
     def top(name: str) -> ir.StringValue:
         return lines.sent[name].fill_null(lines.sent[f"_{name}"])
@@ -272,12 +276,12 @@ def _with_params(lines: ir.Table, timezone: str) -> ir.Table:
 
 
 def _whole_number(text: ir.StringValue) -> ir.IntegerValue:
-    """The number of 32 bits that a text writes in digits; engines read more than that, each something else."""
+    """A 32-bit integer from decimal digits, else NULL. Other notations are rejected: engines disagree on them."""
     return text.re_search("^-?[0-9]+$").ifelse(text, ibis.null("string")).try_cast("int32")
 
 
 def _with_subject(lines: ir.Table) -> ir.Table:
-    """Adds the community, post, notice and chat that a line speaks of, and whether it joins or leaves."""
+    """Adds the community, post, notice and chat that a line refers to, and whether it joins or leaves."""
 
     def in_url(pattern: str) -> ir.StringValue:
         return lines.url.re_extract(pattern, 1).nullif("")

@@ -1,4 +1,4 @@
-"""`we_mart.wv_user_daily`: the day's sessions without what concerns the device's login."""
+"""`we_mart.wv_user_daily`: the day's sessions without the login columns and the session country."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 LEFT_OUT = ("is_device_login", "sess_ctry", "is_sess_login")
 
 
-def _user_sessions_on_one_side_only(staged: ir.Table, sessions: ir.Table) -> ir.Table:
+def _unmatched_user_sessions(staged: ir.Table, sessions: ir.Table) -> ir.Table:
     keys = ["part_date", "user_sess_id"]
     published = staged.select(*keys).distinct()
     upstream = sessions.select(*keys).distinct()
@@ -23,14 +23,14 @@ def _user_sessions_on_one_side_only(staged: ir.Table, sessions: ir.Table) -> ir.
 TABLE = Table(
     database="we_mart",
     name="wv_user_daily",
-    description="One row per session, a user in it and a community visited: wv_sess_daily without three columns.",
+    description="One row per session, user and community visited: wv_sess_daily without three of its columns.",
     grain=("sess_id", "user_sess_id", "comm_id"),
     columns=tuple(c for c in wv_sess_daily.table.columns if c.name not in LEFT_OUT),
     table_checks=(
         TableCheck(
             "user_sessions_of_sess_daily",
-            "the user sessions are exactly those of wv_sess_daily",
-            _user_sessions_on_one_side_only,
+            "the table has exactly the user sessions of wv_sess_daily",
+            _unmatched_user_sessions,
         ),
         volume_check(),
     ),
@@ -39,5 +39,5 @@ TABLE = Table(
 
 @mart(TABLE, sessions=same_day(wv_sess_daily))
 def wv_user_daily(sessions: ir.Table) -> ir.Table:
-    """The rows of wv_sess_daily; rows that are equal without the three columns appear once."""
+    """The distinct rows of wv_sess_daily without the columns left out."""
     return sessions.drop(*LEFT_OUT, "run_timestamp").distinct()

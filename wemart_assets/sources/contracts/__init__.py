@@ -1,1 +1,1 @@
-"""The contracts, one module for each upstream database."""
+"""The source contracts, one module per upstream database."""

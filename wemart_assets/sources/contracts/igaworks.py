@@ -1,6 +1,6 @@
-"""Contracts of the attribution service's files: events of the apps, and what brought their users.
+"""Contracts of the attribution service's files: app events, and the campaigns that brought the users.
 
-The files have no header and a literal `null`; they span many days, and their times are those of a clock in the
+The files have no header and write NULL as `null`. One file spans many days, and its times are local times in the
 business timezone.
 """
 
@@ -19,32 +19,32 @@ EVENT_COLUMNS = (
     column("os", "string", "operating system"),
     column("model", "string", "model of the device"),
     column("country", "string", "country of the device"),
-    column("event_name", "string", "what happened, such as firstopen, login or purchase"),
+    column("event_name", "string", "name of the event, such as firstopen, login or purchase"),
     column("log_id", "string", "id of the log line"),
     column("server_datetime", "timestamp", "instant at which the server got it (UTC)"),
-    column("quantity", "bigint", "pieces of a purchase"),
-    column("price", "decimal(18,4)", "amount of a purchase"),
+    column("quantity", "bigint", "number of items purchased"),
+    column("price", "decimal(18,4)", "amount of the purchase"),
 )
 ATTRIBUTION_COLUMNS = (
-    column("partner", "string", "who showed the campaign"),
-    column("campaign", "string", "campaign, NULL where there is none"),
+    column("partner", "string", "partner that ran the campaign"),
+    column("campaign", "string", "campaign, NULL if there is none"),
     column("server_datetime", "timestamp", "instant at which the server got it (UTC)"),
     column("tracker_id", "string", "id of the tracking link"),
     column("log_id", "string", "id of the log line"),
-    column("attribution_type", "int", "0 a new install, 1 another"),
+    column("attribution_type", "int", "0 for a new install, 1 for anything else"),
     column("identity_adid", "string", "advertising id of the device: the user"),
 )
 
 
 def headerless(columns: Sequence[Column]) -> FileFormat:
-    """CSV without a header, its columns in this order."""
+    """CSV without a header, with the columns in this order."""
     return FileFormat(FileKind.CSV, null="null", names=tuple(c.name for c in columns))
 
 
 event = Contract(
     database="igaworks",
     name="event",
-    description="One row per event of an app. Equal rows are all kept.",
+    description="One row per app event. Duplicate rows are kept.",
     kind=Kind.FACTS,
     instant="server_datetime",
     local_times=True,
@@ -56,9 +56,9 @@ event = Contract(
 attribution = Contract(
     database="igaworks",
     name="attribution",
-    description="One row per touch that an install or a return is attributed to. Equal rows are all kept.",
+    description="One row per touch that an install or a return is attributed to. Duplicate rows are kept.",
     kind=Kind.FACTS,
-    # Who came before the first day there is, came through a campaign all the same.
+    # Touches before the first partition count too: those users still came through a campaign.
     is_history=True,
     instant="server_datetime",
     local_times=True,

@@ -1,4 +1,4 @@
-"""Contract of RudderStack's events: what visitors of a site or an app were tracked doing."""
+"""Contract of RudderStack's events: tracked actions of visitors to a site or an app."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from wemart_assets.sources.contract import Contract, Kind
 tracks = Contract(
     database="rudder",
     name="tracks",
-    description="One row per tracked event. Of a repeated id the row that was received first stays.",
+    description="One row per tracked event. Of rows with the same id, the first received is kept.",
     kind=Kind.FACTS,
     instant="timestamp",
     key=("id",),
-    # RudderStack delivers at least once: an event may come again.
+    # RudderStack delivers at least once, so an event may arrive again.
     first_by="received_at",
     columns=(
-        column("id", "string", "id of the event", nullable=False),
-        column("anonymous_id", "string", "id of the browser or the app's installation"),
-        column("user_id", "string", "id of the user, NULL while nobody is logged in"),
-        column("event", "string", "what happened"),
-        column("timestamp", "timestamp", "instant at which it happened (UTC)", nullable=False),
+        column("id", "string", "event id", nullable=False),
+        column("anonymous_id", "string", "id of the browser or app installation"),
+        column("user_id", "string", "user id, NULL while nobody is logged in"),
+        column("event", "string", "name of the event"),
+        column("timestamp", "timestamp", "instant of the event (UTC)", nullable=False),
         column("received_at", "timestamp", "instant at which RudderStack received it (UTC)"),
     ),
 )

@@ -8,7 +8,7 @@ from wemart_assets.sources.contract import Contract, Kind
 v_to_wv_comm_mapping = Contract(
     database="we_meta",
     name="v_to_wv_comm_mapping",
-    description="One row per channel of the former live service, with the community that took it over.",
+    description="One row per channel of the former live service, with the community that replaced it.",
     kind=Kind.SNAPSHOT,
     key=("v_channel_id",),
     columns=(
@@ -20,12 +20,12 @@ v_to_wv_comm_mapping = Contract(
 we_country = Contract(
     database="we_meta",
     name="we_country",
-    description="One row per country, with its name and the region that it counts for.",
+    description="One row per country, with its name and region.",
     kind=Kind.SNAPSHOT,
     key=("ctry_code",),
     columns=(
-        column("ctry_code", "string", "code of two letters", nullable=False),
-        column("ctry_name", "string", "name in English"),
+        column("ctry_code", "string", "two-letter country code", nullable=False),
+        column("ctry_name", "string", "English name"),
         column("region_type", "string", "region of the world"),
     ),
 )

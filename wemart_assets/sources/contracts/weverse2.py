@@ -1,4 +1,4 @@
-"""Contracts of the service's own database: posts, notices, and who is what in a community."""
+"""Contracts of the service's own database: posts, notices, community members and their subscriptions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ community_content_post = Contract(
     key=("shard_id", "post_local_id"),
     columns=(
         column("shard_id", "bigint", "shard of the post", nullable=False),
-        column("post_local_id", "bigint", "number of the post in its shard", nullable=False),
+        column("post_local_id", "bigint", "number of the post within its shard", nullable=False),
         column("community_id", "bigint", "community of the post"),
     ),
 )
@@ -21,19 +21,19 @@ community_content_post = Contract(
 community_content_common_notice = Contract(
     database="weverse2",
     name="community_content_common_notice",
-    description="One row per notice, with what it belongs to.",
+    description="One row per notice, with its parent.",
     kind=Kind.SNAPSHOT,
     key=("id",),
     columns=(
         column("id", "bigint", "notice", nullable=False),
-        column("parent_id", "string", "`community-<n>`"),
+        column("parent_id", "string", "parent of the notice, `community-<n>` for a community"),
     ),
 )
 
 community_log_member_status_log = Contract(
     database="weverse2",
     name="community_log_member_status_log",
-    description="One row per time that a user joined (subscribed to) or left (unsubscribed from) a community.",
+    description="One row each time a user joins (subscribes to) or leaves (unsubscribes from) a community.",
     kind=Kind.FACTS,
     is_history=True,
     instant="created_at",
@@ -42,33 +42,33 @@ community_log_member_status_log = Contract(
         column("community_id", "bigint", "community", nullable=False),
         column("user_id", "bigint", "Weverse user", INT32, nullable=False),
         column("type", "string", "what the user did", one_of("subscribe", "unsubscribe"), nullable=False),
-        column("created_at", "timestamp", "instant at which the user did it (UTC)", nullable=False),
+        column("created_at", "timestamp", "instant of joining or leaving (UTC)", nullable=False),
     ),
 )
 
 community_log_v_member_migration = Contract(
     database="weverse2",
     name="community_log_v_member_migration",
-    description="One row per member of a community who was taken over from the former live service.",
+    description="One row per member of a community who was migrated from the former live service.",
     kind=Kind.SNAPSHOT,
     key=("community_id", "user_id"),
     columns=(
         column("community_id", "bigint", "community", nullable=False),
         column("user_id", "bigint", "Weverse user", INT32, nullable=False),
-        column("created_at", "timestamp", "instant from which the user followed the channel (UTC)"),
+        column("created_at", "timestamp", "instant at which the user started following the channel (UTC)"),
     ),
 )
 
 community_member_special_member = Contract(
     database="weverse2",
     name="community_member_special_member",
-    description="One row per member of a community who is more than a fan: an artist of it, or of another community.",
+    description="One row per community member who is not a fan but an artist, of this community or of another one.",
     kind=Kind.SNAPSHOT,
     key=("community_id", "user_id"),
     columns=(
         column("community_id", "bigint", "community", nullable=False),
         column("user_id", "bigint", "Weverse user", INT32, nullable=False),
-        column("special_member_type", "string", "what the member is", one_of("ARTIST", "OTHER_COMMUNITY_ARTIST")),
+        column("special_member_type", "string", "kind of member", one_of("ARTIST", "OTHER_COMMUNITY_ARTIST")),
         column("official_name_ko", "string", "official name, Korean"),
         column("official_name_en", "string", "official name, English"),
         column("official_name_jp", "string", "official name, Japanese"),
@@ -79,27 +79,27 @@ community_member_special_member = Contract(
 community_common_report = Contract(
     database="weverse2",
     name="community_common_report",
-    description="One row per member of a community who was reported by others.",
+    description="One row per community member whom others have reported.",
     kind=Kind.SNAPSHOT,
     key=("community_id", "user_id"),
     columns=(
         column("community_id", "bigint", "community", nullable=False),
         column("user_id", "bigint", "Weverse user", INT32, nullable=False),
-        column("report_count", "bigint", "times that the member was reported", at_least(0)),
+        column("report_count", "bigint", "number of reports against the member", at_least(0)),
     ),
 )
 
 notification_push_config = Contract(
     database="weverse2",
     name="notification_push_config",
-    description="One row per push notification that a member of a community has switched on or off.",
+    description="One row per push notification setting of a community member.",
     kind=Kind.SNAPSHOT,
     key=("community_id", "user_id", "config_key"),
     columns=(
         column("community_id", "bigint", "community", nullable=False),
         column("user_id", "bigint", "Weverse user", INT32, nullable=False),
-        column("config_key", "string", "the notification, by the name of its column in wv_comm_user", nullable=False),
-        column("value", "string", "`true` where it is on"),
+        column("config_key", "string", "the setting, named like its column in wv_comm_user", nullable=False),
+        column("value", "string", "`true` if the notification is on"),
     ),
 )
 
@@ -112,9 +112,9 @@ community_member_purchase = Contract(
     columns=(
         column("wv_user_id", "bigint", "Weverse user", INT32, nullable=False),
         column("community_id", "bigint", "community", nullable=False),
-        column("dm_id", "bigint", "direct messages of whom", nullable=False),
-        column("product_type", "string", "what was bought"),
-        column("start_dt", "timestamp", "instant from which it runs (UTC)", nullable=False),
-        column("end_dt", "timestamp", "instant at which it ends (UTC), NULL while open"),
+        column("dm_id", "bigint", "direct message channel", nullable=False),
+        column("product_type", "string", "product purchased"),
+        column("start_dt", "timestamp", "start of the subscription (UTC)", nullable=False),
+        column("end_dt", "timestamp", "end of the subscription (UTC), NULL if open-ended"),
     ),
 )
