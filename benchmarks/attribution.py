@@ -1,4 +1,4 @@
-"""From landing files to the nine attribution reports, at the size of the assignment that they come from."""
+"""From landing files to the nine attribution reports, at the size of the original assignment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 
 
 def run_tables(settings: Settings, first: dt.date, last: dt.date) -> None:
-    """Every table of the attribution over all days in one run, and what took time."""
+    """Run all attribution tables over all days in one run, and print what took time."""
     tables = [table for name, table in catalog.tables().items() if name.startswith("igaworks.")]
     job = build_defs(settings).resolve_implicit_global_asset_job_def()
     began, used = time.perf_counter(), sum(os.times()[:2])
@@ -36,11 +36,11 @@ def run_tables(settings: Settings, first: dt.date, last: dt.date) -> None:
     published: dict[str, dict[str, float]] = {}
     for event in result.all_events:
         if event.is_step_materialization:
-            found = event.step_materialization_data.materialization
-            values = {name: entry.value for name, entry in found.metadata.items()}
+            materialization = event.step_materialization_data.materialization
+            values = {name: entry.value for name, entry in materialization.metadata.items()}
             rows = values.get("dagster/partition_row_count", values.get("dagster/row_count", 0))
-            known = published.setdefault(found.asset_key.to_user_string(), {**values, "rows": 0})
-            known["rows"] += rows
+            table = published.setdefault(materialization.asset_key.to_user_string(), {**values, "rows": 0})
+            table["rows"] += rows
     for name, values in published.items():
         each = "".join(f"{values[f'seconds to {step}']:9.2f}" for step in ("stage", "audit", "publish"))
         print(f"{name:<60}{values['rows']:>12,}{each}")
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=2_900_000)
     parser.add_argument("--days", type=int, default=44)
     parser.add_argument("--files", type=int, default=8, help="files of each kind; the last is compressed")
-    parser.add_argument("--landing", type=Path, help="landing folder that was simulated so before")
+    parser.add_argument("--landing", type=Path, help="landing folder of an earlier simulation with the same arguments")
     given = parser.parse_args()
     config = AppsConfig(
         first_day=dt.date(2018, 6, 1),

@@ -1,4 +1,4 @@
-"""The community tables over a day of many members, after a first day that knows them all."""
+"""The community tables over a day with many members, after a first day that delivers them all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wemart_assets.settings import Settings
 from wemart_assets.simulator import SimulatorConfig, simulate
 
 FIRST, SECOND = "2024-01-01", "2024-01-02"
-# Of simulated users, how many belong to a community on the second day, on average.
+# Memberships per simulated user on the second day, on average.
 MEMBERS_A_USER = 1.69
 
 

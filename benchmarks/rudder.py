@@ -1,7 +1,7 @@
-"""RudderStack's eight tables over days of tracks in one run, beside eight plain queries for the same on DuckDB.
+"""RudderStack's eight tables over days of tracks in one run, compared with eight plain queries on DuckDB.
 
-The queries are written from the words of the project that the tables come from: a full rebuild from all tracks, every
-track mapped by what is known at the end, into tables in memory; no check, no commit, nothing to carry on from.
+The queries follow the description of the original project: a full rebuild from all tracks into tables in memory, with
+every track mapped by what is known at the end, and without checks, commits or carried state.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 STEPS = ("stage", "audit", "publish")
 TRACKS = "rudder.tracks"
 
-# Name and query, in the order in which each needs those before it; `tracks` is all of them.
+# Queries by name; each uses those before it. `tracks` has all tracks.
 PLAIN = {
     "dbt_aliases_mapping": """
         with ids as (
@@ -75,7 +75,7 @@ PLAIN = {
 
 
 def run_plain(lake: Path, threads: int) -> float:
-    """Print seconds and rows of each plain query; the seconds of all."""
+    """Print seconds and rows of each plain query, and return the total seconds."""
     files = DeltaTable(lake / TRACKS.replace(".", "/")).file_uris()
     took = 0.0
     with duckdb.connect(config={"threads": threads, "preserve_insertion_order": False}) as connection:
@@ -92,7 +92,7 @@ def run_plain(lake: Path, threads: int) -> float:
 
 
 def run_tables(settings: Settings, days: list[str], tables: list[str]) -> float:
-    """Run tables over the days as one range, print rows and seconds of each; the seconds of the run."""
+    """Run the tables over the days as one range, print rows and seconds of each, and return the seconds of the run."""
     job = build_defs(settings).resolve_implicit_global_asset_job_def()
     began = time.perf_counter()
     result = job.execute_in_process(
@@ -105,10 +105,10 @@ def run_tables(settings: Settings, days: list[str], tables: list[str]) -> float:
     shown: dict[str, dict[str, float]] = {}
     for event in result.all_events:
         if event.is_step_materialization:
-            found = event.step_materialization_data.materialization
-            values = {name: entry.value for name, entry in found.metadata.items()}
-            known = shown.setdefault(found.asset_key.to_user_string(), {**values, "rows": 0})
-            known["rows"] += values["dagster/partition_row_count"]
+            materialization = event.step_materialization_data.materialization
+            values = {name: entry.value for name, entry in materialization.metadata.items()}
+            table = shown.setdefault(materialization.asset_key.to_user_string(), {**values, "rows": 0})
+            table["rows"] += values["dagster/partition_row_count"]
     print(f"{'table':<45}{'rows':>12}{''.join(f'{step:>9}' for step in STEPS)}  (seconds)")
     for name, values in shown.items():
         seconds = "".join(f"{values[f'seconds to {step}']:9.2f}" for step in STEPS)

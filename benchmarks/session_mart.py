@@ -33,10 +33,10 @@ PLAIN_WINDOW = """
 """
 
 
-def best(of: int, run: object) -> tuple[float, int]:
-    """Least seconds of several runs, and the answer of the last."""
+def best(count: int, run: object) -> tuple[float, int]:
+    """The shortest time of several runs in seconds, and the result of the last."""
     seconds, answer = [], 0
-    for _ in range(of):
+    for _ in range(count):
         began = time.perf_counter()
         answer = run()  # type: ignore[operator]
         seconds.append(time.perf_counter() - began)
@@ -44,17 +44,17 @@ def best(of: int, run: object) -> tuple[float, int]:
 
 
 def compare(session: DuckDBSession) -> None:
-    """Sessions by buckets and by a window over every line."""
+    """Find sessions by buckets and by a window over every line, and compare."""
     source = session.read(weverse_server_log.table, [DAY])
     lines = source.filter(source.user_info_device_id.notnull() & (source.user_info_device_id != ""))
     session.raw.execute(f"create temp view source as {session.ibis.compile(source)}")
     marked = wv_server_log_base(lines, timezone="Asia/Seoul", session_gap_seconds=1800)
     sql = session.ibis.compile(marked.select("date_id", "user_info_device_id", "sess_seq").distinct().count())
-    buckets, found = best(3, lambda: session.raw.execute(sql).fetchall()[0][0])
-    window, known = best(3, lambda: session.raw.execute(PLAIN_WINDOW).fetchall()[0][0])
-    print(f"\nsessions: {found:,} by buckets in {buckets:.2f} s, {known:,} by a window in {window:.2f} s")
+    buckets, by_bucket = best(3, lambda: session.raw.execute(sql).fetchall()[0][0])
+    window, by_window = best(3, lambda: session.raw.execute(PLAIN_WINDOW).fetchall()[0][0])
+    print(f"\nsessions: {by_bucket:,} by buckets in {buckets:.2f} s, {by_window:,} by a window in {window:.2f} s")
     print(f"a window over every line takes {window / buckets:.2f} times as long")
-    if found != known:
+    if by_bucket != by_window:
         raise SystemExit("the two ways do not find the same sessions")
     took = {}
     for form in (by_buckets, by_windows):

@@ -1,4 +1,4 @@
-"""Runs tables as Dagster runs them, and shows what took time."""
+"""Runs tables through Dagster and prints what took time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEPS = ("stage", "audit", "publish")
 def run_tables(
     settings: Settings, day: str, instance: dg.DagsterInstance | None = None, tables: Sequence[str] | None = None
 ) -> float:
-    """Run the tables (all by day if not given) over a day, print rows and seconds of each; the seconds of the run."""
+    """Run the tables (all daily ones by default) over a day, print rows and seconds of each, return total seconds."""
     selection = None if tables is None else [dg.AssetKey(name.split(".")) for name in tables]
     began = time.perf_counter()
     result = (
@@ -34,16 +34,16 @@ def run_tables(
     print(f"{f'table, on {day}':<45}{'rows':>12}{''.join(f'{step:>9}' for step in STEPS)}  (seconds)")
     for event in result.all_events:
         if event.is_step_materialization:
-            found = event.step_materialization_data.materialization
-            values = {name: entry.value for name, entry in found.metadata.items()}
+            materialization = event.step_materialization_data.materialization
+            values = {name: entry.value for name, entry in materialization.metadata.items()}
             seconds = "".join(f"{values[f'seconds to {step}']:9.2f}" for step in STEPS)
-            # Of a table without days it is the table's.
+            # A table without days has only a row count of its own.
             rows = values.get("dagster/partition_row_count", values.get("dagster/row_count"))
-            print(f"{found.asset_key.to_user_string():<45}{rows:>12,}{seconds}")
+            print(f"{materialization.asset_key.to_user_string():<45}{rows:>12,}{seconds}")
     print(f"in all {took:.1f} s\n")
     return took
 
 
 def peak_gigabytes() -> float:
-    """The most memory that this process had."""
+    """Peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

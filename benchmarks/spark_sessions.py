@@ -2,7 +2,7 @@
 
     python benchmarks/spark_sessions.py --lines 10000000 [--master spark://host:7077] [--landing folder]
 
-The log is landed and published by DuckDB, which is not what is measured.
+DuckDB lands and publishes the log, which is not measured.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def land(settings: Settings, lines: int) -> None:
 
 
 class Stages:
-    """What Spark's stages have done since the last look; only where the driver is in this process."""
+    """Sums what Spark's stages have done since the last call; works only if the driver is in this process."""
 
     def __init__(self, spark: Any) -> None:
         self.spark = spark
@@ -79,7 +79,7 @@ class Stages:
 
 
 def measure(name: str, stages: Stages, run: Callable[[], Any]) -> Any:
-    """Run once and show what it took."""
+    """Run once and print what it took."""
     began = time.perf_counter()
     answer = run()
     sums = stages.since()
@@ -91,7 +91,7 @@ def measure(name: str, stages: Stages, run: Callable[[], Any]) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000, help="log lines of the day")
-    parser.add_argument("--landing", type=Path, help="landing folder that is simulated already")
+    parser.add_argument("--landing", type=Path, help="landing folder of an earlier simulation")
     parser.add_argument("--master", default="local[*]")
     parser.add_argument("--memory", default="4g", help="of the driver, which does the work where the master is local")
     given = parser.parse_args()
@@ -142,19 +142,19 @@ def compare(session: Any, settings: Mapping[str, Any], staging: str) -> None:
     rows = mart(lines(), *tables)
     staged = measure("line table staged", stages, lambda: stage(session, mart.table, rows, [DAY], baseline, utc_now()))
 
-    def judge(of: Staged) -> None:
-        audit(of, lambda: session.read(mart.table, []), {"lines": lines()}, settings)
+    def run_audit(rows: Staged) -> None:
+        audit(rows, lambda: session.read(mart.table, []), {"lines": lines()}, settings)
 
-    # Beside what is done (`persist`): a folder of files that the audit reads and the publication writes once more.
-    measure("line table audited", stages, lambda: judge(staged))
+    # For comparison with `persist`: a folder of files that the audit reads and publication writes again.
+    measure("line table audited", stages, lambda: run_audit(staged))
     frame = session.spark.sql(session.ibis.compile(mart.table.conform(staged.rows)))
     measure("what is staged, to a folder", stages, lambda: frame.write.parquet(staging))
-    of_folder = replace(staged, rows=session.view(session.spark.read.parquet(staging)))
-    measure("the folder audited", stages, lambda: judge(of_folder))
+    in_folder = replace(staged, rows=session.view(session.spark.read.parquet(staging)))
+    measure("the folder audited", stages, lambda: run_audit(in_folder))
     again = session.spark.read.parquet(staging)
     measure("the folder written once more", stages, lambda: again.write.parquet(f"{staging}_published"))
     measure("line table published", stages, lambda: session.publish(staged))
-    inputs = {name: session.read(of.table, [DAY]) for name, of in wv_sess_daily.inputs.items()}
+    inputs = {name: session.read(given.table, [DAY]) for name, given in wv_sess_daily.inputs.items()}
     rows = wv_sess_daily(**inputs, timezone=settings["timezone"])
     baseline = session.baseline(wv_sess_daily.table, [DAY])
     staged = measure(

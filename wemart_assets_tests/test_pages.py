@@ -21,7 +21,7 @@ def test_a_page_is_up_to_date(path: str) -> None:
 def test_readme_and_catalog_name_the_tables_that_carry_their_state_on() -> None:
     declared = sorted(name for name, of in catalog.marts().items() if of.is_stateful)
     pages = render(PROJECT)
-    said = re.search(r"\*\*Tables that carry their state on\*\* \((.*?)\)", pages[Path("README.md")], flags=re.DOTALL)
+    said = re.search(r"\*\*Stateful tables\*\* \((.*?)\)", pages[Path("README.md")], flags=re.DOTALL)
     assert said is not None
     assert sorted(re.findall(r"`(\w+)`", said[1])) == sorted(name.split(".")[1] for name in declared)
     sections = re.split(r"^### ", pages[Path("docs/tables.md")], flags=re.MULTILINE)

@@ -150,7 +150,7 @@ def test_a_cut_off_file_is_named_and_nothing_changes(environment: Environment, n
 def test_a_gz_ending_in_upper_case_is_an_error_in_words(environment: Environment) -> None:
     environment.overrides |= settings_of("spark")
     environment.land(ARTISTS, f"date={DAY}/A.CSV.GZ", [environment.artist(1)])
-    with pytest.raises(LandingError, match=r"A\.CSV\.GZ.*\.gz in lower case; rename it"):
+    with pytest.raises(LandingError, match=r"A\.CSV\.GZ.*lower-case \.gz; rename it"):
         environment.publish(ARTISTS, DAY)
 
 
