@@ -629,7 +629,7 @@ def test_the_check_that_cannot_run_is_named_among_those_that_can(run: Publish) -
             TableCheck("typo", "a column that is not there", lambda staged: staged.filter(staged.colour == 1)),
         ),
     )
-    with pytest.raises(DeclarationError, match="db.orders: check 'typo' cannot run: .*colour"):
+    with pytest.raises(DeclarationError, match=r"db\.orders: check 'typo' cannot run: .*colour"):
         run(table, [D1], orders(D1, 1))
 
 
