@@ -244,13 +244,14 @@ def duckdb_disagrees(timezone: str, first_day: dt.date) -> dt.datetime | None:
     # Only where it is asked: settings alone are read without an engine.
     import duckdb
 
-    from wemart_assets.lake.functions import first_disagreement
+    from wemart_assets.lake.clocks import first_disagreement
 
     def shown(instants: Sequence[int]) -> list[int]:
+        # In the text of the query: for any parameter, DuckDB's client imports pandas where it is installed.
+        local = f"epoch_us(timezone('{timezone}', make_timestamptz(instant * 1000000))) // 1000000"
         with duckdb.connect(":memory:") as connection:
-            local = "epoch_us(timezone(?, make_timestamptz(instant * 1000000))) // 1000000"
-            asked = f"select {local} from (select unnest(?) as instant)"
-            return [seconds for (seconds,) in connection.execute(asked, [timezone, list(instants)]).fetchall()]
+            asked = f"select {local} from (select unnest({list(instants)}::bigint[]) as instant)"
+            return [seconds for (seconds,) in connection.execute(asked).fetchall()]
 
     return first_disagreement(timezone, first_day, shown)
 

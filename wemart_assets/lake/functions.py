@@ -1,50 +1,28 @@
 """Functions that ibis lacks or gets wrong: one name and one meaning on both engines.
 
 They carry Spark's own names, so Spark runs them as built-ins; the DuckDB engine defines macros of these names
-(`DUCKDB_MACROS`). What Spark lacks as well, each engine defines (`SPARK_FUNCTIONS`). What ibis does well on both has
-no place here.
+(`duckdb_sql.DUCKDB_MACROS`). What Spark lacks as well, each engine defines (`SPARK_FUNCTIONS`). What ibis does well on
+both has no place here.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import ibis
 import ibis.expr.datatypes as types
 import ibis.expr.types as ir
 
+from wemart_assets.lake.clocks import clock_changes, repeats, steady_clock
 from wemart_assets.lake.days import Period
 
 INSTANT = types.Timestamp(timezone="UTC", scale=6)
 LOCAL_TIME = types.Timestamp(scale=6)
-# Between them the clock changes of zones are known.
-FIRST_CHANGE, LAST_CHANGE = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 
-DUCKDB_MACROS = (
-    "create or replace temp macro timestamp_millis(ms) as make_timestamptz(ms * 1000)",
-    # Asking the calendar costs some 0.3 microseconds a row; of UTC it need not be asked.
-    "create or replace temp macro from_utc_timestamp(ts, zone) as"
-    " case when zone = 'UTC' then make_timestamp(epoch_us(ts)) else timezone(zone, ts) end",
-    "create or replace temp macro to_utc_timestamp(ts, zone) as"
-    " case when zone = 'UTC' then make_timestamptz(epoch_us(ts)) else timezone(zone, ts) end",
-    # DuckDB also takes a comma before a closing bracket, NaN and Infinity for JSON. Where a document may have one of
-    # them, it is looked at again without its strings.
-    "create or replace temp macro has_lenient_json(text) as"
-    r" regexp_matches(text, ',[ \t\r\n]*[}\]]|(?i:nan|inf)')",
-    "create or replace temp macro is_json(doc) as json_valid(doc) and case when has_lenient_json(doc) then"
-    r""" not has_lenient_json(regexp_replace(doc, '"([^"\\]|\\.)*"', '""', 'g')) else true end""",
-    "create or replace temp macro strict_json(doc) as case when is_json(doc) then doc end",
-    "create or replace temp macro get_json_object(doc, path) as json_extract_string(doc, path)",
-    # Spark infers a struct from an example document; DuckDB takes the same document as the structure.
-    "create or replace temp macro schema_of_json(example) as example",
-    "create or replace temp macro from_json(doc, structure) as json_transform(doc, structure)",
-)
 SPARK_FUNCTIONS = (
     # Spark takes single quotes and NaN for JSON and reads no further than a document's end. Within an array nothing may
     # follow but the array's next element.
@@ -171,96 +149,6 @@ def day_after(day: ir.StringValue, days: int = 1) -> ir.StringValue:
     """The calendar day that many days after (before where negative) a day that is named `YYYY-MM-DD`."""
     # A date and an interval are a date for ibis and an instant for DuckDB.
     return (day.cast("date") + ibis.interval(days=days)).strftime("%Y-%m-%d")
-
-
-@dataclass(frozen=True)
-class ClockChange:
-    """From `at`, a local time of the clock before, the clocks of a zone are `ahead` of it, or behind where negative."""
-
-    at: dt.datetime
-    ahead: dt.timedelta
-
-
-@cache
-def clock_changes(timezone: str) -> tuple[ClockChange, ...]:
-    """When the clocks of a zone were or will be set forward or back, from 1970 to 2100."""
-    zone, changes, step = ZoneInfo(timezone), [], dt.timedelta(days=1)
-    day = FIRST_CHANGE
-    while day < LAST_CHANGE:
-        before, after = _offset(day, zone), _offset(day + step, zone)
-        if before != after:
-            # The second of the change, by halves.
-            same, other = 0, int(step.total_seconds())
-            while other - same > 1:
-                middle = (same + other) // 2
-                is_same = _offset(day + dt.timedelta(seconds=middle), zone) == before
-                same, other = (middle, other) if is_same else (same, middle)
-            at = (day + dt.timedelta(seconds=other)).replace(tzinfo=None) + before
-            changes.append(ClockChange(at, after - before))
-        day += step
-    return tuple(changes)
-
-
-def _offset(instant: dt.datetime, zone: ZoneInfo) -> dt.timedelta:
-    offset = instant.astimezone(zone).utcoffset()
-    assert offset is not None
-    return offset
-
-
-def first_disagreement(
-    timezone: str, first_day: dt.date, shown: Callable[[Sequence[int]], Sequence[int]]
-) -> dt.datetime | None:
-    """The first instant from `first_day` on at which an engine's clocks show another time than this machine's.
-
-    Partitions are days of the machine's clocks, and which second of a row lies in them is the engine's to say; each has
-    rules of its own version. `shown` gives, for seconds since the epoch, what the engine's clocks show as such seconds.
-    """
-    start = int(dt.datetime(first_day.year, first_day.month, first_day.day, tzinfo=dt.UTC).timestamp()) - 2 * 86_400
-    # What one of them changes and the other does not lasts for weeks; a change at another hour is seen beside it.
-    instants = set(range(start, int(LAST_CHANGE.timestamp()), 7 * 86_400))
-    zone = ZoneInfo(timezone)
-    before = _offset(FIRST_CHANGE, zone)
-    for change in clock_changes(timezone):
-        at = int((change.at - before).replace(tzinfo=dt.UTC).timestamp())
-        before += change.ahead
-        instants |= {at - 1, at} if at >= start else set()
-    ordered = sorted(instants)
-    for instant, local in zip(ordered, shown(ordered), strict=True):
-        utc = dt.datetime.fromtimestamp(instant, dt.UTC)
-        if local != instant + _offset(utc, zone).total_seconds():
-            return utc
-    return None
-
-
-@dataclass(frozen=True)
-class SteadyClock:
-    """From `since`, a time of UTC, the clocks of a zone have been `ahead` of it (behind where negative)."""
-
-    since: dt.datetime
-    ahead: dt.timedelta
-
-
-@cache
-def steady_clock(timezone: str) -> SteadyClock | None:
-    """Since when the clocks of a zone are not set any more; None where they still are.
-
-    Then they are a sum, which is several times as fast as asking the calendar.
-    """
-    changes = clock_changes(timezone)
-    ahead = _offset(LAST_CHANGE, ZoneInfo(timezone))
-    if not changes:
-        return SteadyClock(FIRST_CHANGE.replace(tzinfo=None), ahead)
-    last = changes[-1]
-    if last.at.year >= LAST_CHANGE.year - 1:
-        return None
-    return SteadyClock(last.at - (ahead - last.ahead), ahead)
-
-
-@cache
-def repeats(timezone: str) -> tuple[int, ...]:
-    """By how many seconds the zone's clocks have ever been set back (one hour for most that have summer time)."""
-    backs = {-change.ahead for change in clock_changes(timezone) if change.ahead < dt.timedelta(0)}
-    return tuple(sorted(int(back.total_seconds()) for back in backs))
 
 
 def instant_of(local: ir.TimestampValue, timezone: str) -> ir.TimestampValue:
