@@ -19,7 +19,6 @@ from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.faults import fault_of
 from wemart_assets.lake.inject import call
-from wemart_assets.lake.pandera_on_ibis import Check, Column, DataFrameSchema, SchemaErrorReason, SchemaErrors
 from wemart_assets.lake.table import GRAIN, KNOWN, ROWS, SCHEMA, RowCheck, Severity, Table, data_type
 
 EXAMPLES = 5
@@ -121,6 +120,8 @@ def _judge(
 
     The rules in `together`, conditions of a row, are counted in one pass over the rows.
     """
+    # Only where rows are judged: importing pandera takes longer than reading all declarations.
+    from wemart_assets.lake.pandera_on_ibis import Check, Column, DataFrameSchema, SchemaErrorReason, SchemaErrors
 
     @cache
     def counted() -> Mapping[str, int]:

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import ibis
 import ibis.expr.types as ir
 from dagster_duckdb import DuckDBResource
-from ibis.backends.duckdb import Backend
 from sqlglot import exp
 
 from wemart_assets.lake.delta import DeltaLake, open_delta, partition_values
@@ -46,6 +45,10 @@ from wemart_assets.lake.engine import (
 from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableFile, UnreadableTable
 from wemart_assets.lake.faults import raise_fault
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table
+
+if TYPE_CHECKING:
+    # It brings along ibis' compilers of all engines; a session loads it.
+    from ibis.backends.duckdb import Backend
 
 # The name of a row inside the query of a landing file, where its columns have theirs.
 ROW = "__wemart_row"

@@ -5,6 +5,7 @@ import base64
 import datetime as dt
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -101,15 +102,10 @@ def table_asset(
                 "grain": ", ".join(table.grain) or "none: equal rows are allowed",
                 "partitioned by": ", ".join(table.partition_by),
             },
-            # A period is over at midnight of the business timezone and is expected by six in the morning; with a last
-            # day set, no more periods are.
+            # With a last day set, no more periods are expected.
             freshness_policy=None
             if partitions is None or partitions.end is not None
-            else dg.FreshnessPolicy.cron(
-                deadline_cron=EXPECTED[table.period],
-                lower_bound_delta=dt.timedelta(hours=6),
-                timezone=str(partitions.timezone),
-            ),
+            else _freshness(table.period, str(partitions.timezone)),
             required_resource_keys={"engine"},
         )
 
@@ -155,6 +151,17 @@ def table_asset(
         )
 
     return asset
+
+
+@cache
+def _freshness(period: Period, timezone: str) -> dg.FreshnessPolicy:
+    """A period is over at midnight of the business timezone and is expected by six in the morning.
+
+    Dagster tries out the schedule of each policy it is given for milliseconds, so tables of a period share theirs.
+    """
+    return dg.FreshnessPolicy.cron(
+        deadline_cron=EXPECTED[period], lower_bound_delta=dt.timedelta(hours=6), timezone=timezone
+    )
 
 
 def column_schema(table: Table) -> dg.TableSchema:
