@@ -247,13 +247,14 @@ def duckdb_disagrees(timezone: str, first_day: dt.date) -> dt.datetime | None:
     # Imported here because reading the settings must not load an engine.
     import duckdb
 
-    from wemart_assets.lake.functions import first_disagreement
+    from wemart_assets.lake.clocks import first_disagreement
 
     def duckdb_local_seconds(instants: Sequence[int]) -> list[int]:
+        # Values are part of the query's text: given a parameter, DuckDB's client imports pandas.
+        local = f"epoch_us(timezone('{timezone}', make_timestamptz(instant * 1000000))) // 1000000"
+        query = f"select {local} from (select unnest({list(instants)}::bigint[]) as instant)"
         with duckdb.connect(":memory:") as connection:
-            local = "epoch_us(timezone(?, make_timestamptz(instant * 1000000))) // 1000000"
-            query = f"select {local} from (select unnest(?) as instant)"
-            return [seconds for (seconds,) in connection.execute(query, [timezone, list(instants)]).fetchall()]
+            return [seconds for (seconds,) in connection.execute(query).fetchall()]
 
     return first_disagreement(timezone, first_day, duckdb_local_seconds)
 

@@ -21,7 +21,7 @@ from deltalake import DeltaTable
 from filelock import FileLock
 
 from wemart_assets.definitions import build_defs
-from wemart_assets.lake.functions import clock_changes
+from wemart_assets.lake.clocks import clock_changes
 from wemart_assets.settings import Settings, duckdb_disagrees
 from wemart_assets.simulator import (
     AppsConfig,

@@ -14,13 +14,11 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import pandas as pd
 
 from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.faults import fault_of
 from wemart_assets.lake.inject import call
-from wemart_assets.lake.pandera_backends import Check, Column, DataFrameSchema, IbisColumn, IbisSchema, SchemaErrors
 from wemart_assets.lake.table import GRAIN, NOT_NULL, ROWS, SCHEMA, RowCheck, Severity, Table, data_type
 
 EXAMPLES = 5
@@ -181,6 +179,11 @@ def _judge(counts: Mapping[str, int]) -> set[str]:
     """Names of the checks that rows break."""
     if not counts:
         return set()
+    # Imported only where rows are judged: pandera and pandas take longer to import than all declarations.
+    import pandas as pd
+
+    from wemart_assets.lake.pandera_backends import Check, Column, DataFrameSchema, SchemaErrors
+
     schema = DataFrameSchema({name: Column(int, Check.equal_to(0)) for name in counts})
     try:
         schema.validate(pd.DataFrame([dict(counts)]), lazy=True)
@@ -191,6 +194,8 @@ def _judge(counts: Mapping[str, int]) -> set[str]:
 
 def _schema_problems(rows: ir.Table, table: Table) -> list[str]:
     """How the columns differ from the declared ones: in name, order or type."""
+    from wemart_assets.lake.pandera_backends import IbisColumn, IbisSchema, SchemaErrors
+
     columns = {c.name: IbisColumn(data_type(c.type), nullable=True) for c in table.columns}
     try:
         IbisSchema(columns, strict=True, ordered=True).validate(rows, lazy=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis
 import ibis.expr.types as ir
@@ -18,8 +18,10 @@ from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.inject import call, parameters
 from wemart_assets.lake.inputs import Input
 from wemart_assets.lake.mart import Mart
-from wemart_assets.lake.stored import Stored, in_catalog, query
 from wemart_assets.lake.table import Table, data_type
+
+if TYPE_CHECKING:
+    from wemart_assets.lake.stored import Stored
 
 # The function's parameters, days as dates or as text; in the expression they stand as texts that no table has.
 FIRST, LAST = "first", "last"
@@ -49,6 +51,8 @@ class Between:
 
     def duckdb_macro(self, catalog: str) -> str:
         """The statement that defines it in DuckDB, over the tables of a catalog."""
+        from wemart_assets.lake.stored import in_catalog
+
         name = f'{catalog}."{self.mart.table.database}"."{self.name}"'
         return f"create macro {name}({FIRST}, {LAST}) as table {self._sql(self._rows(in_catalog(catalog)), 'duckdb')}"
 
@@ -63,6 +67,8 @@ class Between:
 
     def _sql(self, rows: ir.Table, dialect: str) -> str:
         """The query, with the parameters as bare names."""
+        # It brings along ibis' compilers of all engines.
+        from wemart_assets.lake.stored import query
 
         def parameter(node: exp.Expression) -> exp.Expression:
             if isinstance(node, exp.Literal) and node.this in STAND_INS:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import ibis
 import ibis.expr.types as ir
 from dagster_duckdb import DuckDBResource
-from deltalake import DeltaTable
-from ibis.backends.duckdb import Backend
 from sqlglot import exp
 
 from wemart_assets.lake.delta import DeltaLake, open_delta, partition_values
+from wemart_assets.lake.duckdb_sql import (
+    DUCKDB_MACROS,
+    delta_columns,
+    duckdb_type,
+    exactly,
+    literal,
+    quoted,
+    select_files,
+)
 from wemart_assets.lake.engine import (
     FAULT,
     PATH,
@@ -39,24 +44,12 @@ from wemart_assets.lake.engine import (
 )
 from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableFile, UnreadableTable
 from wemart_assets.lake.faults import raise_fault
-from wemart_assets.lake.functions import DUCKDB_MACROS
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table
 
-DUCKDB_TYPES = {"string": "VARCHAR", "timestamp": "TIMESTAMPTZ", "double": "DOUBLE"}
-DELTA_TYPES = {
-    "byte": "TINYINT",
-    "short": "SMALLINT",
-    "integer": "INTEGER",
-    "long": "BIGINT",
-    "float": "FLOAT",
-    "double": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "string": "VARCHAR",
-    "binary": "BLOB",
-    "date": "DATE",
-    "timestamp": "TIMESTAMPTZ",
-    "timestamp_ntz": "TIMESTAMP",
-}
+if TYPE_CHECKING:
+    # It brings along ibis' compilers of all engines; a session loads it.
+    from ibis.backends.duckdb import Backend
+
 # Alias of a row in a query over landing files, which cannot clash with a column.
 ROW = "__wemart_row"
 # Raised for an expression of `sources.yaml` that does not fit the columns of a file.
@@ -152,7 +145,7 @@ class DuckDBSession:
                     raise UnreadableFile(f"landing file {path} cannot be read: {broken} lines are not JSON objects")
                 return {name: True for (name,) in sorted(self.raw.execute(keys).fetchall())}
             described = self.raw.execute(f"describe select * from {reader}").fetchall()
-            schema = f"select name from parquet_schema({_text(_exactly(path))}) where logical_type = 'NullType()'"
+            schema = f"select name from parquet_schema({literal(exactly(path))}) where logical_type = 'NullType()'"
             untyped = {name for (name,) in self.raw.execute(schema).fetchall()}
         return {name: name not in untyped for name, *_ in described if name != PATH}
 
@@ -162,7 +155,7 @@ class DuckDBSession:
         raw, fault = f"{ROW}.{RAW}" if form.is_copy else "json::varchar", "null::varchar"
         if form.kind is FileKind.JSONL:
             document = TEXT if form.is_copy else "json"
-            fields = [f"json_extract_string({document}, {_text(_json_path(c))}) as {quoted(c)}" for c in columns]
+            fields = [f"json_extract_string({document}, {literal(_json_path(c))}) as {quoted(c)}" for c in columns]
         else:
             fields = [f"{ROW}.{quoted(c)}" for c in columns]
             if not form.is_copy:
@@ -226,7 +219,7 @@ class DuckDBSession:
             partitions = ", ".join(map(quoted, table.partition_by))
             try:
                 return self.raw.execute(
-                    f"copy ({query}) to {_text(str(location))} ({options}, partition_by ({partitions}),"
+                    f"copy ({query}) to {literal(str(location))} ({options}, partition_by ({partitions}),"
                     f" filename_pattern '{run}-{{i}}', overwrite_or_ignore)"
                 ).fetchall()
             except BaseException:
@@ -237,10 +230,10 @@ class DuckDBSession:
         day, folder = quoted(table.day_column), location / f"{table.day_column}={days[0]}"
         path = folder / f"{run}-0.parquet"
         folder.mkdir(exist_ok=True)
-        checked = f"case when {day} = {_text(days[0])} then true else error('{run} ' || coalesce({day}, 'NULL')) end"
+        checked = f"case when {day} = {literal(days[0])} then true else error('{run} ' || coalesce({day}, 'NULL')) end"
         try:
             written = self.raw.execute(
-                f"copy (select * exclude ({day}) from ({query}) where {checked}) to {_text(str(path))} ({options})"
+                f"copy (select * exclude ({day}) from ({query}) where {checked}) to {literal(str(path))} ({options})"
             ).fetchall()
         except BaseException as error:
             path.unlink(missing_ok=True)
@@ -328,82 +321,9 @@ def _remove(location: Path, files: Sequence[DataFile]) -> None:
         (location / file.path).unlink(missing_ok=True)
 
 
-def duckdb_type(name: str) -> str:
-    """DuckDB's name for a Spark SQL type."""
-    return DUCKDB_TYPES.get(name, name.upper())
-
-
-def delta_columns(log: DeltaTable) -> dict[str, str]:
-    """A Delta table's columns with their DuckDB types; nested columns are left out."""
-    columns = {}
-    for field in log.schema().fields:
-        kind = str(getattr(field.type, "type", ""))
-        if kind.startswith("decimal") or kind in DELTA_TYPES:
-            columns[field.name] = DELTA_TYPES.get(kind, kind.upper())
-    return columns
-
-
-def select_files(
-    columns: Mapping[str, str],
-    partitions: Mapping[str, str],
-    location: Path | str,
-    files: Sequence[tuple[str, Mapping[str, str | None]]],
-) -> str:
-    """SQL that reads the Parquet files of a Delta table with DuckDB's own reader, with the given column types.
-
-    `files` are paths relative to `location`, with the partition values of the log. DuckDB takes partition values from
-    Hive-style paths and skips files by them; if any path disagrees with the log, each partition is read separately,
-    with the log's values. A file that lacks a column was written before the column was added; its rows have NULL there.
-    """
-    typed = ", ".join(f"null::{kind} as {quoted(c)}" for c, kind in columns.items())
-    parts = [f"select {typed} where false"]
-    if files and _paths_match_log(columns, partitions, location, files):
-        options = f"hive_partitioning = {bool(partitions)}"
-        if partitions:
-            hive = ", ".join(f"{quoted(c)}: {kind}" for c, kind in partitions.items())
-            options += f", hive_types = {{{hive}}}, hive_types_autocast = false"
-        parts.append(f"select * from {_parquet(location, [path for path, _ in files], options)}")
-    else:
-        by_values: dict[tuple[str | None, ...], list[str]] = {}
-        for path, values in files:
-            by_values.setdefault(tuple(values[c] for c in partitions), []).append(path)
-        for partition, paths in by_values.items():
-            typed_values = zip(partitions.items(), partition, strict=True)
-            literals = [
-                f"cast({'null' if v is None else _text(v)} as {kind}) as {quoted(c)}" for (c, kind), v in typed_values
-            ]
-            source = _parquet(location, paths, "hive_partitioning = false")
-            parts.append(f"select {', '.join(['*', *literals])} from {source}")
-    selected = ", ".join(f"cast({quoted(c)} as {kind}) as {quoted(c)}" for c, kind in columns.items())
-    return f"select {selected} from ({' union all by name '.join(parts)})"
-
-
-def _paths_match_log(
-    columns: Mapping[str, str],
-    partitions: Mapping[str, str],
-    location: Path | str,
-    files: Sequence[tuple[str, Mapping[str, str | None]]],
-) -> bool:
-    """Whether the Hive-style folders of all files give exactly the log's partition values."""
-    if partitions and any("=" in part and unquote(part.split("=")[0]) in columns for part in str(location).split("/")):
-        return False
-    for path, values in files:
-        folders = [unquote(part) for part in path.split("/")[:-1]]
-        if folders != [f"{c}={values[c]}" for c in partitions] or "%" in path:
-            return False
-        if any(v is None or not v or v.lower() == "null" or "=" in v for v in values.values()):
-            return False
-    return True
-
-
-def _parquet(location: Path | str, paths: Sequence[str], options: str) -> str:
-    files = ", ".join(_text(_exactly(os.path.join(location, path))) for path in paths)
-    return f"read_parquet([{files}], union_by_name = true, {options})"
-
-
 def _reader(paths: Sequence[str], form: FileFormat) -> str:
     """SQL that reads landing files, with every option given so that DuckDB detects nothing by itself."""
-    files = f"[{', '.join(_text(_exactly(path)) for path in paths)}]"
+    files = f"[{', '.join(literal(exactly(path)) for path in paths)}]"
     if form.is_copy:
         return f"read_parquet({files}, hive_partitioning = false)"
     if form.kind is FileKind.PARQUET:
@@ -413,17 +333,12 @@ def _reader(paths: Sequence[str], form: FileFormat) -> str:
     )
     if form.kind is FileKind.JSONL:
         return f"read_ndjson_objects({files}, {options})"
-    names = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in form.names)
+    names = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in form.names)
     options += f", auto_detect = false, columns = {{{names}}}, header = {form.has_header}, skip = 0"
-    options += f", delim = {_text(form.delimiter)}, quote = '\"', escape = '\"', comment = '', strict_mode = true"
+    options += f", delim = {literal(form.delimiter)}, quote = '\"', escape = '\"', comment = '', strict_mode = true"
     options += ", null_padding = false, ignore_errors = false, encoding = 'utf-8', max_line_size = 4194304"
-    options += f", nullstr = {_text(form.null or '')}, allow_quoted_nulls = true"
+    options += f", nullstr = {literal(form.null or '')}, allow_quoted_nulls = true"
     return f"read_csv({files}, {options})"
-
-
-def _exactly(path: str) -> str:
-    """The path as a glob pattern that matches only this path."""
-    return re.sub(r"([*?\[])", r"[\1]", path)
 
 
 @contextmanager
@@ -481,12 +396,3 @@ def _statistic(kind: str, text: str, up: bool) -> str | int | None:
 
 def _json_path(column: str) -> str:
     return '$."' + column.replace('"', '\\"') + '"'
-
-
-def quoted(identifier: str) -> str:
-    """The identifier, quoted for DuckDB's SQL."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def _text(literal: str) -> str:
-    return "'" + literal.replace("'", "''") + "'"

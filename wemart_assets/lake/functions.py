@@ -1,6 +1,6 @@
 """SQL functions that ibis lacks or gets wrong, with one name and one meaning on both engines.
 
-They have the names of Spark's built-ins, and the DuckDB engine defines macros under these names (`DUCKDB_MACROS`).
+They have the names of Spark's built-ins, and DuckDB has macros under these names (`DUCKDB_MACROS`).
 Functions that Spark lacks as well are defined on both engines (`SPARK_FUNCTIONS`). Whatever ibis gets right on both
 engines does not belong here.
 """
@@ -9,42 +9,20 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import ibis
 import ibis.expr.datatypes as types
 import ibis.expr.types as ir
 
+from wemart_assets.lake.clocks import clock_changes, repeats, steady_clock
 from wemart_assets.lake.days import Period
 
 INSTANT = types.Timestamp(timezone="UTC", scale=6)
 LOCAL_TIME = types.Timestamp(scale=6)
-# The span in which the clock changes of a zone are looked up.
-FIRST_CHANGE, LAST_CHANGE = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 
-DUCKDB_MACROS = (
-    "create or replace temp macro timestamp_millis(ms) as make_timestamptz(ms * 1000)",
-    # A timezone lookup costs about 0.3 microseconds per row; UTC needs none.
-    "create or replace temp macro from_utc_timestamp(ts, zone) as"
-    " case when zone = 'UTC' then make_timestamp(epoch_us(ts)) else timezone(zone, ts) end",
-    "create or replace temp macro to_utc_timestamp(ts, zone) as"
-    " case when zone = 'UTC' then make_timestamptz(epoch_us(ts)) else timezone(zone, ts) end",
-    # DuckDB also accepts trailing commas, NaN and Infinity. A document that may contain one of them is checked again
-    # with its strings blanked.
-    "create or replace temp macro has_lenient_json(text) as"
-    r" regexp_matches(text, ',[ \t\r\n]*[}\]]|(?i:nan|inf)')",
-    "create or replace temp macro is_json(doc) as json_valid(doc) and case when has_lenient_json(doc) then"
-    r""" not has_lenient_json(regexp_replace(doc, '"([^"\\]|\\.)*"', '""', 'g')) else true end""",
-    "create or replace temp macro strict_json(doc) as case when is_json(doc) then doc end",
-    "create or replace temp macro get_json_object(doc, path) as json_extract_string(doc, path)",
-    # Spark infers a struct from an example document; DuckDB uses the same document as the structure itself.
-    "create or replace temp macro schema_of_json(example) as example",
-    "create or replace temp macro from_json(doc, structure) as json_transform(doc, structure)",
-)
 SPARK_FUNCTIONS = (
     # Spark accepts single quotes and NaN, and ignores whatever follows the document. Inside an array, only the next
     # element may follow it.
@@ -171,96 +149,6 @@ def day_after(day: ir.StringValue, days: int = 1) -> ir.StringValue:
     """The calendar day `days` days after `day` (before it if negative), both as `YYYY-MM-DD`."""
     # A date plus an interval is a date to ibis and a timestamp to DuckDB.
     return (day.cast("date") + ibis.interval(days=days)).strftime("%Y-%m-%d")
-
-
-@dataclass(frozen=True)
-class ClockChange:
-    """At `at`, in local time before the change, the clocks are set forward by `ahead` (back if negative)."""
-
-    at: dt.datetime
-    ahead: dt.timedelta
-
-
-@cache
-def clock_changes(timezone: str) -> tuple[ClockChange, ...]:
-    """All changes of a zone's clocks from 1970 to 2100, past and scheduled."""
-    zone, changes, step = ZoneInfo(timezone), [], dt.timedelta(days=1)
-    day = FIRST_CHANGE
-    while day < LAST_CHANGE:
-        before, after = _offset(day, zone), _offset(day + step, zone)
-        if before != after:
-            # Bisect to the second of the change.
-            same, other = 0, int(step.total_seconds())
-            while other - same > 1:
-                middle = (same + other) // 2
-                is_same = _offset(day + dt.timedelta(seconds=middle), zone) == before
-                same, other = (middle, other) if is_same else (same, middle)
-            at = (day + dt.timedelta(seconds=other)).replace(tzinfo=None) + before
-            changes.append(ClockChange(at, after - before))
-        day += step
-    return tuple(changes)
-
-
-def _offset(instant: dt.datetime, zone: ZoneInfo) -> dt.timedelta:
-    offset = instant.astimezone(zone).utcoffset()
-    assert offset is not None
-    return offset
-
-
-def first_disagreement(
-    timezone: str, first_day: dt.date, shown: Callable[[Sequence[int]], Sequence[int]]
-) -> dt.datetime | None:
-    """The first instant from `first_day` on at which an engine and this machine disagree about local time.
-
-    The machine's timezone data says when a partition begins, the engine's says which rows lie in it, and the two may
-    be of different versions. `shown` maps seconds since the epoch to the engine's local times, also as seconds.
-    """
-    start = int(dt.datetime(first_day.year, first_day.month, first_day.day, tzinfo=dt.UTC).timestamp()) - 2 * 86_400
-    # A change that only one side knows lasts for weeks; a change at another hour shows next to the known one.
-    instants = set(range(start, int(LAST_CHANGE.timestamp()), 7 * 86_400))
-    zone = ZoneInfo(timezone)
-    before = _offset(FIRST_CHANGE, zone)
-    for change in clock_changes(timezone):
-        at = int((change.at - before).replace(tzinfo=dt.UTC).timestamp())
-        before += change.ahead
-        instants |= {at - 1, at} if at >= start else set()
-    ordered = sorted(instants)
-    for instant, local in zip(ordered, shown(ordered), strict=True):
-        utc = dt.datetime.fromtimestamp(instant, dt.UTC)
-        if local != instant + _offset(utc, zone).total_seconds():
-            return utc
-    return None
-
-
-@dataclass(frozen=True)
-class SteadyClock:
-    """From `since`, in UTC, the clocks of a zone are always `ahead` of UTC (behind if negative)."""
-
-    since: dt.datetime
-    ahead: dt.timedelta
-
-
-@cache
-def steady_clock(timezone: str) -> SteadyClock | None:
-    """When the clocks of a zone were last changed, and their offset since; None if they still change.
-
-    Adding a fixed offset is several times as fast as a timezone lookup.
-    """
-    changes = clock_changes(timezone)
-    ahead = _offset(LAST_CHANGE, ZoneInfo(timezone))
-    if not changes:
-        return SteadyClock(FIRST_CHANGE.replace(tzinfo=None), ahead)
-    last = changes[-1]
-    if last.at.year >= LAST_CHANGE.year - 1:
-        return None
-    return SteadyClock(last.at - (ahead - last.ahead), ahead)
-
-
-@cache
-def repeats(timezone: str) -> tuple[int, ...]:
-    """The seconds by which the zone's clocks have ever been set back (3,600 for most zones with summer time)."""
-    backs = {-change.ahead for change in clock_changes(timezone) if change.ahead < dt.timedelta(0)}
-    return tuple(sorted(int(back.total_seconds()) for back in backs))
 
 
 def instant_of(local: ir.TimestampValue, timezone: str) -> ir.TimestampValue:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
-
-import dagster as dg
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wemart_assets.lake.days import Period, days_between, period_days, period_start, shift
 from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.table import Table
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 
 class HasTable(Protocol):
@@ -109,6 +110,9 @@ class Input:
 
     def mapping(self, reader: Table) -> dg.PartitionMapping | None:
         """What Dagster shows as the lineage of partitions."""
+        # Only where assets are made: to read a declaration takes no Dagster, which takes long to import.
+        import dagster as dg
+
         if self.table.only_partition is not None:
             return None
         first, last = self.first, self.last

@@ -5,6 +5,7 @@ import base64
 import datetime as dt
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -133,16 +134,20 @@ def _definition_metadata(table: Table) -> Mapping[str, Any]:
 
 
 def _freshness(table: Table, partitions: dg.TimeWindowPartitionsDefinition | None) -> dg.FreshnessPolicy | None:
-    """A period ends at midnight of the business timezone, and its rows are due by six in the morning.
-
-    None without partitions, or with a last day, after which no period is due.
-    """
+    """When the table's partitions are due; None without partitions, or with a last day, after which none is due."""
     if partitions is None or partitions.end is not None:
         return None
+    return _due_at_six(table.period, str(partitions.timezone))
+
+
+@cache
+def _due_at_six(period: Period, timezone: str) -> dg.FreshnessPolicy:
+    """A period ends at midnight of the business timezone, and its rows are due by six in the morning.
+
+    Dagster tries out the schedule of each policy that it is given, so the tables of a period share one.
+    """
     return dg.FreshnessPolicy.cron(
-        deadline_cron=EXPECTED[table.period],
-        lower_bound_delta=dt.timedelta(hours=6),
-        timezone=str(partitions.timezone),
+        deadline_cron=EXPECTED[period], lower_bound_delta=dt.timedelta(hours=6), timezone=timezone
     )
 
 

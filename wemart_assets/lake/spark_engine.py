@@ -45,6 +45,7 @@ from pyspark.sql import SparkSession as Spark
 from pyspark.sql import functions as f
 from pyspark.sql import types as st
 
+from wemart_assets.lake.clocks import first_disagreement
 from wemart_assets.lake.delta import (
     COMMIT_ATTEMPTS,
     PROPERTIES,
@@ -58,7 +59,7 @@ from wemart_assets.lake.delta import (
 from wemart_assets.lake.engine import Baseline, ExternalTable, FileFormat, Staged, foreign_days, unknown_partition
 from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableFile, UnreadableTable, WemartError
 from wemart_assets.lake.faults import raise_fault
-from wemart_assets.lake.functions import SPARK_FUNCTIONS, first_disagreement
+from wemart_assets.lake.functions import SPARK_FUNCTIONS
 from wemart_assets.lake.spark_landing import FAILURES, file_columns, jvm_errors, landed, quoted, spark_expression
 from wemart_assets.lake.stored import SparkCompiler
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table, data_type

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import dagster as dg
 import ibis.expr.types as ir
 
 from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.inject import parameters
 from wemart_assets.lake.inputs import HasTable
-from wemart_assets.lake.mart_asset import column_schema
-from wemart_assets.lake.stored import Stored, in_catalog, query
 from wemart_assets.lake.table import Table
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from wemart_assets.lake.stored import Stored
 
 
 @dataclass(frozen=True)
 class View:
-    """A declared view: its columns and words, the tables that it reads, and the function that makes it of them."""
+    """A declared view: its columns and description, the tables it reads, and the function that computes it."""
 
     table: Table
     inputs: Mapping[str, Table]
@@ -26,11 +29,15 @@ class View:
 
     def sql(self, dialect: str, stored: Stored) -> str:
         """The view's query, in an engine's dialect."""
+        from wemart_assets.lake.stored import query
+
         rows = self.function(**{name: stored(of) for name, of in self.inputs.items()})
         return query(rows.select(*(c.name for c in self.table.columns)), dialect).sql(dialect)
 
     def duckdb_view(self, catalog: str) -> str:
         """The statement that defines it in DuckDB, over the tables of a catalog."""
+        from wemart_assets.lake.stored import in_catalog
+
         name = f'{catalog}."{self.table.database}"."{self.table.name}"'
         return f"create view {name} as {self.sql('duckdb', in_catalog(catalog))}"
 
@@ -58,6 +65,10 @@ def view(table: Table, **inputs: HasTable) -> Callable[[Callable[..., ir.Table]]
 
 def view_asset(declared: View, group: str) -> dg.AssetSpec:
     """The asset that stands for a view in Dagster; there is nothing to run."""
+    import dagster as dg
+
+    from wemart_assets.lake.mart_asset import column_schema
+
     table = declared.table
     return dg.AssetSpec(
         table.key,

@@ -14,9 +14,8 @@ import pyarrow as pa
 
 from wemart_assets.lake.between import Between
 from wemart_assets.lake.delta import open_delta, partition_values
-from wemart_assets.lake.duckdb_engine import delta_columns, quoted, select_files
+from wemart_assets.lake.duckdb_sql import DUCKDB_MACROS, delta_columns, quoted, select_files
 from wemart_assets.lake.errors import UnreadableTable, WemartError
-from wemart_assets.lake.functions import DUCKDB_MACROS
 from wemart_assets.lake.table import Table
 from wemart_assets.lake.view import View
 from wemart_assets.sql.files import PROTOCOL, PublishedFile, PublishedFiles

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wemart_assets.lake.clocks import repeats
 from wemart_assets.lake.engine import Engine
 from wemart_assets.lake.functions import (
     business_date,
@@ -25,7 +26,6 @@ from wemart_assets.lake.functions import (
     in_repeated_time,
     instant_of,
     json_fields,
-    repeats,
     timestamp_millis,
     unix_millis,
     unix_seconds,
