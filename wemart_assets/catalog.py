@@ -1,56 +1,98 @@
 """Which tables there are: every mart and contract that a module of the package declares.
 
-A new table is one new file; nothing here is edited for it.
+A new table is one new file; nothing here is edited for it. The file has the table's name, so that one table is found
+without importing all others; importing this module imports none.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import wemart_assets.marts
 import wemart_assets.sources.contracts
-from wemart_assets.lake.between import Between, is_over_any_range
-from wemart_assets.lake.mart import Mart
-from wemart_assets.lake.table import Table
-from wemart_assets.lake.view import View
-from wemart_assets.sources.contract import Contract
+from wemart_assets.lake.errors import DeclarationError
 
-M = TypeVar("M", Mart, View)
+if TYPE_CHECKING:
+    from wemart_assets.lake.between import Between
+    from wemart_assets.lake.mart import Mart
+    from wemart_assets.lake.table import Table
+    from wemart_assets.lake.view import View
+    from wemart_assets.sources.contract import Contract
+
+M = TypeVar("M")
+
+
+@cache
+def _module_names(package: ModuleType) -> tuple[str, ...]:
+    return tuple(sorted(m.name for m in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")))
 
 
 def _modules(package: ModuleType) -> list[ModuleType]:
-    names = sorted(m.name for m in pkgutil.walk_packages(package.__path__, f"{package.__name__}."))
-    return [importlib.import_module(name) for name in names]
+    return [importlib.import_module(name) for name in _module_names(package)]
 
 
 @cache
 def marts() -> dict[str, Mart]:
     """All mart tables by full name."""
-    return _declared(Mart)
+    from wemart_assets.lake.mart import Mart
+
+    return _of_kind(Mart)
 
 
-def _declared(kind: type[M]) -> dict[str, M]:
-    found: dict[str, M] = {}
-    for module in _modules(wemart_assets.marts):
-        for value in vars(module).values():
-            if isinstance(value, kind) and value.function.__module__ == module.__name__:
-                found[value.table.full_name] = value
-    return found
+def _of_kind(kind: type[M]) -> dict[str, M]:
+    declared = [item for module in _modules(wemart_assets.marts) for item in declarations(module).items()]
+    return {name: value for name, value in declared if isinstance(value, kind)}
+
+
+def declarations(module: ModuleType) -> dict[str, Mart | View]:
+    """The marts and views that a module declares, by full name.
+
+    Raises:
+        DeclarationError: one of them has another name than the module.
+    """
+    from wemart_assets.lake.mart import Mart
+    from wemart_assets.lake.view import View
+
+    declared = {}
+    for value in vars(module).values():
+        if isinstance(value, Mart | View) and value.function.__module__ == module.__name__:
+            if value.table.name != module.__name__.rpartition(".")[2]:
+                raise DeclarationError(
+                    f"{value.table.full_name} is declared in {module.__name__}; a file has the name of its table, by"
+                    f" which SQL finds it: rename it to {value.table.name}.py"
+                )
+            declared[value.table.full_name] = value
+    return declared
+
+
+def _named(full_name: str) -> Mart | View | None:
+    """The mart or view of that name; imports the file of its name alone."""
+    name = full_name.rpartition(".")[2]
+    for module in _module_names(wemart_assets.marts):
+        if module.rpartition(".")[2] == name:
+            found = declarations(importlib.import_module(module)).get(full_name)
+            if found is not None:
+                return found
+    return None
 
 
 @cache
 def views() -> dict[str, View]:
     """All views by full name."""
-    return _declared(View)
+    from wemart_assets.lake.view import View
+
+    return _of_kind(View)
 
 
 def functions(settings: Mapping[str, Any]) -> list[Between]:
     """The table functions over a range of days."""
+    from wemart_assets.lake.between import Between, is_over_any_range
+
     return [Between(declared, settings) for declared in marts().values() if is_over_any_range(declared)]
 
 
@@ -64,6 +106,8 @@ def groups() -> dict[str, str]:
 @cache
 def contracts() -> dict[str, Contract]:
     """All source contracts by full name, but for those whose table is a mart of ours."""
+    from wemart_assets.sources.contract import Contract
+
     found: dict[str, Contract] = {}
     for module in _modules(wemart_assets.sources.contracts):
         found |= {v.full_name: v for v in vars(module).values() if isinstance(v, Contract)}
@@ -84,3 +128,48 @@ def tables() -> dict[str, Table]:
 def quarantines() -> dict[str, Table]:
     """The tables of the rows that broke a contract, by full name: of published days, and of refused ones."""
     return {table.full_name: table for c in contracts().values() for table in (c.quarantine, c.rejected)}
+
+
+def each_function(settings: Mapping[str, Any]) -> Iterator[Between]:
+    """As `functions`, but nothing is imported before they are gone through."""
+    yield from functions(settings)
+
+
+class _ByName(Mapping[str, M]):
+    """Declarations by full name, each imported when it is looked up."""
+
+    def __init__(self, one: Callable[[str], M | None], everything: Callable[[], Mapping[str, M]]) -> None:
+        self._one = one
+        self._everything = everything
+
+    def __getitem__(self, full_name: str) -> M:
+        if (found := self._one(full_name)) is None:
+            raise KeyError(full_name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._everything())
+
+    def __len__(self) -> int:
+        return len(self._everything())
+
+
+def _table_named(full_name: str) -> Table | None:
+    from wemart_assets.lake.mart import Mart
+
+    declared = _named(full_name)
+    if isinstance(declared, Mart):
+        return declared.table
+    sources = {name: contract.table for name, contract in contracts().items()}
+    return (sources | unknown_time_tables() | quarantines()).get(full_name)
+
+
+def _view_named(full_name: str) -> View | None:
+    from wemart_assets.lake.view import View
+
+    declared = _named(full_name)
+    return declared if isinstance(declared, View) else None
+
+
+TABLES_BY_NAME = _ByName(_table_named, lambda: tables() | quarantines())
+VIEWS_BY_NAME = _ByName(_view_named, views)

@@ -51,13 +51,12 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
         raise click.ClickException("Parquet is not for a terminal; name a file with --output")
     if output is not None:
         _check_output(output, {"lake": settings.lake, "landing": settings.landing})
-    known, functions = catalog.tables() | catalog.quarantines(), catalog.functions(settings.for_tables())
     try:
         with analyst(
             settings.lake,
-            known,
-            catalog.views().values(),
-            functions,
+            catalog.TABLES_BY_NAME,
+            catalog.VIEWS_BY_NAME,
+            catalog.each_function(settings.for_tables()),
             memory_limit=settings.memory_limit,
             threads=settings.threads,
         ) as session:

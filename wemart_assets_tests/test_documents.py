@@ -24,7 +24,7 @@ QUERIES = [
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_query_of_the_document_finds_something(query: str, world: Path) -> None:
     functions = catalog.functions(Settings().for_tables())
-    with analyst(world / "lake", catalog.tables(), catalog.views().values(), functions) as session:
+    with analyst(world / "lake", catalog.tables(), catalog.views(), functions) as session:
         rows = session.run(query).to_pylist()
     assert rows
     assert any(value is not None for row in rows for value in row.values())

@@ -27,7 +27,7 @@ RANGES = [("2024-01-02", "2024-01-02"), ("2024-01-01", "2024-01-05"), ("2024-01-
 @pytest.fixture(scope="module")
 def door(world: Path) -> Iterator[Analyst]:
     functions = catalog.functions(Settings().for_tables())
-    with analyst(world / "lake", catalog.tables(), catalog.views().values(), functions) as session:
+    with analyst(world / "lake", catalog.tables(), catalog.views(), functions) as session:
         yield session
 
 

@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 @pytest.fixture
 def door(world: Path) -> Iterator[Analyst]:
-    with analyst(world / "lake", catalog.tables(), catalog.views().values(), FUNCTIONS.values()) as session:
+    with analyst(world / "lake", catalog.tables(), catalog.views(), FUNCTIONS.values()) as session:
         yield session
 
 

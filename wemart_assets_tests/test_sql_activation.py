@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def door(world: Path) -> Iterator[Analyst]:
-    with analyst(world / "lake", catalog.tables(), catalog.views().values()) as session:
+    with analyst(world / "lake", catalog.tables(), catalog.views()) as session:
         yield session
 
 

@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 @pytest.fixture
 def door(world: Path) -> Iterator[Analyst]:
-    with analyst(world / "lake", catalog.tables(), catalog.views().values()) as session:
+    with analyst(world / "lake", catalog.tables(), catalog.views()) as session:
         yield session
 
 

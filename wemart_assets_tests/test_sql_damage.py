@@ -39,7 +39,7 @@ def file_of_the_day(lake: Path) -> Path:
 
 
 def run(lake: Path, query: str) -> int:
-    with analyst(lake, catalog.tables(), catalog.views().values()) as session:
+    with analyst(lake, catalog.tables(), catalog.views()) as session:
         return session.run(query).num_rows
 
 

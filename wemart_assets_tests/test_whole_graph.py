@@ -227,7 +227,7 @@ def test_the_sessions_of_tracked_visitors_are_those_that_were_simulated(world: P
     """In SQL, where a table's name shows the newest row of each key."""
     truth = json.loads((world / "truth" / "rudder.json").read_text())
     made = pq.read_table(world / "truth" / "rudder_sessions.parquet")
-    with analyst(world / "lake", catalog.tables(), catalog.views().values()) as door:
+    with analyst(world / "lake", catalog.tables(), catalog.views()) as door:
         found = door.run(
             "select dbt_visitor_id as visitor, session_sequence_number as number,"
             " epoch_ms(session_start_at) as start_ms, epoch_ms(ended_at) as end_ms, num_pvs as tracks"

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -24,7 +25,9 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from wemart_assets.lake.engine import Baseline, DataFile
 from wemart_assets.lake.errors import PublishConflict, UnreadableTable, WemartError
-from wemart_assets.lake.table import Table
+
+if TYPE_CHECKING:
+    from wemart_assets.lake.table import Table
 
 COMMIT_ATTEMPTS = 20
 # Only its commit shows that an empty day was published, so the log keeps commits for longer than Delta's 30 days.

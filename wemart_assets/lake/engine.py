@@ -11,12 +11,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
-
-import ibis.expr.types as ir
+from typing import TYPE_CHECKING, Protocol
 
 from wemart_assets.lake.errors import WemartError
-from wemart_assets.lake.table import Table
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from wemart_assets.lake.table import Table
 
 
 class FileKind(StrEnum):

@@ -6,20 +6,23 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 
-from wemart_assets.lake.between import Between
 from wemart_assets.lake.delta import open_delta, partition_values
 from wemart_assets.lake.duckdb_sql import DUCKDB_MACROS, delta_columns, quoted, select_files
 from wemart_assets.lake.errors import UnreadableTable, WemartError
-from wemart_assets.lake.table import Table
-from wemart_assets.lake.view import View
 from wemart_assets.sql.files import PROTOCOL, PublishedFile, PublishedFiles
-from wemart_assets.sql.statements import Named, Query, QueryRefused, Shadow, Wall
+from wemart_assets.sql.statements import READING_TABLE_FUNCTIONS, Named, Query, QueryRefused, Shadow, Wall
+
+if TYPE_CHECKING:
+    from wemart_assets.lake.between import Between
+    from wemart_assets.lake.table import Table
+    from wemart_assets.lake.view import View
 
 CATALOG = "wev_prod"
 DAILY = "__daily"
@@ -56,13 +59,15 @@ T = TypeVar("T")
 def analyst(
     lake: Path,
     known: Mapping[str, Table],
-    views: Iterable[View] = (),
+    views: Mapping[str, View] | None = None,
     functions: Iterable[Between] = (),
     memory_limit: str | None = None,
     threads: int | None = None,
 ) -> Iterator[Analyst]:
-    """A session over all tables of the lake; `known` are the declared ones by full name, `views` and `functions` are
-    there where the tables that they read are.
+    """A session over all tables of the lake; `known` and `views` are the declared ones by full name.
+
+    They are looked up when a query names them, `functions` are gone through when it names a function that is not
+    DuckDB's. Views and functions are there where the tables that they read are.
 
     Raises:
         WemartError: there is no table yet.
@@ -71,7 +76,7 @@ def analyst(
     config |= {} if memory_limit is None else {"memory_limit": memory_limit}
     config |= {} if threads is None else {"threads": threads}
     with duckdb.connect(":memory:", config=config) as connection, ThreadPoolExecutor(1) as worker:
-        yield Analyst(connection, worker, lake.absolute(), known, views, functions)
+        yield Analyst(connection, worker, lake.absolute(), known, {} if views is None else views, functions)
 
 
 class Rows:
@@ -97,7 +102,7 @@ class Analyst:
         worker: Executor,
         lake: Path,
         known: Mapping[str, Table],
-        views: Iterable[View],
+        views: Mapping[str, View],
         functions: Iterable[Between],
     ) -> None:
         self._connection = connection
@@ -123,15 +128,25 @@ class Analyst:
             connection.execute(f"create schema if not exists {CATALOG}.{quoted(database)}")
         for macro in DUCKDB_MACROS:
             connection.execute(macro)
-        self._views = {_place(v.table): v for v in views if self._has(v.inputs)}
-        self._functions = {f.name.lower(): f for f in functions if self._has(f.inputs)}
-        self._wall = Wall(connection, frozenset(self._functions))
+        self._views = views
+        self._declared_functions = functions
+        self._wall = Wall(connection, lambda name: name in self._functions or name in self._called)
+        self._called: set[str] = set()
         self._defined: set[Place] = set()
         path = ",".join(f"{CATALOG}.{quoted(database)}" for database in databases)
         connection.execute(f"use {CATALOG}.{quoted(databases[0])}")
         connection.execute(f"set search_path = {_text(path)}")
         for setting in CLOSED:
             connection.execute(setting)
+
+    @cached_property
+    def _functions(self) -> dict[str, Between]:
+        """Those that no query has called, by name in small letters."""
+        return {f.name.lower(): f for f in self._declared_functions if self._has(f.inputs)}
+
+    def _view(self, place: Place) -> View | None:
+        view = self._views.get(".".join(place))
+        return view if view is not None and self._has(view.inputs) else None
 
     def run(self, sql: str) -> pa.Table:
         """The rows of the last statement; those before it may shadow tables.
@@ -240,10 +255,13 @@ class Analyst:
                     break
         for named in query.functions:
             # To compile one takes a good part of a second.
+            if named.name.lower() in READING_TABLE_FUNCTIONS:
+                continue
             if (function := self._functions.get(named.name.lower())) is not None:
                 for table in function.inputs.values():
                     self._define_at(_place(table))
                 self._connection.execute(function.duckdb_macro(CATALOG))
+                self._called.add(named.name.lower())
                 del self._functions[named.name.lower()]
         if query.reads_catalog:
             self._define_all()
@@ -265,7 +283,7 @@ class Analyst:
         """
         if place in self._defined:
             return True
-        if (view := self._views.get(place)) is not None:
+        if (view := self._view(place)) is not None:
             for table in view.inputs.values():
                 self._define_at(_place(table))
             statement = view.duckdb_view(CATALOG)
@@ -338,7 +356,8 @@ class Analyst:
     def _define_all(self) -> None:
         """Have all tables and views there; one that is damaged says so when it is read."""
         daily = [(database, name + DAILY) for database, name in self._locations if self._newest((database, name))]
-        for place in [*daily, *self._locations, *self._views]:
+        views = [_place(view.table) for view in self._views.values() if self._has(view.inputs)]
+        for place in [*daily, *self._locations, *views]:
             try:
                 self._define_at(place)
             except (duckdb.Error, UnreadableTable) as error:

@@ -12,17 +12,15 @@ import difflib
 import json
 import re
 import sys
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
-import sqlglot
 from duckdb import StatementType
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
+from wemart_assets.lake.duckdb_sql import literal
 from wemart_assets.lake.errors import WemartError
 
 # fmt: off
@@ -96,12 +94,13 @@ Statement = Query | Shadow
 class Wall:
     """Takes SQL apart into statements that only read.
 
-    `functions` are the names of table functions that are ours and defined when a query names them.
+    `is_ours` says of a name in small letters whether it is one of our table functions, which are defined when a query
+    names them.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, functions: Container[str]) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, is_ours: Callable[[str], bool]) -> None:
         self._connection = connection
-        self._functions = functions
+        self._is_ours = is_ours
 
     def statements(self, sql: str) -> list[Statement]:
         """The statements of the text, all of them looked at.
@@ -154,7 +153,8 @@ class Wall:
         if statement.type != StatementType.SELECT:
             raise _refused(statement.type.name)
         sql = statement.query
-        [(serialized,)] = self._connection.execute("select json_serialize_sql(?)", [sql]).fetchall()
+        # As a literal: for any parameter, DuckDB's client imports pandas where it is installed.
+        [(serialized,)] = self._connection.execute(f"select json_serialize_sql({literal(sql)})").fetchall()
         with _deep_recursion():
             parsed = json.loads(serialized)
         if parsed["error"] or len(parsed["statements"]) != 1:
@@ -167,7 +167,7 @@ class Wall:
     def _check_functions(self, found: _Found) -> None:
         for function in sorted(found.table_functions, key=lambda named: named.name):
             name = function.name.lower()
-            if name not in READING_TABLE_FUNCTIONS and name not in self._functions:
+            if name not in READING_TABLE_FUNCTIONS and not self._is_ours(name):
                 raise QueryRefused(
                     f"the table function {function.name} is not for here: queries read the lake's tables, and nothing "
                     "else"
@@ -178,8 +178,7 @@ class Wall:
             for name, volatile in self._connection.execute(
                 "select lower(function_name), bool_or(coalesce(has_side_effects, false)) from duckdb_functions()"
                 " where function_type in ('scalar', 'aggregate', 'macro') and lower(function_name) in"
-                " (select unnest(?::varchar[])) group by all",
-                [names],
+                f" (select unnest([{', '.join(map(literal, names))}]::varchar[])) group by all"
             ).fetchall()
             if (not volatile or name in READING_VOLATILE) and name not in REFUSED_FUNCTIONS
         }
@@ -198,6 +197,11 @@ class Wall:
         return f"there is no function {name}" + (f"; did you mean {' or '.join(near)}?" if near else "")
 
     def _shadow(self, text: str, tokens: list[tuple[int, str]]) -> Shadow:
+        # Nothing but a shadow needs it.
+        import sqlglot
+        from sqlglot import exp
+        from sqlglot.errors import SqlglotError
+
         only = "only `create table ... as` and `create view ... as` are for here, for this session"
         head, query = _around_as(text, tokens)
         if not query or not {"table", "view"} & {_word(text, tokens, number) for number in range(1, 5)}:
