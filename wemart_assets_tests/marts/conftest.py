@@ -11,7 +11,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -88,12 +87,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     engine = DuckDBEngine(lake=folder / "lake", memory_limit="1GB", threads=2, spill=folder / "spill")
     with engine.connect() as session:
         yield Bench(session)
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of seeds and vectors beside the repository; it is no part of the project."""
-    return Path(__file__).parents[3] / "shared"
 
 
 # --- lines of the log -------------------------------------------------------------------------------------------------

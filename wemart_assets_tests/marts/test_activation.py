@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-import json
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
@@ -443,15 +441,6 @@ def test_the_documents_example(lake: Lake, runs: Sequence[Sequence[str]]) -> Non
     visit = local(EXAMPLE[0][0])
     visits = {(str(r["first_visit_date"]), r["first_visit_datetime"], str(r["date"])) for r in lake.rows(FIRSTS)}
     assert visits == {(FIRST, visit, FIRST), (FIRST, visit, SECOND)}
-
-
-def test_the_example_is_that_of_the_shared_vectors(shared: Path) -> None:
-    path = shared / "vectors" / "first_activation_example.json"
-    if not path.exists():
-        pytest.skip(f"{path.name} is not beside this checkout")
-    vector = json.loads(path.read_text())
-    assert [(at, name) for at, _, name in vector["fact__events"]] == EXAMPLE
-    assert [tuple(row) for row in vector["expected_table_3_3"]] == EXPECTED
 
 
 def test_what_was_before_the_first_visit_is_no_first(lake: Lake) -> None:
