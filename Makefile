@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install ## simulate a small fan platform and run the whole graph over it
 	$(BIN)/wemart demo
 
-test: install ## the test suite, but for the slow ones and those on Spark
+test: install ## the tests that are neither slow nor on Spark
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not spark"
 
 test-spark: install ## the tests on Spark, which need Java 17 or later

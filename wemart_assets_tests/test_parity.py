@@ -28,7 +28,7 @@ from wemart_assets.simulator import (
 from wemart_assets_tests.engines import settings_of
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-DAYS = ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05", "2024-01-06", "2024-01-07")
+DAYS = ("2024-01-01", "2024-01-02")
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -105,7 +105,7 @@ def test_rows_are_those_of_duckdb_alone(lakes: dict[str, Path], name: str, alike
         only = set(map(repr, found.to_pylist())) ^ set(map(repr, known.to_pylist()))
         assert found.equals(known), f"{table}: {len(found)} rows, {len(known)} by duckdb; {sorted(only)[:4]}"
         compared += len(known)
-    assert compared > 10_000, "there was something to compare"
+    assert compared > 3_000, "there was something to compare"
 
 
 def test_quarantined_rows_are_compared(lakes: dict[str, Path]) -> None:
@@ -128,4 +128,4 @@ def test_days_are_known_as_published_whoever_published_them(lakes: dict[str, Pat
         if table.only_partition is not None:
             assert lake.published(table, [table.only_partition]) == {table.only_partition}
         elif table.period is Period.DAY:
-            assert lake.published(table, [*DAYS, "2024-01-08"]) == set(DAYS), table.full_name
+            assert lake.published(table, [*DAYS, "2024-01-03"]) == set(DAYS), table.full_name
