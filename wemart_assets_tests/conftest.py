@@ -38,14 +38,15 @@ from wemart_assets.simulator import (
     simulate_tracks,
 )
 from wemart_assets_tests.engines import why_no_spark
+from wemart_assets_tests.examples import PROFILE
 from wemart_assets_tests.marts.attribution_reference import Reference
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
-# Hypothesis multiplies nothing by itself: a test that needs fewer examples than its neighbours asks `examples`.
-hypothesis_settings.register_profile("quick", max_examples=25, deadline=None)
-hypothesis_settings.register_profile("thorough", max_examples=100, deadline=None)
-hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+# Tests whose examples are dear, or have to be many, ask `examples` for another number.
+for profile, most in (("quick", 25), ("thorough", 100)):
+    hypothesis_settings.register_profile(profile, max_examples=most, deadline=None)
+hypothesis_settings.load_profile(PROFILE)
 
 # Modules that take minutes, the longest first: one that starts last keeps the other processes waiting.
 LONGEST = (
@@ -121,6 +122,12 @@ def out_of_date(tmp_path: Path) -> Iterator[None]:
     yield
     zoneinfo.reset_tzpath(before)
     forget()
+
+
+@pytest.fixture(scope="session")
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from typing import Any
 import ibis.expr.types as ir
 import pytest
 
-from wemart_assets.catalog import contracts, marts, tables, unknown_time
+from wemart_assets.catalog import contracts, marts, tables, unknown_time_tables
 from wemart_assets.lake.audit import EXAMPLES, GRAIN, KNOWN, ROWS, SCHEMA, Finding, audit, checks_of
 from wemart_assets.lake.engine import Engine, Session, Staged
 from wemart_assets.lake.publication import RejectedByAudit, publish, stage
@@ -168,7 +168,7 @@ def without_laws_of_the_run(name: str) -> Table:
 def inputs_of(name: str) -> dict[str, Table]:
     if name in marts():
         return {n: i.table for n, i in marts()[name].inputs.items()}
-    contract = (contracts() | unknown_time())[name]
+    contract = (contracts() | unknown_time_tables())[name]
     day = Column(contract.day_column, "string", "business day")
 
     def counted(name: str, *columns: Column) -> Table:

@@ -26,6 +26,7 @@ from wemart_assets.lake.table import data_type
 from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
+from wemart_assets_tests.server_log import LOG_COLUMNS
 
 Row = dict[str, Any]
 
@@ -90,22 +91,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 # --- lines of the log -------------------------------------------------------------------------------------------------
-
-# The columns of the log, in the order of its contract.
-LOG_COLUMNS = (
-    "unix_log_timestamp",
-    "user_info_user_key",
-    "user_info_id",
-    "user_info_device_id",
-    "user_info_status",
-    "user_info_ip_address",
-    "user_info_locale",
-    "user_info_country",
-    "user_info_user_agent",
-    "topic",
-    "url",
-    "params",
-)
 
 
 def instant(text: str) -> dt.datetime:

@@ -23,6 +23,7 @@ from wemart_assets.marts.activation.fact__first_activation_events import fact__f
 from wemart_assets.marts.activation.first_touch import first_touch
 from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
+from wemart_assets_tests.examples import examples
 from wemart_assets_tests.marts.activation_reference import VISIT, Reference, tracked
 
 Row = dict[str, Any]
@@ -693,16 +694,9 @@ def compare_with_reference(bench: Bench, deliveries: list[list[tuple[str, Row]]]
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@settings(QUIET, max_examples=10)
+@settings(QUIET, max_examples=examples(10, 100))
 @given(deliveries=DELIVERIES, cuts=CUTS)
 def test_whatever_the_order_of_arrival_the_tables_end_as_a_rebuild(
     bench: Bench, deliveries: list[list[tuple[str, Row]]], cuts: list[int]
 ) -> None:
-    compare_with_reference(bench, deliveries, cuts)
-
-
-@pytest.mark.slow
-@settings(QUIET, max_examples=100)
-@given(deliveries=DELIVERIES, cuts=CUTS)
-def test_many_random_histories(bench: Bench, deliveries: list[list[tuple[str, Row]]], cuts: list[int]) -> None:
     compare_with_reference(bench, deliveries, cuts)
