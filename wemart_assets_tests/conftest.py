@@ -1,11 +1,15 @@
 """A simulated platform and the lake that the whole graph made of it, shared by the tests that only read.
 
 Tests that are marked `spark` are skipped where it cannot run. With `WEMART_TEST_SPARK=required` they fail there.
+
+With `WEMART_TEST_SEED` the modules, and the tests of each, run in a random order; without it, the longest module runs
+first. `HYPOTHESIS_PROFILE` is `quick` (the default) or `thorough`.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import struct
 import tempfile
@@ -19,6 +23,7 @@ import dagster as dg
 import pytest
 from deltalake import DeltaTable
 from filelock import FileLock
+from hypothesis import settings as hypothesis_settings
 
 from wemart_assets.definitions import build_defs
 from wemart_assets.lake.clocks import clock_changes
@@ -33,9 +38,55 @@ from wemart_assets.simulator import (
     simulate_tracks,
 )
 from wemart_assets_tests.engines import why_no_spark
+from wemart_assets_tests.examples import PROFILE
 from wemart_assets_tests.marts.attribution_reference import Reference
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+# Tests whose examples are dear, or have to be many, ask `examples` for another number.
+for profile, most in (("quick", 25), ("thorough", 100)):
+    hypothesis_settings.register_profile(profile, max_examples=most, deadline=None)
+hypothesis_settings.load_profile(PROFILE)
+
+# Modules that take minutes, the longest first: one that starts last keeps the other processes waiting.
+LONGEST = (
+    "test_parity.py",
+    "test_page_commands.py",
+    "test_every_rule_fails.py",
+    "test_landing_on_spark.py",
+    "test_functions.py",
+    "test_concurrent_publication.py",
+    "test_spark_engine.py",
+    "test_plans_on_spark.py",
+    "test_whole_graph.py",
+    "test_landing_sensor.py",
+    "test_bad_input.py",
+    "test_mapping.py",
+    "test_sql.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a module stay together: they share what is costly to make."""
+    modules: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.path, []).append(item)
+    ordered = sorted(modules.values(), key=lambda tests: _rank(tests[0].path.name))
+    if seed := os.environ.get("WEMART_TEST_SEED"):
+        shuffled = random.Random(seed)
+        shuffled.shuffle(ordered)
+        for tests in ordered:
+            shuffled.shuffle(tests)
+    items[:] = [item for tests in ordered for item in tests]
+
+
+def _rank(module: str) -> int:
+    return LONGEST.index(module) if module in LONGEST else len(LONGEST)
+
+
+def pytest_report_header() -> str | None:
+    seed = os.environ.get("WEMART_TEST_SEED")
+    return f"random order: WEMART_TEST_SEED={seed}" if seed else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,6 +122,12 @@ def out_of_date(tmp_path: Path) -> Iterator[None]:
     yield
     zoneinfo.reset_tzpath(before)
     forget()
+
+
+@pytest.fixture(scope="session")
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -14,7 +16,8 @@ from deltalake import DeltaTable
 
 from wemart_assets.catalog import marts, tables
 from wemart_assets.definitions import build_defs
-from wemart_assets.lake.days import Period
+from wemart_assets.lake.days import Period, days_between
+from wemart_assets.lake.delta import DeltaLake
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import (
     AppsConfig,
@@ -28,39 +31,55 @@ from wemart_assets.simulator import (
 from wemart_assets_tests.engines import settings_of
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-DAYS = ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05", "2024-01-06", "2024-01-07")
+# The last two days of a week, on which the platform begins.
+DAYS = ("2024-01-06", "2024-01-07")
+WEEK = days_between("2024-01-01", DAYS[-1])
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 
 def make(lake: Path, landing: Path, engine: str, days: Sequence[str]) -> None:
-    """Run every table by day over the days as one range, and those by week where a week is over."""
-    settings = Settings(lake=lake, landing=landing, spill=lake.parent / "spill", **settings_of(engine))
-    defs = build_defs(settings)
+    """Run every table by day over the days as one range, and those by week where the week is over."""
+    paths = {"lake": lake, "landing": landing, "spill": lake.parent / "spill", **settings_of(engine)}
+
+    def defs_from(first_day: str) -> dg.Definitions:
+        return build_defs(Settings(first_day=dt.date.fromisoformat(first_day), **paths))
+
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {RANGE_START: days[0], RANGE_END: days[-1]}
-        defs.resolve_job_def("requested_by_day").execute_in_process(instance=instance, tags=tags)
-        if days[-1] == DAYS[-1] and any(of.table.period is Period.WEEK for of in marts().values()):
-            defs.resolve_job_def("requested_by_week").execute_in_process(instance=instance, partition_key=DAYS[0])
+        by_day = defs_from(DAYS[0]).resolve_job_def("requested_by_day")
+        by_day.execute_in_process(instance=instance, tags=tags)
+        weekly = [of for of in marts().values() if of.table.period is Period.WEEK]
+        if days[-1] == DAYS[-1] and weekly:
+            # A week is run as a whole: its days before the platform began are published as empty ones.
+            publish_nothing(lake, {given.table.full_name for of in weekly for given in of.inputs.values()}, WEEK[:-2])
+            by_week = defs_from(WEEK[0]).resolve_job_def("requested_by_week")
+            by_week.execute_in_process(instance=instance, partition_key=WEEK[0])
+
+
+def publish_nothing(lake: Path, names: Iterable[str], days: Sequence[str]) -> None:
+    stored = DeltaLake(lake)
+    for name in sorted(names):
+        table = tables()[name]
+        if missing := sorted(set(days) - set(stored.published(table, days))):
+            stored.commit(table, missing, [], stored.baseline(table, missing))
 
 
 @pytest.fixture(scope="module")
 def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parity")
-    config, apps = SimulatorConfig(days=len(DAYS), lines_per_day=600), AppsConfig(days=len(DAYS), events=1_400)
+    when: dict[str, Any] = {"first_day": dt.date.fromisoformat(DAYS[0]), "days": len(DAYS)}
+    config, apps = SimulatorConfig(lines_per_day=1_200, **when), AppsConfig(events=1_400, **when)
     simulate(config, folder / "landing", folder / "truth")
     simulate_apps(apps, folder / "landing", folder / "truth")
     simulate_identities(config, apps, folder / "landing")
-    simulate_tracks(TracksConfig(days=len(DAYS), tracks=1_400, visitors=100), folder / "landing", folder / "truth")
+    simulate_tracks(TracksConfig(tracks=1_400, visitors=100, **when), folder / "landing", folder / "truth")
     return folder / "landing"
 
 
 @pytest.fixture(scope="module")
 def lakes(landing: Path) -> dict[str, Path]:
-    """By what it was written: each engine alone, and each after the other.
-
-    What a graph costs on Spark it costs once a run, however many the days are.
-    """
+    """By what wrote it: each engine alone, day by day or as a range, and each after the other."""
     names = ("duckdb", "spark after duckdb", "duckdb at once", "spark", "duckdb after spark")
     found = {name: landing.parent / name.replace(" ", "_") / "lake" for name in names}
     make(found["duckdb"], landing, "duckdb", DAYS[:-1])
@@ -105,7 +124,7 @@ def test_rows_are_those_of_duckdb_alone(lakes: dict[str, Path], name: str, alike
         only = set(map(repr, found.to_pylist())) ^ set(map(repr, known.to_pylist()))
         assert found.equals(known), f"{table}: {len(found)} rows, {len(known)} by duckdb; {sorted(only)[:4]}"
         compared += len(known)
-    assert compared > 10_000, "there was something to compare"
+    assert compared > 3_000, "there was something to compare"
 
 
 def test_quarantined_rows_are_compared(lakes: dict[str, Path]) -> None:
@@ -121,8 +140,6 @@ def test_quarantined_rows_are_compared(lakes: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize("name", ["duckdb", "spark", "spark after duckdb", "duckdb after spark"])
 def test_days_are_known_as_published_whoever_published_them(lakes: dict[str, Path], name: str) -> None:
-    from wemart_assets.lake.delta import DeltaLake
-
     lake = DeltaLake(lakes[name])
     for table in tables().values():
         if table.only_partition is not None:

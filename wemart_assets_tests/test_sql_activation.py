@@ -1,8 +1,7 @@
-"""The activation document's queries run as they stand, and ask for what plain Python counts."""
+"""The queries of the activation document run unchanged, and ask for what plain Python counts."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,9 @@ from deltalake import DeltaTable
 
 from wemart_assets import catalog
 from wemart_assets.sql import Analyst, analyst
+from wemart_assets_tests.facts import queries
 
-SEED = Path(__file__).parents[2] / "shared" / "seeds" / "first_activation_mart.md"
+QUERIES = queries("activation")
 VISIT, JOIN, VIEW = "first_visit", "key_event_1", "key_event_2"
 LAST = "2024-01-05"
 Row = dict[str, Any]
@@ -41,13 +41,6 @@ def users(world: Path) -> list[Row]:
     return rows_of(world, "core.dim__users")
 
 
-def seed_queries() -> list[str]:
-    if not SEED.exists():
-        return []
-    usage = SEED.read_text().split("\n# 4. ")[1].split("\n# 5. ")[0]
-    return re.findall(r"```sql\n(.*?)```", usage, flags=re.DOTALL)
-
-
 def cohorts(firsts: list[Row], windows: dict[str, int]) -> list[tuple[Any, ...]]:
     counted = Counter(
         (row["first_visit_date"], row["event_name"])
@@ -58,7 +51,7 @@ def cohorts(firsts: list[Row], windows: dict[str, int]) -> list[tuple[Any, ...]]
 
 
 def expected(number: int, firsts: list[Row], users: list[Row]) -> list[tuple[Any, ...]]:
-    """What the document's query of that number asks for."""
+    """What the query of that number asks for, in plain Python."""
     if number == 0:
         return sorted(Counter(row["date"] for row in firsts if row["event_name"] == JOIN).items())
     windows = {VISIT: 1, JOIN: 1} if number == 1 else {VISIT: 1, JOIN: 1, VIEW: 7}
@@ -66,14 +59,11 @@ def expected(number: int, firsts: list[Row], users: list[Row]) -> list[tuple[Any
     return cohorts([row for row in firsts if number < 3 or row["user_id"] in americans], windows)
 
 
-@pytest.mark.skipif(not SEED.exists(), reason=f"the document {SEED.name} is not beside this checkout")
-@pytest.mark.parametrize("number", range(4))
-def test_a_query_of_the_document_runs_unchanged(
+@pytest.mark.parametrize("number", range(len(QUERIES)))
+def test_a_query_of_the_documents_runs_unchanged(
     number: int, door: Analyst, firsts: list[Row], users: list[Row]
 ) -> None:
-    queries = seed_queries()
-    assert len(queries) == 4
-    found = [tuple(row.values()) for row in door.run(queries[number]).to_pylist()]
+    found = [tuple(row.values()) for row in door.run(QUERIES[number]).to_pylist()]
     assert found == expected(number, firsts, users)
     assert len(found) >= 3
     assert all(sum(row[place] for row in found) > 0 for place in range(1, len(found[0])))

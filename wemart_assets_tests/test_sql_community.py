@@ -1,4 +1,4 @@
-"""The community document's queries run as they stand, and ask for what plain Python counts."""
+"""The queries of the community document run unchanged, and ask for what plain Python counts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 
 from wemart_assets import catalog
 from wemart_assets.sql import Analyst, analyst
+from wemart_assets_tests.facts import queries
 
-SEED = Path(__file__).parents[2] / "shared" / "seeds" / "wv_comm_user.md"
 FIRST = "2024-01-01"
+QUERIES = queries("community")
 Row = dict[str, Any]
 
 
@@ -44,13 +45,6 @@ def orders(world: Path) -> Counter[tuple[Any, ...]]:
     return Counter((row["we_member_id"], row["we_art_id"], row["part_date"]) for row in found)
 
 
-def seed_queries() -> list[str]:
-    if not SEED.exists():
-        return []
-    usage = SEED.read_text().split("# HOW TO USE")[1].split("# PIPELINE INFO")[0]
-    return [block for block in re.findall(r"```sql\n(.*?)```", usage, flags=re.DOTALL) if "select" in block]
-
-
 def joined(rows: list[Row], orders: Counter[tuple[Any, ...]]) -> list[Row]:
     return [r for r in rows for _ in range(orders[r["we_member_id"], r["we_art_id"], r["part_date"]] or 1)]
 
@@ -67,7 +61,7 @@ def accounts(rows: list[Row]) -> int:
 
 
 def expected(number: int, members: list[Row], orders: Counter[tuple[Any, ...]], world: Path) -> list[tuple[Any, ...]]:
-    """What the document's query of that number asks for, in plain Python."""
+    """What the query of that number asks for, in plain Python."""
     day = [m for m in members if m["part_date"] == FIRST]
     artist = ("comm_id", "we_art_id", "we_art_name")
     if number == 0:
@@ -101,16 +95,13 @@ def expected(number: int, members: list[Row], orders: Counter[tuple[Any, ...]], 
     ]
 
 
-@pytest.mark.skipif(not SEED.exists(), reason=f"the document {SEED.name} is not beside this checkout")
 @pytest.mark.parametrize("prefix", ["wev_prod.", ""], ids=["with the catalog", "without"])
-@pytest.mark.parametrize("number", range(6))
-def test_a_query_of_the_document_runs_unchanged(
+@pytest.mark.parametrize("number", range(len(QUERIES)))
+def test_a_query_of_the_documents_runs_unchanged(
     number: int, prefix: str, door: Analyst, members: list[Row], orders: Counter[tuple[Any, ...]], world: Path
 ) -> None:
-    queries = seed_queries()
-    assert len(queries) == 6
-    found = door.run(queries[number].replace("wev_prod.", prefix))
-    if queries[number].strip().startswith("create"):
+    found = door.run(QUERIES[number].replace("wev_prod.", prefix))
+    if re.search(r"^create", QUERIES[number], re.MULTILINE):
         found = door.run(f"select * from {prefix}we_mart.wv_comm_user_ctry_dist")
     rows = sorted((tuple(row.values()) for row in found.to_pylist()), key=str)
     assert rows

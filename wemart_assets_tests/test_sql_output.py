@@ -203,7 +203,13 @@ def test_who_has_read_enough_gets_no_trace() -> None:
 def test_ctrl_c_stops_a_query() -> None:
     query = "from range(50_000_000_000)"
     with subprocess.Popen(
-        [*COMMAND, query, "--format", "csv"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, query, "--format", "csv"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores SIGINT, and so would its children: the query would run on for ever, and what
+        # it writes would be collected here.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == '"range"\n'

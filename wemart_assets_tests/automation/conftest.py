@@ -7,7 +7,7 @@ import datetime as dt
 import io
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,24 +23,11 @@ from wemart_assets.definitions import build_defs
 from wemart_assets.lake.days import Period, days_between, period_start
 from wemart_assets.lake.delta import DeltaLake
 from wemart_assets.settings import load_settings
+from wemart_assets_tests.server_log import LOG_COLUMNS
 
 SEOUL = ZoneInfo("Asia/Seoul")
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 LOG = "service_log.weverse_server_log"
-LOG_COLUMNS = (
-    "unix_log_timestamp",
-    "user_info_user_key",
-    "user_info_id",
-    "user_info_device_id",
-    "user_info_status",
-    "user_info_ip_address",
-    "user_info_locale",
-    "user_info_country",
-    "user_info_user_agent",
-    "topic",
-    "url",
-    "params",
-)
 Row = dict[str, Any]
 
 
@@ -261,12 +248,6 @@ def _request(request: dg.RunRequest) -> Request:
         days = tuple(day for day in days_between(first, last) if period_start(day, period) == day)
     tables = frozenset(".".join(key.path) for key in request.asset_selection or ())
     return Request(str(request.run_key), days, tables)
-
-
-@pytest.fixture(scope="session")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
 
 
 MakeEnvironment = Callable[..., Environment]

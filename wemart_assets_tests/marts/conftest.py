@@ -11,7 +11,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,6 +26,7 @@ from wemart_assets.lake.table import data_type
 from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
+from wemart_assets_tests.server_log import LOG_COLUMNS
 
 Row = dict[str, Any]
 
@@ -90,29 +90,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield Bench(session)
 
 
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of seeds and vectors beside the repository; it is no part of the project."""
-    return Path(__file__).parents[3] / "shared"
-
-
 # --- lines of the log -------------------------------------------------------------------------------------------------
-
-# The columns of the log, in the order of its contract.
-LOG_COLUMNS = (
-    "unix_log_timestamp",
-    "user_info_user_key",
-    "user_info_id",
-    "user_info_device_id",
-    "user_info_status",
-    "user_info_ip_address",
-    "user_info_locale",
-    "user_info_country",
-    "user_info_user_agent",
-    "topic",
-    "url",
-    "params",
-)
 
 
 def instant(text: str) -> dt.datetime:
@@ -150,19 +128,28 @@ def line() -> Callable[..., Row]:
     return log_line
 
 
-@pytest.fixture(scope="session", params=[by_buckets, by_windows], ids=lambda form: form.__name__)
-def base(bench: Bench, request: pytest.FixtureRequest) -> Callable[..., list[Row]]:
-    """The rows of wv_server_log_base over these lines, in the order of time; sessions in each form."""
-
+def _base(bench: Bench, form: Callable[..., Any]) -> Callable[..., list[Row]]:
     def run(*lines: Row, timezone: str = SEOUL, gap: int = 1800) -> list[Row]:
         dated = [
             row | {"date_id": business_day(from_milliseconds(row["unix_log_timestamp"]), timezone)} for row in lines
         ]
-        said = {"timezone": timezone, "session_gap_seconds": gap, "form": request.param}
-        rows = bench(wv_server_log_base, said, lines=dated)
+        values = {"timezone": timezone, "session_gap_seconds": gap, "form": form}
+        rows = bench(wv_server_log_base, values, lines=dated)
         return sorted(rows, key=place_in_order)
 
     return run
+
+
+@pytest.fixture(scope="session", params=[by_buckets, by_windows], ids=lambda form: form.__name__)
+def base(bench: Bench, request: pytest.FixtureRequest) -> Callable[..., list[Row]]:
+    """The rows of wv_server_log_base over these lines, in the order of time; sessions in each form."""
+    return _base(bench, request.param)
+
+
+@pytest.fixture(scope="session")
+def parsed(bench: Bench) -> Callable[..., list[Row]]:
+    """Like `base`, in one form of sessions: what is read from a line comes before they are made."""
+    return _base(bench, by_buckets)
 
 
 # --- tables.md 2.1, rules 1 to 7 --------------------------------------------------------------------------------------

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-import json
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
@@ -25,6 +23,7 @@ from wemart_assets.marts.activation.fact__first_activation_events import fact__f
 from wemart_assets.marts.activation.first_touch import first_touch
 from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
+from wemart_assets_tests.examples import examples
 from wemart_assets_tests.marts.activation_reference import VISIT, Reference, tracked
 
 Row = dict[str, Any]
@@ -445,15 +444,6 @@ def test_the_documents_example(lake: Lake, runs: Sequence[Sequence[str]]) -> Non
     assert visits == {(FIRST, visit, FIRST), (FIRST, visit, SECOND)}
 
 
-def test_the_example_is_that_of_the_shared_vectors(shared: Path) -> None:
-    path = shared / "vectors" / "first_activation_example.json"
-    if not path.exists():
-        pytest.skip(f"{path.name} is not beside this checkout")
-    vector = json.loads(path.read_text())
-    assert [(at, name) for at, _, name in vector["fact__events"]] == EXAMPLE
-    assert [tuple(row) for row in vector["expected_table_3_3"]] == EXPECTED
-
-
 def test_what_was_before_the_first_visit_is_no_first(lake: Lake) -> None:
     times = ("11:59:59.999999", "12:00:00", "13:00:00")
     lake.put(EVENTS, [event(1, CART, f"{FIRST}T{time}") for time in times])
@@ -704,16 +694,9 @@ def compare_with_reference(bench: Bench, deliveries: list[list[tuple[str, Row]]]
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@settings(QUIET, max_examples=10)
+@settings(QUIET, max_examples=examples(10, 100))
 @given(deliveries=DELIVERIES, cuts=CUTS)
 def test_whatever_the_order_of_arrival_the_tables_end_as_a_rebuild(
     bench: Bench, deliveries: list[list[tuple[str, Row]]], cuts: list[int]
 ) -> None:
-    compare_with_reference(bench, deliveries, cuts)
-
-
-@pytest.mark.slow
-@settings(QUIET, max_examples=100)
-@given(deliveries=DELIVERIES, cuts=CUTS)
-def test_many_random_histories(bench: Bench, deliveries: list[list[tuple[str, Row]]], cuts: list[int]) -> None:
     compare_with_reference(bench, deliveries, cuts)

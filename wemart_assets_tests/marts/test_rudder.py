@@ -25,6 +25,7 @@ from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
 from wemart_assets.marts.rudder.visitor_state import visitor_state
 from wemart_assets.settings import SettingsError, load_settings
 from wemart_assets.sources.contracts.rudder import tracks as contract
+from wemart_assets_tests.examples import examples
 from wemart_assets_tests.marts.rudder_reference import Reference
 
 Row = dict[str, Any]
@@ -177,18 +178,9 @@ def check(bench: Bench, tracks: list[Row], runs: list[int], late: int) -> None:
     lake.is_that_of(Reference(tracks, DAYS[-1]))
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tracks=many_tracks(), runs=st.sampled_from(RUNS), late=st.integers(0, 3))
 def test_the_newest_rows_are_those_of_a_full_rebuild(
-    bench: Bench, tracks: list[Row], runs: list[int], late: int
-) -> None:
-    check(bench, tracks, runs, late)
-
-
-@pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(tracks=many_tracks(), runs=st.sampled_from(RUNS), late=st.integers(0, 3))
-def test_the_newest_rows_are_those_of_a_full_rebuild_at_length(
     bench: Bench, tracks: list[Row], runs: list[int], late: int
 ) -> None:
     check(bench, tracks, runs, late)
@@ -228,18 +220,9 @@ def check_against_refresh(bench: Bench, tracks: list[Row], runs: list[int]) -> N
         lake.is_that_of(Reference(tracks, DAYS[first - 1], refreshed=True))
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tracks=tracks_of_the_known(), runs=st.sampled_from(RUNS))
 def test_where_identity_was_known_from_the_first_track_the_rows_are_those_of_a_full_refresh(
-    bench: Bench, tracks: list[Row], runs: list[int]
-) -> None:
-    check_against_refresh(bench, tracks, runs)
-
-
-@pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(tracks=tracks_of_the_known(), runs=st.sampled_from(RUNS))
-def test_where_identity_was_known_from_the_first_track_the_rows_are_those_of_a_full_refresh_at_length(
     bench: Bench, tracks: list[Row], runs: list[int]
 ) -> None:
     check_against_refresh(bench, tracks, runs)

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from wemart_assets_tests.examples import examples
 
 Row = dict[str, Any]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -91,21 +92,9 @@ def compare(
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@settings(QUIET, max_examples=40)
+@settings(QUIET, max_examples=examples(40, 400))
 @given(log=logs())
 def test_random_log_has_the_sessions_of_a_plain_loop(
-    log: tuple[str, int, list[Row]],
-    line: Callable[..., Row],
-    base: Callable[..., list[Row]],
-    by_hand: Callable[[Sequence[Row], str, int], list[Row]],
-) -> None:
-    compare(log, line, base, by_hand)
-
-
-@pytest.mark.slow
-@settings(QUIET, max_examples=400)
-@given(log=logs())
-def test_many_random_logs_have_the_sessions_of_a_plain_loop(
     log: tuple[str, int, list[Row]],
     line: Callable[..., Row],
     base: Callable[..., list[Row]],

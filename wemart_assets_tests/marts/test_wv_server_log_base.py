@@ -436,9 +436,9 @@ def test_user_that_comes_back_in_a_new_session_has_a_new_user_session(line: Line
     ],
 )
 def test_joins_and_leaves_are_read_from_the_url(
-    url: str | None, join: int | None, leave: int | None, line: Line, base: Base
+    url: str | None, join: int | None, leave: int | None, line: Line, parsed: Base
 ) -> None:
-    row = only(base(line("10:00:00", url=url)))
+    row = only(parsed(line("10:00:00", url=url)))
     assert (row["is_join"], row["is_leave"]) == (join, leave)
 
 
@@ -459,8 +459,8 @@ def test_joins_and_leaves_are_read_from_the_url(
         (None, {}),
     ],
 )
-def test_subjects_are_read_from_the_url(url: str | None, found: Row, line: Line, base: Base) -> None:
-    row = only(base(line("10:00:00", url=url)))
+def test_subjects_are_read_from_the_url(url: str | None, found: Row, line: Line, parsed: Base) -> None:
+    row = only(parsed(line("10:00:00", url=url)))
     assert {k: row[k] for k in ("comm_id", "post_id", "notice_id", "chat_id") if row[k] is not None} == found
 
 
@@ -491,30 +491,30 @@ REQUEST = {
 
 
 @pytest.mark.parametrize("prefix", ["", "_"])
-def test_top_level_of_params_is_read(prefix: str, line: Line, base: Base) -> None:
-    row = only(base(line("10:00:00", params={prefix + key: f"v-{key}" for key in TOP})))
+def test_top_level_of_params_is_read(prefix: str, line: Line, parsed: Base) -> None:
+    row = only(parsed(line("10:00:00", params={prefix + key: f"v-{key}" for key in TOP})))
     assert {name: row[name] for name in TOP.values()} == {name: f"v-{key}" for key, name in TOP.items()}
 
 
 @pytest.mark.parametrize("prefix", ["", "_"])
-def test_request_of_params_is_read(prefix: str, line: Line, base: Base) -> None:
-    row = only(base(line("10:00:00", params={"request": {prefix + key: f"v-{key}" for key in REQUEST}})))
+def test_request_of_params_is_read(prefix: str, line: Line, parsed: Base) -> None:
+    row = only(parsed(line("10:00:00", params={"request": {prefix + key: f"v-{key}" for key in REQUEST}})))
     assert {name: row[name] for name in REQUEST.values()} == {name: f"v-{key}" for key, name in REQUEST.items()}
 
 
 @pytest.mark.parametrize("params", [{"gcc": "KR", "_gcc": "US"}, {"_gcc": "US", "gcc": "KR"}])
-def test_plain_key_counts_before_the_underscored_one(params: Row, line: Line, base: Base) -> None:
-    assert only(base(line("10:00:00", params=params)))["gcc"] == "KR"
+def test_plain_key_counts_before_the_underscored_one(params: Row, line: Line, parsed: Base) -> None:
+    assert only(parsed(line("10:00:00", params=params)))["gcc"] == "KR"
 
 
-def test_plain_key_of_request_counts_before_the_underscored_one(line: Line, base: Base) -> None:
+def test_plain_key_of_request_counts_before_the_underscored_one(line: Line, parsed: Base) -> None:
     params = {"request": {"_videoId": "b", "videoId": "a", "_mediaType": "LIVE"}}
-    row = only(base(line("10:00:00", params=params)))
+    row = only(parsed(line("10:00:00", params=params)))
     assert (row["video_id"], row["media_type"]) == ("a", "LIVE")
 
 
-def test_keys_of_request_do_not_count_at_the_top_level_nor_the_other_way_round(line: Line, base: Base) -> None:
-    row = only(base(line("10:00:00", params={"videoId": "v", "communityId": "11", "request": {"gcc": "KR"}})))
+def test_keys_of_request_do_not_count_at_the_top_level_nor_the_other_way_round(line: Line, parsed: Base) -> None:
+    row = only(parsed(line("10:00:00", params={"videoId": "v", "communityId": "11", "request": {"gcc": "KR"}})))
     assert (row["video_id"], row["comm_id"], row["gcc"]) == (None, None, None)
 
 
@@ -533,14 +533,16 @@ def test_keys_of_request_do_not_count_at_the_top_level_nor_the_other_way_round(l
         ("9007199254740993", "9007199254740993"),
     ],
 )
-def test_value_that_is_no_string_appears_as_its_json_text(value: str, text: str | None, line: Line, base: Base) -> None:
-    row = only(base(line("10:00:00", params=f'{{"request_body":{value},"request":{{"mediaTime":{value}}}}}')))
+def test_value_that_is_no_string_appears_as_its_json_text(
+    value: str, text: str | None, line: Line, parsed: Base
+) -> None:
+    row = only(parsed(line("10:00:00", params=f'{{"request_body":{value},"request":{{"mediaTime":{value}}}}}')))
     assert (row["body"], row["media_time"]) == (text, text)
 
 
-def test_escapes_of_json_strings_are_read(line: Line, base: Base) -> None:
+def test_escapes_of_json_strings_are_read(line: Line, parsed: Base) -> None:
     params = r'{"gcc":"\ud55c\n\"x\""}'
-    assert only(base(line("10:00:00", params=params)))["gcc"] == '한\n"x"'
+    assert only(parsed(line("10:00:00", params=params)))["gcc"] == '한\n"x"'
 
 
 @pytest.mark.parametrize(
@@ -560,27 +562,27 @@ def test_escapes_of_json_strings_are_read(line: Line, base: Base) -> None:
     ],
 )
 def test_line_of_params_that_are_no_json_object_stays_with_nothing_read(
-    params: str | None, line: Line, base: Base
+    params: str | None, line: Line, parsed: Base
 ) -> None:
-    row = only(base(line("10:00:00", params=params)))
+    row = only(parsed(line("10:00:00", params=params)))
     read = (*TOP.values(), *REQUEST.values(), "comm_id", "chat_msg_count", "platform", "os")
     assert {name: row[name] for name in read} == dict.fromkeys(read)
     assert row["params"] == params
 
 
 @pytest.mark.parametrize("params", ['{"gcc":"KR",}', '{"gcc":"KR","x":[1,]}', '{"gcc":"KR","x":NaN}', '{"gcc":NaN}'])
-def test_params_that_only_a_lenient_parser_reads_are_no_json(params: str, line: Line, base: Base) -> None:
-    assert only(base(line("10:00:00", params=params)))["gcc"] is None
+def test_params_that_only_a_lenient_parser_reads_are_no_json(params: str, line: Line, parsed: Base) -> None:
+    assert only(parsed(line("10:00:00", params=params)))["gcc"] is None
 
 
 @pytest.mark.parametrize("text", [",}", ",]", "NaN", "Infinity", "a, ]", '",}', "\\", '\\",]', "null,}"])
-def test_strings_that_look_like_bad_json_inside_are_read(text: str, line: Line, base: Base) -> None:
-    assert only(base(line("10:00:00", params={"gcc": text, "x": [1, {"y": text}]})))["gcc"] == text
+def test_strings_that_look_like_bad_json_inside_are_read(text: str, line: Line, parsed: Base) -> None:
+    assert only(parsed(line("10:00:00", params={"gcc": text, "x": [1, {"y": text}]})))["gcc"] == text
 
 
 @pytest.mark.parametrize("request_text", ["null", '"x"', "5", '[{"videoId":"v"}]', '"{\\"videoId\\":\\"v\\"}"', "{}"])
-def test_request_that_is_no_object_has_nothing_to_read(request_text: str, line: Line, base: Base) -> None:
-    row = only(base(line("10:00:00", params=f'{{"gcc":"KR","request":{request_text}}}')))
+def test_request_that_is_no_object_has_nothing_to_read(request_text: str, line: Line, parsed: Base) -> None:
+    row = only(parsed(line("10:00:00", params=f'{{"gcc":"KR","request":{request_text}}}')))
     assert (row["gcc"], row["video_id"], row["comm_id"]) == ("KR", None, None)
 
 
@@ -603,8 +605,8 @@ def test_request_that_is_no_object_has_nothing_to_read(request_text: str, line: 
         ('"1_000"', None),
     ],
 )
-def test_number_of_chat_messages_is_a_number(sent: str, count: int | None, line: Line, base: Base) -> None:
-    row = only(base(line("10:00:00", params=f'{{"request":{{"chatMsgCount":{sent}}}}}')))
+def test_number_of_chat_messages_is_a_number(sent: str, count: int | None, line: Line, parsed: Base) -> None:
+    row = only(parsed(line("10:00:00", params=f'{{"request":{{"chatMsgCount":{sent}}}}}')))
     assert row["chat_msg_count"] == count
 
 
@@ -619,10 +621,10 @@ def test_number_of_chat_messages_is_a_number(sent: str, count: int | None, line:
     ],
 )
 def test_community_has_one_to_eighteen_digits_without_leading_zeros(
-    community: str, found: str | None, line: Line, base: Base
+    community: str, found: str | None, line: Line, parsed: Base
 ) -> None:
-    of_url = only(base(line("10:00:00", url=f"/community-{community}/x")))
-    of_params = only(base(line("10:00:00", params={"request": {"communityId": community}})))
+    of_url = only(parsed(line("10:00:00", url=f"/community-{community}/x")))
+    of_params = only(parsed(line("10:00:00", params={"request": {"communityId": community}})))
     assert (of_url["comm_id"], of_params["comm_id"]) == (found, found)
 
 
@@ -641,20 +643,20 @@ def test_community_has_one_to_eighteen_digits_without_leading_zeros(
         ("[11]", None),
     ],
 )
-def test_community_of_params_is_all_digits(community: str, found: str | None, line: Line, base: Base) -> None:
-    row = only(base(line("10:00:00", params=f'{{"request":{{"communityId":{community}}}}}')))
+def test_community_of_params_is_all_digits(community: str, found: str | None, line: Line, parsed: Base) -> None:
+    row = only(parsed(line("10:00:00", params=f'{{"request":{{"communityId":{community}}}}}')))
     assert row["comm_id"] == found
 
 
-def test_community_and_post_of_the_url_count_before_those_of_params(line: Line, base: Base) -> None:
+def test_community_and_post_of_the_url_count_before_those_of_params(line: Line, parsed: Base) -> None:
     params = {"request": {"communityId": "12", "postId": "3-4"}}
-    row = only(base(line("10:00:00", url="/community-11/post-1-2", params=params)))
+    row = only(parsed(line("10:00:00", url="/community-11/post-1-2", params=params)))
     assert (row["comm_id"], row["post_id"]) == ("11", "1-2")
 
 
-def test_post_of_the_url_and_community_of_params_stand_together(line: Line, base: Base) -> None:
+def test_post_of_the_url_and_community_of_params_stand_together(line: Line, parsed: Base) -> None:
     params = {"request": {"communityId": "12", "postId": "3-4"}}
-    row = only(base(line("10:00:00", url="/post-1-2", params=params)))
+    row = only(parsed(line("10:00:00", url="/post-1-2", params=params)))
     assert (row["comm_id"], row["post_id"]) == ("12", "1-2")
 
 
@@ -675,9 +677,9 @@ def test_post_of_the_url_and_community_of_params_stand_together(line: Line, base
     ],
 )
 def test_app_version_is_read_from_the_user_agent(
-    agent: str | None, version: str | None, line: Line, base: Base
+    agent: str | None, version: str | None, line: Line, parsed: Base
 ) -> None:
-    assert only(base(line("10:00:00", user_info_user_agent=agent)))["app_ver"] == version
+    assert only(parsed(line("10:00:00", user_info_user_agent=agent)))["app_ver"] == version
 
 
 @pytest.mark.parametrize(
@@ -702,8 +704,8 @@ def test_app_version_is_read_from_the_user_agent(
         ({}, None),
     ],
 )
-def test_platform(params: Row, platform: str | None, line: Line, base: Base) -> None:
-    assert only(base(line("10:00:00", params=params)))["platform"] == platform
+def test_platform(params: Row, platform: str | None, line: Line, parsed: Base) -> None:
+    assert only(parsed(line("10:00:00", params=params)))["platform"] == platform
 
 
 @pytest.mark.parametrize(
@@ -720,8 +722,8 @@ def test_platform(params: Row, platform: str | None, line: Line, base: Base) -> 
         ({}, None),
     ],
 )
-def test_operating_system(params: Row, system: str | None, line: Line, base: Base) -> None:
-    assert only(base(line("10:00:00", params=params)))["os"] == system
+def test_operating_system(params: Row, system: str | None, line: Line, parsed: Base) -> None:
+    assert only(parsed(line("10:00:00", params=params)))["os"] == system
 
 
 # --- several days in one run ------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wemart_assets_tests.examples import examples
+
 Row = dict[str, Any]
 Visit = Callable[..., Row]
 World = Callable[..., Any]
@@ -648,21 +650,9 @@ def compare(
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@settings(QUIET, max_examples=50)
+@settings(QUIET, max_examples=examples(50, 300))
 @given(data=st.data())
 def test_random_world_has_the_rows_of_a_plain_implementation(
-    data: st.DataObject,
-    worlds: st.SearchStrategy[Any],
-    sess_daily: SessDaily,
-    sess_daily_expected: Callable[[Any], list[Row]],
-) -> None:
-    compare(data, worlds, sess_daily, sess_daily_expected)
-
-
-@pytest.mark.slow
-@settings(QUIET, max_examples=300)
-@given(data=st.data())
-def test_many_random_worlds_have_the_rows_of_a_plain_implementation(
     data: st.DataObject,
     worlds: st.SearchStrategy[Any],
     sess_daily: SessDaily,

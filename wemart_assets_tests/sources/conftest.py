@@ -12,7 +12,7 @@ import io
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,22 +31,9 @@ from wemart_assets.settings import Settings, load_settings
 from wemart_assets.sources.contract import UNKNOWN_DAY
 from wemart_assets.sources.landing import landings
 from wemart_assets.sources.source_asset import publish_source
+from wemart_assets_tests.server_log import LOG_COLUMNS
 
 LOG = "service_log.weverse_server_log"
-LOG_COLUMNS = (
-    "unix_log_timestamp",
-    "user_info_user_key",
-    "user_info_id",
-    "user_info_device_id",
-    "user_info_status",
-    "user_info_ip_address",
-    "user_info_locale",
-    "user_info_country",
-    "user_info_user_agent",
-    "topic",
-    "url",
-    "params",
-)
 NOW = dt.datetime(2024, 4, 1, tzinfo=dt.UTC)
 Row = dict[str, Any]
 
@@ -275,12 +262,6 @@ def _run(result: dg.ExecuteInProcessResult) -> Run:
             assert isinstance(found, dg.AssetCheckEvaluation)
             run.checks.setdefault(".".join(found.asset_key.path), {})[found.check_name] = found
     return run
-
-
-@pytest.fixture(scope="session")
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
 
 
 MakeEnvironment = Callable[..., Environment]

@@ -1,9 +1,6 @@
-"""The columns of the marts are those of the documents that they come from: names, order, types."""
+"""The columns of the marts are those of their documents: names, order and types."""
 
 from __future__ import annotations
-
-import re
-from pathlib import Path
 
 import pytest
 
@@ -15,10 +12,11 @@ from wemart_assets.marts.community.wv_comm_user_base import wv_comm_user_base
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 from wemart_assets.marts.sessions.wv_user_daily import wv_user_daily
+from wemart_assets_tests.facts import columns
 
 Columns = list[tuple[str, str]]
 
-# tables.md 2.1, word by word.
+# The table's columns as its rules were written, by type.
 SERVER_LOG_BASE = """
 date_id, hour string; log_dt timestamp; user_info_user_key string; sess_id string; sess_seq bigint;
 sess_start_dt, sess_end_dt timestamp; user_sess_id string; user_sess_start_dt, user_sess_end_dt timestamp;
@@ -34,28 +32,13 @@ def declared(table: Table) -> Columns:
     return [(column.name, column.type) for column in table.columns]
 
 
-def seed(shared: Path, name: str = "wv_sess_daily") -> str:
-    file = shared / "seeds" / f"{name}.md"
-    if not file.is_file():
-        pytest.skip(f"{file} is not there: the seeds are kept beside the repository, not in it")
-    return file.read_text()
-
-
-@pytest.mark.parametrize(("table", "count"), [(wv_sess_daily.table, 28), (wv_comm_user.table, 59)])
-def test_columns_of_a_main_mart_are_the_seeds(shared: Path, table: Table, count: int) -> None:
-    listed = seed(shared, table.name).partition("# COLUMN INFO")[2].partition("\n# ")[0]
-    columns = re.findall(r"^\|(\d+)\|(\w+)\|(\w+)\|", listed, re.MULTILINE)
-    assert [int(number) for number, _, _ in columns] == list(range(count))
-    assert declared(table) == [(name, kind) for _, name, kind in columns]
-
-
-def test_columns_of_wv_user_daily_are_the_seeds(shared: Path) -> None:
-    statement = (
-        seed(shared).partition("create or replace table we_mart.wv_user_daily")[2].partition("partitioned by")[0]
-    )
-    columns = re.findall(r"^\s*,?\s*(\w+)\t(\w+)\tcomment", statement, re.MULTILINE)
-    assert len(columns) == 25
-    assert declared(wv_user_daily.table) == columns
+@pytest.mark.parametrize(
+    ("table", "count"), [(wv_sess_daily.table, 28), (wv_comm_user.table, 59), (wv_user_daily.table, 25)]
+)
+def test_columns_of_a_mart_are_those_of_its_document(table: Table, count: int) -> None:
+    listed = [tuple(line.split()) for line in columns()[table.full_name]]
+    assert len(listed) == count
+    assert declared(table) == listed
 
 
 @pytest.mark.parametrize(
@@ -65,23 +48,21 @@ def test_columns_of_wv_user_daily_are_the_seeds(shared: Path) -> None:
         (fact__first_activation_events.table, ["part_date", "run_timestamp"]),
     ],
 )
-def test_columns_of_the_activation_tables_are_the_seeds_and_few_more(
-    shared: Path, table: Table, further: list[str]
+def test_columns_of_an_activation_table_are_those_of_its_document_and_few_more(
+    table: Table, further: list[str]
 ) -> None:
-    document = seed(shared, "first_activation_mart").partition("\n# 3. ")[2]
-    section = document.partition(f". `{table.name}`\n")[2].partition("\n### ")[0]
-    listed = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    listed = columns()[table.full_name]
     assert len(listed) >= 8
     assert [c.name for c in table.columns if c.name not in further] == listed
     assert {c.name for c in table.columns} == {*listed, *further}
 
 
 def test_columns_of_wv_server_log_base_are_those_of_its_page() -> None:
-    columns = []
+    listed = []
     for group in SERVER_LOG_BASE.split(";"):
         names, _, kind = group.strip().rpartition(" ")
-        columns += [(name.strip(), kind) for name in names.split(",")]
-    assert declared(wv_server_log_base.table) == columns
+        listed += [(name.strip(), kind) for name in names.split(",")]
+    assert declared(wv_server_log_base.table) == listed
 
 
 @pytest.mark.parametrize(
@@ -101,7 +82,7 @@ def test_grain(table: Table, grain: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "columns"),
+    ("table", "partitioned_by"),
     [
         (wv_server_log_base.table, ("date_id",)),
         (wv_sess_daily.table, ("part_date",)),
@@ -110,5 +91,5 @@ def test_grain(table: Table, grain: tuple[str, ...]) -> None:
         (wv_comm_user.table, ("part_comm_id", "part_date")),
     ],
 )
-def test_partition_columns(table: Table, columns: tuple[str, ...]) -> None:
-    assert table.partition_by == columns
+def test_partition_columns(table: Table, partitioned_by: tuple[str, ...]) -> None:
+    assert table.partition_by == partitioned_by
