@@ -1,4 +1,4 @@
-"""`rudder.dbt_session_track_facts`: what happened in each session, as of the day."""
+"""`rudder.dbt_session_track_facts`: end and event counts of each session, as of the day."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTS = ("num_pvs", "cnt_viewed_product", "cnt_signup")
 
 
 def _uncounted(staged: ir.Table, before: ir.Table, facts: ir.Table, days: Sequence[str]) -> ir.Table:
-    """Days whose tracks are not what they add to the sessions' counts."""
+    """Days whose number of tracks differs from what the day adds to the sessions' counts."""
     rows = ibis.union(*(t.select("session_id", "part_date", "num_pvs") for t in (before, staged)))
     window = ibis.window(group_by="session_id", order_by="part_date")
     rows = on_days(rows.mutate(added=rows.num_pvs - rows.num_pvs.lag().over(window).fill_null(0)), days)
@@ -30,7 +30,7 @@ def _uncounted(staged: ir.Table, before: ir.Table, facts: ir.Table, days: Sequen
 
 
 def _overlapping(staged: ir.Table, sessions: ir.Table) -> ir.Table:
-    """Sessions that end before they start, or not before the next one starts."""
+    """Sessions that end before they start, or at or after the start of the next one."""
     both = staged.inner_join(sessions, ["session_id", "part_date"])
     both = both.select(
         "session_id", "part_date", "ended_at", both.session_start_at, both.next_session_start_at, both.dbt_visitor_id
@@ -43,7 +43,7 @@ def _overlapping(staged: ir.Table, sessions: ir.Table) -> ir.Table:
 TABLE = Table(
     database="rudder",
     name="dbt_session_track_facts",
-    description="One row per session with a track on the day, with what happened in it so far.",
+    description="One row per session with a track on the day: its end and event counts so far.",
     grain=("session_id",),
     newest_in_sql=True,
     columns=(
@@ -59,14 +59,14 @@ TABLE = Table(
     row_checks=(
         RowCheck(
             "counts_are_of_the_tracks",
-            "no event is counted more often than there are tracks",
+            "cnt_viewed_product and cnt_signup are at most num_pvs",
             lambda t: (t.cnt_viewed_product <= t.num_pvs) & (t.cnt_signup <= t.num_pvs),
         ),
     ),
     table_checks=(
-        TableCheck("tracks_add_up", "what a day adds to num_pvs is its tracks", _uncounted),
+        TableCheck("tracks_add_up", "each day adds the number of its tracks to num_pvs", _uncounted),
         TableCheck(
-            "sessions_do_not_overlap", "a session ends at its start or later, and before the next one", _overlapping
+            "sessions_do_not_overlap", "a session ends at or after its start, and before the next one", _overlapping
         ),
     ),
 )
@@ -81,7 +81,7 @@ TABLE = Table(
 def dbt_session_track_facts(
     facts: ir.Table, before: ir.Table, days: Sequence[str], rudder_view_event: str, rudder_signup_event: str
 ) -> ir.Table:
-    """Each session of a day, as of its end. One that goes on had a track the day before: no gap is longer than that."""
+    """Each session of a day, as of its end. One that continues had a track the day before, as no gap exceeds a day."""
     of_day = facts.group_by("session_id", "part_date").aggregate(
         ended_at=facts.timestamp.max(),
         num_pvs=facts.count(),
