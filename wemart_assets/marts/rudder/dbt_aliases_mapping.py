@@ -23,10 +23,10 @@ def _lost(staged: ir.Table, before: ir.Table, tracks: ir.Table, repeated: ir.Tab
     every = ibis.union(before.select("part_date", "alias"), *seen)
     every = every.filter(every["alias"].notnull())
     firsts = every.group_by("alias").aggregate(since=ibis.greatest(every.part_date.min(), days[0]))
-    there = staged.group_by("alias").aggregate(days=staged.count())
-    both = firsts.left_join(there, "alias")
-    expected = ibis.literal(days[-1]).cast("date").delta(both.since.cast("date"), unit="day") + 1
-    lost = both.filter(both.days.fill_null(0) != expected)
+    rows_per_alias = staged.group_by("alias").aggregate(days=staged.count())
+    aliases = firsts.left_join(rows_per_alias, "alias")
+    expected = ibis.literal(days[-1]).cast("date").delta(aliases.since.cast("date"), unit="day") + 1
+    lost = aliases.filter(aliases.days.fill_null(0) != expected)
     return lost.select("alias", part_date=lost.since)
 
 

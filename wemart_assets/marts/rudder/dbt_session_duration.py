@@ -52,10 +52,10 @@ def dbt_session_duration(facts: ir.Table, sessions: ir.Table, state: ir.Table) -
     columns = ["part_date", "dbt_visitor_id", "session_id", "session_start_at"]
     last = state.mutate(session_id=session_id(state.number_of_sessions, state.dbt_visitor_id))
     starts = ibis.union(followed.select(*columns), last.select(*columns))
-    both = facts.inner_join(starts, ["session_id", "part_date"])
-    return both.select(
+    sessions_of_day = facts.inner_join(starts, ["session_id", "part_date"])
+    return sessions_of_day.select(
         "session_id",
         "part_date",
         "dbt_visitor_id",
-        session_duration=whole_minutes(both.session_start_at, both.ended_at),
+        session_duration=whole_minutes(sessions_of_day.session_start_at, sessions_of_day.ended_at),
     )

@@ -23,20 +23,28 @@ def _uncounted(staged: ir.Table, before: ir.Table, facts: ir.Table, days: Sequen
     window = ibis.window(group_by="session_id", order_by="part_date")
     rows = on_days(rows.mutate(added=rows.num_pvs - rows.num_pvs.lag().over(window).fill_null(0)), days)
     added = rows.group_by("part_date").aggregate(added=rows.added.sum())
-    there = facts.group_by("part_date").aggregate(tracks=facts.count())
-    both = added.outer_join(there, "part_date")
-    both = both.select("added", "tracks", part_date=ibis.coalesce(both.part_date, both.part_date_right))
-    return both.filter(both.added.fill_null(0) != both.tracks.fill_null(0))
+    expected = facts.group_by("part_date").aggregate(tracks=facts.count())
+    days_compared = added.outer_join(expected, "part_date")
+    days_compared = days_compared.select(
+        "added", "tracks", part_date=ibis.coalesce(days_compared.part_date, days_compared.part_date_right)
+    )
+    return days_compared.filter(days_compared.added.fill_null(0) != days_compared.tracks.fill_null(0))
 
 
 def _overlapping(staged: ir.Table, sessions: ir.Table) -> ir.Table:
     """Sessions that end before they start, or at or after the start of the next one."""
-    both = staged.inner_join(sessions, ["session_id", "part_date"])
-    both = both.select(
-        "session_id", "part_date", "ended_at", both.session_start_at, both.next_session_start_at, both.dbt_visitor_id
+    ended_sessions = staged.inner_join(sessions, ["session_id", "part_date"])
+    ended_sessions = ended_sessions.select(
+        "session_id",
+        "part_date",
+        "ended_at",
+        ended_sessions.session_start_at,
+        ended_sessions.next_session_start_at,
+        ended_sessions.dbt_visitor_id,
     )
-    return both.filter(
-        (both.ended_at < both.session_start_at) | (both.ended_at >= both.next_session_start_at).fill_null(False)
+    return ended_sessions.filter(
+        (ended_sessions.ended_at < ended_sessions.session_start_at)
+        | (ended_sessions.ended_at >= ended_sessions.next_session_start_at).fill_null(False)
     )
 
 

@@ -31,8 +31,8 @@ def _other_tracks(staged: ir.Table, mapped: ir.Table) -> ir.Table:
     """Days with a track that is in no session, and days with more tracks in sessions than in dbt_mapped_tracks."""
     lost = mapped.anti_join(staged, ["event_id", "part_date"]).select("part_date")
     counts = [t.group_by("part_date").aggregate(tracks=t.count()) for t in (staged, mapped)]
-    both = counts[0].left_join(counts[1].rename(there="tracks"), "part_date")
-    return ibis.union(lost, both.filter(both.tracks > both.there.fill_null(0)).select("part_date"))
+    days = counts[0].left_join(counts[1].rename(expected="tracks"), "part_date")
+    return ibis.union(lost, days.filter(days.tracks > days.expected.fill_null(0)).select("part_date"))
 
 
 def _other_state(staged: ir.Table, state: ir.Table) -> ir.Table:

@@ -16,8 +16,8 @@ def _other_sessions(staged: ir.Table, sessions: ir.Table) -> ir.Table:
     """Visitors whose newest session of the day is not the last one counted."""
     last = sessions.filter(sessions.next_session_start_at.isnull())
     last = last.select("dbt_visitor_id", "part_date", "session_sequence_number", "session_start_at")
-    both = last.left_join(staged, ["dbt_visitor_id", "part_date"])
-    both = both.select(
+    visitors = last.left_join(staged, ["dbt_visitor_id", "part_date"])
+    visitors = visitors.select(
         last.dbt_visitor_id,
         last.part_date,
         "session_sequence_number",
@@ -25,9 +25,9 @@ def _other_sessions(staged: ir.Table, sessions: ir.Table) -> ir.Table:
         "number_of_sessions",
         "last_date",
     )
-    return both.filter(
-        ~both.number_of_sessions.identical_to(both.session_sequence_number)
-        | ~both.last_date.identical_to(both.session_start_at)
+    return visitors.filter(
+        ~visitors.number_of_sessions.identical_to(visitors.session_sequence_number)
+        | ~visitors.last_date.identical_to(visitors.session_start_at)
     )
 
 

@@ -68,9 +68,13 @@ def mapped(tracks: ir.Table, repeated: ir.Table, aliases: ir.Table) -> ir.Table:
     # Most aliases map to themselves, so only those that map to another visitor are joined.
     others = aliases.filter(aliases.dbt_visitor_id != aliases["alias"])
     others = others.select(other="alias", visitor="dbt_visitor_id", mapped_on="part_date")
-    both = counted.left_join(others, [counted["alias"] == others.other, counted.part_date == others.mapped_on])
-    found = both.select("anonymous_id", "timestamp", "event", "part_date", "alias", "visitor", event_id=counted.id)
-    return found.mutate(dbt_visitor_id=ibis.coalesce(found.visitor, found["alias"])).drop("alias", "visitor")
+    mapped_tracks = counted.left_join(others, [counted["alias"] == others.other, counted.part_date == others.mapped_on])
+    mapped_tracks = mapped_tracks.select(
+        "anonymous_id", "timestamp", "event", "part_date", "alias", "visitor", event_id=counted.id
+    )
+    return mapped_tracks.mutate(dbt_visitor_id=ibis.coalesce(mapped_tracks.visitor, mapped_tracks["alias"])).drop(
+        "alias", "visitor"
+    )
 
 
 def last_state(earlier: ir.Table, rows: ir.Table, days: Sequence[str]) -> ir.Table:
@@ -89,9 +93,9 @@ def last_state(earlier: ir.Table, rows: ir.Table, days: Sequence[str]) -> ir.Tab
 def in_order(rows: ir.Table, state: ir.Table, by: Sequence[str] = IN_ORDER) -> ir.Table:
     """`rows` with the state of their visitor before the run, their `place` among the visitor's tracks of the run (from
     1), and `previous_at`, the instant of the visitor's track before, wherever it lies."""
-    both = rows.left_join(state, rows.dbt_visitor_id == state.before_dbt_visitor_id)
+    with_state = rows.left_join(state, rows.dbt_visitor_id == state.before_dbt_visitor_id)
     window = ibis.window(group_by="dbt_visitor_id", order_by=list(by))
-    placed = both.mutate(place=ibis.row_number().over(window) + 1, lagged=both.timestamp.lag().over(window))
+    placed = with_state.mutate(place=ibis.row_number().over(window) + 1, lagged=with_state.timestamp.lag().over(window))
     return placed.mutate(previous_at=ibis.coalesce(placed.lagged, placed.before_last_track_at)).drop("lagged")
 
 
