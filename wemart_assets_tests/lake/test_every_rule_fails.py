@@ -28,12 +28,13 @@ from typing import Any
 import ibis.expr.types as ir
 import pytest
 
-from wemart_assets.catalog import contracts, marts, tables, unknown_time_tables
+from wemart_assets.catalog import contracts, marts, tables
 from wemart_assets.lake.audit import EXAMPLES, GRAIN, NOT_NULL, ROWS, SCHEMA, Finding, audit, checks_of
 from wemart_assets.lake.engine import Engine, Session, Staged
 from wemart_assets.lake.publication import RejectedByAudit, publish, stage
 from wemart_assets.lake.table import Column, Severity, Table
 from wemart_assets.settings import Settings
+from wemart_assets.sources.contract import Contract
 from wemart_assets_tests import rule_cases
 from wemart_assets_tests.engines import spark_engine
 from wemart_assets_tests.rule_cases import sessions
@@ -165,10 +166,14 @@ def without_laws_of_the_run(name: str) -> Table:
     return replace(table, table_checks=tuple(law for law in table.table_checks if (name, law.name) not in OF_THE_RUN))
 
 
+def _has_unknown_time_table(contract: Contract, name: str) -> bool:
+    return contract.unknown_time_table is not None and contract.unknown_time_table.full_name == name
+
+
 def inputs_of(name: str) -> dict[str, Table]:
     if name in marts():
         return {n: i.table for n, i in marts()[name].inputs.items()}
-    contract = (contracts() | unknown_time_tables())[name]
+    [contract] = [c for c in contracts().values() if c.table.full_name == name or _has_unknown_time_table(c, name)]
     day = Column(contract.day_column, "string", "business day")
 
     def counted(name: str, *columns: Column) -> Table:

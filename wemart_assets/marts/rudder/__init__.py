@@ -1,1 +1,1 @@
-"""Sessions of the visitors whom RudderStack tracked: eight tables, by day, with what later days need carried on."""
+"""Sessions of visitors tracked by RudderStack: eight daily tables, and the state that they carry from day to day."""

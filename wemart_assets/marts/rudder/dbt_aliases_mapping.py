@@ -1,4 +1,4 @@
-"""`rudder.dbt_aliases_mapping`: which visitor each id that was ever seen stands for, carried on from day to day."""
+"""`rudder.dbt_aliases_mapping`: the visitor behind every id ever seen, carried from day to day."""
 
 from __future__ import annotations
 
@@ -17,40 +17,45 @@ from wemart_assets.sources.contracts.rudder import tracks
 
 
 def _lost(staged: ir.Table, before: ir.Table, tracks: ir.Table, repeated: ir.Table, days: Sequence[str]) -> ir.Table:
-    """Ids that are not there on each day of the run from the one on which they were seen first."""
+    """Ids without a row on some day of the run, from the day they were first seen."""
     counted = of_somebody(tracks, repeated)
     seen = [counted.select("part_date", alias=counted[name]) for name in ("anonymous", "user")]
     every = ibis.union(before.select("part_date", "alias"), *seen)
     every = every.filter(every["alias"].notnull())
     firsts = every.group_by("alias").aggregate(since=ibis.greatest(every.part_date.min(), days[0]))
-    there = staged.group_by("alias").aggregate(days=staged.count())
-    both = firsts.left_join(there, "alias")
-    expected = ibis.literal(days[-1]).cast("date").delta(both.since.cast("date"), unit="day") + 1
-    lost = both.filter(both.days.fill_null(0) != expected)
+    rows_per_alias = staged.group_by("alias").aggregate(days=staged.count())
+    aliases = firsts.left_join(rows_per_alias, "alias")
+    expected = ibis.literal(days[-1]).cast("date").delta(aliases.since.cast("date"), unit="day") + 1
+    lost = aliases.filter(aliases.days.fill_null(0) != expected)
     return lost.select("alias", part_date=lost.since)
 
 
 TABLE = Table(
     database="rudder",
     name="dbt_aliases_mapping",
-    description="One row per id, of a browser or a user, that was seen by the day: the visitor whom it stands for.",
+    description="One row per anonymous id or user id seen up to the business day, with the visitor it stands for.",
     grain=("alias",),
     newest_in_sql=True,
     columns=(
         column("alias", "string", "an anonymous id or a user id", nullable=False),
-        column("dbt_visitor_id", "string", "the alias's latest known user by the day, else itself", nullable=False),
+        column(
+            "dbt_visitor_id",
+            "string",
+            "latest known user of the alias as of the day, else the alias itself",
+            nullable=False,
+        ),
         *DAY_COLUMNS,
     ),
-    table_checks=(TableCheck("nobody_is_lost", "every id that was seen is there, from its first day on", _lost),),
+    table_checks=(TableCheck("nobody_is_lost", "every id has a row on every day from its first", _lost),),
 )
 
 
 @mart(TABLE, before=own_day_before(TABLE), tracks=same_day(tracks), repeated=same_day(repeated_tracks))
 def dbt_aliases_mapping(before: ir.Table, tracks: ir.Table, repeated: ir.Table, days: Sequence[str]) -> ir.Table:
-    """Each id ever seen, as of each day.
+    """Every id ever seen, as of each day.
 
-    An id maps to the user of its latest track as an anonymous id with a known user (equal instants: of the greatest
-    track id), else to itself.
+    An anonymous id maps to the user of its latest track with a known user (ties in time: the greatest track id). Any
+    other id maps to itself.
     """
     counted = of_somebody(tracks, repeated)
     seen = counted.select("part_date", "alias", user=ibis.null("string"))
@@ -64,23 +69,23 @@ def dbt_aliases_mapping(before: ir.Table, tracks: ir.Table, repeated: ir.Table, 
     rows = ibis.union(carried, changes.select("alias", "day", "user"))
     window = ibis.window(group_by="alias", order_by="day")
     so_far = ibis.window(group_by="alias", order_by="day", rows=(None, 0))
-    # Days are as long as each other: behind the greatest is the latest user.
+    # All days have the same length as text, so the maximum is the latest day, followed by its user.
     latest = (rows.day + rows.user).max().over(so_far).substr(len(days[0]))
     rows = rows.mutate(user=latest, until=rows.day.lead().over(window))
     first, last = ibis.greatest(_place(rows.day, days), 0), _place(rows.until, days).fill_null(len(days))
-    # Spark takes no wider number for a place in an array.
+    # Spark accepts no wider integer as an array index.
     rows = rows.mutate(place=ibis.range(first, last).unnest())
     visitor = ibis.coalesce(rows.user, rows["alias"])
     return ibis.union(still, rows.select("alias", dbt_visitor_id=visitor, part_date=all_days[rows.place.cast("int32")]))
 
 
 def _place(day: ir.StringValue, days: Sequence[str]) -> ir.IntegerValue:
-    """Place of a day among those of the run, which follow each other."""
+    """Index of a day among the run's consecutive days."""
     return day.cast("date").delta(ibis.literal(days[0]).cast("date"), unit="day")
 
 
 def _latest_users(counted: ir.Table) -> ir.Table:
-    """The latest known user of each anonymous id, by day."""
+    """The latest known user of every anonymous id, by day."""
     logins = counted.filter(counted.anonymous.notnull() & counted.user.notnull())
     latest = ibis.window(group_by=["anonymous", "part_date"], order_by=[ibis.desc("timestamp"), ibis.desc("id")])
     logins = logins.mutate(place=ibis.row_number().over(latest))

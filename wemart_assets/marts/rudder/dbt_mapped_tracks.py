@@ -1,4 +1,4 @@
-"""`rudder.dbt_mapped_tracks`: each track with its visitor, and how long the visitor was silent before it."""
+"""`rudder.dbt_mapped_tracks`: every track with its visitor and the idle time before it."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def _lost(staged: ir.Table, tracks: ir.Table, repeated: ir.Table) -> ir.Table:
 
 
 def _ahead(tracks: ir.Table) -> ir.Table:
-    """Tracks that happened after they were received."""
+    """Tracks dated later than they were received, beyond the tolerance."""
     return tracks.filter(unix_micros(tracks.timestamp) - unix_micros(tracks.received_at) > AHEAD_SECONDS * SECOND)
 
 
 TABLE = Table(
     database="rudder",
     name="dbt_mapped_tracks",
-    description="One row per track of somebody, with the visitor to whom it belongs as of its day.",
+    description="One row per track with an id, with its visitor as of its day.",
     grain=("event_id",),
     newest_in_sql=True,
     columns=(
@@ -62,13 +62,13 @@ TABLE = Table(
         column(
             "idle_time_minutes",
             "bigint",
-            "whole minutes since the visitor's track before, NULL for the first",
+            "whole minutes since the visitor's previous track, NULL for the first",
             at_least(0),
         ),
         *DAY_COLUMNS,
     ),
     table_checks=(
-        TableCheck("every_track_is_there", "every track of somebody is there, of an id the first", _lost),
+        TableCheck("every_track_is_there", "every track with an id has a row, one per event id", _lost),
         TableCheck("with_an_id", "every track has an anonymous id or a user id", _nobodys, Severity.WARN),
         TableCheck("ids_come_once", "no track has the id of another one", lambda repeated: repeated, Severity.WARN),
         TableCheck(
@@ -96,7 +96,7 @@ TABLE = Table(
 def dbt_mapped_tracks(
     tracks: ir.Table, repeated: ir.Table, aliases: ir.Table, state: ir.Table, earlier: ir.Table, days: Sequence[str]
 ) -> ir.Table:
-    """The tracks of somebody. Equal instants of a visitor are in the order of their ids."""
+    """Tracks with a visitor. A visitor's tracks at the same instant are ordered by id."""
     rows = in_order(mapped(tracks, repeated, aliases), last_state(earlier, state, days))
     idle = rows.previous_at.isnull().ifelse(ibis.null("int64"), whole_minutes(rows.previous_at, rows.timestamp))
     return rows.mutate(idle_time_minutes=idle)

@@ -1,4 +1,4 @@
-"""`rudder.dbt_session_duration`: how long each session lasted, as of the day."""
+"""`rudder.dbt_session_duration`: the length of each session, as of the day."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _lost(staged: ir.Table, facts: ir.Table) -> ir.Table:
 TABLE = Table(
     database="rudder",
     name="dbt_session_duration",
-    description="One row per session with a track on the day, with how long it lasted so far.",
+    description="One row per session with a track on the day: its length so far.",
     grain=("session_id",),
     newest_in_sql=True,
     columns=(
@@ -36,7 +36,7 @@ TABLE = Table(
         ),
         *DAY_COLUMNS,
     ),
-    table_checks=(TableCheck("every_session_is_there", "the sessions of dbt_session_track_facts are there", _lost),),
+    table_checks=(TableCheck("every_session_is_there", "every session of dbt_session_track_facts has a row", _lost),),
 )
 
 
@@ -47,15 +47,15 @@ TABLE = Table(
     state=same_day(visitor_state),
 )
 def dbt_session_duration(facts: ir.Table, sessions: ir.Table, state: ir.Table) -> ir.Table:
-    """The sessions of a day: a visitor's last one, whose start the state knows, and those that a next one followed."""
+    """The sessions of a day: each visitor's last one, whose start is in the state, and those followed by another."""
     followed = sessions.filter(sessions.next_session_start_at.notnull())
     columns = ["part_date", "dbt_visitor_id", "session_id", "session_start_at"]
     last = state.mutate(session_id=session_id(state.number_of_sessions, state.dbt_visitor_id))
     starts = ibis.union(followed.select(*columns), last.select(*columns))
-    both = facts.inner_join(starts, ["session_id", "part_date"])
-    return both.select(
+    sessions_of_day = facts.inner_join(starts, ["session_id", "part_date"])
+    return sessions_of_day.select(
         "session_id",
         "part_date",
         "dbt_visitor_id",
-        session_duration=whole_minutes(both.session_start_at, both.ended_at),
+        session_duration=whole_minutes(sessions_of_day.session_start_at, sessions_of_day.ended_at),
     )

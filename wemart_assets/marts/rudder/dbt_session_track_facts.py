@@ -1,4 +1,4 @@
-"""`rudder.dbt_session_track_facts`: what happened in each session, as of the day."""
+"""`rudder.dbt_session_track_facts`: end and event counts of each session, as of the day."""
 
 from __future__ import annotations
 
@@ -18,32 +18,40 @@ COUNTS = ("num_pvs", "cnt_viewed_product", "cnt_signup")
 
 
 def _uncounted(staged: ir.Table, before: ir.Table, facts: ir.Table, days: Sequence[str]) -> ir.Table:
-    """Days whose tracks are not what they add to the sessions' counts."""
+    """Days whose number of tracks differs from what the day adds to the sessions' counts."""
     rows = ibis.union(*(t.select("session_id", "part_date", "num_pvs") for t in (before, staged)))
     window = ibis.window(group_by="session_id", order_by="part_date")
     rows = on_days(rows.mutate(added=rows.num_pvs - rows.num_pvs.lag().over(window).fill_null(0)), days)
     added = rows.group_by("part_date").aggregate(added=rows.added.sum())
-    there = facts.group_by("part_date").aggregate(tracks=facts.count())
-    both = added.outer_join(there, "part_date")
-    both = both.select("added", "tracks", part_date=ibis.coalesce(both.part_date, both.part_date_right))
-    return both.filter(both.added.fill_null(0) != both.tracks.fill_null(0))
+    expected = facts.group_by("part_date").aggregate(tracks=facts.count())
+    days_compared = added.outer_join(expected, "part_date")
+    days_compared = days_compared.select(
+        "added", "tracks", part_date=ibis.coalesce(days_compared.part_date, days_compared.part_date_right)
+    )
+    return days_compared.filter(days_compared.added.fill_null(0) != days_compared.tracks.fill_null(0))
 
 
 def _overlapping(staged: ir.Table, sessions: ir.Table) -> ir.Table:
-    """Sessions that end before they start, or not before the next one starts."""
-    both = staged.inner_join(sessions, ["session_id", "part_date"])
-    both = both.select(
-        "session_id", "part_date", "ended_at", both.session_start_at, both.next_session_start_at, both.dbt_visitor_id
+    """Sessions that end before they start, or at or after the start of the next one."""
+    ended_sessions = staged.inner_join(sessions, ["session_id", "part_date"])
+    ended_sessions = ended_sessions.select(
+        "session_id",
+        "part_date",
+        "ended_at",
+        ended_sessions.session_start_at,
+        ended_sessions.next_session_start_at,
+        ended_sessions.dbt_visitor_id,
     )
-    return both.filter(
-        (both.ended_at < both.session_start_at) | (both.ended_at >= both.next_session_start_at).fill_null(False)
+    return ended_sessions.filter(
+        (ended_sessions.ended_at < ended_sessions.session_start_at)
+        | (ended_sessions.ended_at >= ended_sessions.next_session_start_at).fill_null(False)
     )
 
 
 TABLE = Table(
     database="rudder",
     name="dbt_session_track_facts",
-    description="One row per session with a track on the day, with what happened in it so far.",
+    description="One row per session with a track on the day: its end and event counts so far.",
     grain=("session_id",),
     newest_in_sql=True,
     columns=(
@@ -59,14 +67,14 @@ TABLE = Table(
     row_checks=(
         RowCheck(
             "counts_are_of_the_tracks",
-            "no event is counted more often than there are tracks",
+            "cnt_viewed_product and cnt_signup are at most num_pvs",
             lambda t: (t.cnt_viewed_product <= t.num_pvs) & (t.cnt_signup <= t.num_pvs),
         ),
     ),
     table_checks=(
-        TableCheck("tracks_add_up", "what a day adds to num_pvs is its tracks", _uncounted),
+        TableCheck("tracks_add_up", "each day adds the number of its tracks to num_pvs", _uncounted),
         TableCheck(
-            "sessions_do_not_overlap", "a session ends at its start or later, and before the next one", _overlapping
+            "sessions_do_not_overlap", "a session ends at or after its start, and before the next one", _overlapping
         ),
     ),
 )
@@ -81,7 +89,7 @@ TABLE = Table(
 def dbt_session_track_facts(
     facts: ir.Table, before: ir.Table, days: Sequence[str], rudder_view_event: str, rudder_signup_event: str
 ) -> ir.Table:
-    """Each session of a day, as of its end. One that goes on had a track the day before: no gap is longer than that."""
+    """Each session of a day, as of its end. One that continues had a track the day before, as no gap exceeds a day."""
     of_day = facts.group_by("session_id", "part_date").aggregate(
         ended_at=facts.timestamp.max(),
         num_pvs=facts.count(),

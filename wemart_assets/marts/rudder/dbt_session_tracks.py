@@ -1,4 +1,4 @@
-"""`rudder.dbt_session_tracks`: the sessions of each visitor, one after the other."""
+"""`rudder.dbt_session_tracks`: the numbered sessions of each visitor."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _not_one_after_the_other(staged: ir.Table, state: ir.Table) -> ir.Table:
 
 
 def _not_there(staged: ir.Table, facts: ir.Table) -> ir.Table:
-    """First tracks of a session that is not there."""
+    """First tracks of sessions without a row."""
     starts = facts.filter(facts.track_sequence_number == 1)
     return starts.anti_join(
         staged,
@@ -49,7 +49,7 @@ TABLE = Table(
     database="rudder",
     name="dbt_session_tracks",
     description=(
-        "One row per session. A day has those that start on it, and the one before them, whose next start it told."
+        "One row per session. A day has the sessions that start on it, and the one before, whose next start it knows."
     ),
     grain=("session_id",),
     newest_in_sql=True,
@@ -57,8 +57,14 @@ TABLE = Table(
         SESSION_ID,
         VISITOR,
         column("session_start_at", "timestamp", "instant of the session's first track (UTC)", nullable=False),
-        column("session_sequence_number", "bigint", "place among the visitor's sessions", at_least(1), nullable=False),
-        column("next_session_start_at", "timestamp", "start of the visitor's next session, by the day (UTC)"),
+        column(
+            "session_sequence_number",
+            "bigint",
+            "number of the session among the visitor's, from 1",
+            at_least(1),
+            nullable=False,
+        ),
+        column("next_session_start_at", "timestamp", "start of the visitor's next session, if known by the day (UTC)"),
         *DAY_COLUMNS,
     ),
     row_checks=(
@@ -76,17 +82,19 @@ TABLE = Table(
     table_checks=(
         TableCheck(
             "one_after_the_other",
-            "a visitor's sessions of a day are numbered one by one to the last, each with the next one's start",
+            "a visitor's sessions of a day are numbered without gaps to the last, each with the start of the next",
             _not_one_after_the_other,
         ),
-        TableCheck("every_start_is_there", "every first track of a session is the start of one", _not_there),
+        TableCheck(
+            "every_start_is_there", "every first track of a session has a session that starts at it", _not_there
+        ),
     ),
 )
 
 
 @mart(TABLE, facts=same_day(dbt_track_facts), earlier=earlier_days(visitor_state), state=same_day(visitor_state))
 def dbt_session_tracks(facts: ir.Table, earlier: ir.Table, days: Sequence[str]) -> ir.Table:
-    """The sessions that start on each day, with what the day knows of the next one."""
+    """The sessions that start on each day, with the start of the next session if known by then."""
     starts = facts.filter(facts.track_sequence_number == 1)
     starts = starts.select("dbt_visitor_id", "part_date", session_start_at="timestamp", known=ibis.literal(0, "int64"))
     before = last_state(earlier, starts, days)
@@ -105,7 +113,7 @@ def dbt_session_tracks(facts: ir.Table, earlier: ir.Table, days: Sequence[str]) 
         next_session_start_at=sessions.session_start_at.lead().over(window),
         next_on=sessions.part_date.lead().over(window),
     )
-    # A visitor with a state before has it as the first of these rows.
+    # For a visitor with earlier state, that state is the first of these rows.
     number = ibis.greatest(sessions["first"], 1) + sessions.place
     later = (sessions.next_on > sessions.part_date).ifelse(sessions.next_on, ibis.null("string"))
     rows = sessions.mutate(

@@ -1,4 +1,4 @@
-"""`rudder.dbt_top_users_by_avg_session_duration`: whose sessions last longest."""
+"""`rudder.dbt_top_users_by_avg_session_duration`: visitors by mean session duration."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from wemart_assets.marts.rudder.rules import VISITOR
 TABLE = Table(
     database="rudder",
     name="dbt_top_users_by_avg_session_duration",
-    description="One row per visitor, those first whose sessions last longest.",
+    description="One row per visitor, longest mean session first.",
     grain=("dbt_visitor_id",),
     partition_by=(),
     columns=(
         VISITOR,
         column(
-            "avg_session_duration", "double", "mean minutes of a session, each as of its newest row", nullable=False
+            "avg_session_duration",
+            "double",
+            "mean session duration in minutes, from the newest row of each session",
+            nullable=False,
         ),
     ),
 )
@@ -27,6 +30,6 @@ TABLE = Table(
 
 @view(TABLE, durations=dbt_session_duration)
 def dbt_top_users_by_avg_session_duration(durations: ir.Table) -> ir.Table:
-    """Visitors by the mean of their sessions."""
+    """Visitors by the mean duration of their sessions."""
     means = durations.group_by("dbt_visitor_id").aggregate(avg_session_duration=durations.session_duration.mean())
     return means.order_by(ibis.desc("avg_session_duration"), "dbt_visitor_id")

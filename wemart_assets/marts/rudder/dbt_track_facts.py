@@ -1,4 +1,4 @@
-"""`rudder.dbt_track_facts`: each track with its session, and its place in it."""
+"""`rudder.dbt_track_facts`: every track with its session and its position in it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from wemart_assets.marts.rudder.visitor_state import visitor_state
 
 
 def _other_tracks(staged: ir.Table, mapped: ir.Table) -> ir.Table:
-    """Tracks of a day that are in no session, and days with more in sessions than it has."""
+    """Days with a track that is in no session, and days with more tracks in sessions than in dbt_mapped_tracks."""
     lost = mapped.anti_join(staged, ["event_id", "part_date"]).select("part_date")
     counts = [t.group_by("part_date").aggregate(tracks=t.count()) for t in (staged, mapped)]
-    both = counts[0].left_join(counts[1].rename(there="tracks"), "part_date")
-    return ibis.union(lost, both.filter(both.tracks > both.there.fill_null(0)).select("part_date"))
+    days = counts[0].left_join(counts[1].rename(expected="tracks"), "part_date")
+    return ibis.union(lost, days.filter(days.tracks > days.expected.fill_null(0)).select("part_date"))
 
 
 def _other_state(staged: ir.Table, state: ir.Table) -> ir.Table:
@@ -79,7 +79,7 @@ def _gaps(staged: ir.Table, earlier: ir.Table, state: ir.Table, days: Sequence[s
 TABLE = Table(
     database="rudder",
     name="dbt_track_facts",
-    description="One row per track of somebody, with its session and its place in it.",
+    description="One row per track with an id, with its session and its position in it.",
     grain=("event_id",),
     newest_in_sql=True,
     columns=(
@@ -89,7 +89,13 @@ TABLE = Table(
         EVENT,
         SESSION_ID,
         VISITOR,
-        column("track_sequence_number", "bigint", "place of the track in its session", at_least(1), nullable=False),
+        column(
+            "track_sequence_number",
+            "bigint",
+            "position of the track in its session, from 1",
+            at_least(1),
+            nullable=False,
+        ),
         *DAY_COLUMNS,
     ),
     table_checks=(
@@ -113,7 +119,7 @@ TABLE = Table(
 def dbt_track_facts(
     mapped: ir.Table, earlier: ir.Table, state: ir.Table, days: Sequence[str], rudder_gap_seconds: int
 ) -> ir.Table:
-    """The tracks in their sessions; equal instants of a visitor are in the order of their ids."""
+    """The tracks in their sessions. A visitor's tracks at the same instant are ordered by id."""
     tracks = mapped.drop("idle_time_minutes", "run_timestamp")
     rows = in_order(tracks, last_state(earlier, state, days))
     rows = rows.mutate(begins=begins_session(rows, rudder_gap_seconds))

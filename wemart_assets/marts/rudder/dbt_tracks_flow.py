@@ -1,4 +1,4 @@
-"""`rudder.dbt_tracks_flow`: each track with the four that followed it in its session."""
+"""`rudder.dbt_tracks_flow`: every track with the next four of its session."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from wemart_assets.marts.rudder.rules import (
 )
 
 FOLLOWING = (1, 2, 3, 4)
-# Four gaps of WEMART_RUDDER_GAP_SECONDS at the most (twelve hours) are two days, and more where a clock is set forward.
+# Four gaps at the maximum of WEMART_RUDDER_GAP_SECONDS (twelve hours) span two days, or more when clocks go forward.
 DAYS_READ = 4
 
 
 def _other_tracks(staged: ir.Table, facts: ir.Table, days: Sequence[str]) -> ir.Table:
-    """Tracks of a day that are not there, or in another place."""
+    """Tracks of a day that are missing or have another position."""
     return on_days(facts, days).anti_join(staged, ["event_id", "part_date", "track_sequence_number"])
 
 
 def _too_many(staged: ir.Table, timezone: str) -> ir.Table:
-    """Sessions of which more than four tracks of earlier days are there."""
+    """Sessions with more than four tracks of earlier days."""
     earlier = staged.filter(business_day(staged.timestamp, timezone) < staged.part_date)
     counted = earlier.group_by("session_id", "part_date").aggregate(tracks=earlier.count())
     return counted.filter(counted.tracks > len(FOLLOWING))
@@ -44,14 +44,20 @@ TABLE = Table(
     database="rudder",
     name="dbt_tracks_flow",
     description=(
-        "One row per track with the four after it in its session. A day has its own, and those that it completed."
+        "One row per track, with the next four of its session. A day has its own tracks, and earlier ones it completes."
     ),
     grain=("event_id",),
     newest_in_sql=True,
     columns=(
         EVENT_ID,
         SESSION_ID,
-        column("track_sequence_number", "bigint", "place of the track in its session", at_least(1), nullable=False),
+        column(
+            "track_sequence_number",
+            "bigint",
+            "position of the track in its session, from 1",
+            at_least(1),
+            nullable=False,
+        ),
         EVENT,
         VISITOR,
         TIMESTAMP,
@@ -59,8 +65,8 @@ TABLE = Table(
         *DAY_COLUMNS,
     ),
     table_checks=(
-        TableCheck("every_track_is_there", "every track of dbt_track_facts is there, in its place", _other_tracks),
-        TableCheck("at_most_four_before", "of a session at most four tracks of earlier days are there", _too_many),
+        TableCheck("every_track_is_there", "every track of dbt_track_facts has a row with its position", _other_tracks),
+        TableCheck("at_most_four_before", "each session has at most four tracks of earlier days", _too_many),
     ),
 )
 
@@ -79,7 +85,7 @@ def dbt_tracks_flow(facts: ir.Table, days: Sequence[str]) -> ir.Table:
     day = [rows.part_date, *(rows[f"day_{n + 1}"] for n in FOLLOWING)]
     nothing = ibis.null("string")
     later = [(after > before).ifelse(after, nothing) for before, after in pairwise(day)]
-    # All but those near a day's end are of one day: only these are taken apart.
+    # Most tracks and their successors fall on one day. Only those near a day's end need more than one row.
     is_of_one_day = ibis.coalesce(*day[:0:-1], rows.part_date) == rows.part_date
     shown_on = is_of_one_day.ifelse(ibis.array([rows.part_date]), ibis.array([rows.part_date, *later]))
     rows = rows.mutate(shown_on=shown_on.unnest())

@@ -1,4 +1,4 @@
-"""`rudder.dbt_user_session_facts`: since when and how often each visitor came, as of the day."""
+"""`rudder.dbt_user_session_facts`: first, last and number of sessions of each visitor, as of the day."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from wemart_assets.marts.rudder.visitor_state import visitor_state
 
 
 def _other_sessions(staged: ir.Table, sessions: ir.Table) -> ir.Table:
-    """Visitors whose newest session of the day is not the last that is counted."""
+    """Visitors whose newest session of the day is not the last one counted."""
     last = sessions.filter(sessions.next_session_start_at.isnull())
     last = last.select("dbt_visitor_id", "part_date", "session_sequence_number", "session_start_at")
-    both = last.left_join(staged, ["dbt_visitor_id", "part_date"])
-    both = both.select(
+    visitors = last.left_join(staged, ["dbt_visitor_id", "part_date"])
+    visitors = visitors.select(
         last.dbt_visitor_id,
         last.part_date,
         "session_sequence_number",
@@ -25,16 +25,16 @@ def _other_sessions(staged: ir.Table, sessions: ir.Table) -> ir.Table:
         "number_of_sessions",
         "last_date",
     )
-    return both.filter(
-        ~both.number_of_sessions.identical_to(both.session_sequence_number)
-        | ~both.last_date.identical_to(both.session_start_at)
+    return visitors.filter(
+        ~visitors.number_of_sessions.identical_to(visitors.session_sequence_number)
+        | ~visitors.last_date.identical_to(visitors.session_start_at)
     )
 
 
 TABLE = Table(
     database="rudder",
     name="dbt_user_session_facts",
-    description="One row per visitor with a track on the day, with their sessions so far.",
+    description="One row per visitor with a track on the day: first, last and number of sessions so far.",
     grain=("dbt_visitor_id",),
     newest_in_sql=True,
     columns=(
@@ -47,7 +47,7 @@ TABLE = Table(
     row_checks=(
         RowCheck(
             "first_before_last",
-            "first_date is last_date for one session, and before it for more",
+            "first_date equals last_date if there is one session, and precedes it if there are more",
             lambda t: (
                 ((t.number_of_sessions == 1) & (t.first_date == t.last_date))
                 | ((t.number_of_sessions > 1) & (t.first_date < t.last_date))
@@ -55,14 +55,14 @@ TABLE = Table(
         ),
     ),
     table_checks=(
-        TableCheck("sessions_add_up", "the last session that is counted is the last one that started", _other_sessions),
+        TableCheck("sessions_add_up", "the last session counted is the last one that started", _other_sessions),
     ),
 )
 
 
 @mart(TABLE, state=same_day(visitor_state), sessions=same_day(dbt_session_tracks))
 def dbt_user_session_facts(state: ir.Table) -> ir.Table:
-    """What the visitor's state says of their sessions."""
+    """Session facts from the state of each visitor."""
     return state.select(
         "dbt_visitor_id",
         "number_of_sessions",

@@ -1,4 +1,4 @@
-"""`rudder.repeated_tracks`: ids that come more than once, of which one track counts."""
+"""`rudder.repeated_tracks`: ids that occur more than once, of which only one track counts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TABLE = Table(
     database="rudder",
     name="repeated_tracks",
     description=(
-        "One row per id of which tracks of the day are left out: one track of an id counts, on the first day it has."
+        "One row per id with tracks left out on the day: only one track of an id counts, on the id's first day."
     ),
     grain=("event_id",),
     may_be_empty=True,
     columns=(
         EVENT_ID,
-        column("first_part_date", "string", "business day on which the id was there first", nullable=False),
+        column("first_part_date", "string", "first business day of the id", nullable=False),
         column("left_out", "bigint", "tracks of the day with this id that do not count", at_least(1), nullable=False),
         *DAY_COLUMNS,
     ),
@@ -35,9 +35,9 @@ TABLE = Table(
 
 @mart(TABLE, all_tracks=up_to(tracks))
 def repeated_tracks(all_tracks: ir.Table, days: Sequence[str]) -> ir.Table:
-    """The ids of the days that come again. Costs a read of all ids there are; nothing less can tell.
+    """The repeated ids of each day. This reads every id ever delivered: nothing less can find them.
 
-    Tracks from landing files repeat no id within a day, but a table that a warehouse wrote may.
+    Tracks from landing files never repeat an id within a day, but a table written by a warehouse may.
     """
     ids = all_tracks.select("id", "part_date")
     of_run = on_days(ids, days)

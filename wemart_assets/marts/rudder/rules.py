@@ -1,7 +1,7 @@
-"""The rules of RudderStack's sessions that more than one table states.
+"""RudderStack session rules shared by several tables.
 
-A track belongs to a visitor: the user that its alias maps to as of the track's own day. What was found of earlier days
-comes from `visitor_state`; a run of several days is one query over all of them.
+A track belongs to a visitor: the user that its alias maps to as of the track's own day. The state of earlier days comes
+from `visitor_state`; a run of several days is one query over all of them.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, Column, column
 from wemart_assets.sources.contracts.rudder import tracks as contract
 
 SECOND, MINUTE = 1_000_000, 60_000_000  # microseconds
-# How far a clock may be ahead of RudderStack's.
+# How far a client's clock may be ahead of RudderStack's.
 AHEAD_SECONDS = 300
 
 EVENT_ID = column("event_id", "string", "id of the track", nullable=False)
-ANONYMOUS_ID = column("anonymous_id", "string", "id of the browser or the app's installation")
-VISITOR = column("dbt_visitor_id", "string", "visitor: the user where known that day, else the alias", nullable=False)
+ANONYMOUS_ID = column("anonymous_id", "string", "id of the browser or app installation")
+VISITOR = column("dbt_visitor_id", "string", "visitor: the user if known that day, else the alias", nullable=False)
 SESSION_ID = column("session_id", "string", "session: `<number> - <visitor>`", nullable=False)
-TIMESTAMP = column("timestamp", "timestamp", "instant at which it happened (UTC)", nullable=False)
-EVENT = column("event", "string", "what happened")
+TIMESTAMP = column("timestamp", "timestamp", "instant of the track (UTC)", nullable=False)
+EVENT = column("event", "string", "name of the event")
 DAY_COLUMNS: tuple[Column, ...] = (
     PART_DATE,
     RUN_TIMESTAMP,
@@ -35,12 +35,12 @@ CONTRACT = contract.columns
 
 
 def known(id: ir.StringValue) -> ir.StringValue:
-    """The id, NULL where it is empty."""
+    """The id, or NULL if it is empty."""
     return id.nullif("")
 
 
 def that_count(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
-    """The tracks, of an id the first that was received of its first day."""
+    """One track per id: the first received on the id's first day."""
     again = repeated.select("first_part_date", again="event_id", again_on="part_date")
 
     def with_id(of: ir.Table) -> list[ir.BooleanValue]:
@@ -55,7 +55,7 @@ def that_count(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
 
 
 def of_somebody(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
-    """The tracks that count and have an alias."""
+    """The tracks that count and have an anonymous id or a user id."""
     counted = that_count(tracks, repeated)
     counted = counted.mutate(user=known(counted.user_id), anonymous=known(counted.anonymous_id))
     counted = counted.mutate(alias=ibis.coalesce(counted.user, counted.anonymous))
@@ -63,20 +63,24 @@ def of_somebody(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
 
 
 def mapped(tracks: ir.Table, repeated: ir.Table, aliases: ir.Table) -> ir.Table:
-    """The tracks that count, each with the visitor that its alias maps to as of its day."""
+    """The tracks that count, with the visitor that their alias maps to as of their day."""
     counted = of_somebody(tracks, repeated)
-    # Every alias is there, and most map to themselves: those of another visitor are enough to know.
+    # Most aliases map to themselves, so only those that map to another visitor are joined.
     others = aliases.filter(aliases.dbt_visitor_id != aliases["alias"])
     others = others.select(other="alias", visitor="dbt_visitor_id", mapped_on="part_date")
-    both = counted.left_join(others, [counted["alias"] == others.other, counted.part_date == others.mapped_on])
-    found = both.select("anonymous_id", "timestamp", "event", "part_date", "alias", "visitor", event_id=counted.id)
-    return found.mutate(dbt_visitor_id=ibis.coalesce(found.visitor, found["alias"])).drop("alias", "visitor")
+    mapped_tracks = counted.left_join(others, [counted["alias"] == others.other, counted.part_date == others.mapped_on])
+    mapped_tracks = mapped_tracks.select(
+        "anonymous_id", "timestamp", "event", "part_date", "alias", "visitor", event_id=counted.id
+    )
+    return mapped_tracks.mutate(dbt_visitor_id=ibis.coalesce(mapped_tracks.visitor, mapped_tracks["alias"])).drop(
+        "alias", "visitor"
+    )
 
 
 def last_state(earlier: ir.Table, rows: ir.Table, days: Sequence[str]) -> ir.Table:
     """For each visitor of `rows`, the newest state from before the run's `days`, as `before_<column>`.
 
-    `rows` are read for their visitors alone: the states of the days are the cheapest rows that have them all.
+    `rows` only supplies the visitors. The states of the run's days are the cheapest rows that contain all of them.
     """
     before = earlier.filter(earlier.part_date.notin(list(days)))
     before = before.semi_join(rows, "dbt_visitor_id")
@@ -89,14 +93,14 @@ def last_state(earlier: ir.Table, rows: ir.Table, days: Sequence[str]) -> ir.Tab
 def in_order(rows: ir.Table, state: ir.Table, by: Sequence[str] = IN_ORDER) -> ir.Table:
     """`rows` with the state of their visitor before the run, their `place` among the visitor's tracks of the run (from
     1), and `previous_at`, the instant of the visitor's track before, wherever it lies."""
-    both = rows.left_join(state, rows.dbt_visitor_id == state.before_dbt_visitor_id)
+    with_state = rows.left_join(state, rows.dbt_visitor_id == state.before_dbt_visitor_id)
     window = ibis.window(group_by="dbt_visitor_id", order_by=list(by))
-    placed = both.mutate(place=ibis.row_number().over(window) + 1, lagged=both.timestamp.lag().over(window))
+    placed = with_state.mutate(place=ibis.row_number().over(window) + 1, lagged=with_state.timestamp.lag().over(window))
     return placed.mutate(previous_at=ibis.coalesce(placed.lagged, placed.before_last_track_at)).drop("lagged")
 
 
 def begins_session(rows: ir.Table, gap_seconds: int) -> ir.BooleanValue:
-    """Whether a track is the visitor's first, or follows a silence of strictly more than the gap."""
+    """Whether a track is the visitor's first or follows a silence strictly longer than the gap."""
     silence = unix_micros(rows.timestamp) - unix_micros(rows.previous_at)
     return rows.previous_at.isnull() | (silence > gap_seconds * SECOND)
 
@@ -108,7 +112,7 @@ def whole_minutes(earlier: ir.TimestampValue, later: ir.TimestampValue) -> ir.In
 
 
 def session_id(number: ir.IntegerValue, visitor: ir.StringValue) -> ir.StringValue:
-    """Name of a visitor's session."""
+    """Id of a visitor's session, `<number> - <visitor>`."""
     return number.cast("string") + " - " + visitor
 
 

@@ -1,4 +1,4 @@
-"""`rudder.visitor_state`: where each visitor stood at the end of a day: what later days carry on from."""
+"""`rudder.visitor_state`: the state of each visitor at the end of a day, from which later days continue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wemart_assets.sources.contracts.rudder import tracks
 
 
 def _gone_back(staged: ir.Table, earlier: ir.Table, days: Sequence[str]) -> ir.Table:
-    """States that do not go on from the visitor's state before: by a later track, of the same session or a next one."""
+    """States that do not continue the visitor's previous state with a later track, in the same or a later session."""
     names = [c.name for c in TABLE.columns if c.name != "run_timestamp"]
     before = last_state(earlier, staged, days)
     before = before.select(**{name: before[f"before_{name}"] for name in names})
@@ -38,7 +38,7 @@ TABLE = Table(
     database="rudder",
     name="visitor_state",
     description=(
-        "One row per visitor with a track on the day: sessions so far, and the last of them as of the day's end."
+        "One row per visitor with a track on the day: sessions so far, and the last one as of the end of the day."
     ),
     grain=("dbt_visitor_id",),
     columns=(
@@ -58,14 +58,14 @@ TABLE = Table(
         ),
         RowCheck(
             "first_is_last_of_one",
-            "the first session is the last one where there is one alone",
+            "the first session is the last one if and only if there is just one",
             lambda t: (t.number_of_sessions == 1) == (t.first_session_start_at == t.session_start_at),
         ),
     ),
     table_checks=(
         TableCheck(
             "goes_on",
-            "what was known of a visitor before goes on: by a later track, of the same session or of a next one",
+            "a visitor's state continues the previous one: a later track, in the same or a later session",
             _gone_back,
         ),
     ),
@@ -89,11 +89,11 @@ def visitor_state(
 ) -> ir.Table:
     """Each visitor of a day, as of its end.
 
-    A partition has the day's visitors alone: the last day of a visitor may lie far back, and a read of one column of
-    all earlier days finds it, where carrying all visitors on would write each of them every day.
+    A partition has only the visitors of its day. A visitor's last day may lie far back; reading one column of all
+    earlier days finds it, which is cheaper than writing every visitor every day.
     """
     visits = mapped(tracks, repeated, aliases).select("dbt_visitor_id", "timestamp", "part_date")
-    # The order of equal instants changes nothing here.
+    # The order of tracks at the same instant does not matter here.
     rows = in_order(visits, last_state(earlier, visits, days), by=["timestamp"])
     rows = rows.mutate(begins=begins_session(rows, rudder_gap_seconds))
     by_day = rows.group_by("dbt_visitor_id", "part_date").aggregate(
