@@ -304,7 +304,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=5_000, help="log lines of a day of the graph")
     parser.add_argument("--assets", type=int, default=62, help="how many small tables and plain assets")
     parser.add_argument("--checks", type=int, default=5, help="of each of them, beside those that each has")
-    parser.add_argument("--days", type=int, default=7, help="of a range")
+    parser.add_argument("--days", type=int, default=31, help="of a range")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
