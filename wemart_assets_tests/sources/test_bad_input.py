@@ -155,9 +155,9 @@ MALFORMED: dict[str, tuple[str, str | bytes, str]] = {
         "6,café,1".encode("latin-1"),
         "line 2: it is not UTF-8 text; other bytes are shown as \\xNN",
     ),
-    "a line that is no json": ("jsonl", '{"we_art_id": 6,', "line 1: it is no JSON"),
-    "a line of json that is no object": ("jsonl", "[6]", "line 1: it is JSON, but no object"),
-    "a number that is no json": ("jsonl", '{"we_art_id": NaN}', "line 1: it is no JSON"),
+    "a line that is no json": ("jsonl", '{"we_art_id": 6,', "line 1: it is not JSON"),
+    "a line of json that is no object": ("jsonl", "[6]", "line 1: it is JSON, but not an object"),
+    "a number that is no json": ("jsonl", '{"we_art_id": NaN}', "line 1: it is not JSON"),
 }
 
 
