@@ -154,18 +154,19 @@ def _tracks(config: TracksConfig) -> _Tracks:
     at = start[visit] + passed - np.repeat(passed[np.cumsum(lengths) - lengths], lengths)
     is_in_time = at < end
     at, visit = at[is_in_time], visit[is_in_time]
-    visitor = person[visit]
-    user = np.where(has_account[visitor] & (at >= logs_in_at[visitor]), visitor, -1)
+    person_of_track = person[visit]
+    is_logged_in = has_account[person_of_track] & (at >= logs_in_at[person_of_track])
+    user = np.where(is_logged_in, person_of_track, -1)
     order = np.argsort(at, kind="stable")
-    at, user, device = at[order], user[order], browser[visit][order]
+    at, user, browser = at[order], user[order], browser[visit][order]
     day_of_track = np.searchsorted(days.midnights, at, side="right") - 1
     ids = _uuids(draw, len(at))
     return _Tracks(
         at=at,
         day=day_of_track,
-        browser=device,
+        browser=browser,
         user=user,
-        visitor=np.where(user >= 0, browsers + user, _last_users(at, day_of_track, device, user, ids, browsers)),
+        visitor=np.where(user >= 0, browsers + user, _last_users(at, day_of_track, browser, user, ids, browsers)),
         event=pick(EVENT_SHARES, draw.random(len(at))),
         ids=ids,
         browser_ids=_uuids(draw, browsers),
