@@ -96,7 +96,7 @@ def test_simulate_writes_files_and_truth(tmp_path: Path) -> None:
 def test_an_impossible_size_is_one_message(tmp_path: Path) -> None:
     result = wemart("simulate", "--landing", str(tmp_path / "landing"), "--users", "3")
     assert result.exit_code == 1
-    assert result.output == "Error: users must be at least 500 here: 3\n"
+    assert result.output == "Error: users must be at least 500 in this configuration: 3\n"
 
 
 def test_vacuum_removes_only_what_no_version_needs(tmp_path: Path, world: Path) -> None:

@@ -1,9 +1,9 @@
-"""The audit: pandera judges staged rows, and what is broken is told with a few rows of it.
+"""The audit: pandera judges staged rows, and each failed check is reported with its days and a few example rows.
 
-Runs on what was staged, never on the lazy expression, which each check would compute again. One query counts the rows
-that break each check; pandera judges the counts, and the names, order and types of the columns. On its own it would
-run a query per check and fetch a verdict for every row of the table, on Spark numbering them in a single task. Only
-a check that failed is looked at again, for its days and examples.
+It reads the staged rows, never the lazy expression, which each check would compute again. One query counts the rows
+that break each check; pandera judges the counts, and the names, order and types of the columns. Left to itself, pandera
+would run a query per check and fetch a verdict for every row of the table; on Spark it would number the rows in a
+single task. Only the rows of a failed check are queried again, for its days and examples.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from wemart_assets.lake.inject import call
 from wemart_assets.lake.table import GRAIN, NOT_NULL, ROWS, SCHEMA, RowCheck, Severity, Table, data_type
 
 EXAMPLES = 5
-# Beside a key that is not unique: how many rows share it.
+# The column that says how many rows share a key that is not unique.
 SHARING = "rows"
 
 
 @dataclass(frozen=True)
 class CheckSpec:
-    """A check as people see it: a name, what it demands, how severe it is."""
+    """A check as users see it: its name, what it requires, and its severity."""
 
     name: str
     description: str
@@ -37,7 +37,7 @@ class CheckSpec:
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check on one run: how many rows break it, on which days, and a few of them."""
+    """The result of one check in one run: how many rows break it, on which days, and a few examples."""
 
     check: CheckSpec
     bad_rows: int = 0
@@ -51,7 +51,7 @@ class Finding:
 
     @property
     def summary(self) -> str:
-        """What was found, for people; empty where the check passed."""
+        """The result as a sentence; empty if the check passed."""
         if self.passed or self.detail:
             return self.detail
         days = ", ".join(f"{day} ({rows})" for day, rows in (self.bad_days or {}).items())
@@ -61,12 +61,12 @@ class Finding:
 def checks_of(table: Table) -> list[CheckSpec]:
     """Every check of a table, in the order in which they run."""
     built_in = [CheckSpec(SCHEMA, "the columns have the declared names, order and types", Severity.ERROR)]
-    if known := [c.name for c in table.columns if not c.nullable]:
-        built_in.append(CheckSpec(NOT_NULL, f"never NULL: {', '.join(known)}", Severity.ERROR))
+    if required := [c.name for c in table.columns if not c.nullable]:
+        built_in.append(CheckSpec(NOT_NULL, f"never NULL: {', '.join(required)}", Severity.ERROR))
     if table.grain:
         built_in.append(CheckSpec(GRAIN, f"one row for each ({', '.join(table.grain)})", Severity.ERROR))
-    declared = [CheckSpec(r.name, r.description, r.severity) for r in (*table.value_checks(), *table.row_checks)]
-    declared += [CheckSpec(law.name, law.description, law.severity) for law in table.table_checks]
+    declared = [CheckSpec(c.name, c.description, c.severity) for c in (*table.value_checks(), *table.row_checks)]
+    declared += [CheckSpec(c.name, c.description, c.severity) for c in table.table_checks]
     rows = [] if table.may_be_empty else [CheckSpec(ROWS, "each day has rows", Severity.WARN)]
     return [*built_in, *declared, *rows]
 
@@ -74,9 +74,9 @@ def checks_of(table: Table) -> list[CheckSpec]:
 def audit(
     staged: Staged, published: Callable[[], ir.Table], inputs: Mapping[str, ir.Table], settings: Mapping[str, Any]
 ) -> list[Finding]:
-    """What the checks find in staged rows; one finding for each of `checks_of(table)`.
+    """Runs the checks on the staged rows; returns one finding for each of `checks_of(table)`.
 
-    `published` reads the table's partitions outside this run; it is called only if a table check asks for them.
+    `published` reads the table's partitions outside this run; it is called only if a table check takes them.
 
     Raises:
         DeclarationError: a check cannot run; the message names it.
@@ -108,14 +108,17 @@ class _RowsThat:
         return rows.filter(self.condition(rows))
 
 
-# How the rows that break a check follow from the staged rows.
+# Returns the rows that break a check, given the staged rows.
 _Broken = Callable[["ir.Table"], "ir.Table"]
 
 
 def _broken_rows(
     staged: Staged, published: Callable[[], ir.Table], inputs: Mapping[str, ir.Table], settings: Mapping[str, Any]
 ) -> dict[str, _Broken]:
-    """The rows that break each check, by the check's name; built when it is called, since a check may be wrong."""
+    """By the name of each check, a function that returns the rows that break it.
+
+    A declared check is called only then, because it may have a bug, and the error has to name it.
+    """
     table = staged.table
     arguments = {**inputs, **settings, "staged": staged.rows, "table": table, "days": staged.days}
     broken: dict[str, _Broken] = {}
@@ -125,9 +128,9 @@ def _broken_rows(
         broken[check.name] = _RowsThat(lambda rows, check=check: _breaks(rows, check, arguments))  # type: ignore[misc]
     if table.grain:
         broken[GRAIN] = lambda rows: _repeated(rows, table)
-    for of_table in table.table_checks:
-        broken[of_table.name] = lambda _, of_table=of_table: call(  # type: ignore[misc]
-            of_table.broken, arguments, lazy={"published": published}
+    for table_check in table.table_checks:
+        broken[table_check.name] = lambda _, check=table_check: call(  # type: ignore[misc]
+            check.broken, arguments, lazy={"published": published}
         )
     return broken
 
@@ -135,8 +138,8 @@ def _broken_rows(
 def _count(table: Table, rows: ir.Table, broken: Mapping[str, _Broken]) -> dict[str, int]:
     """How many rows break each check, counted by one query.
 
-    All conditions of a row are counted in one scan; keys and table checks are branches of the same query. Where it
-    fails, each check is counted alone: either the one that cannot run is found, or they need less memory so.
+    All row conditions are counted in one scan; the grain and the table checks are branches of the same query. If the
+    query fails, each check is counted alone: this finds the check that cannot run, or needs less memory.
 
     Raises:
         DeclarationError: a check cannot run; the message names it.
@@ -150,16 +153,16 @@ def _count(table: Table, rows: ir.Table, broken: Mapping[str, _Broken]) -> dict[
 
 
 def _count_together(rows: ir.Table, broken: Mapping[str, _Broken]) -> dict[str, int]:
-    conditions = {name: by.condition(rows) for name, by in broken.items() if isinstance(by, _RowsThat)}
-    counts = [rows.aggregate(**{name: rows.count(where=holds) for name, holds in conditions.items()})]
-    if not conditions:
-        counts.clear()
+    conditions = {name: rows_of.condition(rows) for name, rows_of in broken.items() if isinstance(rows_of, _RowsThat)}
+    counts: list[ir.Table] = []
+    if conditions:
+        counts.append(rows.aggregate(**{name: rows.count(where=breaks) for name, breaks in conditions.items()}))
     counts += [
-        by(rows).aggregate(**{name: ibis._.count()}) for name, by in broken.items() if not isinstance(by, _RowsThat)
+        rows_of(rows).aggregate(**{name: ibis._.count()}) for name, rows_of in broken.items() if name not in conditions
     ]
     if len(counts) > 1:
-        nothing = ibis.null("int64")
-        counts = [c.select(**{name: c[name] if name in c.columns else nothing for name in broken}) for c in counts]
+        not_counted = ibis.null("int64")
+        counts = [c.select(**{name: c[name] if name in c.columns else not_counted for name in broken}) for c in counts]
     counted: dict[str, int] = {}
     for branch in (counts[0] if len(counts) == 1 else ibis.union(*counts)).to_pyarrow().to_pylist():
         counted |= {name: count for name, count in branch.items() if count is not None}
@@ -176,7 +179,7 @@ def _count_alone(table: Table, rows: ir.Table, name: str, broken: _Broken) -> in
 
 
 def _judge(counts: Mapping[str, int]) -> set[str]:
-    """Names of the checks that rows break."""
+    """The names of the checks that some row breaks."""
     if not counts:
         return set()
     # Imported only where rows are judged: pandera and pandas take longer to import than all declarations.
@@ -193,7 +196,7 @@ def _judge(counts: Mapping[str, int]) -> set[str]:
 
 
 def _schema_problems(rows: ir.Table, table: Table) -> list[str]:
-    """How the columns differ from the declared ones: in name, order or type."""
+    """How the names, order or types of the columns differ from the declared ones."""
     from wemart_assets.lake.pandera_backends import IbisColumn, IbisSchema, SchemaErrors
 
     columns = {c.name: IbisColumn(data_type(c.type), nullable=True) for c in table.columns}
@@ -207,7 +210,8 @@ def _schema_problems(rows: ir.Table, table: Table) -> list[str]:
 def _describe(spec: CheckSpec, broken: ir.Table, table: Table) -> Finding:
     if table.day_column not in broken.columns:
         raise DeclarationError(
-            f"{table.full_name}: law '{spec.name}' returns {broken.columns}, without the day column {table.day_column}"
+            f"{table.full_name}: table check '{spec.name}' returns {broken.columns}, without the day column "
+            f"{table.day_column}"
         )
     bad = broken[SHARING].sum() if spec.name == GRAIN else broken.count()
     days = broken.group_by(table.day_column).aggregate(bad=bad).to_pyarrow().to_pylist()
@@ -217,19 +221,19 @@ def _describe(spec: CheckSpec, broken: ir.Table, table: Table) -> Finding:
 
 
 def _any_null(rows: ir.Table, table: Table) -> ir.BooleanValue:
-    unknown: ir.BooleanValue = ibis.literal(False)
+    is_null: ir.BooleanValue = ibis.literal(False)
     for c in table.columns:
         if not c.nullable:
-            unknown = unknown | rows[c.name].isnull()
-    return unknown
+            is_null = is_null | rows[c.name].isnull()
+    return is_null
 
 
 def _repeated(rows: ir.Table, table: Table) -> ir.Table:
-    """One row for each key that several rows share, with how many do."""
-    # The grain is that of one day; GROUP BY takes NULLs as equal, as the grain does.
+    """One row per key that several rows share, with their number."""
+    # The grain holds within a day. GROUP BY treats NULLs as equal, as the grain does.
     key = dict.fromkeys((*table.grain, table.day_column))
     return rows.group_by(*key).aggregate(**{SHARING: ibis._.count()}).filter(ibis._[SHARING] > 1)
 
 
-def _breaks(rows: ir.Table, rule: RowCheck, arguments: Mapping[str, Any]) -> ir.BooleanValue:
-    return ~call(rule.holds, arguments, first=rows).fill_null(False)
+def _breaks(rows: ir.Table, check: RowCheck, arguments: Mapping[str, Any]) -> ir.BooleanValue:
+    return ~call(check.holds, arguments, first=rows).fill_null(False)

@@ -1,7 +1,7 @@
 """Stage, audit, publish: the three steps of every materialization, on every engine.
 
-If a rule of severity ERROR is broken, nothing is published and readers keep the partitions that they have. A run that
-dies at any instant leaves the table as it was: what it staged is in no log, is never read, and is vacuumed.
+If a check of severity ERROR fails, nothing is published and readers keep the partitions that they have. A run that
+dies at any instant leaves the table as it was: its staged files are in no log, are never read, and are vacuumed.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ PREVIEW_ROWS = 5
 
 @dataclass(frozen=True)
 class Publication:
-    """What one run published: rows and bytes of each day, the Delta version, what the checks found, what took time.
+    """What one run published: rows and bytes of each day, the Delta version, the findings, the time of each step.
 
-    `charts` are SVG by name; `not_drawn` says of those that could not be drawn why.
+    `charts` has the SVG of each chart by name; `not_drawn` says why the other charts could not be drawn.
     """
 
     version: int
@@ -47,7 +47,7 @@ class Publication:
 
 
 class RejectedByAudit(AuditFailed):
-    """An audit failure with its findings, for those who show them."""
+    """An audit failure, with the findings that the asset reports."""
 
     def __init__(self, message: str, findings: Sequence[Finding]) -> None:
         super().__init__(message)
@@ -64,16 +64,17 @@ def publish(
     before: Callable[[], object] = lambda: None,
     reads: Path | None = None,
 ) -> Publication:
-    """Replace the partitions of `days` by what `compute` returns, if it passes the audit.
+    """Replaces the partitions of `days` by the rows that `compute` returns, if they pass the audit.
 
-    `compute` returns the rows and the inputs (by name) that laws and lineage speak of. It is called after the
-    table's present state was noted, so that a run that began earlier never overwrites one that began later. `before`
-    is called when the audit has passed, right before the commit. `reads` is a folder of files that `compute` reads.
+    `compute` returns the rows, and by name the inputs that table checks and lineage refer to. It is called after the
+    current state of the table was recorded, so a run that began earlier never overwrites one that began later.
+    `before` is called once the audit has passed, right before the commit. `reads` is a folder of files that `compute`
+    reads.
 
     Raises:
-        MachineFault: there is no room or no memory, or the lake cannot be written.
-        RejectedByAudit: a rule of severity ERROR is broken; the message names the rules, days and some rows.
-        PublishConflict: another run published one of the days meanwhile.
+        MachineFault: the disk or the memory is full, or the lake cannot be written.
+        RejectedByAudit: a check of severity ERROR failed; the message names the checks, the days and some rows.
+        PublishConflict: another run published one of the days in the meantime.
     """
     with machine_faults(table.full_name, days, session.spill, reads):
         return _publish(session, table, days, compute, settings, now, before, of_files=reads is not None)
@@ -108,7 +109,7 @@ def _publish(
     except BaseException:
         session.discard(staged)
         raise
-    # From here on the files may be part of the table: a commit that is cut off leaves them alone.
+    # From here on the files may be part of the table, so a commit that is interrupted does not discard them.
     was_audited = time.monotonic()
     version = session.publish(staged)
     return Publication(
@@ -132,22 +133,22 @@ def _publish(
 def stage(
     session: Session, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline, now: dt.datetime
 ) -> Staged:
-    """Compute `rows` into storage that no reader sees, with the run's clock as `run_timestamp`."""
-    clocked = rows.mutate(run_timestamp=ibis.literal(now, type=data_type(RUN_TIMESTAMP.type)))
-    return session.stage(table, clocked, days, baseline)
+    """Writes `rows`, with `now` as `run_timestamp`, to storage that no reader sees."""
+    stamped = rows.mutate(run_timestamp=ibis.literal(now, type=data_type(RUN_TIMESTAMP.type)))
+    return session.stage(table, stamped, days, baseline)
 
 
 def _draw(
     charts: Sequence[Chart], arguments: Mapping[str, Any], lazy: Mapping[str, Callable[[], Any]]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """SVG of the charts by name, and of those that cannot be drawn why."""
+    """The SVG of each chart by name, and by name why the others cannot be drawn."""
     drawn, not_drawn = {}, {}
     for chart in charts:
         try:
             points = call(chart.points, arguments, lazy=lazy).to_pyarrow().to_pylist()
             drawn[chart.name] = chart.draw(points)
         except Exception as error:
-            # A chart judges nothing: rows that passed the audit are published without it, whatever is wrong with it.
+            # A chart is no check: rows that passed the audit are published without it, whatever its bug.
             not_drawn[chart.name] = f"{type(error).__name__}: {error}"
     return drawn, not_drawn
 
@@ -158,22 +159,20 @@ def _published_outside(session: Session, table: Table, days: Sequence[str]) -> i
 
 
 def _explain(table: Table, days: Sequence[str], errors: Sequence[Finding], inputs: Iterable[str]) -> str:
-    """What is wrong and what to do; `inputs` are the names of those that another run publishes."""
+    """The message of a rejected run; `inputs` are the names of the inputs that another run publishes."""
     lines = [
         f"{table.full_name}: {days[0]}{'' if len(days) == 1 else f' to {days[-1]}'} was not published; readers keep "
-        "what they had. Broken rules:"
+        "what they had. Failed checks:"
     ]
     for finding in errors:
         lines.append(f"  {finding.check.name} ({finding.check.description}): {finding.summary}")
         lines += [f"    {dict(row)}" for row in finding.examples[:2]]
-    lines.append("Correct the input (or the rule) and run the partition again.")
-    broken = {finding.check.name for finding in errors}
-    compared = {name for law in table.table_checks if law.name in broken for name in parameters(law.broken)} & set(
-        inputs
-    )
-    if compared:
+    lines.append("Correct the input (or the check) and run the partition again.")
+    failed = {finding.check.name for finding in errors}
+    compared = {name for check in table.table_checks if check.name in failed for name in parameters(check.broken)}
+    if compared := compared & set(inputs):
         lines.append(
-            f"It was compared with {', '.join(sorted(compared))} as published: if another run has changed what that is "
-            "made of, run it anew first."
+            f"The rows were compared with {', '.join(sorted(compared))} as published. If the data behind that has "
+            "changed, run it first."
         )
     return "\n".join(lines)

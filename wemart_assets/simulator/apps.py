@@ -1,7 +1,7 @@
-"""Apps and what brought their users: event and attribution files without a header, as the attribution service exports.
+"""App events and attributions, as the attribution service exports them: files without a header.
 
-Every file has rows of all days, times are those of a wall clock, NULL is `null`, and a time that the service does not
-know is the first instant of the year 1. Apart from the files there is the truth: what a report of each day has to say.
+Every file has rows of all days, times are local, NULL is written as `null`, and an unknown time is the first instant of
+the year 1. The truth is written apart from the files: the expected numbers of a report on each day.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SECONDS = 86_400
 UNKNOWN_TIME = "0001-01-01 00:00:00.0"
 UNKNOWN_SHARE = 0.003
 CHUNK_ROWS = 500_000
-# With fewer events a day a single broken one would be more than 0.5 % of them.
+# With fewer events per day, a single broken one would be more than 0.5 % of them.
 LEAST_WITH_BROKEN = 250
 
 EVENT_NAMES = ("firstopen", "login", "purchase", "view_product", "add_to_cart", "search")
@@ -49,7 +49,7 @@ MODELS = ("SM-G950N", "SM-G960N", "SM-N950N", "LGM-G600L", "iPhone8", "iPhone10-
 CAMPAIGNS, CAMPAIGN_SHARES = ("campaign_a", "campaign_b", "campaign_c", "null"), cumulative([40, 25, 15, 20])
 NO_CAMPAIGN = CAMPAIGNS.index("null")
 PARTNERS, PARTNER_SHARES = ("partner_1", "partner_2", "partner_3", "partner_4"), cumulative([45, 30, 15, 10])
-# In ten-thousandths: whole won, cents, and all four decimals.
+# In ten-thousandths: whole amounts, amounts with cents, and amounts with four decimals.
 PRICES = np.array([*range(10_000_000, 600_000_000, 11_000_000), 9_900, 19_900, 49_900, 123_456, 1, 999_999_999])
 
 Progress = Callable[[str], None]
@@ -57,10 +57,10 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class AppsConfig:
-    """What to make. Equal configurations make equal data.
+    """What to simulate. Equal configurations give equal data.
 
-    `events` of `users` over `days` from `first_day` on, and `attributions` of them; in `files` files each. Numbers left
-    out follow from `events`, in the proportions of an export of 18 million.
+    There are `events` of `users` on `days` from `first_day` on, and `attributions` of the users, each in `files` files.
+    Numbers that are None are derived from `events`, in the proportions of a real export of 18 million events.
     """
 
     seed: int = 7
@@ -73,7 +73,7 @@ class AppsConfig:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Attributions and users."""
+        """The numbers of attributions and of users."""
         attributions = self.events * 38 // 180 if self.attributions is None else self.attributions
         return attributions, max(self.events * 29 // 180, 1) if self.users is None else self.users
 
@@ -85,20 +85,21 @@ class AppsConfig:
             if value < 1:
                 raise ValueError(f"{name} must be at least 1: {value}")
         if self.events < 2 * users + self.days:
-            raise ValueError(f"events must be at least twice the users and one a day: {self.events}")
+            raise ValueError(f"events must be at least twice the users plus one per day: {self.events}")
         if attributions < 0:
             raise ValueError(f"attributions must not be negative: {attributions}")
 
 
 def simulate_apps(config: AppsConfig, landing: Path, truth: Path, progress: Progress | None = None) -> list[Path]:
-    """Writes `<landing>/igaworks.event/` and `<landing>/igaworks.attribution/`; the files.
+    """Writes `<landing>/igaworks.event/` and `<landing>/igaworks.attribution/`; returns the files.
 
     `<truth>/igaworks.json` has `config`; `days`, by business day: events, attributions, active_users, purchase_users,
-    amount (as text), firstopen_users, cohort (users whose first firstopen of a known time is of that day), users by
-    event and users and amount by campaign; `unknown`, rows without a time by source; `broken`, rows that break the
+    amount (as text), firstopen_users, cohort (users whose first firstopen with a known time is on that day), users by
+    event, users and amount by campaign; `unknown`, rows without a time by source; `broken`, rows that break the
     contract by source.
 
-    Raises FileExistsError if one of the folders holds something already: the truth would not be that of its files.
+    Raises:
+        FileExistsError: one of the folders is not empty, so the truth would not match its files.
     """
     apps = _Apps(config)
     with ExitStack() as opened:
@@ -118,14 +119,14 @@ def simulate_apps(config: AppsConfig, landing: Path, truth: Path, progress: Prog
 
 
 def app_devices(config: AppsConfig) -> tuple[pa.Array, Ints]:
-    """The advertising ids of the apps' users, and the day on which each installed; -1 before the first day."""
+    """The advertising ids of the apps' users, and the day on which each user installed (-1 before the first day)."""
     apps = _Apps(config)
     return apps.adid, apps.install_day
 
 
 @dataclass(frozen=True)
 class _Touches:
-    """Attributions, one a position; `second` is that of the day, `unknown` where the files do not say the time."""
+    """Attributions, one per position: `second` of the day, and whether the time is `unknown` in the files."""
 
     user: Ints
     day: Ints
@@ -141,7 +142,7 @@ class _Touches:
 
 @dataclass(frozen=True)
 class _Events:
-    """Events of one day; `price` is a position in `PRICES`, negative where there is none."""
+    """Events of one day; `price` is a position in `PRICES`, negative if there is no price."""
 
     user: Ints
     kind: Ints
@@ -155,7 +156,7 @@ class _Events:
 
 
 class _Apps:
-    """Users in the order of their installation, so that those of the days so far are the first ones."""
+    """Users in the order of their installation, so that the users of the days so far come first."""
 
     def __init__(self, config: AppsConfig) -> None:
         self.config = config
@@ -163,28 +164,28 @@ class _Apps:
         self.broken = {EVENT: 0, ATTRIBUTION: 0}
         draw = random_stream(config.seed, Stream.APP_USERS)
         self.total_touches, users = config.size
-        before = users * 15 // 100
-        installed = np.sort(draw.integers(0, config.days, users - before))
-        self.install_day = np.concatenate([np.full(before, -1), installed]).astype(np.int16)
+        earlier_users = users * 15 // 100
+        installed = np.sort(draw.integers(0, config.days, users - earlier_users))
+        self.install_day = np.concatenate([np.full(earlier_users, -1), installed]).astype(np.int16)
         self.install_second = draw.integers(0, SECONDS, users).astype(np.int32)
         self.country = pick(COUNTRY_SHARES, draw.random(users)).astype(np.int8)
         self.model = draw.integers(0, len(MODELS), users).astype(np.int8)
         self.adid = _adids(draw, users)
         self.events_of_day = _shares_of(config.events, config.days)
         self.touches = self._touches()
-        # As of the day that is being written: who has a firstopen, and a bit for each campaign that touched the user.
+        # As of the day being written: which users have a firstopen, and one bit per campaign that reached the user.
         self.has_opened = np.zeros(users, dtype=np.bool_)
         self.campaigns = np.zeros(users, dtype=np.uint8)
         self._reach(self.touches.take(self.touches.unknown))
 
     def _touches(self) -> _Touches:
-        """Nine of ten installations, at most seven of ten touches, and others of whoever is there; in order of days."""
+        """Touches in day order: of nine in ten installations (at most seven in ten touches), and of installed users."""
         total = self.total_touches
         draw = random_stream(self.config.seed, Stream.APP_TOUCHES)
         installed = np.flatnonzero(self.install_day >= 0)
         new = draw.permutation(installed)[: min(len(installed) * 9 // 10, total * 7 // 10)]
         day = draw.integers(0, self.config.days, total - len(new))
-        user = (self._known_by(day) * draw.random(len(day))).astype(np.int64)
+        user = (self._installed_by(day) * draw.random(len(day))).astype(np.int64)
         installing = np.maximum(self.install_second[new] - draw.integers(0, 60, len(new)), 0)
         touches = _Touches(
             user=np.concatenate([new, user]),
@@ -197,42 +198,42 @@ class _Apps:
         )
         return touches.take(np.argsort(touches.day, kind="stable"))
 
-    def _known_by(self, day: Ints) -> Ints:
-        """How many users had installed by the end of each day, but at least one."""
+    def _installed_by(self, day: Ints) -> Ints:
+        """How many users had installed by the end of each day, at least one."""
         return np.maximum(np.searchsorted(self.install_day, day, side="right"), 1)
 
     def _reach(self, touches: _Touches) -> None:
-        named = touches.take(touches.campaign != NO_CAMPAIGN)
-        np.bitwise_or.at(self.campaigns, named.user, np.left_shift(1, named.campaign).astype(np.uint8))
+        touches = touches.take(touches.campaign != NO_CAMPAIGN)
+        np.bitwise_or.at(self.campaigns, touches.user, np.left_shift(1, touches.campaign).astype(np.uint8))
 
-    def write_day(self, day: int, name: str, events: _Files, attributions: _Files) -> dict[str, Any]:
-        """Writes the rows of a business day; what is true of them."""
+    def write_day(self, day: int, name: str, event_files: _Files, attribution_files: _Files) -> dict[str, Any]:
+        """Writes the rows of a business day; returns the truth about them."""
         touches = self.touches.take(slice(*np.searchsorted(self.touches.day, [day, day + 1])))
-        self._write_attributions(day, name, touches, attributions)
-        dated = touches.take(~touches.unknown)
-        self._reach(dated)
-        self.unknown[ATTRIBUTION] += len(touches.user) - len(dated.user)
+        self._write_attributions(day, name, touches, attribution_files)
+        with_time = touches.take(~touches.unknown)
+        self._reach(with_time)
+        self.unknown[ATTRIBUTION] += len(touches.user) - len(with_time.user)
 
         draw = random_stream(self.config.seed, Stream.APP_EVENTS, day)
-        happened = self._events(draw, day)
-        self._write_events(draw, name, happened, events)
-        self.unknown[EVENT] += int(happened.unknown.sum())
-        self.broken[EVENT] += int(happened.broken.sum())
-        kept = happened.take(~happened.unknown & ~happened.broken)
-        return {"attributions": len(dated.user), **self._truth(kept)}
+        events = self._events(draw, day)
+        self._write_events(draw, name, events, event_files)
+        self.unknown[EVENT] += int(events.unknown.sum())
+        self.broken[EVENT] += int(events.broken.sum())
+        valid = events.take(~events.unknown & ~events.broken)
+        return {"attributions": len(with_time.user), **self._truth(valid)}
 
     def _events(self, draw: np.random.Generator, day: int) -> _Events:
-        """A firstopen of each installation of the day, and events after it; in no order."""
+        """A firstopen for each installation of the day, and other events, in random order."""
         installed = np.flatnonzero(self.install_day == day)
-        there = int(self._known_by(np.array([day]))[0])
-        # Who came lately is there more often.
-        after = max(int(self.events_of_day[day]) - len(installed), 0)
-        others = there - 1 - (there * draw.random(after) ** 2).astype(np.int64)
-        user = np.concatenate([installed, others])
+        users = int(self._installed_by(np.array([day]))[0])
+        other_events = max(int(self.events_of_day[day]) - len(installed), 0)
+        # Users who installed recently have more events.
+        other_user = users - 1 - (users * draw.random(other_events) ** 2).astype(np.int64)
+        user = np.concatenate([installed, other_user])
         is_first = np.arange(len(user)) < len(installed)
         kind = np.where(is_first, FIRSTOPEN, pick(EVENT_SHARES, draw.random(len(user))))
-        since = np.where(self.install_day[user] == day, self.install_second[user], 0)
-        second = since + np.where(is_first, 0, (SECONDS - since) * draw.random(len(user))).astype(np.int64)
+        earliest = np.where(self.install_day[user] == day, self.install_second[user], 0)
+        second = earliest + np.where(is_first, 0, (SECONDS - earliest) * draw.random(len(user))).astype(np.int64)
         price = np.where(kind == PURCHASE, draw.integers(0, len(PRICES), len(user)), -1)
         unknown = draw.random(len(user)) < UNKNOWN_SHARE
         broken = np.zeros(len(user), dtype=np.bool_)
@@ -240,34 +241,36 @@ class _Apps:
             broken[np.flatnonzero((price >= 0) & ~unknown)[:1]] = True
         return _Events(user, kind, second, price, unknown, broken).take(draw.permutation(len(user)))
 
-    def _truth(self, kept: _Events) -> dict[str, Any]:
-        active, opened = np.unique(kept.user), np.unique(kept.user[kept.kind == FIRSTOPEN])
+    def _truth(self, events: _Events) -> dict[str, Any]:
+        active, opened = np.unique(events.user), np.unique(events.user[events.kind == FIRSTOPEN])
         cohort = opened[~self.has_opened[opened]]
         self.has_opened[cohort] = True
-        bought = kept.take(kept.price >= 0)
+        purchases = events.take(events.price >= 0)
 
         def reached(users: Ints, campaign: int) -> Bools:
-            held = self.campaigns[users]
-            return np.asarray(held == 0 if campaign == NO_CAMPAIGN else (held >> campaign) & 1 == 1)
+            campaigns = self.campaigns[users]
+            return np.asarray(campaigns == 0 if campaign == NO_CAMPAIGN else (campaigns >> campaign) & 1 == 1)
 
         def of_campaign(campaign: int) -> dict[str, Any]:
-            purchases = bought.take(reached(bought.user, campaign))
+            campaign_purchases = purchases.take(reached(purchases.user, campaign))
             return {
                 "users": int(reached(active, campaign).sum()),
-                "purchase_users": len(np.unique(purchases.user)),
-                "amount": _amount(purchases.price),
+                "purchase_users": len(np.unique(campaign_purchases.user)),
+                "amount": _amount(campaign_purchases.price),
             }
 
         by_campaign = {"(none)" if name == "null" else name: of_campaign(n) for n, name in enumerate(CAMPAIGNS)}
         return {
-            "events": len(kept.user),
+            "events": len(events.user),
             "active_users": len(active),
-            "purchase_users": len(np.unique(bought.user)),
-            "amount": _amount(bought.price),
+            "purchase_users": len(np.unique(purchases.user)),
+            "amount": _amount(purchases.price),
             "firstopen_users": len(opened),
             "cohort": len(cohort),
-            "users_by_event": {name: len(np.unique(kept.user[kept.kind == n])) for n, name in enumerate(EVENT_NAMES)},
-            "by_campaign": {name: said for name, said in by_campaign.items() if said["users"]},
+            "users_by_event": {
+                name: len(np.unique(events.user[events.kind == n])) for n, name in enumerate(EVENT_NAMES)
+            },
+            "by_campaign": {name: numbers for name, numbers in by_campaign.items() if numbers["users"]},
         }
 
     def _write_events(self, draw: np.random.Generator, day: str, events: _Events, files: _Files) -> None:
@@ -284,13 +287,13 @@ class _Apps:
             user = events.user[rows]
             files.write(
                 self.adid.take(pa.array(user)),
-                _of(("Android", "iOS"), self.model[user] >= 4),
-                _of(MODELS, self.model[user]),
-                _of(COUNTRIES, country[rows]),
-                _of(EVENT_NAMES, events.kind[rows]),
+                _from(("Android", "iOS"), self.model[user] >= 4),
+                _from(MODELS, self.model[user]),
+                _from(COUNTRIES, country[rows]),
+                _from(EVENT_NAMES, events.kind[rows]),
                 fixed_width_text(hexadecimal(log_id[rows, None])),
                 times.take(pa.array(second[rows])),
-                _of(("null", "1", "2", "3"), quantity[rows]),
+                _from(("null", "1", "2", "3"), quantity[rows]),
                 prices.take(pa.array(price[rows])),
             )
 
@@ -299,21 +302,21 @@ class _Apps:
         log_id = draw.integers(0, 2**63, (len(touches.user), 1)).astype(np.uint64)
         trackers = [f"tracker_{p[-1]}{c[-1]}" for p in PARTNERS for c in CAMPAIGNS]
         files.write(
-            _of(PARTNERS, touches.partner),
-            _of(CAMPAIGNS, touches.campaign),
+            _from(PARTNERS, touches.partner),
+            _from(CAMPAIGNS, touches.campaign),
             _times(day).take(pa.array(np.where(touches.unknown, SECONDS, touches.second))),
-            _of(trackers, touches.partner * len(CAMPAIGNS) + touches.campaign),
+            _from(trackers, touches.partner * len(CAMPAIGNS) + touches.campaign),
             fixed_width_text(hexadecimal(log_id)),
-            _of(("0", "1"), touches.type),
+            _from(("0", "1"), touches.type),
             self.adid.take(pa.array(touches.user)),
         )
 
 
 class _Files:
-    """Files of one source; each write is spread over all of them, so that each has rows of all days."""
+    """The files of one source. Each write is spread over all of them, so that every file has rows of all days."""
 
     def __init__(self, folder: Path, count: int, opened: ExitStack) -> None:
-        # The last is compressed where there are several, as old exports are.
+        # If there are several files, the last one is compressed, as old exports are.
         names = [f"part-{n:05d}.csv" + (".gz" if n == count - 1 > 0 else "") for n in range(count)]
         self.paths = [folder / name for name in names]
         self.open = [opened.enter_context(_sink(path)) for path in self.paths]
@@ -329,7 +332,7 @@ class _Files:
 @contextmanager
 def _files(folder: Path, count: int) -> Iterator[_Files]:
     if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} holds files already; simulate into an empty landing folder")
+        raise FileExistsError(f"{folder} already contains files; simulate into an empty landing folder")
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened:
         yield _Files(folder, count, opened)
@@ -346,7 +349,7 @@ def _sink(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
 
 
 def _adids(draw: np.random.Generator, users: int) -> pa.Array:
-    """An id a user, as advertising ids are written."""
+    """One advertising id per user, in the usual notation."""
     digits = hexadecimal(draw.integers(0, 2**63, (users, 2)).astype(np.uint64))
     dash = np.full((users, 1), ord("-"), dtype=np.uint8)
     parts = [digits[:, :8], digits[:, 8:12], digits[:, 12:16], digits[:, 16:20], digits[:, 20:]]
@@ -355,25 +358,25 @@ def _adids(draw: np.random.Generator, users: int) -> pa.Array:
 
 
 def _times(day: str) -> pa.Array:
-    """The day's seconds as text, and behind them what stands for an unknown time."""
+    """The day's seconds as text, followed by the text that means an unknown time."""
     clock = [f"{h:02d}:{m:02d}:" for h in range(24) for m in range(60)]
     seconds = [f"{s:02d}.0" for s in range(60)]
     return pa.array([*(f"{day} {minute}{second}" for minute in clock for second in seconds), UNKNOWN_TIME])
 
 
-def _of(pool: tuple[str, ...] | list[str], rows: npt.NDArray[Any]) -> pa.Array:
+def _from(pool: tuple[str, ...] | list[str], rows: npt.NDArray[Any]) -> pa.Array:
     return pa.array(list(pool)).take(pa.array(rows.astype(np.int32)))
 
 
 def _shares_of(total: int, days: int) -> Ints:
-    """`total` over the days, with weekly highs and lows."""
+    """`total` split over the days, with weekly highs and lows."""
     weights: Floats = 1 + 0.15 * np.sin(np.arange(days) * 2 * np.pi / 7)
     edges = np.round(np.concatenate([[0], np.cumsum(weights)]) / weights.sum() * total).astype(np.int64)
     return np.asarray(np.diff(edges))
 
 
 def _decimal(ten_thousandths: int) -> str:
-    """Without decimals that say nothing, but one: as the service writes prices."""
+    """A price as the service writes it: without trailing zeros, but with at least one decimal."""
     text = format(Decimal(int(ten_thousandths)).scaleb(-4).normalize(), "f")
     return text if "." in text else f"{text}.0"
 

@@ -1,4 +1,4 @@
-"""Business days: calendar days of the business timezone, as instants in milliseconds since the epoch (UTC)."""
+"""Business days: calendar days in the business timezone, as instants in milliseconds since the epoch (UTC)."""
 
 import datetime
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ EPOCH = datetime.date(1970, 1, 1)
 class BusinessDays:
     """Consecutive business days, numbered from 0: day `d` begins at `midnights[d]` and ends before `midnights[d + 1]`.
 
-    A day is 23 or 25 hours long where the clock changes.
+    A day on which the clocks change has 23 or 25 hours.
     """
 
     dates: tuple[datetime.date, ...]

@@ -1,4 +1,4 @@
-"""The programs that talk to the platform, and what each says about itself in a log line."""
+"""The clients of the platform, and how each describes itself in a log line."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ MOBILE_SAFARI = (
 
 @dataclass(frozen=True)
 class Client:
-    """A program, its share of the devices, its user agent with a gap for the version, and its fields in `params`."""
+    """A client, its share of the devices, its user agent with a placeholder for the version, its fields in `params`."""
 
     name: str
     share: float

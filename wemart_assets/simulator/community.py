@@ -1,4 +1,4 @@
-"""Deliveries about the members of communities: snapshots as of the end of a business day, and the facts of a day."""
+"""Deliveries about the members of communities: snapshots as of the end of a business day, and facts of a day."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ STATUS_SCHEMA = pa.schema(
 
 
 def status_lines(platform: Platform, day: int) -> pa.Table:
-    """Rows of `weverse2.community_log_member_status_log` of a day, or of all the time `BEFORE`, in order of time."""
+    """Rows of `weverse2.community_log_member_status_log` of a day, or of all time `BEFORE`, in time order."""
     members = platform.members
     joined, stay = np.nonzero(members.joined_day == day)
     left, last_stay = np.nonzero((members.left_day == day) & members.unsubscribes)
@@ -46,24 +46,26 @@ def community_log_v_member_migration(platform: Platform, histories: Histories, d
 
 
 def v_to_wv_comm_mapping(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row per channel of the former live service: v_channel_id, comm_id; the last of them was never taken over."""
+    """One row per channel of the former live service: v_channel_id, comm_id (NULL if no community took it over)."""
     rows = np.flatnonzero(histories.has_channel)
     comm_id = np.append(platform.communities.comm_id[rows], -1)
     return pa.table({"v_channel_id": 300 + np.arange(len(comm_id)), "comm_id": nullable(comm_id)})
 
 
 def wv1_join_info(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row per member of WV1, those of a community that is gone included: comm_id, wv_user_id, comm_user_first_dt,
-    tot_comm_user_first_dt (UTC), is_first_user_comm."""
+    """One row per member of WV1, including members of a community that no longer exists.
+
+    Columns: comm_id, wv_user_id, comm_user_first_dt, tot_comm_user_first_dt (UTC), is_first_user_comm.
+    """
     past, members = histories.former_products, platform.members
-    rows, gone = np.flatnonzero(past.wv1_ms >= 0), np.flatnonzero(past.was_in_gone)
-    user = np.concatenate([members.user[rows], gone])
+    rows, users_of_gone = np.flatnonzero(past.wv1_ms >= 0), np.flatnonzero(past.was_in_gone)
+    user = np.concatenate([members.user[rows], users_of_gone])
     total = past.wv1_total_ms[user]
-    first = np.concatenate([past.wv1_ms[rows], past.wv1_total_ms[gone]])
+    first = np.concatenate([past.wv1_ms[rows], past.wv1_total_ms[users_of_gone]])
     comm_id = platform.communities.comm_id[members.community[rows]]
     return pa.table(
         {
-            "comm_id": np.concatenate([comm_id, np.full(len(gone), GONE_COMM_ID)]),
+            "comm_id": np.concatenate([comm_id, np.full(len(users_of_gone), GONE_COMM_ID)]),
             "wv_user_id": platform.users.wv_user_id[user],
             "comm_user_first_dt": instants(first),
             "tot_comm_user_first_dt": instants(total),
@@ -73,52 +75,55 @@ def wv1_join_info(platform: Platform, histories: Histories, day: int) -> pa.Tabl
 
 
 def community_member_special_member(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row per member who is an artist: community_id, user_id, special_member_type, official_name_ko, _en, _jp (some
-    are not known), is_official. The row stays when the artist leaves the community."""
+    """One row per member who is an artist; it stays when the artist leaves the community.
+
+    Columns: community_id, user_id, special_member_type, official_name_ko, official_name_en, official_name_jp (some
+    names are NULL), is_official.
+    """
     members = platform.members
-    rows = np.flatnonzero((members.kind > 0) & members.known(day))
+    rows = np.flatnonzero((members.kind > 0) & members.joined_by(day))
     comm_id, user_id = _ids(platform, rows)
     number = np.arange(1, len(members) + 1)[rows]
-    nothing = pa.scalar(None, pa.string())
+    null = pa.scalar(None, pa.string())
 
-    def named(word: str, unknown: Bools) -> pa.Array:
-        return pc.if_else(pa.array(unknown), nothing, prefixed(f"{word} ", number))
+    def names(word: str, is_null: Bools) -> pa.Array:
+        return pc.if_else(pa.array(is_null), null, prefixed(f"{word} ", number))
 
     return pa.table(
         {
             "community_id": comm_id,
             "user_id": user_id,
             "special_member_type": MEMBER_KINDS.take(pa.array(members.kind[rows])),
-            "official_name_ko": named("멤버", number % 3 == 0),
-            "official_name_en": named("Member", number % 6 == 0),
-            "official_name_jp": named("メンバー", number % 12 == 0),
+            "official_name_ko": names("멤버", number % 3 == 0),
+            "official_name_en": names("Member", number % 6 == 0),
+            "official_name_jp": names("メンバー", number % 12 == 0),
             "is_official": pa.array((number % 4 != 0).astype(np.int32)),
         }
     )
 
 
 def community_common_report(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row per member who was reported: community_id, user_id, report_count."""
+    """One row per reported member: community_id, user_id, report_count."""
     reports = histories.reports
-    known = platform.members.known(day)[reports.member]
-    comm_id, user_id = _ids(platform, reports.member[known])
-    count = (reports.before + reports.each_day * (day + 1))[known]
+    has_joined = platform.members.joined_by(day)[reports.member]
+    comm_id, user_id = _ids(platform, reports.member[has_joined])
+    count = (reports.before + reports.each_day * (day + 1))[has_joined]
     return pa.table({"community_id": comm_id, "user_id": user_id, "report_count": count})
 
 
 def notification_push_config(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row per switch that a member has touched: community_id, user_id, config_key, value (`true`, `false`)."""
+    """One row per switch that a member has set: community_id, user_id, config_key, value (`true`, `false`)."""
     switches = histories.switches
-    known = platform.members.known(day)[switches.member]
-    row, key = np.nonzero(switches.touched & known[:, None])
-    turned = (switches.turn_day[row] <= day) & (switches.turn_key[row] == key)
+    has_joined = platform.members.joined_by(day)[switches.member]
+    row, key = np.nonzero(switches.touched & has_joined[:, None])
+    is_turned = (switches.turn_day[row] <= day) & (switches.turn_key[row] == key)
     comm_id, user_id = _ids(platform, switches.member[row])
     return pa.table(
         {
             "community_id": comm_id,
             "user_id": user_id,
             "config_key": from_pool(pa.array(SWITCH_KEYS), key).cast(pa.string()),
-            "value": pc.if_else(pa.array(switches.on[row, key] ^ turned), "true", "false"),
+            "value": pc.if_else(pa.array(switches.on[row, key] ^ is_turned), "true", "false"),
         }
     )
 
@@ -131,15 +136,15 @@ def wv_user_ctry_history(platform: Platform, histories: Histories, day: int) -> 
     countries = histories.countries
     rows = np.flatnonzero(countries.first_day <= day)
     user, last_day = countries.user[rows], countries.last_day[rows]
-    of_user = np.bincount(user, minlength=len(platform.users))
-    first = np.cumsum(of_user) - of_user
+    stays = np.bincount(user, minlength=len(platform.users))
+    first = np.cumsum(stays) - stays
     return pa.table(
         {
             "wv_user_id": platform.users.wv_user_id[user],
             "ip_ctry": take(pa.array(COUNTRIES), countries.country[rows]),
             "start_date": _dates(platform, countries.first_day[rows]),
-            "end_date": _dates(platform, last_day, unknown=last_day > day),
-            "seq": pa.array(of_user[user] - (np.arange(len(rows)) - first[user]), pa.int32()),
+            "end_date": _dates(platform, last_day, is_null=last_day > day),
+            "seq": pa.array(stays[user] - (np.arange(len(rows)) - first[user]), pa.int32()),
         }
     )
 
@@ -147,7 +152,7 @@ def wv_user_ctry_history(platform: Platform, histories: Histories, day: int) -> 
 def community_member_purchase(platform: Platform, histories: Histories, day: int) -> pa.Table:
     """One row per purchase of direct messages.
 
-    Columns: wv_user_id, community_id, dm_id, product_type, start_dt, end_dt (UTC, NULL while open).
+    Columns: wv_user_id, community_id, dm_id, product_type, start_dt, end_dt (UTC; end_dt is NULL while open).
     """
     purchases = histories.purchases
     rows = np.flatnonzero(purchases.start_day <= day)
@@ -174,16 +179,16 @@ COMMUNITY_SNAPSHOTS: dict[str, Callable[[Platform, Histories, int], pa.Table]] =
     "we_mart.wv_user_ctry_history": wv_user_ctry_history,
     "weverse2.community_member_purchase": community_member_purchase,
 }
-# Tables of products that are gone do not change; they are delivered once.
+# Tables of former products do not change; they are delivered once.
 DELIVERED_ONCE = ("we_meta.v_to_wv_comm_mapping", "we_mart.wv1_join_info")
 
 
 def _ids(platform: Platform, members: Ints) -> tuple[Ints, Ints]:
-    """The community's and the user's id of each of the members, given by row."""
+    """The ids of the community and of the user, for members given by row."""
     rows = platform.members
     return platform.communities.comm_id[rows.community[members]], platform.users.wv_user_id[rows.user[members]]
 
 
-def _dates(platform: Platform, days: Ints, unknown: Bools | None = None) -> pa.Array:
+def _dates(platform: Platform, days: Ints, is_null: Bools | None = None) -> pa.Array:
     number = (platform.days.dates[0] - EPOCH).days + days
-    return pa.array(number.astype(np.int32), mask=unknown).cast(pa.date32())
+    return pa.array(number.astype(np.int32), mask=is_null).cast(pa.date32())

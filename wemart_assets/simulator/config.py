@@ -1,16 +1,16 @@
-"""How big the made-up platform is, which days it lives through, and its seed."""
+"""The size of the simulated platform, the days that it covers, and the seed."""
 
 import datetime
 from dataclasses import dataclass
 
-# With fewer rows a single broken one would be more than 0.5 % of its delivery.
+# With fewer rows, a single broken one would be more than 0.5 % of its delivery.
 LEAST_WITH_ODDITIES = 500
 LEAST_ARTISTS = 5
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How many of each thing there are at the end of the last day; about a third of them appear during the days."""
+    """How many of each there are at the end of the last day; about a third of them appear during the days."""
 
     users: int
     devices: int
@@ -21,11 +21,12 @@ class Scale:
 
 @dataclass(frozen=True)
 class SimulatorConfig:
-    """What to make. Equal configurations make equal data.
+    """What to simulate. Equal configurations give equal data.
 
-    `days` business days from `first_day` on, each from midnight to midnight in `timezone`, with about `lines_per_day`
-    log lines. Numbers left out follow from `lines_per_day`. With `oddities` the deliveries have the flaws of real ones:
-    other file formats, a late file, a skipped delivery, duplicates, rows that break the contract.
+    There are `days` business days from `first_day` on, each from midnight to midnight in `timezone`, with about
+    `lines_per_day` log lines. Numbers that are None are derived from `lines_per_day`. With `oddities`, the deliveries
+    have the flaws of real ones: other file formats, a late file, a skipped delivery, duplicates, rows that break the
+    contract.
     """
 
     seed: int = 7
@@ -56,20 +57,20 @@ class SimulatorConfig:
             ("notices", scale.notices, scale.artists),
         ):
             if size < least:
-                raise ValueError(f"{name} must be at least {least} here: {size}")
+                raise ValueError(f"{name} must be at least {least} in this configuration: {size}")
 
     @property
     def scale(self) -> Scale:
         lines = self.lines_per_day
-        artists = _given(self.artists, min(max(lines // 2_000, 10), 200))
+        artists = _or_default(self.artists, min(max(lines // 2_000, 10), 200))
         return Scale(
-            users=_given(self.users, max(lines // 10, 500)),
-            devices=_given(self.devices, max(lines // 8, 600)),
+            users=_or_default(self.users, max(lines // 10, 500)),
+            devices=_or_default(self.devices, max(lines // 8, 600)),
             artists=artists,
-            posts=_given(self.posts, max(lines // 20, 500)),
-            notices=_given(self.notices, max(lines // 500, 5 * artists)),
+            posts=_or_default(self.posts, max(lines // 20, 500)),
+            notices=_or_default(self.notices, max(lines // 500, 5 * artists)),
         )
 
 
-def _given(value: int | None, otherwise: int) -> int:
-    return otherwise if value is None else value
+def _or_default(value: int | None, default: int) -> int:
+    return default if value is None else value

@@ -1,6 +1,6 @@
-"""What members have beside their memberships: countries, a past on former products, push switches, reports, purchases.
+"""Other data about members: countries, a past on former products, push switches, reports and purchases.
 
-Each is a set of equally long columns, as in `platform`; days before the first one are negative here.
+Each kind is a set of columns of equal length, as in `platform`. Days before the first one are negative here.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from wemart_assets.simulator.config import SimulatorConfig
 from wemart_assets.simulator.platform import BEFORE, COUNTRY_SHARES, FIRST, NEVER, UNKNOWN, Platform
 
 MONTH_MS, YEAR_MS = 30 * UTC_DAY_MS, 365 * UTC_DAY_MS
-UNHEARD_OF = np.iinfo(np.int64).max
+NO_INSTANT = np.iinfo(np.int64).max
 SWITCH_KEYS = (
     "artist_cheering_me_push_enabled",
     "artist_comment_push_enabled",
@@ -34,43 +34,43 @@ SWITCH_KEYS = (
 class Countries:
     """One row per stay of a user in a country, by user, oldest first.
 
-    Stays may leave gaps and overlap: the one that began last counts.
+    Stays may overlap or leave gaps; if they overlap, the one that began last counts.
     """
 
     user: Ints
     country: Ints
     first_day: Ints
-    last_day: Ints  # NEVER while it lasts
+    last_day: Ints  # NEVER if the user is still there
 
     def of_users(self, users: int, day: int) -> Ints:
-        """The country of each user on the day, UNKNOWN where no period covers it."""
+        """The country of each user on the day, UNKNOWN if no stay covers it."""
         covers = (self.first_day <= day) & (self.last_day >= day)
         country = np.full(users, UNKNOWN)
-        # Of equal indices the last one stays, and that is the newest period.
+        # Of equal indices the last one wins, which is the newest stay.
         country[self.user[covers]] = self.country[covers]
         return country
 
 
 @dataclass(frozen=True)
 class FormerProducts:
-    """Who came from the former live service (V), and who from the first version of this one (WV1); -1 is unknown.
+    """The members who came from the former live service (V) or the first version of this one (WV1); -1 if they did not.
 
-    `wv1_total_ms` and `was_in_gone` have a row for each user, the others one for each member. Who was in a community
-    of WV1 that is gone had joined that one before all others.
+    `wv1_total_ms` and `was_in_gone` have one row per user, the others one row per member. A user who was in a community
+    of WV1 that no longer exists had joined it before all others.
     """
 
     migrated_ms: Ints
     wv1_ms: Ints
-    first_join_is_lost: Bools  # the member's profile does not say it any more, WV1 does
+    first_join_is_lost: Bools  # no longer in the member's profile, but in WV1
     wv1_total_ms: Ints
     was_in_gone: Bools
 
 
 @dataclass(frozen=True)
 class Switches:
-    """Push notifications that members have switched: a row for each of `member`, a column for each of `SWITCH_KEYS`.
+    """Push notification switches that members have set: one row per `member`, one column for each of `SWITCH_KEYS`.
 
-    On `turn_day` the one at `turn_key` is turned the other way.
+    On `turn_day`, the switch at `turn_key` is turned the other way.
     """
 
     member: Ints
@@ -82,7 +82,7 @@ class Switches:
 
 @dataclass(frozen=True)
 class Purchases:
-    """One row per purchase of direct messages. Its end is unknown (open) before `end_known_day`."""
+    """One row per purchase of direct messages. It is open, with no end, before `end_known_day`."""
 
     member: Ints
     dm_id: Ints
@@ -95,7 +95,7 @@ class Purchases:
 
 @dataclass(frozen=True)
 class Reports:
-    """Reported members: how often before the first day, and how often each day since."""
+    """Reported members: how often they were reported before the first day, and on each day since."""
 
     member: Ints
     before: Ints
@@ -103,7 +103,7 @@ class Reports:
 
 
 class Histories:
-    """All of it, each part made when it is first asked for."""
+    """All histories, each generated on first use."""
 
     def __init__(self, config: SimulatorConfig, platform: Platform) -> None:
         self.config, self.platform = config, platform
@@ -112,11 +112,11 @@ class Histories:
     def countries(self) -> Countries:
         random = random_stream(self.config.seed, Stream.COUNTRIES)
         users = self.platform.users
-        known = np.flatnonzero(users.country != UNKNOWN)
-        periods = pick(cumulative((3, 75, 16, 6)), random.random(len(known)))
-        user = np.repeat(known, periods)
-        place = positions_in_groups(periods)
-        is_newest = place == np.repeat(periods, periods) - 1
+        with_country = np.flatnonzero(users.country != UNKNOWN)
+        stays = pick(cumulative((3, 75, 16, 6)), random.random(len(with_country)))
+        user = np.repeat(with_country, stays)
+        place = positions_in_groups(stays)
+        is_newest = place == np.repeat(stays, stays) - 1
 
         since = np.where(users.joined_day == BEFORE, -1 - random.integers(0, 600, len(users)), users.joined_day)[user]
         first_day = since + (random.random(len(user)) * (self.config.days - since)).astype(np.int64)
@@ -125,44 +125,46 @@ class Histories:
         first_day = first_day[order]
 
         kind = random.random(len(user))
-        # Another period follows at once, after a gap, or before this one is over.
+        # The next stay follows at once, after a gap, or before this one is over.
         shift = np.select([kind < 0.15, kind < 0.3], [-1 - random.integers(0, 30, len(user)), kind * 60], 0)
         until = np.maximum(np.append(first_day[1:], NEVER) - 1 + shift.astype(np.int64), first_day)
-        over = first_day + random.integers(0, 200, len(user))
-        last_day = np.where(is_newest, np.where(kind < 0.05, over, NEVER), until)
-        elsewhere = pick(COUNTRY_SHARES, random.random(len(user)))
-        return Countries(user, np.where(is_newest, users.country[user], elsewhere), first_day, last_day)
+        newest_until = np.where(kind < 0.05, first_day + random.integers(0, 200, len(user)), NEVER)
+        last_day = np.where(is_newest, newest_until, until)
+        any_country = pick(COUNTRY_SHARES, random.random(len(user)))
+        return Countries(user, np.where(is_newest, users.country[user], any_country), first_day, last_day)
 
     @cached_property
     def former_products(self) -> FormerProducts:
-        """Only who had joined before the first day was there: both products had ended by then."""
+        """Only members who joined before the first day can have used these products, which had ended by then."""
         random = random_stream(self.config.seed, Stream.FORMER_PRODUCTS)
         platform, members = self.platform, self.platform.members
         count, people = len(members), len(platform.users)
         first_ms = members.first_joined_ms
-        was_there = members.joined_day[:, FIRST] == BEFORE
+        joined_before = members.joined_day[:, FIRST] == BEFORE
         until = platform.days.start(0)
 
-        followed = was_there & (platform.users.vlive_id[members.user] >= 0) & self.has_channel[members.community]
-        followed &= random.random(count) < 0.8
-        # Some were taken over before they first came to the community, some only afterwards.
+        has_migrated = (
+            joined_before & (platform.users.vlive_id[members.user] >= 0) & self.has_channel[members.community]
+        )
+        has_migrated &= random.random(count) < 0.8
+        # Some migrated before they first joined the community here, some afterwards.
         earlier = first_ms - (random.random(count) * 2 * YEAR_MS).astype(np.int64)
         later = first_ms + (random.random(count) * (until - first_ms)).astype(np.int64)
         migrated_ms = np.where(random.random(count) < 0.6, earlier, later)
 
-        in_wv1 = was_there & (random.random(count) < 0.15)
+        in_wv1 = joined_before & (random.random(count) < 0.15)
         wv1_ms = first_ms - (random.random(count) * 2 * YEAR_MS).astype(np.int64)
         wv1_ms = np.where(random.random(count) < 0.1, first_ms, wv1_ms)
 
-        total = np.full(people, UNHEARD_OF)
+        total = np.full(people, NO_INSTANT)
         np.minimum.at(total, members.user[in_wv1], wv1_ms[in_wv1])
-        was_in_gone = (total != UNHEARD_OF) & (random.random(people) < 0.2)
+        was_in_gone = (total != NO_INSTANT) & (random.random(people) < 0.2)
         total -= np.where(was_in_gone, 1 + (random.random(people) * YEAR_MS).astype(np.int64), 0)
         return FormerProducts(
-            migrated_ms=np.where(followed, migrated_ms, -1),
+            migrated_ms=np.where(has_migrated, migrated_ms, -1),
             wv1_ms=np.where(in_wv1, wv1_ms, -1),
             first_join_is_lost=in_wv1 & (random.random(count) < 0.1),
-            wv1_total_ms=np.where(total == UNHEARD_OF, -1, total),
+            wv1_total_ms=np.where(total == NO_INSTANT, -1, total),
             was_in_gone=was_in_gone,
         )
 
@@ -186,7 +188,7 @@ class Histories:
 
     @cached_property
     def purchases(self) -> Purchases:
-        """Of members, and of some who were or will be: one artist each, some again and again."""
+        """Purchases of present, past and future members; some buy several times in a row."""
         random = random_stream(self.config.seed, Stream.PURCHASES)
         members, days = self.platform.members, self.platform.days
         buyers = np.flatnonzero(random.random(len(members)) < 0.05)
@@ -198,7 +200,7 @@ class Histories:
         start_ms = np.repeat(first_start, times) + place * MONTH_MS
         start_day = np.searchsorted(days.midnights, start_ms, side="right") - 1
         yearly = is_last & (random.random(len(member)) < 0.1)
-        # Half of those that come last are open; of these some are cancelled while the days go by.
+        # Half of the last purchases are open, and some of these are cancelled during the days.
         is_open = is_last & (random.random(len(member)) < 0.5)
         cancelled_day = np.maximum(random.integers(0, 4 * self.config.days, len(member)), start_day)
         end_of_day = days.midnights[(cancelled_day + 1).clip(max=self.config.days)]

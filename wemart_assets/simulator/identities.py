@@ -1,4 +1,4 @@
-"""Who is who: the ids by which other services know the platform's accounts, `core.identity_map`."""
+"""The ids that other services use for the platform's accounts: `core.identity_map`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from wemart_assets.simulator.landing import Landing
 from wemart_assets.simulator.platform import build_platform
 
 IDENTITY_MAP = "core.identity_map"
-# Of the devices that an app is installed on, those whose user has logged in on the platform.
+# The share of devices with an app whose user has logged in on the platform.
 KNOWN_SHARE = 0.6
 
 
 def simulate_identities(config: SimulatorConfig, apps: AppsConfig, landing: Path) -> list[Path]:
-    """Writes `<landing>/core.identity_map/`, a snapshot a day: space, foreign_id, we_member_id; the files.
+    """Writes a snapshot per day to `<landing>/core.identity_map/`: space, foreign_id, we_member_id; returns the files.
 
-    Trackers know a user of the fan service by that service's id. A device is known from the day on which the app is on
-    it and its user has an account; some users have several.
+    Trackers identify a user of the fan service by that service's user id. A device is in the map from the day on which
+    it has the app and its user has an account; some users have several devices.
 
-    Raises FileExistsError if the folder holds something already.
+    Raises:
+        FileExistsError: the folder is not empty.
     """
     platform = build_platform(config)
     users = platform.users
@@ -34,17 +35,17 @@ def simulate_identities(config: SimulatorConfig, apps: AppsConfig, landing: Path
     draw = random_stream(config.seed, Stream.IDENTITIES)
     device = np.flatnonzero(draw.random(len(adid)) < KNOWN_SHARE)
     user = draw.choice(np.flatnonzero(users.has_account), len(device))
-    known_from: Ints = np.maximum(installed[device], users.joined_day[user])
+    mapped_from: Ints = np.maximum(installed[device], users.joined_day[user])
     for day in range(config.days):
-        known = np.flatnonzero(known_from <= day)
-        members = np.flatnonzero(users.has_account & (users.joined_day <= day))
+        mapped = np.flatnonzero(mapped_from <= day)
+        accounts = np.flatnonzero(users.has_account & (users.joined_day <= day))
         table = pa.table(
             {
-                "space": np.repeat(["adid", "rudder"], [len(known), len(members)]),
+                "space": np.repeat(["adid", "rudder"], [len(mapped), len(accounts)]),
                 "foreign_id": pa.concat_arrays(
-                    [adid.take(pa.array(device[known])), pc.cast(pa.array(users.wv_user_id[members]), pa.string())]
+                    [adid.take(pa.array(device[mapped])), pc.cast(pa.array(users.wv_user_id[accounts]), pa.string())]
                 ),
-                "we_member_id": users.we_member_id[np.concatenate([user[known], members])],
+                "we_member_id": users.we_member_id[np.concatenate([user[mapped], accounts])],
             }
         )
         files.write(IDENTITY_MAP, platform.days.name(day), "snapshot.parquet", table)

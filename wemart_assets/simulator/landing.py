@@ -20,9 +20,10 @@ FEW_VALUES = [
 
 
 class Landing:
-    """The landing folder of one simulation; `files` that were written and `rows` by source and date folder.
+    """The landing folder of one simulation, with the `files` written to it and their `rows` by source and date folder.
 
-    Raises FileExistsError if a source's folder holds something already: the truth would not be that of its files.
+    Raises:
+        FileExistsError: a source's folder is not empty, so the truth would not match its files.
     """
 
     def __init__(self, root: Path, sources: list[str]) -> None:
@@ -32,7 +33,7 @@ class Landing:
         for source in sources:
             folder = root / source
             if folder.exists() and any(folder.iterdir()):
-                raise FileExistsError(f"{folder} holds files already; simulate into an empty landing folder")
+                raise FileExistsError(f"{folder} already contains files; simulate into an empty landing folder")
 
     def new_file(self, source: str, date: str, name: str) -> Path:
         path = self.root / source / f"date={date}" / name
@@ -41,7 +42,7 @@ class Landing:
         return path
 
     def write(self, source: str, date: str, name: str, table: pa.Table) -> None:
-        """One file; its name says the format: parquet, csv or jsonl, with `.gz` behind it if compressed."""
+        """Writes one file. Its name gives the format: `.parquet`, `.csv` or `.jsonl`, and `.gz` if compressed."""
         formats = {".parquet": _as_parquet, ".csv": _as_csv, ".jsonl": _as_jsonl}
         content = formats[Path(name.removesuffix(".gz")).suffix](table)
         if name.endswith(".gz"):
@@ -51,8 +52,11 @@ class Landing:
 
 
 class ServerLog:
-    """The parquet files of the server log, one a UTC day, each open until its UTC day is over: it gets lines of two
-    business days, wherever business days do not begin at UTC midnight."""
+    """The Parquet files of the server log, one per UTC day.
+
+    A file stays open until its UTC day is over: unless business days begin at UTC midnight, it gets lines of two
+    business days.
+    """
 
     def __init__(self, landing: Landing) -> None:
         self.landing = landing
@@ -62,7 +66,7 @@ class ServerLog:
         """Appends lines to the file of a UTC day (days since the epoch)."""
         if day not in self.open:
             path = self.landing.new_file(SERVER_LOG, utc_day_name(day), "lines.parquet")
-            # Without the Arrow schema, text made from a pool is read back as text, not as a dictionary.
+            # Without the Arrow schema, dictionary-encoded text is read back as plain text.
             self.open[day] = pq.ParquetWriter(
                 path,
                 table.schema,
@@ -75,7 +79,7 @@ class ServerLog:
         self.landing.rows[SERVER_LOG][utc_day_name(day)] += len(table)
 
     def close_before(self, instant_ms: int) -> None:
-        """Closes the files of the UTC days that are over at the instant."""
+        """Closes the files of the UTC days that are over at this instant."""
         for day in [day for day in self.open if (day + 1) * UTC_DAY_MS <= instant_ms]:
             self.open.pop(day).close()
 

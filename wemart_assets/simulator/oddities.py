@@ -1,4 +1,4 @@
-"""The flaws of real deliveries, put in on purpose, and a record of each for the truth.
+"""Deliberate flaws, as in real deliveries, and a record of each for the truth.
 
 | flaw | where |
 |---|---|
@@ -8,13 +8,13 @@
 | lines from before the first day | first day |
 | status lines and profiles of the first day that arrive late, in the folder of a later date | three days later |
 | snapshots as compressed CSV and as JSON lines | artists, special members; notices, reports |
-| a delivery that is left out, so that the one before stays valid | notices and reports, third day |
+| a skipped delivery, so that the previous one stays valid | notices and reports, third day |
 | an id of more than 32 bits | accounts and countries, first day |
 | a row with the key of another row, but other values | posts and push switches, second day |
 | rows that occur twice | migrated members, status lines: second day |
 
-Where there are fewer days, the last one stands in for a later one. Rows that are unusable are so few that they stay
-under 0.5 % of their delivery.
+If there are fewer days, the last day takes the place of a later one. Unusable rows are so few that they stay below
+0.5 % of their delivery.
 """
 
 from dataclasses import dataclass, field
@@ -44,12 +44,12 @@ FORMATS = {
 }
 SKIPPED = ("weverse2.community_content_common_notice", "weverse2.community_common_report")
 OVER_32_BITS = 3_000_000_000
-# By source, the column with the id and what else the row says.
+# By source, the column with the wide id, and the other values of the row.
 WIDE_IDS: dict[str, tuple[str, dict[str, Any]]] = {
     "we_mart.we_user": ("we_member_id", {"wv_status": "NORMAL"}),
     "we_mart.wv_user_ctry_history": ("wv_user_id", {"seq": 1}),
 }
-# By source, what the other row says. It comes after the true row in the order of all columns, and loses to it.
+# By source, the values in which the second row differs. By all columns it sorts after the true row, which is kept.
 SAME_KEYS: dict[str, dict[str, Any]] = {
     "weverse2.community_content_post": {"community_id": 999_999},
     "weverse2.notification_push_config": {"value": "unknown"},
@@ -64,7 +64,7 @@ IN_DAILY_FILE = -1
 
 @dataclass(frozen=True)
 class Flaw:
-    """Rows of one date folder of a source, and what is wrong with them."""
+    """Some rows in one date folder of a source, and what is wrong with them."""
 
     source: str
     folder: str
@@ -76,8 +76,9 @@ class Flaw:
 class Record:
     """All flaws of a simulation.
 
-    `broken`: rows that break the contract. `exact_duplicates`: rows to be taken once. `skipped`: deliveries that do not
-    exist (rows 0). `before_first_day`: lines of no business day. `late`: good rows in the folder of another date.
+    `broken`: rows that break the contract. `exact_duplicates`: rows that count once. `skipped`: deliveries that do not
+    exist (0 rows). `before_first_day`: lines from before the first business day. `late`: valid rows in the folder of a
+    later date.
     """
 
     broken: list[Flaw] = field(default_factory=list)
@@ -88,7 +89,7 @@ class Record:
 
 
 class LogOddities:
-    """Flaws of the server log. One object serves one business day."""
+    """Flaws of the server log on one business day."""
 
     def __init__(self, config: SimulatorConfig, days: BusinessDays, day: int, at: Ints, record: Record) -> None:
         self.days, self.day, self.record = days, day, record
@@ -104,8 +105,8 @@ class LogOddities:
             number = SMALL_FILES.index(name)
             self.file_of_line[eligible[number::step]] = number
 
-    def keep_aside(self, lines: slice, table: pa.Table) -> pa.Table:
-        """The lines for the daily file; the others wait for `deliver`."""
+    def set_aside(self, lines: slice, table: pa.Table) -> pa.Table:
+        """Returns the lines for the daily file; keeps the others for `deliver`."""
         file = self.file_of_line[lines]
         if (file == IN_DAILY_FILE).all():
             return table
@@ -125,7 +126,7 @@ class LogOddities:
                 self.record.late.append(Flaw(SERVER_LOG, folder, f"lines of {self.days.name(self.day)}", len(lines)))
 
     def add_unusable(self, log: ServerLog, table: pa.Table) -> None:
-        """Adds copies of a few lines of the table: without an instant, or from before the first day."""
+        """Adds copies of a few lines of the table, without an instant or from before the first day."""
         few = table.slice(0, self.few)
         if self.is_second:
             log.write(self.noon, few.set_column(0, "unix_log_timestamp", pa.nulls(len(few), pa.int64())))
@@ -143,7 +144,7 @@ class LogOddities:
 def deliver_snapshot(
     config: SimulatorConfig, landing: Landing, source: str, date: str, day: int, table: pa.Table, record: Record
 ) -> None:
-    """Writes one delivery of a snapshot, with its flaws if it is to have any."""
+    """Writes one delivery of a snapshot, with its flaws if the configuration has `oddities`."""
     name = "snapshot.parquet"
     if config.oddities:
         name = FORMATS.get(source, name)
@@ -152,12 +153,13 @@ def deliver_snapshot(
             record.skipped.append(Flaw(source, date, "not delivered", 0))
             return
         if source in WIDE_IDS and day == 0:
-            column, others = WIDE_IDS[source]
-            table = pa.concat_tables([table, pa.Table.from_pylist([{column: OVER_32_BITS, **others}], table.schema)])
+            column, other_values = WIDE_IDS[source]
+            wide = {column: OVER_32_BITS, **other_values}
+            table = pa.concat_tables([table, pa.Table.from_pylist([wide], table.schema)])
             record.broken.append(Flaw(source, date, f"{column} is over 32 bits", 1))
         if source in SAME_KEYS and day == second:
-            other = {**table.slice(0, 1).to_pylist()[0], **SAME_KEYS[source]}
-            table = pa.concat_tables([table, pa.Table.from_pylist([other], table.schema)])
+            same_key = {**table.slice(0, 1).to_pylist()[0], **SAME_KEYS[source]}
+            table = pa.concat_tables([table, pa.Table.from_pylist([same_key], table.schema)])
             record.broken.append(Flaw(source, date, "key of another row", 1))
         table = _with_repeated_rows(config, source, date, day, table, record)
     landing.write(source, date, name, table)
@@ -172,7 +174,7 @@ def deliver_facts(
     rows: pa.Table,
     record: Record,
 ) -> None:
-    """Writes the facts of one business day, with their flaws if they are to have any."""
+    """Writes the facts of one business day, with their flaws if the configuration has `oddities`."""
     if config.oddities:
         if source in LATE_FACTS and day == 0:
             few = min(LATE_FACTS_ROWS, len(rows) // 2)

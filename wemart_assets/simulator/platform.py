@@ -1,9 +1,9 @@
-"""Who and what there is on the platform: users, devices, communities, posts, notices, members and memberships.
+"""The entities of the platform: users, devices, communities, posts, notices, members and memberships.
 
-Each is a set of equally long columns; one refers to another by row number, and -1 stands for none. Days are numbered
-from 0; `BEFORE` means that something was there already when the first day began. Everything says on which day it
-appears and, where it can go, on which day it goes, so that a snapshot of any day is a selection of rows. What members
-have beside their memberships is in `histories`.
+Each kind is a set of columns of equal length. Entities refer to each other by row number; -1 means none. Days are
+numbered from 0; `BEFORE` means that something existed before the first day. Every entity has the day on which it
+appears and, if it can disappear, the day on which it does, so a snapshot of any day is a selection of rows. Other data
+about members is in `histories`.
 """
 
 from dataclasses import dataclass
@@ -54,13 +54,13 @@ SECOND_WORDS = (
     *("Comets", "Harbor", "Avenue", "Foxes", "Mirror", "Signal", "Garden", "Parade", "Lanterns", "Orbit", "Echo"),
     *("Meadow", "Anthem", "Bloom", "Cascade", "Drift", "Ember", "Forest", "Horizon", "Island", "Jupiter", "Kites"),
 )
-# The community of the example queries that analysts know; the other numbers follow a rule that never meets it.
+# The community of the analysts' example queries. The other ids follow a formula that never gives this one.
 KNOWN_COMMUNITY, KNOWN_COMM_ID = 1, 1_234
 
-# What members are who are more than fans.
+# The kinds of members; NULL for fans.
 MEMBER_KINDS = pa.array([None, "ARTIST", "OTHER_COMMUNITY_ARTIST"], pa.string())
 
-# The stays of a member: one that was over before the first day, the one that counts first, one after coming back.
+# The stays of a member: one that ended before the first day, the main one, and one after coming back.
 EARLIER, FIRST, AGAIN = range(3)
 STAYS = 3
 LEAST_STAY_MS = 1_000
@@ -71,7 +71,7 @@ SPECIAL_NAMES = ("ARTIST", 'The "Quoted" Moons', "Comma, Full Stop", "달빛 정
 
 @dataclass(frozen=True)
 class Users:
-    """One row per user of the fan service; most of them have an account row, too."""
+    """One row per user of the fan service; most of them also have an account."""
 
     wv_user_id: Ints
     we_member_id: Ints
@@ -88,7 +88,7 @@ class Users:
         return len(self.wv_user_id)
 
     def active(self, day: int) -> Bools:
-        """Who is with the service on the day; a leaver still is on the day of leaving."""
+        """Whether each user is with the service on the day, including the day of leaving."""
         return np.logical_and(self.joined_day <= day, self.left_day >= day)
 
 
@@ -96,7 +96,7 @@ class Users:
 class Devices:
     """One row per device.
 
-    `log_id` is the id in its log lines, NULL for TVs that send none; `id` is the one by which the mart has to know it.
+    `log_id` is the id in its log lines, NULL for TVs that send none; `id` is the id that the mart has to give it.
     """
 
     id: pa.Array
@@ -126,7 +126,7 @@ class Communities:
 
 @dataclass(frozen=True)
 class Artists:
-    """One row per artist. The last one has no community; the one before it debuts while the days go by."""
+    """One row per artist. The last one has no community; the one before it debuts during the days."""
 
     we_art_id: Ints
     name: tuple[str, ...]
@@ -136,7 +136,10 @@ class Artists:
 
 @dataclass(frozen=True)
 class Contents:
-    """Posts or notices, one a row, grouped by community and ordered by the day on which they appear."""
+    """Posts or notices, one per row, grouped by community and ordered by the day on which they appear.
+
+    `visible` is how many are visible by day (row) and community (column).
+    """
 
     community: Ints
     created_day: Ints
@@ -154,7 +157,7 @@ class Contents:
         return cls(community, created_day, first, visible)
 
     def some_of(self, community: Ints, day: int, draws: Floats) -> Ints:
-        """For each of the communities one of its rows that is visible on the day."""
+        """For each of the communities, one of its rows that is visible on the day."""
         turn = (draws * self.visible[day, community]).astype(np.int64)
         chosen: Ints = self.first_of_community[community] + turn
         return chosen
@@ -162,10 +165,11 @@ class Contents:
 
 @dataclass(frozen=True)
 class Members:
-    """One row per user and a community that the user ever joined, grouped by user; past and future members included.
+    """One row per user and community, including past and future members, grouped by user.
 
-    The days and instants have a column for each stay (`EARLIER`, `FIRST`, `AGAIN`), from joining to leaving: `NEVER`
-    and -1 where there is none. Instants are in milliseconds, and in order. The last day of a leaver is `left_day`.
+    Days and instants have one column per stay (`EARLIER`, `FIRST`, `AGAIN`), with `NEVER` and -1 for what does not
+    happen. Instants are in milliseconds and in time order. `left_day` is the last day of a stay.
+    `first_of_user` and `count_of_user` say which rows belong to each user.
     """
 
     user: Ints
@@ -175,24 +179,24 @@ class Members:
     left_day: Ints
     joined_ms: Ints
     left_ms: Ints
-    unsubscribes: Bools  # False also where a stay ends with the account, and nothing is said about the community
+    unsubscribes: Bools  # False also if the stay ends with the account, without a status line of the community
     first_of_user: Ints
-    of_user: Ints
+    count_of_user: Ints
 
     def __len__(self) -> int:
         return len(self.user)
 
     def present(self, day: int) -> Bools:
-        """Who is a member on the day; a leaver still is on the day of leaving."""
-        during: Bools = (self.joined_day <= day) & (self.left_day >= day)
-        return np.asarray(during.any(axis=1))
+        """Whether each is a member on the day, including the day of leaving."""
+        is_present: Bools = (self.joined_day <= day) & (self.left_day >= day)
+        return np.asarray(is_present.any(axis=1))
 
-    def known(self, day: int) -> Bools:
-        """Who has been a member on the day or before it."""
+    def joined_by(self, day: int) -> Bools:
+        """Whether each has joined on the day or before it."""
         return np.asarray((self.joined_day <= day).any(axis=1))
 
     def latest_stay(self, day: int) -> Ints:
-        """The stay of each that began last, up to the day; `FIRST` where none has begun."""
+        """The last stay of each that had begun by the day; `FIRST` if none had."""
         return np.where(self.joined_day[:, AGAIN] <= day, AGAIN, FIRST)
 
     @property
@@ -202,7 +206,7 @@ class Members:
 
 @dataclass(frozen=True)
 class Memberships:
-    """One row per paid fan-club membership; a renewal is a row of its own. Instants in milliseconds, -1 unknown."""
+    """One row per paid fan club membership; a renewal is its own row. Instants are in milliseconds, -1 if none."""
 
     user: Ints
     community: Ints
@@ -247,7 +251,7 @@ def build_platform(config: SimulatorConfig) -> Platform:
 
 
 def post_public_ids(posts: Ints) -> tuple[Ints, Ints]:
-    """Shard and local id of posts, given by row. Together they are the public id `<shard>-<local>`."""
+    """Shard and local id of posts given by row; together they are the public id `<shard>-<local>`."""
     return posts % 4, 104_000_000 + 13 * (posts // 4)
 
 
@@ -264,7 +268,7 @@ def _users(config: SimulatorConfig, days: BusinessDays) -> Users:
     joined_ms = _some_instant(random, days, joined_day)
     left_ms = np.maximum(joined_ms, _some_instant(random, days, np.where(leaves, left_day, BEFORE)))
     return Users(
-        # Six digits meet five already among the first thousand users: ids have to be ordered as numbers, not as text.
+        # The first thousand users already have ids of five and of six digits: ids must be ordered as numbers, not text.
         wv_user_id=95_003 + 7 * np.arange(count),
         we_member_id=500_000_000 + 3 * random.permutation(count),
         has_account=random.random(count) >= 0.03,
@@ -285,26 +289,26 @@ def _devices(config: SimulatorConfig, users: Users) -> Devices:
     owner = np.where(number < people, number, random.integers(0, people, count))
     owner = np.where(random.random(count) < 0.1, NOBODY, owner)
     client = pick(cumulative([client.share for client in CLIENTS]), random.random(count))
-    # A TV without a device id is known by its user's key, so no user may have two of them.
-    one_to_one = (number < people) & (owner != NOBODY)
-    client = np.where((client == KEYED_TV) & ~one_to_one, 0, client)
-    keyed = client == KEYED_TV
-    shared = (random.random(count) < 0.25) & (owner != NOBODY) & ~keyed
-    other = random.integers(0, people, count)
+    # A TV without a device id is identified by its user's key, so no user may have two of them.
+    is_only_device = (number < people) & (owner != NOBODY)
+    client = np.where((client == KEYED_TV) & ~is_only_device, 0, client)
+    is_keyed = client == KEYED_TV
+    is_shared = (random.random(count) < 0.25) & (owner != NOBODY) & ~is_keyed
+    any_user = random.integers(0, people, count)
 
     uuids = fixed_width_text(_uuid_letters(_words(random, count, 2)))
-    log_id = pc.if_else(pa.array(keyed), pa.scalar(None, pa.string()), uuids)
-    keys = users.key.take(pa.array(owner, mask=~keyed))
+    log_id = pc.if_else(pa.array(is_keyed), pa.scalar(None, pa.string()), uuids)
+    keys = users.key.take(pa.array(owner, mask=~is_keyed))
     keyed_id = pc.binary_join_element_wise("U_", keys, "")
     return Devices(
-        id=pc.if_else(pa.array(keyed), keyed_id, uuids),
+        id=pc.if_else(pa.array(is_keyed), keyed_id, uuids),
         log_id=log_id,
         client=client,
         version=random.integers(0, VERSIONS - 1, count),
         upgrade_day=random.integers(0, 3 * config.days, count),
         country=np.where(owner == NOBODY, pick(COUNTRY_SHARES, random.random(count)), users.country[owner]),
         owner=owner,
-        second_user=np.where(shared, other, owner),
+        second_user=np.where(is_shared, any_user, owner),
     )
 
 
@@ -340,7 +344,7 @@ def _contents(config: SimulatorConfig, count: int, purpose: Stream, communities:
     random = random_stream(config.seed, purpose)
     community = pick(communities.popularity, random.random(count))
     created_day = _appearing(random, count, config.days)
-    # Every community has something to show from the first day on.
+    # Every community has content from the first day on.
     community[: len(communities)] = np.arange(min(count, len(communities)))
     created_day[: len(communities)] = BEFORE
     return Contents.grouped(community, created_day, len(communities), config.days)
@@ -354,30 +358,30 @@ def _members(config: SimulatorConfig, days: BusinessDays, users: Users, communit
     pairs = np.unique(user * len(communities) + community)
     user, community = np.divmod(pairs, len(communities))
 
-    since = users.joined_day[user]
-    during = np.maximum(since, random.integers(0, config.days, len(user)))
-    joined = np.where((since == BEFORE) & (random.random(len(user)) < 0.9), BEFORE, during)
+    user_joined = users.joined_day[user]
+    during = np.maximum(user_joined, random.integers(0, config.days, len(user)))
+    joined = np.where((user_joined == BEFORE) & (random.random(len(user)) < 0.9), BEFORE, during)
     joined = np.minimum(joined, users.left_day[user])
     leaving = np.maximum(joined, random.integers(0, config.days, len(user)))
     left = np.where(random.random(len(user)) < 0.03, leaving, NEVER)
     left = np.minimum(left, users.left_day[user])
-    special = random.random(len(user)) < max(0.002, 20 / len(user))
-    kind = np.where(special, random.integers(1, 3, len(user)), 0)
+    is_artist = random.random(len(user)) < max(0.002, 20 / len(user))
+    kind = np.where(is_artist, random.integers(1, 3, len(user)), 0)
 
     random = random_stream(config.seed, Stream.STAYS)
     joined_day, left_day = _stays(random, config, joined, left)
     joined_ms, left_ms, possible = _instants_of_stays(random, days, users, user, joined_day, left_day)
     ends = left_day != NEVER
-    # Some leave at the very instant of joining.
-    at_once = random.random(left_day.shape) < np.where(joined_day == BEFORE, 0.02, 0.2)
-    left_ms = np.where(ends & (joined_day == left_day) & at_once, joined_ms, left_ms)
-    # Who leaves the service leaves every community: some without a word about them, which only an account can tell.
+    # Some leave at the instant of joining.
+    is_instant = random.random(left_day.shape) < np.where(joined_day == BEFORE, 0.02, 0.2)
+    left_ms = np.where(ends & (joined_day == left_day) & is_instant, joined_ms, left_ms)
+    # Leaving the service ends every membership. Some end without a status line, so that only the account shows it.
     with_service = ends & (left_day == users.left_day[user][:, None]) & users.has_account[user][:, None]
     with_service[:, FIRST] &= joined_day[:, AGAIN] == NEVER
     silent = with_service & (random.random((len(user), 1)) < 0.5)
     left_ms = np.where(silent, users.left_ms[user][:, None], left_ms)
 
-    of_user = np.bincount(user[possible], minlength=len(users))
+    count_of_user = np.bincount(user[possible], minlength=len(users))
     return Members(
         user=user[possible],
         community=community[possible],
@@ -387,16 +391,16 @@ def _members(config: SimulatorConfig, days: BusinessDays, users: Users, communit
         joined_ms=joined_ms[possible],
         left_ms=left_ms[possible],
         unsubscribes=(ends & ~silent)[possible],
-        first_of_user=np.cumsum(of_user) - of_user,
-        of_user=of_user,
+        first_of_user=np.cumsum(count_of_user) - count_of_user,
+        count_of_user=count_of_user,
     )
 
 
 def _stays(random: np.random.Generator, config: SimulatorConfig, joined: Ints, left: Ints) -> tuple[Ints, Ints]:
-    """The days of joining and leaving of each stay, for members between `joined` and `left`.
+    """The days of joining and leaving for each stay, all between `joined` and `left` of the member.
 
-    Of those who joined before the first day some had left again by then, some for a second time; and some members,
-    gone before the days or during them, come back.
+    Some of those who joined before the first day had already left by then, or had an earlier stay. Some members who
+    leave, before the first day or later, come back.
     """
     count = len(joined)
     joined_day = np.full((count, STAYS), NEVER, dtype=np.int16)
@@ -404,37 +408,40 @@ def _stays(random: np.random.Generator, config: SimulatorConfig, joined: Ints, l
     joined_day[:, FIRST], left_day[:, FIRST] = joined, left
 
     fate, when, until = random.random((3, count))
-    was_there = joined == BEFORE
-    gone = was_there & (fate < 0.06)
+    joined_before = joined == BEFORE
+    left_before = joined_before & (fate < 0.06)
     pauses = fate > 0.97
     first = joined.clip(min=0)
     last = np.minimum(left, config.days - 1)
-    leaves_on = np.where(gone, BEFORE, first + (when * (last - first + 1)).astype(np.int64))
+    leaves_on = np.where(left_before, BEFORE, first + (when * (last - first + 1)).astype(np.int64))
     away_from = leaves_on.clip(min=0)
     returns_on = away_from + (until * (last - away_from + 1)).astype(np.int64)
-    comes_back = pauses | (gone & (fate < 0.02))
-    left_day[gone | pauses, FIRST] = leaves_on[gone | pauses]
+    comes_back = pauses | (left_before & (fate < 0.02))
+    left_day[left_before | pauses, FIRST] = leaves_on[left_before | pauses]
     joined_day[comes_back, AGAIN], left_day[comes_back, AGAIN] = returns_on[comes_back], left[comes_back]
 
-    twice = was_there & (random.random(count) < 0.08)
-    joined_day[twice, EARLIER] = left_day[twice, EARLIER] = BEFORE
+    had_earlier_stay = joined_before & (random.random(count) < 0.08)
+    joined_day[had_earlier_stay, EARLIER] = left_day[had_earlier_stay, EARLIER] = BEFORE
     return joined_day, left_day
 
 
 def _instants_of_stays(
     random: np.random.Generator, days: BusinessDays, users: Users, user: Ints, joined_day: Ints, left_day: Ints
 ) -> tuple[Ints, Ints, Bools]:
-    """When each stay begins and ends, in order and within the user's time with the service; and for whom that is
-    possible: on a day on which the user comes or goes there may be no time left."""
+    """The instants at which each stay begins and ends, and for which members they are possible.
+
+    They are in time order and within the user's time with the service. On a day on which the user joins or leaves the
+    service there may not be enough time.
+    """
     day = np.stack([joined_day, left_day], axis=2).reshape(len(user), 2 * STAYS)
     happens = day != NEVER
-    inside = np.where(happens, day, 0).clip(min=0)
-    start = np.where(day == BEFORE, users.joined_ms[user][:, None], days.midnights[inside])
-    end = np.where(day == BEFORE, days.start(0), days.midnights[inside + 1])
+    day_number = np.where(happens, day, 0).clip(min=0)
+    start = np.where(day == BEFORE, users.joined_ms[user][:, None], days.midnights[day_number])
+    end = np.where(day == BEFORE, days.start(0), days.midnights[day_number + 1])
     start = np.maximum(start, users.joined_ms[user][:, None])
     leaves_service = np.where(users.left_ms < 0, np.iinfo(np.int64).max, users.left_ms)
     end = np.minimum(end, leaves_service[user][:, None])
-    # In the order of the draws, and one millisecond apart at least: who leaves and comes back is there.
+    # Sorted and at least a millisecond apart, so that leaving and coming back never share an instant.
     place = np.sort(random.random(day.shape), axis=1)
     at = start + (place * (end - start - day.shape[1])).astype(np.int64) + np.arange(day.shape[1])
     at = np.where(happens, at, -1).reshape(len(user), STAYS, 2)
@@ -474,12 +481,12 @@ def _memberships(
 
 
 def _appearing(random: np.random.Generator, count: int, days: int) -> Ints:
-    """The day on which each of `count` things appears: most were there before, the others come day by day."""
+    """The day on which each of `count` entities appears: for most `BEFORE`, for the others any of the days."""
     return np.where(random.random(count) < 0.7, BEFORE, random.integers(0, days, count))
 
 
 def _some_instant(random: np.random.Generator, days: BusinessDays, day: Ints) -> Ints:
-    """An instant on each day, in milliseconds since the epoch; for `BEFORE` one in the two years before."""
+    """An instant on each day, in milliseconds since the epoch; for `BEFORE`, in the two years before the first day."""
     draws = random.random(len(day))
     start, end = days.midnights[day.clip(min=0)], days.midnights[day.clip(min=0) + 1]
     earlier = days.start(0) - 1 - (draws * 2 * 365 * 86_400_000).astype(np.int64)

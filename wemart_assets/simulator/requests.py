@@ -1,7 +1,7 @@
-"""What log lines say: for each line the request that was made, and all columns of `service_log.weverse_server_log`.
+"""The content of log lines: the request of each line, and all columns of `service_log.weverse_server_log`.
 
-A request is a topic, a url and a JSON text with gaps, such as `/v1/community-{community}/feed`. Lines are made a column
-at a time: the text pieces come from pools, the numbers between them are made for each line.
+A request is a topic, a URL and a JSON text with gaps, such as `/v1/community-{community}/feed`. Lines are built a
+column at a time: the pieces of text come from pools, the numbers between them are drawn for each line.
 """
 
 from dataclasses import dataclass
@@ -38,15 +38,18 @@ STATUSES = ("GUEST", "MEMBER")
 SERVERS = ("api-1", "api-2", "api-3")
 METHODS = ("GET", "POST")
 
-# How `params` writes its keys: plainly, with a leading underscore, or the country in both ways: the plain one counts.
+# How `params` writes its keys: plain, with a leading underscore, or the country in both forms (the plain one counts).
 PLAIN, UNDERSCORED, BOTH = range(3)
 KEY_STYLES = cumulative((88, 10, 2))
 
 
 @dataclass(frozen=True)
 class Request:
-    """A kind of request and its share of the lines. `params` follows the fields that every line has, up to the end of
-    the JSON object. `for_guests` is False where one has to be logged in."""
+    """A kind of request and its share of the lines.
+
+    `params` follows the fields that every line has, up to the end of the JSON object. `for_guests` is False if the user
+    has to be logged in.
+    """
 
     name: str
     share: float
@@ -143,7 +146,7 @@ REQUESTS = (
         ',"request":{{"communityId":"007"}}}}',
     ),
     Request("cut off", 0.3, "weverse.home", "POST", "/v1/home", ',"request":{{"communityId":'),
-    # These two are not drawn: they happen where a member joins or leaves.
+    # These two are not drawn: they happen when a member joins or leaves.
     Request("join", 0, "weverse.community", "POST", "/v1/community-{community}/join", for_guests=False),
     Request("leave", 0, "weverse.community", "POST", "/v1/community-{community}/leave", for_guests=False),
 )
@@ -158,7 +161,7 @@ NO_GAP = -1
 
 
 class TextWithGaps:
-    """Templates, one a kind of request, taken apart: pools of text pieces, and which number goes between them."""
+    """Templates, one per kind of request, split into pools of text pieces and the numbers that go between them."""
 
     def __init__(self, templates: tuple[str, ...]) -> None:
         parsed = [[(text, gap) for text, gap, _, _ in Formatter().parse(template)] for template in templates]
@@ -184,7 +187,7 @@ class TextWithGaps:
 
 
 def _join_text(pieces: list[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
-    """`Formatter.parse` ends a piece at each doubled brace; a piece is to end at a gap only."""
+    """Joins pieces so that each ends at a gap; `Formatter.parse` also ends them at doubled braces."""
     joined: list[tuple[str, str | None]] = []
     text = ""
     for piece, gap in pieces:
@@ -201,12 +204,12 @@ PARAMS = TextWithGaps(tuple(request.params for request in REQUESTS))
 
 def _params_head(client: int, style: int, country: int, method: str) -> str:
     """The opening of `params`: the fields that every line has."""
-    known = {} if country == len(COUNTRIES) else {"gcc": COUNTRIES[country]}
-    language = LANGUAGES[country] if known else "en"
-    items = {**known, "language": language, **CLIENTS[client].params, "method": method}
+    gcc = {} if country == len(COUNTRIES) else {"gcc": COUNTRIES[country]}
+    language = LANGUAGES[country] if gcc else "en"
+    items = {**gcc, "language": language, **CLIENTS[client].params, "method": method}
     keys = {key: f"_{key}" if style == UNDERSCORED else key for key in items}
-    twice = ['"_gcc":"ZZ"'] if style == BOTH and known else []
-    return "{" + ",".join([*twice, *(f'"{keys[key]}":"{value}"' for key, value in items.items())])
+    underscored = ['"_gcc":"ZZ"'] if style == BOTH and gcc else []
+    return "{" + ",".join([*underscored, *(f'"{keys[key]}":"{value}"' for key, value in items.items())])
 
 
 COUNTRY_CHOICES = len(COUNTRIES) + 1
@@ -249,9 +252,9 @@ LOG_SCHEMA = pa.schema(
 def log_lines(
     config: SimulatorConfig, platform: Platform, visits: Visits, day: int, chunk: int, lines: Ints
 ) -> tuple[pa.Table, int]:
-    """The log lines of the rows `lines` of `visits`, all of one UTC day, and how many of them have broken JSON.
+    """The log lines for the rows `lines` of `visits`, all of one UTC day, and how many of them have broken JSON.
 
-    The columns of the contract, and three that it does not know: the date and hour of the server (UTC), and its name.
+    The table has the columns of the contract and three others: the date and hour of the server (UTC), and its name.
     """
     random = random_stream(config.seed, Stream.REQUESTS, day, chunk)
     count = len(lines)
@@ -262,15 +265,15 @@ def log_lines(
 
     kind = pick(SHARES, random.random(count))
     kind = np.where(user == NOBODY, AS_GUEST[kind], kind)
-    # Without its JSON nothing would tell that such a line comes from a TV known by its user's key.
+    # Only the JSON shows that a line comes from a TV that is identified by its user's key.
     kind = np.where((client == KEYED_TV) & (kind == NUMBERS["cut off"]), NUMBERS["home"], kind)
-    opening = (lines == 0) | (visits.run[lines - 1] != run)
-    joins, leaves = opening & runs.joins[run], opening & runs.leaves[run]
+    opens_run = (lines == 0) | (visits.run[lines - 1] != run)
+    joins, leaves = opens_run & runs.joins[run], opens_run & runs.leaves[run]
     kind = np.select([joins, leaves], [NUMBERS["join"], NUMBERS["leave"]], kind)
 
-    passing = (random.random(count) < 0.15) & ~joins & ~leaves
-    elsewhere = pick(platform.communities.popularity, random.random(count))
-    community = np.where(passing, elsewhere, runs.community[run])
+    is_elsewhere = (random.random(count) < 0.15) & ~joins & ~leaves
+    any_community = pick(platform.communities.popularity, random.random(count))
+    community = np.where(is_elsewhere, any_community, runs.community[run])
     numbers = _numbers(random, platform, day, community)
 
     country = np.where(random.random(count) < 0.01, UNKNOWN, runs.country[run])
@@ -299,7 +302,7 @@ def log_lines(
 
 
 def _numbers(random: np.random.Generator, platform: Platform, day: int, community: Ints) -> Ints:
-    """What goes into the gaps of each line: a row for each of `GAPS`."""
+    """The numbers for the gaps of each line: one row for each of `GAPS`."""
     count = len(community)
     shard, post = post_public_ids(platform.posts.some_of(community, day, random.random(count)))
     notice = notice_ids(platform.notices.some_of(community, day, random.random(count)))
@@ -309,7 +312,7 @@ def _numbers(random: np.random.Generator, platform: Platform, day: int, communit
 
 
 def _ip_addresses(device: Ints) -> pa.Array:
-    """An address for each device, out of the private range 10.0.0.0/8; NULL without a device."""
+    """An address for each device, from the private range 10.0.0.0/8; NULL without a device."""
     octets = (device // 65_536 % 256, device // 256 % 256, device % 256)
     texts = [pc.cast(pa.array(octet, mask=device == NO_DEVICE), pa.string()) for octet in octets]
     return pc.binary_join_element_wise("10", *texts, ".")

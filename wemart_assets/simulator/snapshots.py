@@ -1,4 +1,4 @@
-"""Snapshots: each table of the platform as a whole, as of the end of a business day."""
+"""Snapshots: whole tables of the platform as of the end of a business day."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ def community_content_post(platform: Platform, day: int) -> pa.Table:
 
 
 def community_content_common_notice(platform: Platform, day: int) -> pa.Table:
-    """One row per notice: id, parent_id (`community-<n>`), and a title that the contract does not know."""
+    """One row per notice: id, parent_id (`community-<n>`), and a title, which the contract does not have."""
     notices = np.flatnonzero(platform.notices.created_day <= day)
     ids = notice_ids(notices)
     comm_id = platform.communities.comm_id[platform.notices.community[notices]]
@@ -46,13 +46,16 @@ def community_content_common_notice(platform: Platform, day: int) -> pa.Table:
 
 
 def we_user(platform: Platform, day: int) -> pa.Table:
-    """One row per account: we_member_id, wv_user_id (NULL for accounts that use other services only), wv_status,
-    wv_leave_dt, wv_first_join_dt (UTC), ctry_code, vlive_id, and a column that the contract does not know."""
+    """One row per account.
+
+    Columns: we_member_id, wv_user_id (NULL for accounts that only use other services), wv_status, wv_leave_dt,
+    wv_first_join_dt (UTC), ctry_code, vlive_id, and etl_batch, which the contract does not have.
+    """
     users = platform.users
     rows = np.flatnonzero(users.has_account & (users.joined_day <= day))
-    elsewhere = np.arange(len(users) // 20)
+    number = np.arange(len(users) // 20)
     left = users.left_day[rows] <= day
-    known = pa.table(
+    accounts = pa.table(
         {
             "we_member_id": users.we_member_id[rows],
             "wv_user_id": users.wv_user_id[rows],
@@ -64,8 +67,8 @@ def we_user(platform: Platform, day: int) -> pa.Table:
             "etl_batch": pa.array(np.full(len(rows), day)),
         }
     )
-    others = {"we_member_id": 450_000_000 + elsewhere, "etl_batch": np.full(len(elsewhere), day)}
-    return pa.concat_tables([known, pa.table(others)], promote_options="default")
+    of_other_services = {"we_member_id": 450_000_000 + number, "etl_batch": np.full(len(number), day)}
+    return pa.concat_tables([accounts, pa.table(of_other_services)], promote_options="default")
 
 
 def we_artist(platform: Platform, day: int) -> pa.Table:
@@ -83,10 +86,10 @@ def we_artist(platform: Platform, day: int) -> pa.Table:
 
 
 def ws_fc_user_history(platform: Platform, day: int) -> pa.Table:
-    """One row per membership, failed payments and renewals included.
+    """One row per membership, including failed payments and renewals.
 
-    Columns: we_member_id, we_art_id, comm_id, fc_id, create_dt, start_dt, end_dt (UTC, end NULL if open), ord_status,
-    is_cx_by_restore.
+    Columns: we_member_id, we_art_id, comm_id, fc_id, create_dt, start_dt, end_dt (UTC; end_dt is NULL while open),
+    ord_status, is_cx_by_restore.
     """
     memberships = platform.memberships
     rows = np.flatnonzero(memberships.created_day <= day)

@@ -1,6 +1,6 @@
-"""The truth: the sessions that were made and who was a member of what, kept apart from the landing files.
+"""The truth: the sessions that took place and the members of each community, kept apart from the landing files.
 
-It comes from the visits and stays as they were laid out, not from looking for gaps or histories in what was written.
+It follows from the generated visits and stays. It is not derived from the files by searching for gaps or histories.
 """
 
 import json
@@ -62,7 +62,7 @@ NO_FAN_CLUB = -1
 
 
 class Truth:
-    """The files of one simulation's truth, written a business day at a time."""
+    """The truth of one simulation, written to files one business day at a time."""
 
     def __init__(self, folder: Path, platform: Platform) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,35 +73,34 @@ class Truth:
         self.members = pq.ParquetWriter(folder / "members.parquet", MEMBERS, compression="zstd")
 
     def add_day(self, day: int, visits: Visits) -> dict[str, int]:
-        """Writes the sessions of a business day; returns how much of each there is."""
+        """Writes the sessions of a business day; returns the counts of the day."""
         in_session = visits.runs.visit[visits.run] != NO_VISIT
         at, run = visits.at[in_session], visits.run[in_session]
         visit = visits.runs.visit[run]
 
         first_line = starts_of_runs(visit)
         session_of_line = np.cumsum(np.diff(visit, prepend=NO_VISIT) != 0) - 1
-        about = visits.runs.take(run[first_line])
+        first_run = visits.runs.take(run[first_line])
         lines = np.diff(first_line, append=len(at))
         table = self._table(
-            SESSIONS, day, about.device, about.sess_seq, at[first_line], at[first_line + lines - 1], lines
+            SESSIONS, day, first_run.device, first_run.sess_seq, at[first_line], at[first_line + lines - 1], lines
         )
         self.sessions.write_table(table)
 
         session, user, start, end, user_lines = _user_sessions(session_of_line, visits.runs.user[run], at)
         user_id = pa.array(self.platform.users.wv_user_id[user], mask=user == NOBODY)
+        device, sess_seq = first_run.device[session], first_run.sess_seq[session]
         self.user_sessions.write_table(
-            self._table(
-                USER_SESSIONS, day, about.device[session], about.sess_seq[session], user_id, start, end, user_lines
-            )
+            self._table(USER_SESSIONS, day, device, sess_seq, user_id, start, end, user_lines)
         )
-        exact = (np.diff(at) == SESSION_GAP_MS) & (np.diff(visit) == 0)
+        is_exact_gap = (np.diff(at) == SESSION_GAP_MS) & (np.diff(visit) == 0)
         return {
             "lines": len(visits),
             "lines_in_sessions": len(at),
             "lines_without_device": len(visits) - len(at),
             "sessions": len(first_line),
             "user_sessions": len(session),
-            "gaps_of_exactly_30_minutes": int(exact.sum()),
+            "gaps_of_exactly_30_minutes": int(is_exact_gap.sum()),
         }
 
     def add_members(self, day: int, histories: Histories, is_private: Bools) -> dict[str, int]:
@@ -129,24 +128,24 @@ class Truth:
 
 
 def _members_of_day(platform: Platform, histories: Histories, is_private: Bools, day: int) -> pa.Table:
-    """Who is a member of what at the end of the day; who left on it included."""
+    """The members of each community at the end of the day, including those who left on the day."""
     members, users = platform.members, platform.users
     rows = np.flatnonzero(members.present(day))
     user, stay = members.user[rows], members.latest_stay(day)[rows]
-    ended = members.left_day[rows, stay] == day
-    service_left = users.has_account[user] & (users.left_day[user] == day)
+    has_left = members.left_day[rows, stay] == day
+    has_left_service = users.has_account[user] & (users.left_day[user] == day)
     first_ms, total_ms = _first_joins(platform, histories, day)
-    fc_id = _paid_for(platform, day)[rows]
+    fc_id = _fan_clubs(platform, day)[rows]
     country = histories.countries.of_users(len(users), day)[user]
     columns = [
         pa.repeat(platform.days.name(day), len(rows)),
         pa.array(platform.communities.comm_id[members.community[rows]]),
         pa.array(users.wv_user_id[user]),
-        from_pool(STATUSES, np.where(service_left, 2, ended)).cast(pa.string()),
+        from_pool(STATUSES, np.where(has_left_service, 2, has_left)).cast(pa.string()),
         from_pool(GRADES, members.kind[rows]).cast(pa.string()),
         pa.array((members.joined_day[rows] <= day).sum(axis=1)),
         pa.array(members.joined_ms[rows, stay]),
-        pa.array(members.left_ms[rows, stay], mask=~ended),
+        pa.array(members.left_ms[rows, stay], mask=~has_left),
         pa.array(first_ms[rows]),
         pa.array(total_ms[user]),
         pa.array((fc_id != NO_FAN_CLUB).astype(np.int32)),
@@ -158,36 +157,39 @@ def _members_of_day(platform: Platform, histories: Histories, is_private: Bools,
 
 
 def _first_joins(platform: Platform, histories: Histories, day: int) -> tuple[Ints, Ints]:
-    """The first instant of each member, on whichever product; and for each user the first of all, up to the day."""
+    """The first join of each member, on any product; and of each user, in any community by the end of the day."""
     members, past = platform.members, histories.former_products
     first_ms = np.where(past.first_join_is_lost, NO_INSTANT, members.first_joined_ms)
     for instant in (past.migrated_ms, past.wv1_ms):
         first_ms = np.minimum(first_ms, np.where(instant < 0, NO_INSTANT, instant))
     total_ms = np.where(past.wv1_total_ms < 0, NO_INSTANT, past.wv1_total_ms)
-    known = members.known(day)
-    np.minimum.at(total_ms, members.user[known], first_ms[known])
+    has_joined = members.joined_by(day)
+    np.minimum.at(total_ms, members.user[has_joined], first_ms[has_joined])
     return first_ms, total_ms
 
 
-def _paid_for(platform: Platform, day: int) -> Ints:
-    """For each member the fan club whose membership is held on the day, of several the one that was bought last."""
-    members, bought, communities = platform.members, platform.memberships, platform.communities
+def _fan_clubs(platform: Platform, day: int) -> Ints:
+    """The fan club that each member has paid for on the day; if there are several, the one bought last."""
+    members, memberships, communities = platform.members, platform.memberships, platform.communities
     start, end = platform.days.start(day), platform.days.end(day)
-    runs = (bought.created_day <= day) & (bought.start_ms < end) & ((bought.end_ms < 0) | (bought.end_ms >= start))
-    has_artist = platform.artists.debut_day[communities.artist[bought.community]] <= day
-    held = np.flatnonzero(runs & has_artist & ~bought.payment_failed & ~bought.restored)
-    held = held[np.lexsort((bought.fc_id[held], bought.create_ms[held]))]
-    # Members are in this order, and nobody pays who is not among them.
+    is_open = (memberships.end_ms < 0) | (memberships.end_ms >= start)
+    is_current = (memberships.created_day <= day) & (memberships.start_ms < end) & is_open
+    has_artist = platform.artists.debut_day[communities.artist[memberships.community]] <= day
+    held = np.flatnonzero(is_current & has_artist & ~memberships.payment_failed & ~memberships.restored)
+    held = held[np.lexsort((memberships.fc_id[held], memberships.create_ms[held]))]
+    # Members are sorted by these pairs, and every buyer is a member.
     pairs = members.user * len(communities) + members.community
-    member = np.searchsorted(pairs, bought.user[held] * len(communities) + bought.community[held])
+    member = np.searchsorted(pairs, memberships.user[held] * len(communities) + memberships.community[held])
     fc_id = np.full(len(members), NO_FAN_CLUB)
-    fc_id[member] = bought.fc_id[held]
+    fc_id[member] = memberships.fc_id[held]
     return fc_id
 
 
 def _user_sessions(session: Ints, user: Ints, at: Ints) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-    """Session, user, first and last instant and number of lines of each user of each session, once nobody's lines are
-    filled: with the user who comes next in the session, else with the one before."""
+    """Session, user, first and last instant, and number of lines of each user of each session.
+
+    Anonymous lines count for the next user of the session, or for the previous one if there is no next.
+    """
     first = starts_of_runs(session, user)
     lines = np.diff(first, append=len(at))
     start, end = at[first], at[first + lines - 1]
@@ -206,12 +208,12 @@ def _user_sessions(session: Ints, user: Ints, at: Ints) -> tuple[Ints, Ints, Int
 
 def _fill(session: Ints, user: Ints) -> Ints:
     user = user.copy()
-    goes_on = session[1:] == session[:-1]
-    # No session has more runs than a visit, so as many steps carry a user from one end to the other.
+    is_same_session = session[1:] == session[:-1]
+    # A session has at most as many runs as a visit, so this many steps carry a user from one end to the other.
     for _ in range(MOST_RUNS - 1):
-        unknown = goes_on & (user[:-1] == NOBODY)
-        user[:-1][unknown] = user[1:][unknown]
+        is_anonymous = is_same_session & (user[:-1] == NOBODY)
+        user[:-1][is_anonymous] = user[1:][is_anonymous]
     for _ in range(MOST_RUNS - 1):
-        unknown = goes_on & (user[1:] == NOBODY)
-        user[1:][unknown] = user[:-1][unknown]
+        is_anonymous = is_same_session & (user[1:] == NOBODY)
+        user[1:][is_anonymous] = user[:-1][is_anonymous]
     return user

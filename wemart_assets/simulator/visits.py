@@ -1,9 +1,9 @@
-"""Who was there when: the visits of each day, cut into sessions by the business day's midnight.
+"""The visits of each day, cut into sessions at the midnight between business days.
 
-A **visit** is a burst of lines of one device. Between two of its lines lie at most 30:00.000 minutes, between two
-visits of a device at least 30:00.001: that is how visits are laid out, so the sessions are known and need not be found.
-Within a visit a **run** is a stretch of lines by one user, or by nobody. A visit that goes on past midnight is one
-session on each of the two days.
+A **visit** is a burst of lines of one device. Its lines are at most 30:00.000 minutes apart; the visits of a device are
+at least 30:00.001 minutes apart. Visits are generated this way, so the sessions are known and need not be searched for.
+Within a visit, a **run** is a stretch of lines by one user, or by nobody. A visit that crosses midnight is one session
+on each of the two days.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -30,12 +30,12 @@ NO_VISIT = -1
 NO_DEVICE = -1
 LONGEST_VISIT_MS = 12 * 3_600_000
 LONGEST_VISIT_LINES = 300
-LINES_PER_DEVICE = 18  # measured; only says how many devices to lay out before the day is full
+LINES_PER_DEVICE = 18  # measured; only used to estimate how many devices fill a day
 
 VISITS_OF_DEVICE = cumulative((55, 25, 12, 5, 3))
 VISITS_AT_HOUR = cumulative((5, 3, 2, 1, 1, 1, 2, 4, 5, 4, 4, 4, 6, 5, 4, 4, 4, 5, 6, 7, 8, 9, 9, 8))
 
-# One in so many gaps is put on the edge of the rule.
+# One in this many gaps is placed at the limit of the session gap.
 EXACT_GAP_EVERY = 400
 CLOSEST_VISIT_EVERY = 20
 
@@ -58,17 +58,17 @@ ROLES = np.array([(*roles, *(NO_ROLE,) * (MOST_RUNS - len(roles))) for _, roles 
 
 @dataclass(frozen=True)
 class Runs:
-    """One row per run: what its lines have in common. Users, devices, clients, communities and countries by row."""
+    """One row per run: what its lines have in common. Users, devices, clients etc. are given by row number."""
 
-    visit: Ints  # number within the day, or NO_VISIT for lines outside all sessions
+    visit: Ints  # number within the day, or NO_VISIT for lines outside any session
     sess_seq: Ints  # number of the session within device and business day, from 1
     device: Ints  # or NO_DEVICE
     user: Ints  # or NOBODY
-    key_user: Ints  # whose key the lines carry, or NOBODY
+    key_user: Ints  # the user whose key the lines carry, or NOBODY
     client: Ints
     version: Ints
     country: Ints  # or UNKNOWN
-    community: Ints  # the one mostly looked at
+    community: Ints  # the one that most lines are about
     joins: Bools  # the user joins the community with the first line
     leaves: Bools  # the user leaves the community with the first line
 
@@ -78,7 +78,10 @@ class Runs:
 
 @dataclass(frozen=True)
 class Visits:
-    """Lines, by run and in time order within a run: instant in milliseconds since the epoch, and row in `runs`."""
+    """Log lines, grouped by run and in time order within a run.
+
+    `at` is the instant of each line in milliseconds since the epoch, `run` its row in `runs`.
+    """
 
     runs: Runs
     at: Ints
@@ -89,14 +92,10 @@ class Visits:
 
     @classmethod
     def none(cls) -> "Visits":
-        nothing = np.zeros(0, dtype=np.int64)
-        never = np.zeros(0, dtype=np.bool_)
-        runs = Runs(
-            *(nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing),
-            joins=never,
-            leaves=never,
-        )
-        return cls(runs, nothing, nothing)
+        no_ints = np.zeros(0, dtype=np.int64)
+        no_bools = np.zeros(0, dtype=np.bool_)
+        runs = Runs(*(no_ints,) * 9, joins=no_bools, leaves=no_bools)
+        return cls(runs, no_ints, no_ints)
 
     def followed_by(self, other: "Visits") -> "Visits":
         columns = (np.concatenate([getattr(part.runs, c.name) for part in (self, other)]) for c in fields(Runs))
@@ -104,27 +103,28 @@ class Visits:
         return Visits(Runs(*columns), np.concatenate([self.at, other.at]), run)
 
     def split_at(self, midnight: int) -> tuple["Visits", "Visits"]:
-        """The lines before midnight, and those from midnight on as the first sessions of the next day."""
-        later = self.at >= midnight
-        runs_later, run = np.unique(self.run[later], return_inverse=True)
-        runs = self.runs.take(runs_later)
+        """The lines before midnight, and those from midnight on, which begin the first sessions of the next day."""
+        is_later = self.at >= midnight
+        later_runs, run = np.unique(self.run[is_later], return_inverse=True)
+        runs = self.runs.take(later_runs)
         _, visit = np.unique(runs.visit, return_inverse=True)
-        # Whoever joins or leaves has done so on the day on which the visit began.
-        done = np.zeros(len(visit), dtype=np.bool_)
-        next_day = replace(runs, visit=visit, sess_seq=np.ones_like(runs.sess_seq), joins=done, leaves=done)
-        return Visits(self.runs, self.at[~later], self.run[~later]), Visits(next_day, self.at[later], run)
+        # Joining and leaving happen with the first line of a run, on the day on which the visit began.
+        never = np.zeros(len(visit), dtype=np.bool_)
+        next_day = replace(runs, visit=visit, sess_seq=np.ones_like(runs.sess_seq), joins=never, leaves=never)
+        today = Visits(self.runs, self.at[~is_later], self.run[~is_later])
+        return today, Visits(next_day, self.at[is_later], run)
 
 
 def visits_of_day(config: SimulatorConfig, platform: Platform, day: int, carried: Visits) -> tuple[Visits, Visits]:
-    """The lines of a business day, and what its visits carry over its end into the next day.
+    """The lines of a business day, and the lines of its visits that fall into the next day.
 
-    `carried` is what the day before carried into this one. About `config.lines_per_day` lines, fewer where there are
-    too few devices for that many.
+    `carried` are the lines that the previous day carried into this one. The day has about `config.lines_per_day` lines,
+    fewer if there are not enough devices.
     """
     loose = _lines_without_device(config, platform, day)
     wanted = config.lines_per_day - len(carried) - len(loose)
-    made, next_day = _layout(config, platform, day, carried, wanted).split_at(platform.days.end(day))
-    return carried.followed_by(made).followed_by(loose), next_day
+    today, next_day = _layout(config, platform, day, carried, wanted).split_at(platform.days.end(day))
+    return carried.followed_by(today).followed_by(loose), next_day
 
 
 def _layout(config: SimulatorConfig, platform: Platform, day: int, carried: Visits, wanted: int) -> Visits:
@@ -132,7 +132,7 @@ def _layout(config: SimulatorConfig, platform: Platform, day: int, carried: Visi
     start, end = platform.days.start(day), platform.days.end(day)
     devices = platform.devices
 
-    # Enough devices to fill the day in most cases; the surplus is cut off below.
+    # Usually enough devices to fill the day; the surplus is cut off below.
     candidates = random.permutation(len(devices))[: int(1.25 * max(wanted, 0) / LINES_PER_DEVICE) + 40]
     visits_of_device = 1 + pick(VISITS_OF_DEVICE, random.random(len(candidates)))
     device_of_visit = np.repeat(np.arange(len(candidates)), visits_of_device)
@@ -149,15 +149,15 @@ def _layout(config: SimulatorConfig, platform: Platform, day: int, carried: Visi
     at = _running_time(gap, first_of_visit, visits_of_device) + start
 
     from_start = at - np.repeat(at[first_of_visit], lines_of_visit)
-    alone = (visits_of_device == 1) & (busy_until == 0)
-    _meet_midnight(at, first_of_visit, lines_of_visit, alone[device_of_visit], start, end)
-    # A visit that would begin after midnight does not take place, nor do those after it.
+    has_one_visit = (visits_of_device == 1) & (busy_until == 0)
+    _meet_midnight(at, first_of_visit, lines_of_visit, has_one_visit[device_of_visit], start, end)
+    # A visit that would begin after midnight does not take place, nor do the visits after it.
     takes_place = np.repeat(at[first_of_visit] < end, lines_of_visit) & (from_start <= LONGEST_VISIT_MS)
 
     device_of_line = device_of_visit[visit_of_line]
     lines_today = np.bincount(device_of_line[takes_place & (at < end)], minlength=len(candidates))
-    enough = int(np.searchsorted(np.cumsum(lines_today), wanted))
-    kept = np.flatnonzero(takes_place & (device_of_line <= enough))
+    last_device = int(np.searchsorted(np.cumsum(lines_today), wanted))
+    kept = np.flatnonzero(takes_place & (device_of_line <= last_device))
 
     run_of_line = np.zeros(len(at), dtype=np.int32)
     run_of_line[users.first_line] = 1
@@ -185,7 +185,7 @@ def _lines_of_visits(random: np.random.Generator, visits: int) -> Ints:
 
 @dataclass(frozen=True)
 class _UsersOfVisits:
-    """One row per run: its visit, its user, its first line."""
+    """One row per run: its visit, its user and its first line."""
 
     visit: Ints
     user: Ints
@@ -204,8 +204,8 @@ def _users_of_visits(
     remaining = lines.copy()
     for turn in range(MOST_RUNS):
         runs_to_come = runs - turn - 1
-        some = 1 + (random.random(len(lines)) * (remaining - runs_to_come.clip(min=0))).astype(np.int64)
-        lines_of_run[:, turn] = np.where(runs_to_come > 0, some, np.where(runs_to_come == 0, remaining, 0))
+        part = 1 + (random.random(len(lines)) * (remaining - runs_to_come.clip(min=0))).astype(np.int64)
+        lines_of_run[:, turn] = np.where(runs_to_come > 0, part, np.where(runs_to_come == 0, remaining, 0))
         remaining = remaining - lines_of_run[:, turn]
 
     user = np.select(
@@ -214,13 +214,13 @@ def _users_of_visits(
         NOBODY,
     )
     user = np.where((user != NOBODY) & platform.users.active(day)[user], user, NOBODY)
-    present = lines_of_run > 0
-    sizes = lines_of_run[present]
-    return _UsersOfVisits(np.nonzero(present)[0], user[present], np.cumsum(sizes) - sizes)
+    has_lines = lines_of_run > 0
+    sizes = lines_of_run[has_lines]
+    return _UsersOfVisits(np.nonzero(has_lines)[0], user[has_lines], np.cumsum(sizes) - sizes)
 
 
 def _gaps_within_visits(random: np.random.Generator, lines: int) -> Ints:
-    """Milliseconds since the line before: mostly seconds, some minutes; with ties, and gaps on the edge of the rule."""
+    """Milliseconds since the previous line: mostly seconds, some minutes; with ties, and gaps at the limit."""
     draws = random.random(lines)
     typical = np.where(draws < 0.88, 15_000.0, 240_000.0)
     gap = (random.standard_exponential(lines) * typical).astype(np.int64).clip(max=SESSION_GAP_MS - 2)
@@ -231,8 +231,11 @@ def _gaps_within_visits(random: np.random.Generator, lines: int) -> Ints:
 
 
 def _untie(gap: Ints, first_line: Ints, user: Ints, visit: Ints, platform: Platform) -> None:
-    """Let lines of two users share an instant only in the order in which the mart has to read them: lower id first,
-    nobody last. With any other tie, the order of users made here would not be the one in the log."""
+    """Leaves ties between two users of a visit only in the order in which the mart has to read them.
+
+    That order is the lower id first and nobody last. With any other tie, the mart would read the users in another order
+    than the one generated here.
+    """
     user_id = np.where(user == NOBODY, np.iinfo(np.int64).max, platform.users.wv_user_id[user])
     follows = np.flatnonzero(visit[1:] == visit[:-1]) + 1
     in_order = user_id[follows - 1] < user_id[follows]
@@ -242,7 +245,7 @@ def _untie(gap: Ints, first_line: Ints, user: Ints, visit: Ints, platform: Platf
 
 
 def _gaps_before_visits(random: np.random.Generator, visits_of_device: Ints, busy_until: Ints, day_length: int) -> Ints:
-    """Milliseconds from the visit before, or from the day's start, to each visit; always more than the session gap."""
+    """Milliseconds from the previous visit, or from the day's start, to each visit; more than a gap between visits."""
     visits = int(visits_of_device.sum())
     gap = (random.standard_exponential(visits) * 5_400_000).astype(np.int64)
     gap[::CLOSEST_VISIT_EVERY] = 0
@@ -257,30 +260,30 @@ def _gaps_before_visits(random: np.random.Generator, visits_of_device: Ints, bus
 
 
 def _busy_until(carried: Visits, start: int, devices: int) -> Ints:
-    """For each device the milliseconds after the day's start at which its visit from the day before ends; else 0."""
+    """For each device, when its visit from the previous day ends, in milliseconds after the day's start; else 0."""
     busy = np.zeros(devices, dtype=np.int64)
-    # A carried line at midnight itself still makes the device busy.
+    # A carried line exactly at midnight still makes the device busy.
     np.maximum.at(busy, carried.runs.device[carried.run], np.maximum(carried.at - start, 1))
     return busy
 
 
 def _running_time(gap: Ints, first_of_visit: Ints, visits_of_device: Ints) -> Ints:
-    """Milliseconds since the start of the day: the gaps summed up over each device."""
+    """Milliseconds since the start of the day: the cumulative gaps of each device."""
     total = np.cumsum(gap)
     first_of_device = first_of_visit[np.cumsum(visits_of_device) - visits_of_device]
-    before = total[first_of_device] - gap[first_of_device]
+    previous_total = total[first_of_device] - gap[first_of_device]
     lines = np.diff(first_of_device, append=len(gap))
-    return np.asarray(total - np.repeat(before, lines))
+    return np.asarray(total - np.repeat(previous_total, lines))
 
 
 def _meet_midnight(at: Ints, first_of_visit: Ints, lines: Ints, movable: Bools, start: int, end: int) -> None:
-    """Move some of the visits that cross the day's end so that one line is at midnight exactly."""
+    """Shifts some of the visits that cross the day's end so that one of their lines is exactly at midnight."""
     crosses = movable & (at[first_of_visit] < end) & (at[first_of_visit + lines - 1] >= end)
     for visit in np.flatnonzero(crosses)[::8][:100]:
-        of_visit = slice(first_of_visit[visit], first_of_visit[visit] + lines[visit])
-        shift = int(at[of_visit][np.searchsorted(at[of_visit], end)]) - end
+        visit_lines = slice(first_of_visit[visit], first_of_visit[visit] + lines[visit])
+        shift = int(at[visit_lines][np.searchsorted(at[visit_lines], end)]) - end
         if at[first_of_visit[visit]] - shift >= start:
-            at[of_visit] -= shift
+            at[visit_lines] -= shift
 
 
 def _describe_runs(
@@ -288,9 +291,9 @@ def _describe_runs(
 ) -> Runs:
     devices = platform.devices
     client = devices.client[device]
-    abroad = random.random(len(visit))[starts_of_runs(visit)] < 0.02
-    of_visit = np.cumsum(np.diff(visit, prepend=-1) != 0) - 1
-    elsewhere = pick(COUNTRY_SHARES, random.random(len(abroad)))
+    is_abroad = random.random(len(visit))[starts_of_runs(visit)] < 0.02
+    visit_row = np.cumsum(np.diff(visit, prepend=-1) != 0) - 1
+    country_abroad = pick(COUNTRY_SHARES, random.random(len(is_abroad)))
     community, joins, leaves = _communities_of_runs(random, platform, day, user)
     return Runs(
         visit=visit,
@@ -300,7 +303,7 @@ def _describe_runs(
         key_user=np.where(client == KEYED_TV, devices.owner[device], user),
         client=client,
         version=devices.version[device] + (day >= devices.upgrade_day[device]),
-        country=np.where(abroad[of_visit], elsewhere[of_visit], devices.country[device]),
+        country=np.where(is_abroad[visit_row], country_abroad[visit_row], devices.country[device]),
         community=community,
         joins=joins,
         leaves=leaves,
@@ -310,25 +313,25 @@ def _describe_runs(
 def _communities_of_runs(
     random: np.random.Generator, platform: Platform, day: int, user: Ints
 ) -> tuple[Ints, Bools, Bools]:
-    """Which community each run is about: mostly one of the user's own, and then whether it is joined or left."""
+    """The community of each run, mostly one of the user's own, and whether the user joins or leaves it."""
     members = platform.members
     draws, anywhere = random.random((2, len(user)))
-    own = members.of_user[user]
-    at_home = (user != NOBODY) & (own > 0) & (random.random(len(user)) < 0.8)
-    member = np.where(at_home, members.first_of_user[user] + (draws * own).astype(np.int64), 0)
-    community = np.where(at_home, members.community[member], pick(platform.communities.popularity, anywhere))
-    joins = at_home & (members.joined_day[member] == day).any(axis=1)
-    return community, joins, at_home & ~joins & (members.left_day[member] == day).any(axis=1)
+    communities_of_user = members.count_of_user[user]
+    is_own = (user != NOBODY) & (communities_of_user > 0) & (random.random(len(user)) < 0.8)
+    member = np.where(is_own, members.first_of_user[user] + (draws * communities_of_user).astype(np.int64), 0)
+    community = np.where(is_own, members.community[member], pick(platform.communities.popularity, anywhere))
+    joins = is_own & (members.joined_day[member] == day).any(axis=1)
+    return community, joins, is_own & ~joins & (members.left_day[member] == day).any(axis=1)
 
 
 def _lines_without_device(config: SimulatorConfig, platform: Platform, day: int) -> Visits:
-    """Lines that name no device, and so belong to no session: browsers, apps and TVs that keep it to themselves."""
+    """Lines of browsers, apps and TVs that send no device id, and so belong to no session."""
     random = random_stream(config.seed, Stream.LOOSE_LINES, day)
     count = max(8, config.lines_per_day // 200)
     start, end = platform.days.start(day), platform.days.end(day)
     kind = np.arange(count) % 4
-    someone = random.integers(0, len(platform.users), count)
-    user = np.where((kind % 2 == 1) & platform.users.active(day)[someone], someone, NOBODY)
+    any_user = random.integers(0, len(platform.users), count)
+    user = np.where((kind % 2 == 1) & platform.users.active(day)[any_user], any_user, NOBODY)
     clients = [CLIENT_NUMBERS[name] for name in ("browser", "ios", "tv app", "tvOS app")]
     runs = Runs(
         visit=np.full(count, NO_VISIT),

@@ -1,20 +1,21 @@
-"""What a record of a landed text file is, read and counted by us and never by an engine's reader.
+"""The records of landed text files, found and counted here and never by an engine's reader.
 
-Engines guess about text: what a comment is, which lines to skip, where a quote ends. So each file is surveyed once, by
-the definition below. If it is plain, which is to say that every reader finds the same records in it, an engine reads
-it; any other file is rewritten once, as Parquet of text, and engines read that copy.
+Engines guess about text: what a comment is, which lines to skip, where a quote ends. So every file is surveyed once, by
+the definition below. If it is plain, meaning that all readers find the same records in it, engines read it. Any other
+file is rewritten once, as a Parquet file of text, and engines read that copy.
 
 CSV:
-    A line ends with LF, CRLF or CR, also where they are mixed. A line with nothing in it is no record. A field that
-    begins with a double quote ends with the next one that is not doubled; within, quotes are doubled and line ends are
-    text. After the closing quote comes a delimiter or the end of the line. In any other field a quote is text. The
-    first record is the header, unless the names of the columns are given.
+    A line ends with LF, CRLF or CR, which may be mixed. An empty line is not a record. A field that begins with a
+    double quote ends with the next double quote that is not doubled; inside it, quotes are doubled and line ends are
+    text. The closing quote is followed by a delimiter or by the end of the line. In any other field, a quote is text.
+    The first record is the header, unless the column names are given.
 JSON lines:
-    A line ends with LF. A line of nothing but white space is no record. Each other line is one JSON object.
+    A line ends with LF. A line of only white space is not a record. Every other line is one JSON object.
 
-A record that breaks these rules, has more or fewer fields than there are columns, or is not UTF-8 is malformed: its
-first line, or all of its lines if its quotes are in order, are set aside as they came. Two kinds of files cannot be
-divided into records at all and are refused: one whose quote never closes, and one that ends in the middle of a record.
+A record that breaks these rules, has more or fewer fields than there are columns, or is not UTF-8 is malformed. Its
+first line, or all of its lines if its quotes are in order, are quarantined as they came. Two kinds of files cannot be
+divided into records and are refused: a file with a quote that is never closed, and a file that ends in the middle of a
+record.
 """
 
 from __future__ import annotations
@@ -37,26 +38,26 @@ from wemart_assets.lake.engine import COPY_COLUMNS, FAULT, PATH, RAW, RESERVED, 
 from wemart_assets.lake.errors import LandingError
 
 BLOCK = 8 << 20
-# Readers have limits of their own; a longer record is read from a copy, and one beyond `LONGEST` is none.
+# Readers limit the length of a record: a record over `LONG` is read from a copy, and one over `LONGEST` is refused.
 LONG, LONGEST = 1 << 20, 128 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# An escape of one half of a surrogate pair, which is no text; Python takes it for some.
+# An escape of half a surrogate pair. It is not text, but Python's JSON parser accepts it.
 HALF_OF_A_PAIR = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]", re.DOTALL)
 QUOTE, LF, CR = b'"'[0], b"\n"[0], b"\r"[0]
-ROWS_A_BATCH = 20_000
+ROWS_PER_BATCH = 20_000
 SHOWN = 40
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a text file holds.
+    """The content of a text file.
 
     Attributes:
-        header: names of a CSV's columns, in the order of the file; empty for a file without any record, and for JSON.
-        records: how many records it has, malformed ones included.
-        malformed: how many of them are malformed.
-        keys: of JSON lines that were rewritten, the keys of their objects.
-        is_plain: whether all readers find these records in it, of which none is malformed then.
+        header: the column names of a CSV, in the order of the file; empty for a file without records, and for JSON.
+        records: the number of records, including malformed ones.
+        malformed: the number of malformed records.
+        keys: the keys of the objects, for JSON lines that were rewritten.
+        is_plain: whether all readers find these records in the file; if so, none is malformed.
     """
 
     header: tuple[str, ...]
@@ -68,14 +69,14 @@ class Survey:
 
 @dataclass(frozen=True)
 class Record:
-    """A record of a CSV or a line of JSON.
+    """A record of a CSV file, or a line of JSON.
 
     Attributes:
-        line: number of its first line, from 1.
-        text: the record as it came, without its line end; bytes that are no UTF-8 are surrogate escapes.
-        fields: its fields; of JSON, the keys of the object. None if it is malformed.
-        fault: what is wrong with a malformed one.
-        is_cut: whether the file ends in it, without a line end.
+        line: the number of its first line, from 1.
+        text: the record as it came, without its line end; bytes that are not UTF-8 are surrogate escapes.
+        fields: its fields, or for JSON the keys of the object; None if it is malformed.
+        fault: what is wrong with a malformed record.
+        is_cut: whether it is the end of the file and has no line end.
     """
 
     line: int
@@ -86,10 +87,10 @@ class Record:
 
 
 def survey(path: Path, form: FileFormat) -> Survey | None:
-    """What a plain file holds, in one quick pass over its bytes; None if it may not be plain.
+    """Surveys a plain file in one quick pass over its bytes; returns None if it may not be plain.
 
     Raises:
-        OSError, EOFError, zlib.error: the file cannot be read, or is cut off.
+        OSError, EOFError, zlib.error: the file cannot be read, or is truncated.
     """
     if form.kind is FileKind.JSONL:
         return _survey_lines(path, form)
@@ -101,26 +102,26 @@ def survey(path: Path, form: FileFormat) -> Survey | None:
 
 
 def rewrite(path: Path, form: FileFormat, target: Path, name: str) -> Survey:
-    """Write the records of a text file to `target`, a Parquet file of text, in which `name` is the file's path.
+    """Writes the records of a text file to `target`, a Parquet file of text; `name` is the path of the text file.
 
-    Its columns are those of the file (of JSON lines, `TEXT`) and `COPY_COLUMNS`: `FAULT` of malformed records, `RAW`,
-    the record as JSON, and `PATH`.
+    The columns are those of the file (for JSON lines, `TEXT`) and `COPY_COLUMNS`: `FAULT`, what is wrong with a
+    malformed record; `RAW`, the record as JSON; and `PATH`.
 
     Raises:
-        LandingError: the file has no records in this format, or ends in the middle of one.
-        OSError, EOFError, zlib.error: the file cannot be read, or is cut off.
+        LandingError: no record is valid in this format, or the file ends in the middle of a record.
+        OSError, EOFError, zlib.error: the file cannot be read, or is truncated.
     """
     with opened(path, form) as content:
-        found = _lines_of_json(content, name) if form.kind is FileKind.JSONL else _records_of_csv(content, form, name)
-        records = iter(found)
+        is_json = form.kind is FileKind.JSONL
+        records = _lines_of_json(content, name) if is_json else _records_of_csv(content, form, name)
         header: tuple[str, ...] = ()
         if form.kind is FileKind.CSV:
             header = form.names or _header(next(records, None), name)
             if form.names:
                 records = _of_width(records, form.names, name)
-        kept = [TEXT] if form.kind is FileKind.JSONL else distinct(header)
+        kept = [TEXT] if is_json else distinct(header)
         schema = pa.schema([pa.field(column, pa.string()) for column in (*kept, *COPY_COLUMNS)])
-        places = None if form.kind is FileKind.JSONL else [header.index(column) for column in kept]
+        places = [0] if is_json else [header.index(column) for column in kept]
         keys: set[str] = set()
         total = malformed = 0
         example: Record | None = None
@@ -129,8 +130,7 @@ def rewrite(path: Path, form: FileFormat, target: Path, name: str) -> Survey:
                 columns: dict[str, list[str | None]] = {column: [] for column in schema.names}
                 for record in batch:
                     fault, values, raw = _judged(record, form, header)
-                    for number, column in enumerate(kept):
-                        place = number if places is None else places[number]
+                    for column, place in zip(kept, places, strict=True):
                         columns[column].append(None if values is None else values[place])
                     columns[FAULT].append(fault)
                     columns[RAW].append(raw)
@@ -140,29 +140,29 @@ def rewrite(path: Path, form: FileFormat, target: Path, name: str) -> Survey:
                             raise _cut_off(name, record)
                         malformed += 1
                         example = example or Record(record.line, record.text, None, fault)
-                    elif places is None:
+                    elif is_json:
                         keys.update(record.fields or ())
                 total += len(batch)
                 writer.write_batch(pa.record_batch(columns, schema=schema))
     if example is not None and malformed == total:
         raise LandingError(
-            f"landing file {name} cannot be read as {form.kind}: none of its {total} records is one: {example.fault}: "
-            f"{_shown(example.text)}. Deliver it in this format, or name its format in sources.yaml."
+            f"landing file {name} cannot be read as {form.kind}: none of its {total} records is valid: "
+            f"{example.fault}: {_shown(example.text)}. Deliver it in this format, or name its format in sources.yaml."
         )
     return Survey(header, total, malformed, tuple(sorted(keys)))
 
 
 def opened(path: Path, form: FileFormat) -> IO[bytes]:
-    """The file's bytes, unzipped."""
+    """The file's bytes, decompressed."""
     return cast(IO[bytes], gzip.open(path)) if form.gzipped else path.open("rb")
 
 
-# The quick pass. It works on arrays of the positions of those few bytes that structure a file.
+# The quick pass. It works on arrays with the positions of the few bytes that structure a file.
 
 
 @dataclass
 class _Plain:
-    """What is known of a CSV while each of its blocks is as plain as those before."""
+    """A CSV file that is plain so far, with the records counted in the blocks taken."""
 
     delimiter: int
     width: int | None = None
@@ -175,49 +175,49 @@ class _Plain:
         self.structure[[QUOTE, LF, CR, 0, self.delimiter]] = True
 
     def take(self, block: bytes, is_last: bool) -> int | None:
-        """Count the records of a block that begins with one; how many bytes they are, None if they are not plain."""
+        """Counts the whole records of a block, which begins with one; returns their bytes, or None if not plain."""
         if is_last and block.endswith(b"\r"):
             return None
         if is_last and not block.endswith(b"\n"):
-            has_returns = self.line_end == 2 or (self.line_end is None and b"\r\n" in block)
-            block += b"\r\n" if has_returns else b"\n"
+            has_crlf = self.line_end == 2 or (self.line_end is None and b"\r\n" in block)
+            block += b"\r\n" if has_crlf else b"\n"
         bytes_ = np.frombuffer(block, dtype=np.uint8)
         places = np.flatnonzero(self.structure[bytes_])
         kinds = bytes_[places]
         if (kinds == 0).any():
             return None
         is_quote = kinds == QUOTE
-        outside = ((np.cumsum(is_quote) & 1) == 0) & ~is_quote
-        ends = places[outside & (kinds == LF)]
+        is_outside = ((np.cumsum(is_quote) & 1) == 0) & ~is_quote
+        ends = places[is_outside & (kinds == LF)]
         if not len(ends):
             return None
         taken = int(ends[-1]) + 1
         if is_last and taken != len(block):
             return None
         quotes = places[is_quote & (places < taken)]
-        if len(quotes) and not self._in_order(bytes_, quotes[0::2], quotes[1::2]):
+        if len(quotes) and not self._quotes_are_plain(bytes_, quotes[0::2], quotes[1::2]):
             return None
-        returns = places[outside & (kinds == CR) & (places < taken)]
-        length_of_end = 2 if len(returns) else 1
+        returns = places[is_outside & (kinds == CR) & (places < taken)]
+        line_end = 2 if len(returns) else 1
         if len(returns) and (len(returns) != len(ends) or not (bytes_[returns + 1] == LF).all()):
             return None
-        if self.line_end not in (None, length_of_end):
+        if self.line_end not in (None, line_end):
             return None
-        lengths = np.diff(ends, prepend=-1) - length_of_end
+        lengths = np.diff(ends, prepend=-1) - line_end
         if (lengths <= 0).any() or lengths.max() > LONG:
             return None
-        delimiters = places[outside & (kinds == self.delimiter) & (places < taken)]
+        delimiters = places[is_outside & (kinds == self.delimiter) & (places < taken)]
         widths = np.diff(np.searchsorted(delimiters, ends), prepend=0) + 1
         if not (widths == (self.width or widths[0])).all():
             return None
         if not _is_utf8(block[:taken]):
             return None
-        self.width, self.line_end = int(widths[0]), length_of_end
+        self.width, self.line_end = int(widths[0]), line_end
         self.records += len(ends)
         return taken
 
-    def _in_order(self, bytes_: Any, opening: Any, closing: Any) -> bool:
-        """Whether each quote opens a field, closes one, or is doubled within one."""
+    def _quotes_are_plain(self, bytes_: Any, opening: Any, closing: Any) -> bool:
+        """Whether each quote opens a field, closes a field, or is doubled inside a field."""
         before = bytes_[opening[opening > 0] - 1]
         after = bytes_[closing + 1]
         opens = (before == self.delimiter) | (before == LF) | (before == QUOTE)
@@ -257,7 +257,7 @@ def _plain_header(block: bytes, form: FileFormat) -> tuple[str, ...]:
 
 
 def _survey_lines(path: Path, form: FileFormat) -> Survey | None:
-    """How many lines a file of JSON lines has; whether each is an object is for the engine to say."""
+    """Counts the lines of a file of JSON lines. The engine finds out whether each line is an object."""
     records, is_first = 0, True
     with opened(path, form) as content:
         while line := content.readline(LONG):
@@ -282,11 +282,11 @@ def _is_utf8(block: bytes) -> bool:
 
 
 class _Malformed(Exception):
-    """The first line of a record breaks the rules; the message says which."""
+    """The first line of a record breaks a rule; the message says which."""
 
 
 def _text_lines(content: IO[bytes], newline: str, name: str) -> Iterator[tuple[int, str]]:
-    """The lines of a file with their ends, numbered from 1."""
+    """The lines of a file with their line ends, numbered from 1."""
     text = io.TextIOWrapper(cast(Any, content), encoding="utf-8", errors="surrogateescape", newline=newline)
     number = 0
     while line := text.readline(LONGEST):
@@ -300,7 +300,7 @@ def _text_lines(content: IO[bytes], newline: str, name: str) -> Iterator[tuple[i
 
 
 class _Division:
-    """A record of a CSV while it is divided into fields, line by line."""
+    """A record of a CSV file that is being divided into fields, line by line."""
 
     INSIDE = re.compile(r'[^"]*(?:""[^"]*)*')
 
@@ -310,7 +310,7 @@ class _Division:
         self.open: list[str] | None = None
 
     def take(self, line: str) -> bool:
-        """Divide one more line, which has its line end; whether the record ends with it.
+        """Divides one more line, given with its line end; returns whether the record ends with it.
 
         Raises:
             _Malformed: text follows a closing quote.
@@ -339,16 +339,16 @@ class _Division:
 
 
 def _records_of_csv(content: IO[bytes], form: FileFormat, name: str) -> Iterator[Record]:
-    """The records of a CSV, its header among them; whether a record has as many fields as the header is not judged.
+    """The records of a CSV file, including its header. The number of fields is not checked.
 
     Raises:
         LandingError: a quote is never closed.
     """
     lines = _text_lines(content, "", name)
-    again: deque[tuple[int, str]] = deque()
+    returned: deque[tuple[int, str]] = deque()
 
     def next_line() -> tuple[int, str] | None:
-        return again.popleft() if again else next(lines, None)
+        return returned.popleft() if returned else next(lines, None)
 
     while (taken := next_line()) is not None:
         number, line = taken
@@ -358,50 +358,48 @@ def _records_of_csv(content: IO[bytes], form: FileFormat, name: str) -> Iterator
         if '"' not in body:
             yield Record(number, body, body.split(form.delimiter), is_cut=body is line)
             continue
-        division, following, size = _Division(form.delimiter), [line], len(line)
-        numbers = [number]
+        division, record_lines, size = _Division(form.delimiter), [taken], len(line)
         try:
             is_whole = division.take(line)
             while not is_whole:
-                more = next_line()
-                if more is None or size > LONGEST:
+                taken = next_line()
+                if taken is None or size > LONGEST:
                     raise LandingError(
                         f"landing file {name}: the quote that opens in line {number} is never closed: {_shown(body)}. "
                         "Deliver the file with its quotes closed, or without them."
                     )
-                numbers.append(more[0])
-                following.append(more[1])
-                size += len(more[1])
-                is_whole = division.take(more[1])
-        except _Malformed as broken:
-            # The quote may be one that nobody meant: what follows the line is looked at anew.
-            again.extendleft(reversed(list(zip(numbers[1:], following[1:], strict=True))))
-            yield Record(number, body, None, f"line {number}: {broken}", is_cut=body is line)
+                record_lines.append(taken)
+                size += len(taken[1])
+                is_whole = division.take(taken[1])
+        except _Malformed as fault:
+            # The quote may be there by mistake, so the lines after the first are read as records of their own.
+            returned.extendleft(reversed(record_lines[1:]))
+            yield Record(number, body, None, f"line {number}: {fault}", is_cut=body is line)
             continue
-        text = _without_end("".join(following))
-        yield Record(number, text, division.fields, is_cut=not following[-1].endswith(("\n", "\r")))
+        text = _without_end("".join(record_line for _, record_line in record_lines))
+        yield Record(number, text, division.fields, is_cut=not record_lines[-1][1].endswith(("\n", "\r")))
 
 
 def _without_end(line: str) -> str:
-    """The line without its line end; the very same object where it has none."""
+    """The line without its line end; the same object if it has none."""
     if line.endswith("\r\n"):
         return line[:-2]
     return line[:-1] if line.endswith(("\n", "\r")) else line
 
 
 def _lines_of_json(content: IO[bytes], name: str) -> Iterator[Record]:
-    """The lines of JSON lines that are not blank.
+    """The lines of a file of JSON lines that are not blank.
 
     Raises:
-        LandingError: the file is one array.
+        LandingError: the file begins with a JSON array that spans lines.
     """
     is_first = True
     for number, line in _text_lines(content, "\n", name):
         if text := line.strip(" \t\n\r\f\v"):
             is_cut = not line.endswith("\n")
             try:
-                # Numbers are not looked at: they may be of any length.
-                document = json.loads(text, parse_constant=_no_json, parse_int=str, parse_float=str)
+                # Numbers are not parsed, because they may be of any length.
+                document = json.loads(text, parse_constant=_not_json, parse_int=str, parse_float=str)
                 if HALF_OF_A_PAIR.search(text.encode("utf-8", "surrogateescape")) and not _is_text(_json(document)):
                     raise ValueError("half of a surrogate pair")
             except RecursionError:
@@ -410,27 +408,27 @@ def _lines_of_json(content: IO[bytes], name: str) -> Iterator[Record]:
             except ValueError as error:
                 if is_first and text.startswith("["):
                     raise LandingError(
-                        f"landing file {name} cannot be read: it begins as one JSON array. Deliver JSON lines, one "
+                        f"landing file {name} cannot be read: it begins with a JSON array. Deliver JSON lines, one "
                         "object per line."
                     ) from error
-                yield Record(number, text, None, f"line {number}: it is no JSON", is_cut)
+                yield Record(number, text, None, f"line {number}: it is not JSON", is_cut)
                 continue
             finally:
                 is_first = False
             if isinstance(document, dict):
                 yield Record(number, text, tuple(document), "", is_cut)
             else:
-                yield Record(number, text, None, f"line {number}: it is JSON, but no object", is_cut)
+                yield Record(number, text, None, f"line {number}: it is JSON, but not an object", is_cut)
 
 
-def _no_json(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+def _not_json(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _cut_off(name: str, record: Record) -> LandingError:
     return LandingError(
         f"landing file {name} cannot be read: it ends in the middle of line {record.line}: {_shown(record.text)}. If "
-        "it is still being written, it is read again when it has changed; else deliver it anew or remove it."
+        "it is still being written, it will be read again once it has changed; otherwise deliver it again or remove it."
     )
 
 
@@ -447,10 +445,10 @@ def _header(record: Record | None, name: str) -> tuple[str, ...]:
 
 
 def _of_width(records: Iterator[Record], names: Sequence[str], name: str) -> Iterator[Record]:
-    """The records of a file without a header, of which only the first tells whether it is one of these columns.
+    """The records of a file without a header, where the first record shows whether the file has these columns.
 
     Raises:
-        LandingError: it has more fields or fewer.
+        LandingError: the first record has more or fewer fields.
     """
     first = next(records, None)
     if first is None:
@@ -458,8 +456,8 @@ def _of_width(records: Iterator[Record], names: Sequence[str], name: str) -> Ite
     if first.fields is not None and len(first.fields) != len(names):
         raise LandingError(
             f"landing file {name} has {len(first.fields)} columns, expected {len(names)} without a header: "
-            f"{', '.join(names)}. If it is of another source, move it there; else deliver it with these columns, or "
-            "say its names in sources.yaml."
+            f"{', '.join(names)}. If it belongs to another source, move it there; otherwise deliver it with these "
+            "columns, or list its columns in sources.yaml."
         )
     yield first
     yield from records
@@ -468,7 +466,7 @@ def _of_width(records: Iterator[Record], names: Sequence[str], name: str) -> Ite
 def _judged(
     record: Record, form: FileFormat, header: Sequence[str]
 ) -> tuple[str | None, Sequence[str | None] | None, str]:
-    """What is wrong with a record, its values, and its text as JSON."""
+    """What is wrong with a record (None if nothing), its values, and its text as JSON."""
     fault, values = record.fault or None, record.fields
     if fault is None and not _is_text(record.text):
         fault = f"line {record.line}: it is not UTF-8 text; other bytes are shown as \\xNN"
@@ -479,13 +477,13 @@ def _judged(
     if form.kind is FileKind.JSONL:
         return None, [record.text], record.text
     null = form.null or ""
-    read = [None if value == null else value for value in values]
-    by_name = dict(zip(header, read, strict=True))
+    parsed = [None if value == null else value for value in values]
+    by_name = dict(zip(header, parsed, strict=True))
     if len(by_name) == len(header):
-        return None, read, _json(by_name)
-    # JSON may have a name twice.
-    pairs = (f"{_json(column)}:{_json(value)}" for column, value in zip(header, read, strict=True))
-    return None, read, "{" + ",".join(pairs) + "}"
+        return None, parsed, _json(by_name)
+    # A name may occur twice in JSON.
+    pairs = (f"{_json(column)}:{_json(value)}" for column, value in zip(header, parsed, strict=True))
+    return None, parsed, "{" + ",".join(pairs) + "}"
 
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -496,7 +494,7 @@ def _is_text(text: str) -> bool:
 
 
 def _written(text: str) -> str:
-    """Text in which bytes that are no UTF-8 are written as \\xNN."""
+    """The text, with bytes that are not UTF-8 written as \\xNN."""
     return text if _is_text(text) else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -505,16 +503,16 @@ def _shown(text: str) -> str:
 
 
 def distinct(header: Sequence[str]) -> list[str]:
-    """Those of a header's names that name one column, whoever reads it: engines do not tell upper from lower case.
+    """The names of a header that occur once, ignoring case as engines do.
 
-    Names that begin with `RESERVED` are left out: a copy has columns of that kind beside the file's.
+    Empty names are left out, and so are names that begin with `RESERVED`, which a copy uses for further columns.
     """
-    folded = [name.casefold() for name in header]
-    counted = Counter(folded)
+    folded_names = [name.casefold() for name in header]
+    occurrences = Counter(folded_names)
     return [
         name
-        for name, alike in zip(header, folded, strict=True)
-        if name and counted[alike] == 1 and not alike.startswith(RESERVED)
+        for name, folded in zip(header, folded_names, strict=True)
+        if name and occurrences[folded] == 1 and not folded.startswith(RESERVED)
     ]
 
 
@@ -524,7 +522,7 @@ def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
     for record in records:
         batch.append(record)
         size += len(record.text)
-        if len(batch) == ROWS_A_BATCH or size > LONGEST:
+        if len(batch) == ROWS_PER_BATCH or size > LONGEST:
             yield batch
             batch, size = [], 0
     if batch:

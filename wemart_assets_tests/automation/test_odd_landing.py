@@ -30,7 +30,7 @@ def _name(folder: Path) -> None:
 
 
 ODD: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a pipe": (lambda folder: os.mkfifo(folder / "pipe.csv"), "it is no regular file"),
+    "a pipe": (lambda folder: os.mkfifo(folder / "pipe.csv"), "it is not a regular file"),
     "a link to itself": (lambda folder: (folder / "loop.csv").symlink_to(folder / "loop.csv"), "symbolic links"),
     "a name that is not UTF-8": (_name, "is not UTF-8; rename it"),
     "a quote that never closes": (lambda folder: (folder / "a.csv").write_text('id\n"1\n'), "opens in line 2"),

@@ -58,12 +58,14 @@ def orders(day: str, *ids: int, **values: Any) -> list[Row]:
     return [{"id": n, "shop": "web", "amount": 10, "part_date": day, **values} for n in ids]
 
 
-def with_rule(holds: Callable[..., Any], severity: Severity = Severity.ERROR) -> Table:
-    return replace(ORDERS, row_checks=(RowCheck("the_rule", "what the rule demands", holds, severity),))
+def with_row_check(holds: Callable[..., Any], severity: Severity = Severity.ERROR) -> Table:
+    return replace(ORDERS, row_checks=(RowCheck("the_row_check", "what the row check demands", holds, severity),))
 
 
-def with_law(broken: Callable[..., Any], severity: Severity = Severity.ERROR) -> Table:
-    return replace(ORDERS, table_checks=(TableCheck("the_law", "what the law demands", broken, severity),))
+def with_table_check(broken: Callable[..., Any], severity: Severity = Severity.ERROR) -> Table:
+    return replace(
+        ORDERS, table_checks=(TableCheck("the_table_check", "what the table check demands", broken, severity),)
+    )
 
 
 def finding(found: Publication | RejectedByAudit, check: str) -> Finding:
@@ -94,7 +96,7 @@ def run(session: Session, given: Given, now: dt.datetime) -> Publish:
 # What an ERROR does
 
 
-def test_a_broken_rule_keeps_the_published_partition_and_leaves_nothing_staged(
+def test_a_failed_check_keeps_the_published_partition_and_leaves_nothing_staged(
     session: Session, run: Publish, read: Read, lake: Path, data_files: Hashes
 ) -> None:
     run(ORDERS, [D1], orders(D1, 1, 2))
@@ -114,7 +116,7 @@ def test_a_rejected_first_publication_leaves_no_table_behind(
     assert data_files(lake, ORDERS) == {}
 
 
-def test_the_message_names_table_day_rule_and_rows_and_what_to_do(run: Publish) -> None:
+def test_the_message_names_table_day_check_and_rows_and_what_to_do(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
         run(ORDERS, [D1], orders(D1, 1) + orders(D1, 77, amount=-5))
     message = str(rejected.value)
@@ -127,24 +129,27 @@ def test_the_message_names_table_day_rule_and_rows_and_what_to_do(run: Publish) 
     assert "run the partition again" in message
 
 
-def test_the_message_of_a_law_that_compares_names_with_what(session: Session, run: Publish, given: Given) -> None:
-    more = with_law(lambda staged, stock: staged.anti_join(stock, "id"))
+def test_the_message_of_a_table_check_names_the_inputs_that_it_compares(
+    session: Session, run: Publish, given: Given
+) -> None:
+    more = with_table_check(lambda staged, stock: staged.anti_join(stock, "id"))
     inputs = {"stock": given(session, ORDERS, orders(D1, 1)), "shops": given(session, ORDERS, [])}
-    with pytest.raises(RejectedByAudit, match=r"compared with stock as published: .* run it anew first"):
+    with pytest.raises(RejectedByAudit, match=r"compared with stock as published. .* run it first"):
         run(more, [D1], orders(D1, 1, 2), inputs=inputs)
-    with pytest.raises(RejectedByAudit) as of_a_rule:
+    with pytest.raises(RejectedByAudit) as of_a_value_check:
         run(more, [D1], orders(D1, 1, amount=-1), inputs=inputs)
-    assert "compared" not in str(of_a_rule.value)
+    assert "compared" not in str(of_a_value_check.value)
 
 
-def test_every_broken_rule_is_found_in_one_run(run: Publish) -> None:
+def test_every_failed_check_is_found_in_one_run(run: Publish) -> None:
     table = replace(
-        with_rule(lambda t: t.amount < 100), table_checks=with_law(lambda staged: staged.limit(1)).table_checks
+        with_row_check(lambda t: t.amount < 100),
+        table_checks=with_table_check(lambda staged: staged.limit(1)).table_checks,
     )
     with pytest.raises(RejectedByAudit) as rejected:
         run(table, [D1], orders(D1, 1, 1, amount=200) + orders(D1, 2, shop="mail") + [{"id": None, "part_date": D1}])
     broken = {f.check.name for f in rejected.value.findings if not f.passed}
-    assert broken == {"not_null", "grain_is_unique", "domains", "the_rule", "the_law"}
+    assert broken == {"not_null", "grain_is_unique", "domains", "the_row_check", "the_table_check"}
     assert all(f"  {name} (" in str(rejected.value) for name in broken)
 
 
@@ -175,10 +180,10 @@ def test_the_next_run_after_a_rejected_one_publishes(session: Session, run: Publ
 @pytest.mark.parametrize(
     "table",
     [
-        with_rule(lambda t: t.amount < 5, Severity.WARN),
-        with_law(lambda staged: staged.filter(staged.amount >= 5), Severity.WARN),
+        with_row_check(lambda t: t.amount < 5, Severity.WARN),
+        with_table_check(lambda staged: staged.filter(staged.amount >= 5), Severity.WARN),
     ],
-    ids=["rule", "law"],
+    ids=["row check", "table check"],
 )
 def test_a_broken_warning_is_found_and_published(session: Session, run: Publish, read: Read, table: Table) -> None:
     published = run(table, [D1], orders(D1, 1, 2))
@@ -189,9 +194,9 @@ def test_a_broken_warning_is_found_and_published(session: Session, run: Publish,
 
 def test_a_warning_is_no_part_of_the_message_of_an_error(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
-        run(with_rule(lambda t: t.amount > 100, Severity.WARN), [D1], orders(D1, 1, amount=-1))
-    assert "the_rule" not in str(rejected.value)
-    assert not finding(rejected.value, "the_rule").passed
+        run(with_row_check(lambda t: t.amount > 100, Severity.WARN), [D1], orders(D1, 1, amount=-1))
+    assert "the_row_check" not in str(rejected.value)
+    assert not finding(rejected.value, "the_row_check").passed
 
 
 def test_a_day_without_rows_is_published_with_a_warning_that_names_it(session: Session, run: Publish) -> None:
@@ -212,28 +217,28 @@ def test_rows_that_share_a_key_are_counted_as_rows(run: Publish) -> None:
     assert finding(rejected.value, "grain_is_unique").bad_rows == 5
 
 
-def test_an_unknown_value_meets_the_rules_of_its_column(run: Publish) -> None:
+def test_null_meets_the_value_checks_of_its_column(run: Publish) -> None:
     published = run(ORDERS, [D1], orders(D1, 1, amount=None, shop=None))
     assert all(f.passed for f in published.findings)
 
 
-def test_an_unknown_value_hides_no_bad_value_of_another_column(run: Publish) -> None:
+def test_null_hides_no_bad_value_of_another_column(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
         run(ORDERS, [D1], orders(D1, 1, shop=None, amount=-1) + orders(D1, 2, shop="mail", amount=None))
     assert finding(rejected.value, "domains").bad_rows == 2
 
 
-def test_a_rule_of_a_row_that_gives_null_is_broken(run: Publish) -> None:
+def test_a_row_check_that_gives_null_fails(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
-        run(with_rule(lambda t: t.amount < 100), [D1], orders(D1, 1) + orders(D1, 2, amount=None))
-    found = finding(rejected.value, "the_rule")
+        run(with_row_check(lambda t: t.amount < 100), [D1], orders(D1, 1) + orders(D1, 2, amount=None))
+    found = finding(rejected.value, "the_row_check")
     assert found.bad_rows == 1
     assert found.examples[0]["id"] == 2
 
 
-def test_a_rule_of_a_row_that_says_what_null_means_is_met(run: Publish) -> None:
-    published = run(with_rule(lambda t: t.amount.isnull() | (t.amount < 100)), [D1], orders(D1, 1, amount=None))
-    assert finding(published, "the_rule").passed
+def test_a_row_check_that_says_what_null_means_passes(run: Publish) -> None:
+    published = run(with_row_check(lambda t: t.amount.isnull() | (t.amount < 100)), [D1], orders(D1, 1, amount=None))
+    assert finding(published, "the_row_check").passed
 
 
 def test_null_is_a_value_of_the_grain(run: Publish) -> None:
@@ -266,7 +271,7 @@ def test_the_number_of_examples_is_bounded_and_the_count_is_not(run: Publish) ->
     assert len(str(rejected.value)) < 2000
 
 
-def test_the_examples_are_rows_that_break_the_rule(run: Publish) -> None:
+def test_the_examples_are_rows_that_break_the_check(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
         run(ORDERS, [D1], orders(D1, *range(50)) + orders(D1, 99, shop="mail"))
     assert [row["id"] for row in finding(rejected.value, "domains").examples] == [99]
@@ -280,21 +285,21 @@ def test_the_example_of_a_repeated_key_says_how_often_it_is_there(run: Publish) 
     )
 
 
-def test_a_law_shows_the_columns_that_it_returns(run: Publish) -> None:
+def test_a_table_check_shows_the_columns_that_it_returns(run: Publish) -> None:
     def days_over(staged: ir.Table) -> ir.Table:
         return staged.group_by("part_date").aggregate(total=staged.amount.sum()).filter(ibis._.total > 15)
 
     with pytest.raises(RejectedByAudit) as rejected:
-        run(with_law(days_over), [D1, D2], orders(D1, 1) + orders(D2, 1, 2))
-    assert finding(rejected.value, "the_law").examples == ({"part_date": D2, "total": 20},)
+        run(with_table_check(days_over), [D1, D2], orders(D1, 1) + orders(D2, 1, 2))
+    assert finding(rejected.value, "the_table_check").examples == ({"part_date": D2, "total": 20},)
 
 
 def test_there_is_a_finding_for_each_check_in_the_order_in_which_people_see_them(run: Publish) -> None:
     table = replace(
-        with_rule(lambda t: t.amount < 100, Severity.WARN),
-        table_checks=with_law(lambda staged: staged.limit(0)).table_checks,
+        with_row_check(lambda t: t.amount < 100, Severity.WARN),
+        table_checks=with_table_check(lambda staged: staged.limit(0)).table_checks,
     )
-    names = ["schema", "not_null", "grain_is_unique", "domains", "the_rule", "the_law", "has_rows"]
+    names = ["schema", "not_null", "grain_is_unique", "domains", "the_row_check", "the_table_check", "has_rows"]
     assert [spec.name for spec in checks_of(table)] == names
     assert [f.check.name for f in run(table, [D1], orders(D1, 1)).findings] == names
 
@@ -315,60 +320,60 @@ def test_the_preview_is_short(run: Publish) -> None:
     assert len(run(ORDERS, [D1], orders(D1, *range(100))).preview) == 5
 
 
-# What rules and laws are given
+# What checks are given
 
 
-def test_a_rule_is_given_settings_and_the_days_of_the_run(run: Publish) -> None:
-    table = with_rule(lambda t, most, days: (t.amount <= most) & t.part_date.isin(list(days)))
-    assert finding(run(table, [D1], orders(D1, 1), settings={"most": 10}), "the_rule").passed
+def test_a_row_check_is_given_settings_and_the_days_of_the_run(run: Publish) -> None:
+    table = with_row_check(lambda t, most, days: (t.amount <= most) & t.part_date.isin(list(days)))
+    assert finding(run(table, [D1], orders(D1, 1), settings={"most": 10}), "the_row_check").passed
     with pytest.raises(RejectedByAudit):
         run(table, [D1], orders(D1, 1), settings={"most": 9})
 
 
-def test_a_law_is_given_the_inputs_by_name(session: Session, run: Publish, given: Given) -> None:
-    table = with_law(lambda staged, sold: staged.anti_join(sold, "id"))
+def test_a_table_check_is_given_the_inputs_by_name(session: Session, run: Publish, given: Given) -> None:
+    table = with_table_check(lambda staged, sold: staged.anti_join(sold, "id"))
     sold = given(session, ORDERS, orders(D1, 1))
-    assert finding(run(table, [D1], orders(D1, 1), inputs={"sold": sold}), "the_law").passed
+    assert finding(run(table, [D1], orders(D1, 1), inputs={"sold": sold}), "the_table_check").passed
     with pytest.raises(RejectedByAudit) as rejected:
         run(table, [D1], orders(D1, 1, 2), inputs={"sold": sold})
-    assert [row["id"] for row in finding(rejected.value, "the_law").examples] == [2]
+    assert [row["id"] for row in finding(rejected.value, "the_table_check").examples] == [2]
 
 
-def test_a_law_sees_the_published_days_outside_the_run_only(run: Publish) -> None:
-    table = with_law(lambda staged, published: staged.semi_join(published, "id"))
+def test_a_table_check_sees_the_published_days_outside_the_run_only(run: Publish) -> None:
+    table = with_table_check(lambda staged, published: staged.semi_join(published, "id"))
     run(table, [D1, D2], orders(D1, 1) + orders(D2, 2))
-    assert finding(run(table, [D1], orders(D1, 1)), "the_law").passed
+    assert finding(run(table, [D1], orders(D1, 1)), "the_table_check").passed
     with pytest.raises(RejectedByAudit) as rejected:
         run(table, [D1], orders(D1, 2))
-    assert [row["id"] for row in finding(rejected.value, "the_law").examples] == [2]
+    assert [row["id"] for row in finding(rejected.value, "the_table_check").examples] == [2]
 
 
-def test_a_law_of_the_first_publication_sees_no_published_rows(run: Publish) -> None:
-    table = with_law(lambda staged, published: staged.semi_join(published, "part_date"))
-    assert finding(run(table, [D1], orders(D1, 1)), "the_law").passed
+def test_a_table_check_of_the_first_publication_sees_no_published_rows(run: Publish) -> None:
+    table = with_table_check(lambda staged, published: staged.semi_join(published, "part_date"))
+    assert finding(run(table, [D1], orders(D1, 1)), "the_table_check").passed
 
 
-def test_published_rows_are_not_read_if_no_law_asks_for_them(run: Publish, lake: Path) -> None:
+def test_published_rows_are_not_read_if_no_table_check_asks_for_them(run: Publish, lake: Path) -> None:
     run(ORDERS, [D1], orders(D1, 1))
     for file in (lake / "db" / "orders").rglob("*.parquet"):
         file.write_bytes(b"no longer readable")
-    run(with_law(lambda staged: staged.limit(0)), [D2], orders(D2, 2))
+    run(with_table_check(lambda staged: staged.limit(0)), [D2], orders(D2, 2))
 
 
-def test_a_law_that_needs_other_days_is_judged_on_what_was_staged(run: Publish) -> None:
-    """The law compares the staged day with the published day before it."""
+def test_a_table_check_that_needs_other_days_is_judged_on_what_was_staged(run: Publish) -> None:
+    """The check compares the staged day with the published day before it."""
 
     def shrunk(staged: ir.Table, published: ir.Table) -> ir.Table:
         today = staged.group_by("part_date").aggregate(rows=staged.count())
         return today.filter(today.rows < published.count())
 
-    run(with_law(shrunk), [D1], orders(D1, 1, 2))
+    run(with_table_check(shrunk), [D1], orders(D1, 1, 2))
     with pytest.raises(RejectedByAudit):
-        run(with_law(shrunk), [D2], orders(D2, 1))
-    run(with_law(shrunk), [D2], orders(D2, 1, 2))
+        run(with_table_check(shrunk), [D2], orders(D2, 1))
+    run(with_table_check(shrunk), [D2], orders(D2, 1, 2))
 
 
-def test_measures_are_numbers_that_no_rule_judges(session: Session, run: Publish, given: Given) -> None:
+def test_measures_are_numbers_that_no_check_judges(session: Session, run: Publish, given: Given) -> None:
     table = replace(
         ORDERS,
         measures=(
@@ -384,37 +389,37 @@ def test_measures_are_numbers_that_no_rule_judges(session: Session, run: Publish
 
 
 def crash(*_: Any) -> Any:
-    raise ZeroDivisionError("a bug of the rule")
+    raise ZeroDivisionError("a bug of the check")
 
 
 @pytest.mark.parametrize(
     ("table", "name"),
     [
-        (with_rule(lambda t: crash(t)), "the_rule"),
-        (with_rule(lambda t: t.no_such_column > 1), "the_rule"),
-        (with_rule(lambda t: t.shop.cast("int64") > 1), "the_rule"),
-        (with_rule(lambda t, no_such_setting: t.amount > 1), "the_rule"),
-        (with_rule(lambda t: crash(t), Severity.WARN), "the_rule"),
-        (with_law(lambda staged: crash(staged)), "the_law"),
-        (with_law(lambda staged, no_such_input: staged), "the_law"),
-        (with_law(lambda staged: staged.filter(staged.shop.cast("int64") > 1)), "the_law"),
-        (with_law(lambda staged: staged.select("id")), "the_law"),
-        (with_law(lambda staged: staged.aggregate(rows=staged.count())), "the_law"),
+        (with_row_check(lambda t: crash(t)), "the_row_check"),
+        (with_row_check(lambda t: t.no_such_column > 1), "the_row_check"),
+        (with_row_check(lambda t: t.shop.cast("int64") > 1), "the_row_check"),
+        (with_row_check(lambda t, no_such_setting: t.amount > 1), "the_row_check"),
+        (with_row_check(lambda t: crash(t), Severity.WARN), "the_row_check"),
+        (with_table_check(lambda staged: crash(staged)), "the_table_check"),
+        (with_table_check(lambda staged, no_such_input: staged), "the_table_check"),
+        (with_table_check(lambda staged: staged.filter(staged.shop.cast("int64") > 1)), "the_table_check"),
+        (with_table_check(lambda staged: staged.select("id")), "the_table_check"),
+        (with_table_check(lambda staged: staged.aggregate(rows=staged.count())), "the_table_check"),
     ],
     ids=[
-        "rule raises",
-        "rule reads no column",
-        "rule fails on a value",
-        "rule asks for no setting",
+        "row check raises",
+        "row check reads an unknown column",
+        "row check fails on a value",
+        "row check takes an unknown setting",
         "warning raises",
-        "law raises",
-        "law asks for no input",
-        "law fails on a value",
-        "law returns no day",
-        "law returns a number only",
+        "table check raises",
+        "table check takes an unknown input",
+        "table check fails on a value",
+        "table check returns no day",
+        "table check returns only a number",
     ],
 )
-def test_a_rule_that_cannot_run_is_an_error_of_its_declaration(
+def test_a_check_that_cannot_run_is_an_error_of_its_declaration(
     session: Session, run: Publish, read: Read, lake: Path, data_files: Hashes, table: Table, name: str
 ) -> None:
     run(ORDERS, [D1], orders(D1, 1))
@@ -426,7 +431,7 @@ def test_a_rule_that_cannot_run_is_an_error_of_its_declaration(
 
 
 @pytest.mark.parametrize("name", ["schema", "not_null", "grain_is_unique", "has_rows", "domains"])
-def test_a_rule_cannot_take_the_name_of_a_check_that_is_there_already(name: str) -> None:
+def test_a_row_check_cannot_take_the_name_of_another_check(name: str) -> None:
     """One of the two would never be judged."""
     with pytest.raises(DeclarationError, match=name):
         replace(ORDERS, row_checks=(RowCheck(name, "a second one", lambda t: t.amount < 5),))
@@ -517,7 +522,7 @@ def test_a_failure_while_computing_publishes_nothing(
     assert read(session, ORDERS) == orders(D1, 1)
 
 
-# The volume law
+# The volume check
 
 DAILY = replace(ORDERS, table_checks=(volume_check(),))
 
@@ -589,7 +594,7 @@ def queries(monkeypatch: pytest.MonkeyPatch, session: Session) -> list[ir.Expr]:
 def checked(**more: Any) -> Table:
     """Orders with each kind of check, two of the kinds twice."""
     return replace(
-        with_rule(lambda t: t.amount < 100),
+        with_row_check(lambda t: t.amount < 100),
         table_checks=(
             TableCheck("lone", "no order is alone", lambda staged: staged.filter(staged.id > 1_000)),
             volume_check(),
@@ -617,7 +622,7 @@ def test_only_a_check_that_failed_is_looked_at_again_for_its_days_and_its_exampl
     staged = stage(session, checked(), given(session, checked(), rows), [D1], session.baseline(ORDERS, [D1]), now)
     queries.clear()
     findings = audit(staged, lambda: session.read(ORDERS), {}, {})
-    assert [(f.check.name, f.bad_rows) for f in findings if not f.passed] == [("the_rule", 2)]
+    assert [(f.check.name, f.bad_rows) for f in findings if not f.passed] == [("the_row_check", 2)]
     assert len(queries) == 1 + 2
 
 
@@ -634,6 +639,6 @@ def test_the_check_that_cannot_run_is_named_among_those_that_can(run: Publish) -
 
 
 def test_a_check_that_fails_while_it_runs_is_named(run: Publish) -> None:
-    table = with_rule(lambda t: t.shop.cast("int64") > 0)
-    with pytest.raises(DeclarationError, match=r"db.orders: check 'the_rule' cannot run: "):
+    table = with_row_check(lambda t: t.shop.cast("int64") > 0)
+    with pytest.raises(DeclarationError, match=r"db.orders: check 'the_row_check' cannot run: "):
         run(table, [D1], orders(D1, 1))

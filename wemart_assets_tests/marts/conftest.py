@@ -166,7 +166,7 @@ def session_name(start: dt.datetime, device: str, timezone: str) -> str:
 
 
 def place_in_order(row: Row) -> tuple[Any, ...]:
-    """RowCheck 7, of a line of the log or of wv_server_log_base: NULL is last, users are numbers."""
+    """Rule 7, of a line of the log or of wv_server_log_base: NULL is last, users are numbers."""
     at = row["unix_log_timestamp"] if "unix_log_timestamp" in row else milliseconds(row["log_dt"])
     user = None if row["user_info_id"] is None else int(row["user_info_id"])
     others = (row[c] for c in LOG_COLUMNS if c.startswith("user_info_") and c != "user_info_id")
@@ -175,7 +175,7 @@ def place_in_order(row: Row) -> tuple[Any, ...]:
 
 
 def device_of(row: Row) -> str | None:
-    """RowCheck 2: the device that a line counts for, None where it is left out."""
+    """Rule 2: the device that a line counts for, None where it is left out."""
     if row["user_info_device_id"]:
         return str(row["user_info_device_id"])
     try:
@@ -233,7 +233,7 @@ def sessions_by_hand(lines: Sequence[Row], timezone: str, gap_seconds: int) -> l
 
 
 def fill(users: Sequence[str | None]) -> list[str | None]:
-    """RowCheck 5: the next known user at or after each place, else the last before."""
+    """Rule 5: the next known user at or after each place, else the last before."""
     filled = []
     for place in range(len(users)):
         after = [user for user in users[place:] if user is not None]

@@ -39,7 +39,7 @@ def consumer_of(line: Row) -> str | None:
 
 
 def device_of(line: Row) -> str | None:
-    """RowCheck 2: lines without a device id count only for TV apps, which are known by their user's key."""
+    """Rule 2: lines without a device id count only for TV apps, which are known by their user's key."""
     if line["user_info_device_id"] is not None:
         return str(line["user_info_device_id"])
     if consumer_of(line) == "tvApp" and line["user_info_user_key"] is not None:
@@ -48,7 +48,7 @@ def device_of(line: Row) -> str | None:
 
 
 def order_of(line: Row) -> tuple[Any, ...]:
-    """RowCheck 7: by instant, then by user id as a number with NULL last, then by topic, url and params."""
+    """Rule 7: by instant, then by user id as a number with NULL last, then by topic, url and params."""
     return line["at"], line["user"] is None, line["user"] or 0, line["topic"], line["url"], line["params"]
 
 
@@ -71,7 +71,7 @@ def sessions_in(lines: Iterator[Row]) -> dict[tuple[str, str, int], list[Row]]:
 
 
 def filled_users(session: list[Row]) -> list[int | None]:
-    """RowCheck 5: the nearest user at or after the line, else the nearest before."""
+    """Rule 5: the nearest user at or after the line, else the nearest before."""
     users = [line["user"] for line in session]
     filled = []
     for place in range(len(users)):
@@ -206,7 +206,7 @@ def test_another_seed_makes_other_sessions(tmp_path: Path) -> None:
 def test_files_of_another_simulation_are_not_mixed_in(tmp_path: Path) -> None:
     config = SimulatorConfig(days=1, lines_per_day=500)
     simulate(config, tmp_path / "landing", tmp_path / "truth")
-    with pytest.raises(FileExistsError, match="holds files already"):
+    with pytest.raises(FileExistsError, match="already contains files"):
         simulate(config, tmp_path / "landing", tmp_path / "truth")
 
 

@@ -115,7 +115,7 @@ def test_the_same_seed_makes_the_same_tracks(simulated: Simulated, tmp_path: Pat
 
 def test_a_folder_with_files_is_not_written_to(tmp_path: Path) -> None:
     simulate_tracks(replace(CONFIG, tracks=10, visitors=2), tmp_path / "landing", tmp_path / "truth")
-    with pytest.raises(FileExistsError, match="holds files already"):
+    with pytest.raises(FileExistsError, match="already contains files"):
         simulate_tracks(CONFIG, tmp_path / "landing", tmp_path / "truth")
 
 

@@ -282,8 +282,8 @@ def test_a_refused_file_says_what_was_expected(environment: Environment) -> None
         environment.publish(ATTRIBUTION, DAY)
     assert str(refused.value).endswith(
         "igaworks.attribution: landing file part-00000.csv.gz has 9 columns, expected 7 without a header: partner, "
-        "campaign, server_datetime, tracker_id, log_id, attribution_type, identity_adid. If it is of another source, "
-        "move it there; else deliver it with these columns, or say its names in sources.yaml."
+        "campaign, server_datetime, tracker_id, log_id, attribution_type, identity_adid. If it belongs to another "
+        "source, move it there; otherwise deliver it with these columns, or list its columns in sources.yaml."
     )
 
 

@@ -155,9 +155,9 @@ MALFORMED: dict[str, tuple[str, str | bytes, str]] = {
         "6,café,1".encode("latin-1"),
         "line 2: it is not UTF-8 text; other bytes are shown as \\xNN",
     ),
-    "a line that is no json": ("jsonl", '{"we_art_id": 6,', "line 1: it is no JSON"),
-    "a line of json that is no object": ("jsonl", "[6]", "line 1: it is JSON, but no object"),
-    "a number that is no json": ("jsonl", '{"we_art_id": NaN}', "line 1: it is no JSON"),
+    "a line that is no json": ("jsonl", '{"we_art_id": 6,', "line 1: it is not JSON"),
+    "a line of json that is no object": ("jsonl", "[6]", "line 1: it is JSON, but not an object"),
+    "a number that is no json": ("jsonl", '{"we_art_id": NaN}', "line 1: it is not JSON"),
 }
 
 
@@ -280,7 +280,7 @@ def test_a_range_with_one_stopped_day_publishes_none_of_its_days(lived_in: Envir
 def test_a_snapshot_outside_of_a_date_folder_stops_all_days(lived_in: Environment, day: str) -> None:
     before = lived_in.read(ARTISTS)
     lived_in.land(ARTISTS, "artists.csv", [lived_in.artist(2)])
-    with pytest.raises(LandingError, match=r"artists\.csv lies in no date=YYYY-MM-DD/ folder"):
+    with pytest.raises(LandingError, match=r"artists\.csv is not in a date=YYYY-MM-DD/ folder"):
         lived_in.publish(ARTISTS, day)
     assert lived_in.read(ARTISTS) == before
 

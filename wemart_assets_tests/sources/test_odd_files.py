@@ -37,7 +37,7 @@ def _folder(environment: Environment) -> Path:
 
 def _pipe(folder: Path) -> str:
     os.mkfifo(folder / "pipe.csv")
-    return "pipe.csv in the landing folder is ignored: it is no regular file"
+    return "pipe.csv in the landing folder is ignored: it is not a regular file"
 
 
 def _socket(folder: Path) -> str:
@@ -49,7 +49,7 @@ def _socket(folder: Path) -> str:
             bound.bind("socket.csv")
     finally:
         os.chdir(here)
-    return "socket.csv in the landing folder is ignored: it is no regular file"
+    return "socket.csv in the landing folder is ignored: it is not a regular file"
 
 
 def _link_to_itself(folder: Path) -> str:
@@ -59,12 +59,12 @@ def _link_to_itself(folder: Path) -> str:
 
 def _link_to_nothing(folder: Path) -> str:
     (folder / "gone.csv").symlink_to(folder / "no such file.csv")
-    return "gone.csv in the landing folder is ignored: it is a link to nothing"
+    return "gone.csv in the landing folder is ignored: it is a broken link"
 
 
 def _link_to_a_folder_above(folder: Path) -> str:
     (folder / "again").symlink_to(folder.parent, target_is_directory=True)
-    return "again in the landing folder is ignored: it is a link to a folder that it lies in"
+    return "again in the landing folder is ignored: it is a link to a folder that contains it"
 
 
 @pytest.mark.parametrize(

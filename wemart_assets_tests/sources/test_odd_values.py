@@ -142,7 +142,7 @@ def test_a_parquet_file_with_a_column_twice_is_refused(environment: Environment)
         ["we_art_id", "we_art_name", "comm_id", "WE_ART_ID"],
     )
     environment.land(ARTISTS, f"date={DAY}/a.parquet", environment.parquet(table))
-    with pytest.raises(LandingError, match=r"a\.parquet has more than one column that is called we_art_id"):
+    with pytest.raises(LandingError, match=r"a\.parquet has more than one column named we_art_id"):
         environment.publish(ARTISTS, DAY)
 
 
