@@ -1,8 +1,9 @@
-"""The generated pages are what the declarations say."""
+"""The generated pages are what the declarations say, and the links of all pages lead somewhere."""
 
 from __future__ import annotations
 
 import re
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,12 @@ from wemart_assets import catalog
 from wemart_assets.pages import render
 
 PROJECT = Path(__file__).parents[1]
+PAGES = sorted(
+    path.relative_to(PROJECT).as_posix()
+    for pattern in ("*.md", "docs/*.md", "examples/*/*.md", "benchmarks/*.md", "wemart_assets_tests/*.md")
+    for path in PROJECT.glob(pattern)
+)
+CODE_BLOCK = re.compile(r"^```.*?^```", flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", ["README.md", "docs/tables.md"])
@@ -37,3 +44,33 @@ def test_the_catalog_has_every_table_and_column() -> None:
         section = page.split(f"### {table.full_name}\n")[1].split("\n### ")[0]
         for column in table.columns:
             assert f"| {column.name} | {column.type} |" in section
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_of_a_page_leads_somewhere(page: str) -> None:
+    prose = CODE_BLOCK.sub("", (PROJECT / page).read_text())
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", prose) if not re.match(r"[a-z]+:", link)]
+    assert [link for link in links if not _leads_somewhere(PROJECT / page, link)] == []
+
+
+def test_a_link_without_a_file_or_a_heading_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# One `a.b_c`\n\n## Twice\n\n## Twice\n\n```sh\n# no heading\n```\n")
+    links = ["page.md", "#one-ab_c", "page.md#twice", "#twice-1", "#twice-2", "#no-heading", "other.md", "other.md#one"]
+    assert [link for link in links if _leads_somewhere(page, link)] == links[:4]
+
+
+def _leads_somewhere(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    return target.exists() and (not anchor or anchor in _anchors(target))
+
+
+def _anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    anchors: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", CODE_BLOCK.sub("", page.read_text()), flags=re.MULTILINE):
+        anchor = re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+        numbered = (f"{anchor}-{n}" if n else anchor for n in count())
+        anchors.add(next(name for name in numbered if name not in anchors))
+    return anchors
