@@ -108,7 +108,13 @@ def tables() -> None:
 
 @main.command()
 @click.option("--landing", type=click.Path(path_type=Path), help="folder to write to; WEMART_LANDING by default")
-@click.option("--truth", type=click.Path(path_type=Path), default=Path(".wemart/truth"), show_default=True)
+@click.option(
+    "--truth",
+    type=click.Path(path_type=Path),
+    default=Path(".wemart/truth"),
+    show_default=True,
+    help="folder for the truth",
+)
 @click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first business day; WEMART_FIRST_DAY by default")
 @click.option("--days", default=7, show_default=True, help="business days")
 @click.option("--lines", default=20_000, show_default=True, help="log lines per day")
@@ -155,7 +161,7 @@ def simulate(
 @main.command()
 @click.option("--days", default=7, show_default=True, help="business days")
 @click.option("--lines", default=20_000, show_default=True, help="log lines per day")
-@click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first day; by default, the last is yesterday")
+@click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first day; by default the last is yesterday")
 @click.pass_context
 def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime | None) -> None:
     """Simulate a small fan platform and run the whole graph over it.

@@ -60,8 +60,8 @@ def table_list() -> str:
 def settings_list() -> str:
     """Lists the settings, one per line."""
     lines = ["| variable | default | description |", "| --- | --- | --- |"]
-    own = {name: field for name, field in Settings.model_fields.items() if name != "spark"}
-    fields = own | {f"spark__{name}": field for name, field in SparkSettings.model_fields.items()}
+    top_level = {name: field for name, field in Settings.model_fields.items() if name != "spark"}
+    fields = top_level | {f"spark__{name}": field for name, field in SparkSettings.model_fields.items()}
     for name, field in fields.items():
         default = field.get_default(call_default_factory=True, validated_data={"state": DEFAULT_STATE})
         lines.append(f"| `WEMART_{name.upper()}` | {_default(default)} | {field.description} |")

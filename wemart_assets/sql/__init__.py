@@ -4,8 +4,8 @@ Reports that count users are also table functions over a range of days, `igawork
 
 A query can name `we_mart.wv_sess_daily`, `wev_prod.we_mart.wv_sess_daily` or plain `wv_sess_daily`. `create table ...
 as` and `create view` shadow a name in memory, for that session only. Two independent walls protect the lake:
-`statements` lets only statements through that are known to read, and `files` gives DuckDB no means to write, nor to
-read anything but the published data files of the tables that a query names.
+`statements` only lets through what is known to read, and `files` gives DuckDB no means to write, nor to read anything
+but the published data files of the tables that a query names.
 """
 
 from wemart_assets.sql.session import CATALOG, Analyst, Rows, analyst

@@ -301,7 +301,7 @@ class Analyst:
             if query is None:
                 return False
             statement = f"create view {self._shown(place)} as {query}"
-        # If a query of the catalog found the table damaged, there is a view that reports it.
+        # A query of the catalog may have left a view that reports the table as damaged.
         self._connection.execute(statement.replace("create view", "create or replace view", 1))
         self._defined.add(place)
         return True

@@ -92,7 +92,7 @@ Statement = Query | Shadow
 
 
 class Wall:
-    """Splits SQL into statements, of which all only read.
+    """Splits SQL into statements and refuses it if any of them does more than read.
 
     `is_ours` tells whether a lower-case name is one of the lake's table functions, which are defined once a query names
     them.
