@@ -1,7 +1,7 @@
-"""Which tables there are: every mart and contract that a module of the package declares.
+"""The catalog: every mart, view and contract that a module of the package declares.
 
-A new table is one new file; nothing here is edited for it. The file has the table's name, so that one table is found
-without importing all others; importing this module imports none.
+A new table is one new file, with no change here. The file is named after its table, so that a table can be found
+without importing the others. Importing this module imports none of them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _modules(package: ModuleType) -> list[ModuleType]:
 
 @cache
 def marts() -> dict[str, Mart]:
-    """All mart tables by full name."""
+    """Returns all marts by full name."""
     from wemart_assets.lake.mart import Mart
 
     return _of_kind(Mart)
@@ -50,10 +50,10 @@ def _of_kind(kind: type[M]) -> dict[str, M]:
 
 
 def declarations(module: ModuleType) -> dict[str, Mart | View]:
-    """The marts and views that a module declares, by full name.
+    """Returns the marts and views that a module declares, by full name.
 
     Raises:
-        DeclarationError: one of them has another name than the module.
+        DeclarationError: one of them is not named like the module.
     """
     from wemart_assets.lake.mart import Mart
     from wemart_assets.lake.view import View
@@ -63,34 +63,34 @@ def declarations(module: ModuleType) -> dict[str, Mart | View]:
         if isinstance(value, Mart | View) and value.function.__module__ == module.__name__:
             if value.table.name != module.__name__.rpartition(".")[2]:
                 raise DeclarationError(
-                    f"{value.table.full_name} is declared in {module.__name__}; a file has the name of its table, by"
-                    f" which SQL finds it: rename it to {value.table.name}.py"
+                    f"{value.table.full_name} is declared in {module.__name__}, but SQL finds a table by the name of"
+                    f" its file: rename the file to {value.table.name}.py"
                 )
             declared[value.table.full_name] = value
     return declared
 
 
 def _named(full_name: str) -> Mart | View | None:
-    """The mart or view of that name; imports the file of its name alone."""
+    """Returns the mart or view of that name, importing only the file named after it."""
     name = full_name.rpartition(".")[2]
     for module in _module_names(wemart_assets.marts):
         if module.rpartition(".")[2] == name:
-            found = declarations(importlib.import_module(module)).get(full_name)
-            if found is not None:
-                return found
+            declared = declarations(importlib.import_module(module)).get(full_name)
+            if declared is not None:
+                return declared
     return None
 
 
 @cache
 def views() -> dict[str, View]:
-    """All views by full name."""
+    """Returns all views by full name."""
     from wemart_assets.lake.view import View
 
     return _of_kind(View)
 
 
 def functions(settings: Mapping[str, Any]) -> list[Between]:
-    """The table functions over a range of days."""
+    """Returns the table functions over a range of days."""
     from wemart_assets.lake.between import Between, is_over_any_range
 
     return [Between(declared, settings) for declared in marts().values() if is_over_any_range(declared)]
@@ -98,60 +98,60 @@ def functions(settings: Mapping[str, Any]) -> list[Between]:
 
 @cache
 def groups() -> dict[str, str]:
-    """The domain (the folder) of each mart table and view, by full name."""
-    everything: dict[str, Mart | View] = {**marts(), **views()}
-    return {name: declared.function.__module__.split(".")[-2] for name, declared in everything.items()}
+    """Returns the domain (the folder) of each mart and view, by full name."""
+    marts_and_views: dict[str, Mart | View] = {**marts(), **views()}
+    return {name: declared.function.__module__.split(".")[-2] for name, declared in marts_and_views.items()}
 
 
 @cache
 def contracts() -> dict[str, Contract]:
-    """All source contracts by full name, but for those whose table is a mart of ours."""
+    """Returns all source contracts by full name."""
     from wemart_assets.sources.contract import Contract
 
-    found: dict[str, Contract] = {}
+    declared: dict[str, Contract] = {}
     for module in _modules(wemart_assets.sources.contracts):
-        found |= {v.full_name: v for v in vars(module).values() if isinstance(v, Contract)}
-    return found
+        declared |= {value.full_name: value for value in vars(module).values() if isinstance(value, Contract)}
+    return declared
 
 
 def unknown_time_tables() -> dict[str, Table]:
-    """The tables of source rows whose time is unknown, by full name."""
+    """Returns the tables of source rows whose time is unknown, by full name."""
     return {table.full_name: table for c in contracts().values() if (table := c.unknown_time_table) is not None}
 
 
 def tables() -> dict[str, Table]:
-    """All source and mart tables by full name."""
-    found = {name: contract.table for name, contract in contracts().items()}
-    return found | unknown_time_tables() | {name: declared.table for name, declared in marts().items()}
+    """Returns all source and mart tables by full name."""
+    sources = {name: contract.table for name, contract in contracts().items()}
+    return sources | unknown_time_tables() | {name: declared.table for name, declared in marts().items()}
 
 
 def quarantines() -> dict[str, Table]:
-    """The tables of the rows that broke a contract, by full name: of published days, and of refused ones."""
+    """Returns the tables of rows that broke a contract, by full name: those of published days and of rejected ones."""
     return {table.full_name: table for c in contracts().values() for table in (c.quarantine, c.rejected)}
 
 
 def each_function(settings: Mapping[str, Any]) -> Iterator[Between]:
-    """As `functions`, but nothing is imported before they are gone through."""
+    """Like `functions`, but imports nothing until the first one is requested."""
     yield from functions(settings)
 
 
 class _ByName(Mapping[str, M]):
     """Declarations by full name, each imported when it is looked up."""
 
-    def __init__(self, one: Callable[[str], M | None], everything: Callable[[], Mapping[str, M]]) -> None:
-        self._one = one
-        self._everything = everything
+    def __init__(self, load: Callable[[str], M | None], load_all: Callable[[], Mapping[str, M]]) -> None:
+        self._load = load
+        self._load_all = load_all
 
     def __getitem__(self, full_name: str) -> M:
-        if (found := self._one(full_name)) is None:
+        if (declared := self._load(full_name)) is None:
             raise KeyError(full_name)
-        return found
+        return declared
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._everything())
+        return iter(self._load_all())
 
     def __len__(self) -> int:
-        return len(self._everything())
+        return len(self._load_all())
 
 
 def _table_named(full_name: str) -> Table | None:

@@ -1,4 +1,4 @@
-"""Runs Dagster in a process of its own, as people would, and shows each table as it is done."""
+"""Runs Dagster in a separate process, as a user would, and shows each table as it finishes."""
 
 from __future__ import annotations
 
@@ -19,60 +19,60 @@ FAILURE = re.compile(r"^(?:dagster\S*\.)?Failure: (.*)")
 
 
 class RunFailed(WemartError):
-    """A run of Dagster failed; says why, and where the rest of its words are."""
+    """A Dagster run failed; the message says why, and where its full output is."""
 
 
 def selection(tables: Iterable[str]) -> str:
-    """Dagster's selection of tables, by full name."""
+    """Returns the Dagster selection of tables given by full name."""
     return ",".join(f'key:"{name.replace(".", "/")}"' for name in sorted(tables))
 
 
 def materialize(select: str, days: Sequence[str], log: Path, show: Callable[[str], None]) -> None:
-    """One run of `dagster asset materialize`, over consecutive days; without `days`, of tables that have none.
+    """Runs `dagster asset materialize` once over consecutive days; `days` is empty for tables without days.
 
-    The whole output is added to `log`.
+    The full output is appended to `log`.
 
     Raises:
-        RunFailed: a table could not be made.
+        RunFailed: a table could not be published.
     """
     command = [dagster(), "asset", "materialize", "-m", DEFINITIONS, "--select", select]
     if days:
         first, last = days[0], days[-1]
         command += ["--partition", first] if first == last else ["--partition-range", f"{first}...{last}"]
     log.parent.mkdir(parents=True, exist_ok=True)
-    why: dict[str, None] = {}
+    reasons: dict[str, None] = {}
     with (
-        log.open("a") as kept,
+        log.open("a") as output,
         subprocess.Popen(
             command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process,
     ):
         assert process.stdout is not None
         for line in process.stdout:
-            kept.write(line)
+            output.write(line)
             if done := STEP_DONE.search(line):
                 seconds = float(done[2]) / (1000 if done[3] == "ms" else 1)
                 show(f"  {done[1].replace('__', '.', 1):<48}{seconds:6.1f} s")
             elif failed := STEP_FAILED.search(line):
                 show(f"  {failed[1].replace('__', '.', 1):<48}failed")
             elif failure := FAILURE.search(line):
-                why[failure[1]] = None
+                reasons[failure[1]] = None
     if process.returncode != 0:
-        raise RunFailed("\n".join([*why, f"the run failed; all that Dagster said is in {log}"]))
+        raise RunFailed("\n".join([*reasons, f"the run failed; Dagster's full output is in {log}"]))
 
 
 def dagster() -> str:
-    """The command of this Python's Dagster."""
-    beside = Path(sys.executable).with_name("dagster")
-    found = str(beside) if beside.exists() else shutil.which("dagster")
-    if found is None:
-        raise WemartError("the command `dagster` is not installed beside this Python")
-    return found
+    """Returns the path of this Python's `dagster` command."""
+    beside_python = Path(sys.executable).with_name("dagster")
+    command = str(beside_python) if beside_python.exists() else shutil.which("dagster")
+    if command is None:
+        raise WemartError("the command `dagster` is not installed in this Python environment")
+    return command
 
 
 def environment() -> dict[str, str]:
-    """This process's environment; the instance is this folder's unless one is set."""
-    found = dict(os.environ)
-    if "DAGSTER_HOME" not in found and Path("dagster.yaml").exists():
-        found["DAGSTER_HOME"] = str(Path.cwd())
-    return found
+    """Returns this process's environment; the current folder is DAGSTER_HOME unless one is set."""
+    variables = dict(os.environ)
+    if "DAGSTER_HOME" not in variables and Path("dagster.yaml").exists():
+        variables["DAGSTER_HOME"] = str(Path.cwd())
+    return variables

@@ -1,4 +1,4 @@
-"""The doorbell: settings in, Dagster definitions out."""
+"""The entry point for Dagster: builds the definitions from the settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wemart_assets.sources.source_asset import source_asset, unknown_time_asset
 
 
 def open_engine(settings: Settings, externals: Mapping[str, ExternalTable]) -> Engine:
-    """The engine that the settings name. Only the one that is used is imported, and nothing is started."""
+    """Returns the engine that the settings name. Only that engine is imported, and nothing is started yet."""
     if settings.engine is EngineName.SPARK:
         from wemart_assets.lake.spark_engine import SparkEngine, session_conf
 
@@ -36,16 +36,18 @@ def open_engine(settings: Settings, externals: Mapping[str, ExternalTable]) -> E
 
 
 def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
-    """All tables, jobs, schedules and sensors under these settings; tests call it with others."""
+    """Builds all assets, jobs, schedules and sensors from the settings."""
     partitions = partitions_from(settings.first_day, settings.timezone, settings.last_day)
     daily = partitions[Period.DAY]
     shared = settings.for_tables()
     marts = {name: declared.resolve(shared) for name, declared in catalog.marts().items()}
     groups = catalog.groups()
     sources, externals = landings(settings, catalog.contracts()), external_tables(settings, catalog.contracts())
-    assets: list[Any] = [source_asset(s, "sources", daily, shared, clock) for s in sources.values()]
+    assets: list[Any] = [source_asset(source, "sources", daily, shared, clock) for source in sources.values()]
     assets += [
-        unknown_time_asset(s, "sources", shared, clock) for s in sources.values() if s.contract.unknown_time_table
+        unknown_time_asset(source, "sources", shared, clock)
+        for source in sources.values()
+        if source.contract.unknown_time_table
     ]
     unknown_time = catalog.unknown_time_tables()
     assets += [
@@ -57,7 +59,7 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     ]
     assets += [view_asset(declared, groups[name]) for name, declared in catalog.views().items()]
     jobs, schedules = jobs_and_schedules(marts)
-    requested = requested_jobs(marts, (t for name, t in unknown_time.items() if name not in externals))
+    requested = requested_jobs(marts, (table for name, table in unknown_time.items() if name not in externals))
     engine = open_engine(settings, externals)
     return dg.Definitions(
         assets=assets,
@@ -65,7 +67,7 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
         schedules=schedules,
         sensors=[landing_sensor(sources, externals, marts, partitions, requested)],
         resources={"engine": engine},
-        # A step's own process would cost seconds of imports, and on Spark a session.
+        # A process per step would cost seconds of imports each, and on Spark a session.
         executor=dg.in_process_executor,
     )
 

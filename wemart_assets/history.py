@@ -1,7 +1,7 @@
-"""Where Dagster keeps its history: below `WEMART_STATE`, a folder per lake (`Settings.history`).
+"""Dagster's history of a lake, in a folder of its own in `WEMART_STATE` (`Settings.history`).
 
-`dagster.yaml` names these classes, so `dagster` and `dg` find the lake's history with nothing in the environment but
-`DAGSTER_HOME`. They differ from Dagster's own classes in the folder, and in that event databases stay open.
+`dagster.yaml` names these classes, so `dagster` and `dg` find the lake's history with only `DAGSTER_HOME` set. They
+differ from Dagster's own classes in the folder, and in keeping event databases open.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 
 from wemart_assets.settings import load_settings
 
-# The index and the runs written or shown of late; each open database takes three file handles.
+# The index and the runs that were used last; each open database takes three file handles.
 OPEN_DATABASES = 4
 
 
@@ -32,20 +32,20 @@ def _folder() -> str:
 
 
 class Events(SqliteEventLogStorage):
-    """Dagster's event log in SQLite, whose databases stay open between events.
+    """Dagster's SQLite event log, with databases that stay open between events.
 
-    Dagster's own class opens a database for every statement and closes it again. Each close copies the write-ahead log
-    into the database and flushes both to disk, each commit flushes as well, and no compiled statement outlives its
-    connection: an asset check costs seven such rounds. Files and tables are the same as Dagster's; either class reads
-    what the other wrote.
+    Dagster's own class opens and closes a database for every statement. Each close copies the write-ahead log into the
+    database and flushes both to disk, each commit flushes as well, and no compiled statement outlives its connection;
+    an asset check costs seven such rounds. Files and tables are the same as Dagster's: either class reads what the
+    other wrote.
 
-    A commit survives the end of the process, however it dies. If the machine itself goes down, the last events may be
-    lost, but the database is intact (SQLite's `synchronous=NORMAL` over a write-ahead log). The lake does not depend
-    on them: what is published is in its Delta logs.
+    A commit survives the process, however it dies. If the machine itself goes down, the last events may be lost, but
+    the database stays intact (SQLite's `synchronous=NORMAL` with a write-ahead log). The lake does not depend on these
+    events: its Delta logs record what is published.
     """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        # Before Dagster's own set-up, which reads and writes the index already.
+        # Set first, because the base class's set-up already reads and writes the index.
         self._engines: dict[str, Engine] = {}
         self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
@@ -59,7 +59,7 @@ class Events(SqliteEventLogStorage):
             yield connection
 
     def _engine(self, shard: str) -> Engine:
-        """The open database of a run, or of the index; the one used longest ago is closed when there are too many."""
+        """Returns the open database of a run or of the index; closes the least recently used if too many are open."""
         engine = self._engines.pop(shard, None) or _open(self.conn_string_for_shard(shard))
         self._engines[shard] = engine
         while len(self._engines) > OPEN_DATABASES:
@@ -67,14 +67,14 @@ class Events(SqliteEventLogStorage):
         return engine
 
     def has_table(self, table_name: str) -> bool:
-        """Whether the index has the table. Tables are created, never dropped, so a yes is remembered."""
+        """Whether the index has the table. Tables are never dropped, so a positive answer is cached."""
         if table_name not in self._tables and super().has_table(table_name):
             self._tables.add(table_name)
         return table_name in self._tables
 
     def store_event(self, event: EventLogEntry) -> None:
         super().store_event(event)
-        # The UI follows a run by watching its file, and an open database is written beside it, into the log.
+        # The UI follows a run by watching its file, while an open database writes to the write-ahead log beside it.
         os.utime(self.path_for_shard(event.run_id))
 
     def wipe(self) -> None:
@@ -119,7 +119,7 @@ class History(DagsterSqliteStorage):
 
 
 class Artifacts(LocalArtifactStorage):
-    """Files of runs."""
+    """Dagster's file storage for runs."""
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Artifacts(LocalArtifactStorage):
 
 
 class StepLogs(LocalComputeLogManager):
-    """What steps print."""
+    """What the steps of a run print."""
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:

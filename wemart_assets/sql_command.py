@@ -1,4 +1,4 @@
-"""`wemart sql`: a query at the command line, its rows to the terminal or to a file."""
+"""`wemart sql`: runs a query and writes its rows to the terminal or to a file."""
 
 from __future__ import annotations
 
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
 )
 @click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="file to write; standard output if none"
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="file to write; standard output by default"
 )
 @click.option(
-    "--rows", type=click.IntRange(min=0), default=40, show_default=True, help="rows that the table format shows"
+    "--rows",
+    type=click.IntRange(min=0),
+    default=40,
+    show_default=True,
+    help="number of rows that the table format shows",
 )
 def sql(query: str, form: str, output: Path | None, rows: int) -> None:
-    """Run SQL over the lake, read-only. QUERY - reads it from standard input.
+    """Run a read-only SQL query over the lake. If QUERY is -, it is read from standard input.
 
     \b
     Examples:
@@ -48,7 +52,7 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
     text = _text(query)
     settings = load_settings()
     if form == "parquet" and output is None and sys.stdout.isatty():
-        raise click.ClickException("Parquet is not for a terminal; name a file with --output")
+        raise click.ClickException("Parquet cannot be written to a terminal; name a file with --output")
     if output is not None:
         _check_output(output, {"lake": settings.lake, "landing": settings.landing})
     try:
@@ -60,11 +64,11 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
             memory_limit=settings.memory_limit,
             threads=settings.threads,
         ) as session:
-            found = session.stream(text)
+            result = session.stream(text)
             for problem in session.unreadable.values():
                 click.echo(f"warning: {visible(problem)}", err=True)
             with _sink(output) as sink:
-                _write(found, form, rows, sink)
+                _write(result, form, rows, sink)
     except (duckdb.Error, WemartError) as error:
         raise click.ClickException(visible(str(error), keep="\n\t")) from error
     except KeyboardInterrupt:
@@ -73,7 +77,11 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
 
 
 def _text(query: str) -> str:
-    """The query as text."""
+    """Returns the query, read from standard input if it is `-`.
+
+    Raises:
+        ClickException: it is not UTF-8.
+    """
     raw = sys.stdin.buffer.read() if query == "-" else os.fsencode(query)
     try:
         return raw.decode("utf-8-sig")
@@ -84,34 +92,35 @@ def _text(query: str) -> str:
 
 
 def _check_output(output: Path, folders: dict[str, Path]) -> None:
-    """
+    """Checks that the file can be written where it is to be.
+
     Raises:
-        ClickException: the file cannot be written, or lies where the mart's own files do.
+        ClickException: its folder does not exist, or holds the mart's own files.
     """
     target = output.resolve()
     if not target.parent.is_dir():
-        raise click.ClickException(f"{output} cannot be written: there is no folder {target.parent}")
+        raise click.ClickException(f"{output} cannot be written: there is no folder {target.parent}; create it first")
     for name, folder in folders.items():
         if target.is_relative_to(folder.resolve()):
-            raise click.ClickException(f"{output} lies in the {name} folder, where results are never written")
+            raise click.ClickException(f"{output} is in the {name} folder, where results are never written")
 
 
 @contextmanager
 def _sink(output: Path | None) -> Iterator[IO[bytes]]:
-    """Where the rows go. A file is there as a whole or not at all."""
+    """Opens the file or standard output for the rows. A file appears complete or not at all."""
     if output is None:
         stdout = sys.stdout.buffer
         try:
             yield cast(IO[bytes], _Terminal(stdout)) if sys.stdout.isatty() else stdout
             stdout.flush()
         except BrokenPipeError:
-            # Whoever reads has enough (`| head`); what is still buffered must not fail once more at the end.
+            # The reader has stopped (`| head`). What is still buffered must not fail again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
         except OSError as error:
             raise click.ClickException(f"standard output cannot be written: {error.strerror or error}") from error
         return
     target = output.resolve()
-    # A device or a pipe cannot be put in place of another.
+    # A device or a pipe is written directly: a file cannot be moved into its place.
     part = target if target.exists() and not target.is_file() else target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with part.open("wb") as sink:
@@ -126,7 +135,7 @@ def _sink(output: Path | None) -> Iterator[IO[bytes]]:
 
 
 class _Terminal:
-    """A terminal that shows control characters of values and does not obey them."""
+    """A terminal on which control characters in values are shown, not obeyed."""
 
     def __init__(self, stdout: IO[bytes]) -> None:
         self._stdout = stdout
@@ -135,15 +144,15 @@ class _Terminal:
         return self._stdout.write(visible(bytes(written).decode(errors="replace"), keep="\n\t").encode())
 
 
-def _write(found: Rows, form: str, shown: int, sink: IO[bytes]) -> None:
+def _write(rows: Rows, form: str, shown: int, sink: IO[bytes]) -> None:
     from wemart_assets.sql import output
 
     match form:
         case "table":
-            output.write_table(found, shown, sink)
+            output.write_table(rows, shown, sink)
         case "csv":
-            output.write_csv(found, sink)
+            output.write_csv(rows, sink)
         case "json":
-            output.write_json(found, sink)
+            output.write_json(rows, sink)
         case _:
-            output.write_parquet(found, sink)
+            output.write_parquet(rows, sink)

@@ -1,21 +1,21 @@
-"""Text for people at a terminal."""
+"""Formats text for a terminal."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Container, Sequence
 
-# What a terminal may take for a command, or for another direction of writing; tabs and ends of lines are among them.
+# What a terminal may take for a command or a change of writing direction, including tabs and line ends.
 SIGNALS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def visible(text: str, keep: Container[str] = ()) -> str:
-    """The text with its control characters written out (`\\x1b`), but for those to keep."""
-    return SIGNALS.sub(lambda sign: sign[0] if sign[0] in keep else _written_out(sign[0]), text)
+    """Returns the text with its control characters escaped (`\\x1b`), except for those to keep."""
+    return SIGNALS.sub(lambda match: match[0] if match[0] in keep else _escaped(match[0]), text)
 
 
 def aligned(lines: Sequence[Sequence[str]], right: Container[int] = ()) -> str:
-    """The lines as columns, the first as their heads; columns in `right` are aligned there."""
+    """Returns the lines as aligned columns, the first line as their headers; `right` lists right-aligned columns."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = []
     for number, line in enumerate(lines):
@@ -29,5 +29,5 @@ def aligned(lines: Sequence[Sequence[str]], right: Container[int] = ()) -> str:
     return "\n".join(text)
 
 
-def _written_out(sign: str) -> str:
-    return sign.encode("unicode_escape").decode()
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()

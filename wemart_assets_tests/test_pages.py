@@ -1,4 +1,4 @@
-"""The generated pages are what the declarations say, and the links of all pages lead somewhere."""
+"""The generated pages match the declarations, and the links of all pages lead somewhere."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def test_a_page_is_up_to_date(path: str) -> None:
     assert (PROJECT / path).read_text() == render(PROJECT)[Path(path)], "run `wemart pages`"
 
 
-def test_readme_and_catalog_name_the_tables_that_carry_their_state_on() -> None:
-    declared = sorted(name for name, of in catalog.marts().items() if of.is_stateful)
+def test_readme_and_catalog_name_the_stateful_tables() -> None:
+    stateful = sorted(name for name, declared in catalog.marts().items() if declared.is_stateful)
     pages = render(PROJECT)
-    said = re.search(r"\*\*Stateful tables\*\* \((.*?)\)", pages[Path("README.md")], flags=re.DOTALL)
-    assert said is not None
-    assert sorted(re.findall(r"`(\w+)`", said[1])) == sorted(name.split(".")[1] for name in declared)
+    listed = re.search(r"\*\*Stateful tables\*\* \((.*?)\)", pages[Path("README.md")], flags=re.DOTALL)
+    assert listed is not None
+    assert sorted(re.findall(r"`(\w+)`", listed[1])) == sorted(name.split(".")[1] for name in stateful)
     sections = re.split(r"^### ", pages[Path("docs/tables.md")], flags=re.MULTILINE)
-    assert sorted(s.partition("\n")[0] for s in sections if "\n- carries its state on" in s) == declared
+    assert sorted(s.partition("\n")[0] for s in sections if "\n- stateful: " in s) == stateful
 
 
 def test_the_catalog_has_every_table_and_column() -> None:

@@ -1,7 +1,7 @@
-"""The table of any range of days, from the very function that makes the table of each day.
+"""Reports over any range of days, computed by the same function as the daily tables.
 
-A mart whose function groups by `day_columns`, and not by the day itself, is also a table function of SQL,
-`<table>_between(first, last)`: users of a range are then counted distinctly, which daily counts cannot be added up to.
+A mart whose function groups by `day_columns` instead of the day itself is also a SQL table function,
+`<table>_between(first, last)`. It counts each user once over the whole range, which summing daily counts cannot do.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from wemart_assets.lake.table import Table, data_type
 if TYPE_CHECKING:
     from wemart_assets.lake.stored import Stored
 
-# The function's parameters, days as dates or as text; in the expression they stand as texts that no table has.
+# The SQL function's parameters: days, as dates or text. In the Ibis expression, strings that no table contains stand in
+# for them.
 FIRST, LAST = "first", "last"
 STAND_INS = {f"\x01{name}": name for name in (FIRST, LAST)}
 
 
 def is_over_any_range(declared: Mart) -> bool:
-    """Whether the mart's function makes the table of a range as well."""
+    """Whether the mart's function can also compute a range of days."""
     return "day_columns" in parameters(declared.function)
 
 
 @dataclass(frozen=True)
 class Between:
-    """A mart over any range of days, under given settings."""
+    """A mart over any range of days, with the given settings."""
 
     mart: Mart
     settings: Mapping[str, Any]
@@ -46,18 +47,18 @@ class Between:
 
     @property
     def inputs(self) -> Mapping[str, Table]:
-        """The tables that it reads."""
+        """The tables that the function reads."""
         return {name: given.table for name, given in self._given().items()}
 
     def duckdb_macro(self, catalog: str) -> str:
-        """The statement that defines it in DuckDB, over the tables of a catalog."""
+        """Returns the statement that defines the function in DuckDB, over the tables of a catalog."""
         from wemart_assets.lake.stored import in_catalog
 
         name = f'{catalog}."{self.mart.table.database}"."{self.name}"'
         return f"create macro {name}({FIRST}, {LAST}) as table {self._sql(self._rows(in_catalog(catalog)), 'duckdb')}"
 
     def spark_function(self, stored: Stored) -> str:
-        """The statement that defines it in a session of Spark."""
+        """Returns the statement that defines the function in a Spark session."""
         rows = self._rows(stored)
         columns = ", ".join(f"`{name}` {kind}" for name, kind in self._types(rows).items())
         return (
@@ -66,8 +67,8 @@ class Between:
         )
 
     def _sql(self, rows: ir.Table, dialect: str) -> str:
-        """The query, with the parameters as bare names."""
-        # It brings along ibis' compilers of all engines.
+        """Returns the query, with the parameters as bare names."""
+        # Imported here because it loads the Ibis compilers of all engines.
         from wemart_assets.lake.stored import query
 
         def parameter(node: exp.Expression) -> exp.Expression:
@@ -76,28 +77,28 @@ class Between:
                 return exp.cast(day, "text", dialect=dialect)
             return node
 
-        # ibis takes a sum of integers for an integer, which is wider on DuckDB.
+        # Ibis types a sum of integers as an integer; on DuckDB it is wider.
         kinds = {name: exp.DataType.build(kind, dialect="spark") for name, kind in self._types(rows).items()}
         typed = [exp.cast(exp.column(name, quoted=True), kind).as_(name, quoted=True) for name, kind in kinds.items()]
-        found = exp.Subquery(this=query(rows, dialect).transform(parameter), alias=exp.to_identifier("found"))
-        return exp.select(*typed).from_(found).sql(dialect)
+        report = exp.Subquery(this=query(rows, dialect).transform(parameter), alias=exp.to_identifier("report"))
+        return exp.select(*typed).from_(report).sql(dialect)
 
     def _types(self, rows: ir.Table) -> dict[str, str]:
-        """Names and Spark SQL types of the columns."""
+        """Returns the Spark SQL types of the report's columns, by name."""
         return {c.name: c.type for c in self.mart.table.columns if c.name in rows.columns}
 
     def _given(self) -> dict[str, Input]:
-        asked = parameters(self.mart.function)
-        return {n: i.resolve(self.settings) for n, i in self.mart.inputs.items() if n in asked}
+        wanted = parameters(self.mart.function)
+        return {name: given.resolve(self.settings) for name, given in self.mart.inputs.items() if name in wanted}
 
     def _rows(self, stored: Stored) -> ir.Table:
-        tables = {name: _of_range(stored(of.table), of) for name, of in self._given().items()}
+        tables = {name: _in_range(stored(given.table), given) for name, given in self._given().items()}
         rows = call(self.mart.function, {**self.settings, **tables, "day_columns": ()})
         return rows.select(**{name: rows[name].cast(data_type(kind)) for name, kind in self._types(rows).items()})
 
 
-def _of_range(rows: ir.Table, given: Input) -> ir.Table:
-    """The rows that a range of days reads of an input."""
+def _in_range(rows: ir.Table, given: Input) -> ir.Table:
+    """Returns the rows of an input that the report over a range of days reads."""
     if given.table.only_partition is not None:
         return rows
     first, last = (ibis.literal(stand_in) for stand_in in STAND_INS)

@@ -1,4 +1,4 @@
-"""A table's checks as Dagster shows them: what each demands, and what it found in a run."""
+"""A table's checks as Dagster shows them: their specifications, and their results in a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wemart_assets.lake.table import Severity, Table
 
 
 def check_specs(table: Table) -> Sequence[dg.AssetCheckSpec]:
-    """One Dagster check per check of the table, in the order in which they run.
+    """Returns one Dagster check per check of the table, in the order in which they run.
 
     A check of severity ERROR blocks: if it fails, nothing is published and nothing downstream starts. A failed WARN
     check is only shown.
@@ -30,7 +30,7 @@ def check_specs(table: Table) -> Sequence[dg.AssetCheckSpec]:
 
 
 def check_result(table: Table, finding: Finding) -> dg.AssetCheckResult:
-    """What a check found: the number of bad rows, in all and per day, and a few of them as examples."""
+    """Returns what a check found: the number of bad rows, in total and per day, and a few of them as examples."""
     spec: CheckSpec = finding.check
     metadata: dict[str, Any] = {"bad rows": finding.bad_rows}
     if finding.bad_days:

@@ -1,4 +1,4 @@
-"""Which partitions of its inputs a mart reads: one declaration for what is read, Dagster's lineage and the sensor."""
+"""Inputs of a mart: one declaration says which partitions are read, shown as lineage and watched by the sensor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class HasTable(Protocol):
-    """What an input can name: a mart, or a source contract."""
+    """A mart or source contract, which an input can name."""
 
     @property
     def table(self) -> Table: ...
@@ -26,12 +26,13 @@ class HasTable(Protocol):
 class Input:
     """A table that a mart reads, and which of its partitions.
 
-    Where both are of the same period: those from `first` to `last` partitions after the mart's own; `first` None means
-    from the first one there is. Where the mart's period is longer: every day of it, or with `only_last_day` its last.
-    Partitions before the first there is are not read. Partitions after the mart's own are read as far as they have
-    been published by then. A table without days is read whole.
+    If both tables have the same period, the partitions are those from `first` to `last`, counted from the mart's own;
+    if `first` is None, they start at the earliest partition. If the mart's period is longer, they are all days of its
+    period, or only the last one with `only_last_day`. Nothing before the earliest partition is read. Partitions after
+    the mart's own are read if they have been published by the time of the run. A table without days is read whole.
 
-    `last_setting` names the setting that `last` is counted from (`under`): a number, or the greatest of several.
+    `last_setting` names a setting whose value `resolve` adds to `last`: a number, or several, of which the greatest
+    counts.
     """
 
     table: Table
@@ -41,20 +42,20 @@ class Input:
     last_setting: str | None = None
 
     def resolve(self, settings: Mapping[str, Any]) -> Input:
-        """The input as these settings say."""
+        """Returns the input with `last_setting` replaced by its value."""
         if self.last_setting is None:
             return self
-        said = settings[self.last_setting]
-        days = max(said) if isinstance(said, Sequence) else int(said)
+        setting = settings[self.last_setting]
+        days = max(setting) if isinstance(setting, Sequence) else int(setting)
         return replace(self, last=self.last + days, last_setting=None)
 
     def days(self, run: Sequence[str], reader: Table, first_day: str) -> list[str]:
-        """The input's partitions that a run of the reader's partitions reads."""
+        """Returns the input's partitions that a run over these partitions of the reader reads."""
         if self.table.only_partition is not None:
             return [self.table.only_partition]
         if self.table.period is not reader.period:
-            whole = [period_days(key, reader.period) for key in run]
-            wanted = {day for days in whole for day in (days[-1:] if self.only_last_day else days)}
+            periods = [period_days(key, reader.period) for key in run]
+            wanted = {day for days in periods for day in (days[-1:] if self.only_last_day else days)}
         elif self.first is None:
             wanted = set(days_between(first_day, shift(max(run), self.last)))
         else:
@@ -65,7 +66,7 @@ class Input:
         return sorted(day for day in wanted if day >= first_day)
 
     def affected(self, keys: Iterable[str], reader: Table, days: Sequence[str]) -> set[str]:
-        """The reader's partitions, none beyond the last of `days`, that read one of these partitions of the input."""
+        """Returns the reader's partitions that read one of the input's partitions `keys`, up to the last of `days`."""
         latest = max(days, default="")
         if self.table.only_partition is not None:
             return {period_start(day, reader.period) for day in days} if set(keys) else set()
@@ -80,37 +81,46 @@ class Input:
         if (self.first, self.last) == (0, 0):
             return {key for key in keys if key <= latest}
         offsets = range(self.first, self.last + 1)
-        return {found for key in keys for o in offsets if (found := shift(key, -o, reader.period)) <= latest}
+        readers = (shift(key, -offset, reader.period) for key in keys for offset in offsets)
+        return {key for key in readers if key <= latest}
 
     def is_own(self, reader: Table) -> bool:
-        """Whether the reader reads partitions of its own."""
+        """Whether the reader reads its own partitions."""
         return self.table.full_name == reader.full_name
 
     def description(self, reader: Table) -> str:
-        """Which partitions are read, for people."""
+        """Describes which partitions are read, for the generated pages."""
+        period = reader.period
         if self.table.only_partition is not None:
-            return "as a whole"
+            return "the whole table"
         if self.last_setting is not None:
             setting = f"WEMART_{self.last_setting.upper()}"
             if self.last < 0:
-                return f"of the {reader.period} and those after it within {setting}"
-            return f"of the {reader.period} and the {setting} after it"
-        if self.table.period is not reader.period:
-            return (
-                f"of the last day of the {reader.period}"
-                if self.only_last_day
-                else f"of each day of the {reader.period}"
-            )
-        if self.first is None:
-            return f"of all {reader.period}s up to {self.last:+d}"
-        if (self.first, self.last) == (0, 0):
-            return f"of the same {reader.period}"
-        between = f"{self.first:+d}" if self.first == self.last else f"{self.first:+d} to {self.last:+d}"
-        return f"of the {reader.period}{'s' if self.first != self.last else ''} {between}"
+                return f"the same {period} and those after it, {setting} in all"
+            return f"the same {period} and the {setting} {period}s after it"
+        if self.table.period is not period:
+            return f"the last day of the {period}" if self.only_last_day else f"every day of the {period}"
+        match self.first, self.last:
+            case 0, 0:
+                return f"the same {period}"
+            case -1, -1:
+                return f"the {period} before"
+            case None, 0:
+                return f"the same {period} and all before it"
+            case None, -1:
+                return f"all {period}s before"
+            case None, last:
+                return f"all {period}s up to {last:+d}"
+            case 0, last:
+                return f"the same {period} and the {period if last == 1 else f'{last} {period}s'} after it"
+            case first, 0:
+                return f"the same {period} and the {period if first == -1 else f'{-first} {period}s'} before it"
+            case first, last:
+                return f"{period}s {first:+d} to {last:+d}"
 
     def mapping(self, reader: Table) -> dg.PartitionMapping | None:
-        """What Dagster shows as the lineage of partitions."""
-        # Only where assets are made: to read a declaration takes no Dagster, which takes long to import.
+        """Returns what Dagster shows as the lineage of partitions; None for a table without days."""
+        # Imported here, where assets are built: a declaration can be read without Dagster, which is slow to import.
         import dagster as dg
 
         if self.table.only_partition is not None:
@@ -119,61 +129,61 @@ class Input:
         if self.table.period is not reader.period:
             first = last = 0
         elif first is None:
-            # What lies before the day before follows from it: that day was made of it.
+            # The day before stands for all earlier days: it was itself built from them.
             first = -1
         with warnings.catch_warnings():
-            # Beta in Dagster, and said to be so at each use; the first days have no days before them.
+            # The first days have no days before them. Dagster warns at each use that the parameter is in beta.
             warnings.simplefilter("ignore", dg.BetaWarning)
             return dg.TimeWindowPartitionMapping(
                 start_offset=first, end_offset=last, allow_nonexistent_upstream_partitions=first < 0 or last > 0
             )
 
 
-def same_day(of: HasTable) -> Input:
-    """The input's partition of the mart's own day (week, month)."""
-    return Input(of.table)
+def same_day(upstream: HasTable) -> Input:
+    """The input's partition for the mart's own day (week, month)."""
+    return Input(upstream.table)
 
 
-def day_before(of: HasTable) -> Input:
-    """The input's partition of the day (week, month) before the mart's."""
-    return Input(of.table, -1, -1)
+def day_before(upstream: HasTable) -> Input:
+    """The input's partition for the day (week, month) before the mart's."""
+    return Input(upstream.table, -1, -1)
 
 
-def trailing(of: HasTable, days: int) -> Input:
-    """The input's partitions of the mart's day and the `days - 1` before it."""
-    return Input(of.table, 1 - days, 0)
+def trailing(upstream: HasTable, days: int) -> Input:
+    """The input's partitions for the mart's day and the `days - 1` before it."""
+    return Input(upstream.table, 1 - days, 0)
 
 
-def following(of: HasTable, days: int | str) -> Input:
-    """The input's partition of the mart's day, and those of the `days` after it that have been published by then.
+def following(upstream: HasTable, days: int | str) -> Input:
+    """The input's partition for the mart's day, and those for the `days` after it that are already published.
 
-    The sensor requests the mart's day again as they come. The days are a number, or the setting that says it.
+    As later days arrive, the sensor requests the mart's day again. `days` is a number or the name of a setting.
     """
-    return Input(of.table, 0, days) if isinstance(days, int) else Input(of.table, 0, last_setting=days)
+    return Input(upstream.table, 0, days) if isinstance(days, int) else Input(upstream.table, 0, last_setting=days)
 
 
-def window(of: HasTable, setting: str) -> Input:
-    """As `following`, of as many days as a setting says, of which the mart's own is the first."""
-    return Input(of.table, 0, -1, last_setting=setting)
+def window(upstream: HasTable, setting: str) -> Input:
+    """Like `following`, but a setting gives the length, which includes the mart's own day."""
+    return Input(upstream.table, 0, -1, last_setting=setting)
 
 
-def up_to(of: HasTable) -> Input:
-    """The input's partitions of the mart's day and of all days before it."""
-    return Input(of.table, None, 0)
+def up_to(upstream: HasTable) -> Input:
+    """The input's partitions for the mart's day and all days before it."""
+    return Input(upstream.table, None, 0)
 
 
-def earlier_days(of: HasTable) -> Input:
-    """The input's partitions of all days before the mart's; a run of several days reads those between them, too."""
-    return Input(of.table, None, -1)
+def earlier_days(upstream: HasTable) -> Input:
+    """The input's partitions for all days before the mart's. A run over several days also reads those between them."""
+    return Input(upstream.table, None, -1)
 
 
 def whole(table: Table) -> Input:
-    """A table that has no days."""
+    """A table without days."""
     return Input(table)
 
 
 def own_day_before(table: Table) -> Input:
-    """The table's own partition of the day before: its state, carried on. The first day there is has none."""
+    """The table's own partition for the day before: the state carried from day to day. The first day has none."""
     return Input(table, -1, -1)
 
 
@@ -182,36 +192,43 @@ def own_earlier_days(table: Table) -> Input:
     return Input(table, None, -1)
 
 
-def days_of(of: HasTable) -> Input:
-    """For weekly and monthly tables: the input's partition of each day."""
-    return Input(of.table)
+def days_of(upstream: HasTable) -> Input:
+    """For weekly and monthly tables: the input's partition for each day of the period."""
+    return Input(upstream.table)
 
 
-def last_day_of(of: HasTable) -> Input:
-    """For weekly and monthly tables: the input's partition of the last day."""
-    return Input(of.table, only_last_day=True)
+def last_day_of(upstream: HasTable) -> Input:
+    """For weekly and monthly tables: the input's partition for the last day of the period."""
+    return Input(upstream.table, only_last_day=True)
 
 
 def check_input(given: Input, reader: Table) -> None:
-    """Raises DeclarationError where a partition of the input cannot be named for each of the reader's."""
-    other = given.table.period is not reader.period
-    if other and (given.table.period is not Period.DAY or (given.first, given.last) != (0, 0)):
+    """Checks that the input's partitions can be named for every partition of the reader.
+
+    Raises:
+        DeclarationError: they cannot.
+    """
+    differs = given.table.period is not reader.period
+    if differs and (given.table.period is not Period.DAY or (given.first, given.last) != (0, 0)):
         raise DeclarationError(
             f"{reader.full_name} (by {reader.period}) cannot read {given.table.full_name} (by {given.table.period}) "
-            "so: a weekly or monthly table reads its own period, or days of it"
+            "this way: a weekly or monthly table reads tables of its own period, or the days of its period"
         )
     if given.first is None and given.table.period is not Period.DAY:
-        raise DeclarationError(f"{reader.full_name}: all earlier partitions are there for daily tables only")
+        raise DeclarationError(
+            f"{reader.full_name} cannot read all earlier partitions of {given.table.full_name}: only those of daily "
+            "tables can be read"
+        )
     if given.is_own(reader) and given.last >= 0:
-        raise DeclarationError(f"{reader.full_name} reads the partition of itself that it is to make")
+        raise DeclarationError(f"{reader.full_name} reads itself, including the partition that the run computes")
 
 
-def one_a_table(given: Iterable[Input]) -> list[Input]:
-    """One input a table, over all the partitions that are read of it: Dagster knows one dependency on each."""
-    found: dict[str, Input] = {}
-    for one in given:
-        known = found.get(one.table.full_name, one)
-        first = None if known.first is None or one.first is None else min(known.first, one.first)
-        last_day = known.only_last_day and one.only_last_day
-        found[one.table.full_name] = Input(one.table, first, max(known.last, one.last), last_day)
-    return list(found.values())
+def one_per_table(given: Iterable[Input]) -> list[Input]:
+    """Merges the inputs into one per table, over all partitions read: Dagster has one dependency per upstream table."""
+    merged: dict[str, Input] = {}
+    for new in given:
+        previous = merged.get(new.table.full_name, new)
+        first = None if previous.first is None or new.first is None else min(previous.first, new.first)
+        last_day = previous.only_last_day and new.only_last_day
+        merged[new.table.full_name] = Input(new.table, first, max(previous.last, new.last), last_day)
+    return list(merged.values())

@@ -1,4 +1,4 @@
-"""Column lineage, read off the expression itself: which input columns a column is made of."""
+"""Column lineage, derived from the Ibis expression: the input columns from which each column is computed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ ColumnLineage = Mapping[str, frozenset[tuple[str, str]]]
 
 
 def column_lineage(rows: ir.Table, inputs: Mapping[ops.Node, str]) -> ColumnLineage:
-    """For each column of `rows` the (input name, input column) pairs whose values can become part of it.
+    """Returns, for each column of `rows`, the (input name, input column) pairs whose values flow into it.
 
-    Columns that only decide which rows there are (filters, join keys, orderings) do not count.
+    Columns that only decide which rows are kept (filters, join keys, orderings) do not count.
     """
-    known: dict[tuple[ops.Node, str], frozenset[tuple[str, str]]] = {}
+    traced: dict[tuple[ops.Node, str], frozenset[tuple[str, str]]] = {}
 
     def trace(relation: ops.Node, name: str) -> frozenset[tuple[str, str]]:
-        at = (relation, name)
-        if at not in known:
-            known[at] = frozenset()
-            known[at] = _origins(relation, name)
-        return known[at]
+        key = (relation, name)
+        if key not in traced:
+            traced[key] = frozenset()
+            traced[key] = _origins(relation, name)
+        return traced[key]
 
     def _origins(relation: ops.Node, name: str) -> frozenset[tuple[str, str]]:
         if relation in inputs:
@@ -41,12 +41,12 @@ def column_lineage(rows: ir.Table, inputs: Mapping[ops.Node, str]) -> ColumnLine
             return trace(value.rel, value.name)
         if isinstance(value, ops.ScalarSubquery):
             return trace(value.rel, next(iter(value.rel.schema)))
-        # The keys and the order of a window only decide which rows it looks at.
+        # The keys and the order of a window only decide which rows it covers.
         parts = [value.func] if isinstance(value, ops.WindowFunction) else value.__children__
-        found: frozenset[tuple[str, str]] = frozenset()
+        origins: frozenset[tuple[str, str]] = frozenset()
         for part in parts:
             if isinstance(part, ops.Value):
-                found |= _of_value(part)
-        return found
+                origins |= _of_value(part)
+        return origins
 
     return {name: trace(rows.op(), name) for name in rows.columns}

@@ -16,7 +16,7 @@ from wemart_assets.lake.days import Period
 from wemart_assets.lake.engine import Engine, Session
 from wemart_assets.lake.errors import DeclarationError, WemartError
 from wemart_assets.lake.inject import call, parameters
-from wemart_assets.lake.inputs import one_a_table
+from wemart_assets.lake.inputs import one_per_table
 from wemart_assets.lake.mart import Mart, read_input
 from wemart_assets.lake.publication import Publication, RejectedByAudit, publish
 from wemart_assets.lake.table import Table
@@ -49,7 +49,7 @@ def mart_asset(
 
     deps = [
         dg.AssetDep(i.table.key, partition_mapping=i.mapping(declared.table))
-        for i in one_a_table(declared.inputs.values())
+        for i in one_per_table(declared.inputs.values())
     ]
     keys = {name: i.table.key for name, i in declared.inputs.items()}
     return table_asset(declared.table, group, partitions, run, deps=deps, inputs=keys)

@@ -1,7 +1,7 @@
-"""What a table is: columns, grain, rules and words, declared once.
+"""The declaration of a table: its columns, grain, checks and descriptions.
 
-From a `Table` come the pandera schema, Dagster's column schema, the Delta schema and the table catalog. Here belongs
-what is true of a table on any engine; how rows are stored or read does not.
+The pandera schema, Dagster's column schema, the Delta schema and the table catalog are all derived from a `Table`. This
+module holds what is true of a table on any engine; how rows are stored or read belongs elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow as pa
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.errors import DeclarationError
 
-# The names are Spark SQL's, as in the documents that the tables come from. An instant is UTC in microseconds.
+# The names are those of Spark SQL, as in the documents that specify the tables. A timestamp is UTC, in microseconds.
 TYPES: dict[str, dt.DataType] = {
     "tinyint": dt.int8,
     "int": dt.int32,
@@ -34,7 +34,7 @@ TYPES: dict[str, dt.DataType] = {
 
 
 def data_type(name: str) -> dt.DataType:
-    """Ibis type of a Spark SQL type name, `decimal(18,4)` included.
+    """Returns the Ibis type for a Spark SQL type name; `decimal(18,4)` is one, too.
 
     Raises:
         DeclarationError: the name is not one of the lake's types.
@@ -48,12 +48,12 @@ def data_type(name: str) -> dt.DataType:
     return TYPES[name]
 
 
-# The checks that every table has (`not_null` and `grain_is_unique` where it says so).
+# The checks that every table has (`not_null` and `grain_is_unique` only if the declaration calls for them).
 SCHEMA, NOT_NULL, GRAIN, ROWS = BUILT_IN_CHECKS = ("schema", "not_null", "grain_is_unique", "has_rows")
 
 
 class Severity(Enum):
-    """ERROR stops the publication; WARN is shown and never stops it."""
+    """A failed ERROR check stops the publication; a failed WARN check is only shown."""
 
     ERROR = "ERROR"
     WARN = "WARN"
@@ -61,10 +61,10 @@ class Severity(Enum):
 
 @dataclass(frozen=True)
 class RowCheck:
-    """A condition that each row of a partition meets by itself.
+    """A condition that each row must meet by itself.
 
-    `holds(table, **settings)` is a boolean column; a NULL counts as broken, so a condition over nullable columns has
-    to say what NULL means. Parameters after the first are looked up by name: settings, and `days`, the run's.
+    `holds(table, **settings)` is a boolean column. NULL counts as broken, so a condition over nullable columns must
+    handle NULL itself. Parameters after the first are looked up by name: settings, and `days`, the days of the run.
     """
 
     name: str
@@ -75,10 +75,10 @@ class RowCheck:
 
 @dataclass(frozen=True)
 class TableCheck:
-    """What no row can show by itself: a condition across rows, tables or days.
+    """A condition across rows, tables or days, which no single row can be checked for.
 
-    `broken(...)` returns the rows that break it, with the table's day column among their columns. Its parameters are
-    looked up by name: `staged`, `published` (this table's partitions outside the run), the mart's inputs, settings.
+    `broken(...)` returns the rows that break it, the table's day column among their columns. Its parameters are looked
+    up by name: `staged`, `published` (this table's partitions outside the run), the mart's inputs, settings.
     """
 
     name: str
@@ -89,9 +89,9 @@ class TableCheck:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that each run shows beside its rows and that no rule judges, such as how many rows were left out.
+    """A number that each run reports and no check judges, such as how many rows were left out.
 
-    `value(...)` is a scalar; its parameters are looked up by name as a law's are.
+    `value(...)` is a scalar; its parameters are looked up by name, like those of a table check.
     """
 
     name: str
@@ -100,10 +100,10 @@ class Measure:
 
 @dataclass(frozen=True)
 class Chart:
-    """What each run shows drawn beside its rows.
+    """A chart that each run shows.
 
-    `points(...)` is a small table; its parameters are looked up by name as a law's are. `draw` makes SVG of its rows,
-    which are in no order. One that cannot be drawn is warned of and stops nothing.
+    `points(...)` is a small table; its parameters are looked up by name, like those of a table check. `draw` renders
+    its rows, which come in no particular order, as SVG. A chart that cannot be drawn is a warning and stops nothing.
     """
 
     name: str
@@ -113,7 +113,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class ValueCheck:
-    """A condition on the known values of one column; NULL passes. Columns that share a name are shown as one check."""
+    """A condition on the values of one column; NULL passes. Checks that share a name are shown as one."""
 
     name: str
     description: str
@@ -121,7 +121,7 @@ class ValueCheck:
 
 
 def one_of(*values: Any) -> ValueCheck:
-    """The value is one of `values`."""
+    """Checks that the value is one of `values`."""
     return ValueCheck(
         "domains",
         f"one of {', '.join(map(str, values))}",
@@ -130,7 +130,7 @@ def one_of(*values: Any) -> ValueCheck:
 
 
 def at_least(least: int) -> ValueCheck:
-    """The value is `least` or more."""
+    """Checks that the value is `least` or more."""
     return ValueCheck("domains", f"at least {least}", lambda column: column >= least)
 
 
@@ -139,7 +139,7 @@ FLAG = one_of(0, 1)
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, Spark SQL type, the words for people, and the rules of its values."""
+    """A column: its name, Spark SQL type and description, and the checks on its values."""
 
     name: str
     type: str
@@ -149,7 +149,7 @@ class Column:
 
 
 def column(name: str, type: str, description: str, *checks: ValueCheck, nullable: bool = True) -> Column:
-    """A column, with its value rules as further arguments."""
+    """Declares a column; its value checks are further arguments."""
     return Column(name, type, description, checks, nullable)
 
 
@@ -164,17 +164,17 @@ class Table:
 
     Attributes:
         database, name: how SQL addresses it; the Dagster asset key is `[database, name]`.
-        description: what a row is, for people.
+        description: what a row is.
         columns: in the order in which they are stored and shown.
-        grain: the columns that together name a row, empty where equal rows are allowed. NULL is a value here.
-        partition_by: storage partitions; the last is the day column.
+        grain: the columns that identify a row; empty if duplicate rows are allowed. NULL counts as a value here.
+        partition_by: the partition columns; the last is the day column.
         period: how much time a partition covers; the day column holds its first day.
-        only_partition: what the day column holds throughout, of a table that has no days.
-        may_be_empty: a day without rows is nothing to warn of.
-        rules, laws: what the audit demands beside types, known values and the grain.
-        measures, pictures: numbers and drawings that each run shows.
+        only_partition: the one value of the day column, if the table has no days.
+        may_be_empty: a day without rows is not worth a warning.
+        row_checks, table_checks: what the audit checks beyond types, NULLs and the grain.
+        measures, charts: the numbers and charts that each run shows.
         newest_in_sql: analysts know the table as unpartitioned: in SQL its name shows the newest row of each key, and
-            `<name>__daily` the partitions.
+            `<name>__daily` shows the partitions.
     """
 
     database: str
@@ -196,17 +196,17 @@ class Table:
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]
-        for what, used in (("grain", self.grain), ("partition_by", self.partition_by)):
+        for attribute, used in (("grain", self.grain), ("partition_by", self.partition_by)):
             if unknown := [name for name in used if name not in names]:
-                raise DeclarationError(f"{self.full_name}: {what} names {unknown}, which are not columns")
-        if doubled := sorted({name for name in names if names.count(name) > 1}):
-            raise DeclarationError(f"{self.full_name}: column {doubled} is declared twice")
+                raise DeclarationError(f"{self.full_name}: {attribute} names {unknown}, which are not columns")
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise DeclarationError(f"{self.full_name}: column {repeated} is declared twice")
         for declared in self.columns:
             data_type(declared.type)
-        checks = [*BUILT_IN_CHECKS, *(rule.name for rule in self.value_checks())]
-        checks += [rule.name for rule in self.row_checks] + [law.name for law in self.table_checks]
-        if doubled := sorted({name for name in checks if checks.count(name) > 1}):
-            raise DeclarationError(f"{self.full_name}: rule {doubled} is declared twice")
+        declared_checks: list[RowCheck | TableCheck] = [*self.value_checks(), *self.row_checks, *self.table_checks]
+        checks = [*BUILT_IN_CHECKS, *(check.name for check in declared_checks)]
+        if repeated := sorted({name for name in checks if checks.count(name) > 1}):
+            raise DeclarationError(f"{self.full_name}: check {repeated} is declared twice")
 
     @property
     def full_name(self) -> str:
@@ -218,7 +218,7 @@ class Table:
 
     @property
     def day_column(self) -> str:
-        """The partition column that holds the business day (first day of the period), a `YYYY-MM-DD` string."""
+        """The partition column that holds the business day (the period's first day) as a `YYYY-MM-DD` string."""
         return self.partition_by[-1]
 
     @cached_property
@@ -227,40 +227,40 @@ class Table:
 
     @cached_property
     def arrow_schema(self) -> pa.Schema:
-        """The Delta table's schema. All columns are nullable there: what must be known is the audit's business."""
+        """The Delta table's schema. All its columns are nullable: the audit is what finds a NULL."""
         return pa.schema([pa.field(c.name, data_type(c.type).to_pyarrow()) for c in self.columns])
 
     def conform(self, rows: ir.Table) -> ir.Table:
-        """`rows` with exactly this table's columns, in order and of the declared types.
+        """Returns `rows` with exactly this table's columns, in order and cast to the declared types.
 
         Raises:
-            DeclarationError: a column is not among those of `rows`.
+            DeclarationError: `rows` lacks a column.
         """
         if missing := [c.name for c in self.columns if c.name not in rows.columns]:
             raise DeclarationError(f"{self.full_name}: the function's result lacks {missing}; it has {rows.columns}")
         return rows.select(**{c.name: rows[c.name].cast(data_type(c.type)) for c in self.columns})
 
     def value_checks(self) -> Iterable[RowCheck]:
-        """The columns' value rules as rules of a row, one for each rule name."""
+        """Yields the columns' value checks as row checks, one per name."""
         by_name: dict[str, list[tuple[Column, ValueCheck]]] = {}
         for declared in self.columns:
-            for rule in declared.checks:
-                by_name.setdefault(rule.name, []).append((declared, rule))
+            for check in declared.checks:
+                by_name.setdefault(check.name, []).append((declared, check))
         for name, members in by_name.items():
-            description = "; ".join(f"{c.name}: {rule.description}" for c, rule in members)
+            description = "; ".join(f"{c.name}: {check.description}" for c, check in members)
             yield RowCheck(
-                name, description, lambda t, members=members: _all(_null_or(t[c.name], r) for c, r in members)
+                name, description, lambda t, members=members: _all(_null_or(t[c.name], check) for c, check in members)
             )
 
 
-def _null_or(column: Any, rule: ValueCheck) -> ir.BooleanValue:
-    return column.isnull() | rule.holds(column).fill_null(False)
+def _null_or(column: Any, check: ValueCheck) -> ir.BooleanValue:
+    return column.isnull() | check.holds(column).fill_null(False)
 
 
 def _all(conditions: Iterable[ir.BooleanValue]) -> ir.BooleanValue:
-    met: ir.BooleanValue | None = None
+    combined: ir.BooleanValue | None = None
     for condition in conditions:
-        met = condition if met is None else met & condition
-    if met is None:
-        raise DeclarationError("a rule needs at least one condition")
-    return met
+        combined = condition if combined is None else combined & condition
+    if combined is None:
+        raise DeclarationError("a check needs at least one condition")
+    return combined

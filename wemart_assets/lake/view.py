@@ -1,4 +1,4 @@
-"""A view: a table that is computed when it is asked for, and stored nowhere."""
+"""A view: a table that is computed when it is queried, and never stored."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class View:
-    """A declared view: its columns and description, the tables it reads, and the function that computes it."""
+    """A declared view: its columns and description, the tables that it reads, and the function that computes it."""
 
     table: Table
     inputs: Mapping[str, Table]
     function: Callable[..., ir.Table]
 
     def sql(self, dialect: str, stored: Stored) -> str:
-        """The view's query, in an engine's dialect."""
+        """Returns the view's query in an engine's SQL dialect."""
         from wemart_assets.lake.stored import query
 
-        rows = self.function(**{name: stored(of) for name, of in self.inputs.items()})
+        rows = self.function(**{name: stored(table) for name, table in self.inputs.items()})
         return query(rows.select(*(c.name for c in self.table.columns)), dialect).sql(dialect)
 
     def duckdb_view(self, catalog: str) -> str:
-        """The statement that defines it in DuckDB, over the tables of a catalog."""
+        """Returns the statement that defines the view in DuckDB, over the tables of a catalog."""
         from wemart_assets.lake.stored import in_catalog
 
         name = f'{catalog}."{self.table.database}"."{self.table.name}"'
         return f"create view {name} as {self.sql('duckdb', in_catalog(catalog))}"
 
     def spark_view(self, stored: Stored) -> str:
-        """The statement that defines it in a session of Spark."""
+        """Returns the statement that defines the view in a Spark session."""
         return f"CREATE OR REPLACE TEMPORARY VIEW {self.table.name} AS {self.sql('spark', stored)}"
 
 
 def view(table: Table, **inputs: HasTable) -> Callable[[Callable[..., ir.Table]], View]:
-    """Declare a view: the function's parameters are the inputs by name.
+    """Declares a view. The function's parameters are the inputs by name.
 
     Raises:
         DeclarationError: the function's parameters are not the inputs.
@@ -56,15 +56,16 @@ def view(table: Table, **inputs: HasTable) -> Callable[[Callable[..., ir.Table]]
     def declare(function: Callable[..., ir.Table]) -> View:
         if set(parameters(function)) != set(inputs):
             raise DeclarationError(
-                f"{table.full_name}: its function has the parameters {parameters(function)}, its inputs are {[*inputs]}"
+                f"{table.full_name}: the function has the parameters {parameters(function)}, but the inputs are "
+                f"{[*inputs]}"
             )
-        return View(table, {name: of.table for name, of in inputs.items()}, function)
+        return View(table, {name: upstream.table for name, upstream in inputs.items()}, function)
 
     return declare
 
 
 def view_asset(declared: View, group: str) -> dg.AssetSpec:
-    """The asset that stands for a view in Dagster; there is nothing to run."""
+    """Returns the Dagster asset that represents a view; there is nothing to run."""
     import dagster as dg
 
     from wemart_assets.lake.mart_asset import column_schema
@@ -73,7 +74,7 @@ def view_asset(declared: View, group: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         table.key,
         description=f"{table.description} A view: nothing is stored.",
-        deps=[of.key for of in declared.inputs.values()],
+        deps=[upstream.key for upstream in declared.inputs.values()],
         group_name=group,
         owners=[table.owner],
         kinds={"ibis", "view"},

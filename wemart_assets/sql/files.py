@@ -1,7 +1,7 @@
-"""The only files that a session of SQL can reach: the published data files of the tables that its queries name.
+"""The only files that an SQL session can reach: the published data files of the tables that its queries name.
 
-DuckDB reads them through this object and has no other file system, so whatever gets past the statements' wall has no
-means to write, nor to read anything else.
+DuckDB reads them through this file system and has no other, so a statement that gets past the first wall
+(`statements`) still cannot write, nor read anything else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PROTOCOL = "wemart"
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A data file that the log of a table lists: where it is, how long, and whose it is."""
+    """A data file listed in a table's log: its path, length, table and day (None if the table has no days)."""
 
     path: Path
     bytes: int
@@ -32,7 +32,7 @@ class PublishedFile:
 
 
 class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
-    """`wemart://<database>/<table>/<path in the log>`, to be read; everything else is refused."""
+    """A read-only file system of `wemart://<database>/<table>/<path in the log>`; anything else is refused."""
 
     protocol = PROTOCOL
     cachable = False
@@ -41,24 +41,24 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
         super().__init__()
         self._published: dict[str, PublishedFile] = {}
         self.opened: set[str] = set()
-        # What was found to be wrong with files that were opened.
+        # The opened files that are damaged, and how.
         self.damaged: list[tuple[PublishedFile, str]] = []
 
     def publish(self, name: str, file: PublishedFile) -> None:
         self._published[name] = file
 
     def forget(self) -> None:
-        """Begin to note anew which files are opened and damaged."""
+        """Resets the record of opened and damaged files."""
         self.opened.clear()
         self.damaged.clear()
 
     def named_in(self, text: str) -> PublishedFile | None:
-        """The published file that a message names."""
+        """Returns the opened file that a message names, if there is one."""
         names = [name for name in self.opened if name in text]
         return self._published[max(names, key=len)] if names else None
 
     def unreadable(self) -> tuple[PublishedFile, str] | None:
-        """The first of the opened files that cannot be read as a whole, and why."""
+        """Returns the first opened file that cannot be read in full, and why."""
         for name in sorted(self.opened):
             file = self._published[name]
             try:
@@ -72,7 +72,7 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
     def open(self, path: str, mode: str = "rb", **_options: Any) -> FileIO:
         if mode != "rb":
             self._refuse(path)
-        file = self._of(path)
+        file = self._file(path)
         self.opened.add(path)
         try:
             opened = FileIO(file.path, "rb")
@@ -84,11 +84,11 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
         opened.seek(0)
         if size != file.bytes:
             opened.close()
-            self._damage(file, f"has {size:,} bytes, its table's log says {file.bytes:,}")
+            self._damage(file, f"has {size:,} bytes, but its table's log says {file.bytes:,}")
         return opened
 
     def glob(self, path: str, **_options: Any) -> list[str]:
-        # What looks like a pattern is a name with signs of patterns in brackets.
+        # Names come with their pattern characters in brackets, so that none is taken for a pattern.
         name = re.sub(r"\[(.)\]", r"\1", path)
         return [name] if name in self._published else []
 
@@ -102,26 +102,26 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
         return False
 
     def size(self, path: str) -> int:
-        return self._of(path).bytes
+        return self._file(path).bytes
 
     def info(self, path: str, **_options: Any) -> dict[str, Any]:
-        return {"name": path, "size": self._of(path).bytes, "type": "file"}
+        return {"name": path, "size": self._file(path).bytes, "type": "file"}
 
     def modified(self, path: str) -> dt.datetime:
         # A published file never changes.
-        self._of(path)
+        self._file(path)
         return dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
     created = modified
 
-    def _of(self, path: str) -> PublishedFile:
+    def _file(self, path: str) -> PublishedFile:
         if path not in self._published:
-            raise PermissionError(f"{path} is no published data file of a table that was named")
+            raise PermissionError(f"{path} is not a published data file of a table in the query")
         return self._published[path]
 
-    def _damage(self, file: PublishedFile, what: str) -> NoReturn:
-        self.damaged.append((file, what))
-        raise OSError(f"{file.path} {what}")
+    def _damage(self, file: PublishedFile, problem: str) -> NoReturn:
+        self.damaged.append((file, problem))
+        raise OSError(f"{file.path} {problem}")
 
     def _refuse(self, *paths: object, **_options: Any) -> NoReturn:
         raise PermissionError(f"{' '.join(map(str, paths))}: the lake is read-only")

@@ -1,7 +1,7 @@
-"""The rows of a query as a table for people, CSV, JSON or Parquet, written while they come.
+"""Writes the rows of a query as they arrive, as a text table, CSV, JSON or Parquet.
 
-What a format cannot hold (lists in CSV, dates beyond the year 9999 in Python) is written as DuckDB's text of it. JSON
-has no NaN and no infinity, so they are the strings "NaN", "Infinity" and "-Infinity".
+A value that the format cannot hold (lists in CSV, dates beyond the year 9999 in Python) is written as DuckDB's text for
+it. JSON has neither NaN nor infinity, so they become the strings "NaN", "Infinity" and "-Infinity".
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ import pyarrow.parquet
 from wemart_assets.sql.session import Rows
 from wemart_assets.text import aligned, visible
 
-# From the year 1 to the year 9999, as Python has them.
+# Python's dates, from the year 1 to the year 9999, in days since 1970.
 FIRST_DAY, LAST_DAY = dt.date.min.toordinal() - dt.date(1970, 1, 1).toordinal(), 2_932_896
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}
-# Of a group of rows in Parquet, whichever comes first.
-ROWS_OF_A_GROUP, BYTES_OF_A_GROUP = 100_000, 1 << 20
-# A dictionary of many values is kept in memory and saves nothing.
-DICTIONARY = 1 << 14
-# JSON needs only those below the space to be escaped; terminals obey these, too.
+# A Parquet row group ends at whichever limit is reached first.
+GROUP_ROWS, GROUP_BYTES = 100_000, 1 << 20
+# In bytes. A dictionary of many distinct values takes memory and saves nothing.
+DICTIONARY_LIMIT = 1 << 14
+# JSON only requires characters below the space to be escaped, but terminals obey these, too.
 CONTROLS = re.compile("[\x7f-\x9f]")
 
 
 class Sink(Protocol):
-    """Where bytes go."""
+    """A destination for bytes."""
 
     def write(self, written: bytes, /) -> Any: ...
 
 
 def write_table(rows: Rows, shown: int, sink: Sink) -> None:
-    """The first `shown` rows, and how many there are."""
+    """Writes the first `shown` rows and the number of all rows."""
     count, cells = 0, [[visible(name) for name in rows.schema.names]]
     for batch in rows:
         columns = [_values(column) for column in batch.slice(0, max(shown - count, 0)).columns]
         cells += [["NULL" if v is None else visible(str(v)) for v in row] for row in zip(*columns, strict=True)]
         count += batch.num_rows
-    left = count - shown
-    more = f"\n… and {left:,} more rows (--rows, or --format csv)" if left > 0 else ""
-    numbers = [place for place, field in enumerate(rows.schema) if pa.types.is_integer(field.type)]
+    hidden = count - shown
+    more = f"\n… and {hidden:,} more rows (--rows, or --format csv)" if hidden > 0 else ""
+    numbers = [index for index, field in enumerate(rows.schema) if pa.types.is_integer(field.type)]
     sink.write(f"{aligned(cells, right=numbers)}\n({count:,} rows){more}\n".encode())
 
 
 def write_csv(rows: Rows, sink: Sink) -> None:
-    head = ",".join('"' + name.replace('"', '""') + '"' for name in rows.schema.names)
-    sink.write(f"{head}\n".encode())
+    header = ",".join('"' + name.replace('"', '""') + '"' for name in rows.schema.names)
+    sink.write(f"{header}\n".encode())
     options = pyarrow.csv.WriteOptions(include_header=False)
     for batch in rows:
         plain = pa.table([_for_csv(column) for column in batch.columns], names=[*map(str, range(batch.num_columns))])
@@ -64,44 +64,44 @@ def write_csv(rows: Rows, sink: Sink) -> None:
 
 
 def write_json(rows: Rows, sink: Sink) -> None:
-    """A list of objects, one per line. Of columns that have one name, the second is `name_1`."""
-    names, begun = _distinct(rows.schema.names), False
+    """Writes a list of objects, one per line. If columns share a name, the second becomes `name_1`."""
+    names, has_begun = _distinct(rows.schema.names), False
     for batch in rows:
         columns = [_values(column) for column in batch.columns]
         lines = [_json(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
         if lines:
-            sink.write((("[\n " if not begun else ",\n ") + ",\n ".join(lines)).encode())
-            begun = True
-    sink.write(b"\n]\n" if begun else b"[]\n")
+            sink.write((("[\n " if not has_begun else ",\n ") + ",\n ".join(lines)).encode())
+            has_begun = True
+    sink.write(b"\n]\n" if has_begun else b"[]\n")
 
 
 def write_parquet(rows: Rows, sink: IO[bytes]) -> None:
-    """As Arrow has the rows; intervals and the like are text. Of columns that have one name, the second is `name_1`."""
+    """Writes the rows with their Arrow types; types that Parquet lacks become text. Names are as in `write_json`."""
     schema = pa.schema(
         [
             (name, pa.string() if _is_foreign(field.type) else field.type)
             for name, field in zip(_distinct(rows.schema.names), rows.schema, strict=True)
         ]
     )
-    with pyarrow.parquet.ParquetWriter(sink, schema, dictionary_pagesize_limit=DICTIONARY) as writer:
+    with pyarrow.parquet.ParquetWriter(sink, schema, dictionary_pagesize_limit=DICTIONARY_LIMIT) as writer:
         for group in _groups(rows):
             columns = [_text(c) if _is_foreign(c.type) else c for c in group.columns]
             writer.write_table(pa.table(columns, schema=schema))
 
 
 def _groups(rows: Rows) -> Iterator[pa.Table]:
-    waiting: list[pa.RecordBatch] = []
+    batches: list[pa.RecordBatch] = []
     for batch in rows:
-        waiting.append(batch)
-        if sum(b.num_rows for b in waiting) >= ROWS_OF_A_GROUP or sum(b.nbytes for b in waiting) >= BYTES_OF_A_GROUP:
-            yield pa.Table.from_batches(waiting)
-            waiting = []
-    if waiting:
-        yield pa.Table.from_batches(waiting)
+        batches.append(batch)
+        if sum(b.num_rows for b in batches) >= GROUP_ROWS or sum(b.nbytes for b in batches) >= GROUP_BYTES:
+            yield pa.Table.from_batches(batches)
+            batches = []
+    if batches:
+        yield pa.Table.from_batches(batches)
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """What Python has for the values; DuckDB's text where it has nothing."""
+    """Returns the values as Python objects, or as DuckDB's text if Python has no equivalent."""
     if _is_foreign(column.type) or pa.types.is_binary(column.type):
         values: list[Any] = _text(column).to_pylist()
         return values
@@ -110,11 +110,11 @@ def _values(column: pa.Array) -> list[Any]:
         if not pc.all(within).as_py():
             texts = _text(column).to_pylist()
             pairs = zip(within.to_pylist(), texts, strict=True)
-            return [column[at].as_py() if fits else text for at, (fits, text) in enumerate(pairs)]
+            return [column[index].as_py() if fits else text for index, (fits, text) in enumerate(pairs)]
     try:
         values = column.to_pylist()
     except (OverflowError, ValueError):
-        # Such a date within a list or a struct.
+        # A list or a struct contains a date outside Python's range.
         values = _text(column).to_pylist()
     return values
 
@@ -129,11 +129,11 @@ def _for_csv(column: pa.Array) -> pa.Array:
 
 
 def _within(column: pa.Array) -> pa.Array:
-    """Whether Python has the dates or instants; NULL is within."""
+    """Returns, for each date or timestamp, whether Python can represent it; true for NULL."""
     first, last = FIRST_DAY, LAST_DAY
     if pa.types.is_timestamp(column.type):
         if column.type.unit not in PER_SECOND:
-            # Nanoseconds end in the year 2262, and Python has none.
+            # Python has no nanoseconds.
             return pc.is_null(column)
         per_day = 86_400 * PER_SECOND[column.type.unit]
         first, last = first * per_day, (last + 1) * per_day - 1
@@ -144,14 +144,14 @@ def _within(column: pa.Array) -> pa.Array:
 
 
 def _is_foreign(kind: pa.DataType) -> bool:
-    """Whether neither CSV nor Parquet nor JSON has such values."""
+    """Whether CSV, Parquet and JSON all lack such values."""
     if isinstance(kind, pa.BaseExtensionType) or pa.types.is_union(kind) or pa.types.is_interval(kind):
         return True
-    return any(_is_foreign(kind.field(at).type) for at in range(kind.num_fields))
+    return any(_is_foreign(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def _text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """DuckDB's text of the values."""
+    """Returns DuckDB's text for the values."""
     with duckdb.connect(config={"python_enable_replacements": False}) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.register("column", pa.table({"value": column}))
@@ -160,7 +160,7 @@ def _text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """The names, with a number behind those that came before."""
+    """Returns the names, with a number appended to each repeated one."""
     distinct: list[str] = []
     for name in names:
         number, candidate = 0, name
@@ -176,7 +176,7 @@ def _json(row: dict[str, Any]) -> str:
         text = JSON.encode(row)
     except ValueError:
         text = JSON.encode(_finite(row))
-    return CONTROLS.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
+    return CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _as_json(value: object) -> object:

@@ -1,4 +1,4 @@
-"""A session over the lake: tables are looked for when a query names them, and rows come as a stream."""
+"""An SQL session over the lake. Tables are looked up when a query names them, and rows are streamed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 CATALOG = "wev_prod"
 DAILY = "__daily"
-ROWS_OF_A_BATCH = 20_000
-# Nothing can be loaded, written or kept; what a query needs stays in memory.
+BATCH_ROWS = 20_000
+# With these settings nothing can be loaded, written or kept; all that a query needs stays in memory.
 CLOSED = (
     "set enable_progress_bar = false",
     "set autoinstall_known_extensions = false",
@@ -35,7 +35,7 @@ CLOSED = (
     "set allow_community_extensions = false",
     "set allow_persistent_secrets = false",
     "set temp_directory = ''",
-    # Files are cached by the operating system; a second copy would count as the query's memory.
+    # The operating system caches files already; a second copy would count as the query's memory.
     "set enable_external_file_cache = false",
     "set parquet_metadata_cache = true",
     f"set allowed_directories = ['{PROTOCOL}://']",
@@ -43,8 +43,8 @@ CLOSED = (
     "set disabled_filesystems = 'LocalFileSystem'",
     "set lock_configuration = true",
 )
-# What DuckDB says where the query is at fault; anything else may be due to the bytes of a file.
-OF_THE_QUERY = re.compile(
+# DuckDB's errors that are the query's fault; any other may be caused by a damaged file.
+QUERY_ERRORS = re.compile(
     r"(Binder|Catalog|Constraint|Conversion|Dependency|Interrupt|Invalid|Not implemented|Out of Range|Parser|Permission"
     r"|Syntax|TransactionContext)",
     re.IGNORECASE,
@@ -58,29 +58,29 @@ T = TypeVar("T")
 @contextmanager
 def analyst(
     lake: Path,
-    known: Mapping[str, Table],
+    tables: Mapping[str, Table],
     views: Mapping[str, View] | None = None,
     functions: Iterable[Between] = (),
     memory_limit: str | None = None,
     threads: int | None = None,
 ) -> Iterator[Analyst]:
-    """A session over all tables of the lake; `known` and `views` are the declared ones by full name.
+    """Opens a session over all tables of the lake; `tables` and `views` are the declared ones by full name.
 
-    They are looked up when a query names them, `functions` are gone through when it names a function that is not
-    DuckDB's. Views and functions are there where the tables that they read are.
+    They are looked up when a query names them; `functions` are gone through once a query names a function that is not
+    DuckDB's. Views and functions exist if the tables that they read do.
 
     Raises:
-        WemartError: there is no table yet.
+        WemartError: the lake has no table yet.
     """
     config: dict[str, Any] = {"python_enable_replacements": False}
     config |= {} if memory_limit is None else {"memory_limit": memory_limit}
     config |= {} if threads is None else {"threads": threads}
     with duckdb.connect(":memory:", config=config) as connection, ThreadPoolExecutor(1) as worker:
-        yield Analyst(connection, worker, lake.absolute(), known, {} if views is None else views, functions)
+        yield Analyst(connection, worker, lake.absolute(), tables, {} if views is None else views, functions)
 
 
 class Rows:
-    """The rows of a query as they come: `schema`, and batches to be read once."""
+    """The streamed rows of a query: their `schema`, and batches that can be read once."""
 
     def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
         self.schema = schema
@@ -94,30 +94,30 @@ class Rows:
 
 
 class Analyst:
-    """A DuckDB that sees the lake's published rows, and nothing else; each table as of when it is first named."""
+    """A DuckDB that sees only the lake's published rows, each table as of the query that first names it."""
 
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
         worker: Executor,
         lake: Path,
-        known: Mapping[str, Table],
+        tables: Mapping[str, Table],
         views: Mapping[str, View],
         functions: Iterable[Between],
     ) -> None:
         self._connection = connection
         self._worker = worker
-        self._known = known
+        self._tables = tables
         self._locations: dict[Place, Path] = {
             (log.parent.parent.name.lower(), log.parent.name.lower()): log.parent
             for log in sorted(lake.glob("*/*/_delta_log"))
         }
         if not self._locations:
             raise WemartError(f"the lake {lake} has no table yet; run some partitions, or `make demo`")
-        # Of the tables that all were asked for, those that are damaged, and how.
+        # The damaged tables met by a query that reads the catalog, and how they are damaged.
         self.unreadable: dict[str, str] = {}
         self._files = PublishedFiles()
-        # Statements so far: a result lasts until the next.
+        # Counts the statements: a result lasts until the next one.
         self._turn = 0
         connection.register_filesystem(self._files)
         connection.execute("set timezone = 'UTC'")
@@ -141,30 +141,30 @@ class Analyst:
 
     @cached_property
     def _functions(self) -> dict[str, Between]:
-        """Those that no query has called, by name in small letters."""
-        return {f.name.lower(): f for f in self._declared_functions if self._has(f.inputs)}
+        """The functions that no query has called yet, by lower-case name."""
+        return {function.name.lower(): function for function in self._declared_functions if self._has(function.inputs)}
 
     def _view(self, place: Place) -> View | None:
         view = self._views.get(".".join(place))
         return view if view is not None and self._has(view.inputs) else None
 
     def run(self, sql: str) -> pa.Table:
-        """The rows of the last statement; those before it may shadow tables.
+        """Returns the rows of the last statement; those before it may shadow tables.
 
         Raises:
-            QueryRefused: a statement is none that reads or shadows.
-            UnreadableTable: a table that is named is damaged.
-            WemartError: the memory of a session is not enough.
+            QueryRefused: a statement does more than read or shadow.
+            UnreadableTable: a table that a statement names is damaged.
+            WemartError: the session's memory is not enough.
             duckdb.Error: the SQL is wrong.
         """
         return self.stream(sql).read_all()
 
     def stream(self, sql: str) -> Rows:
-        """As `run`, but the rows come while they are read, before the next query. Each error may come then."""
+        """Like `run`, but streams the rows, which must be read before the next query. Reading may raise the same."""
         self._turn += 1
         statements = self._wall.statements(sql)
         if not statements:
-            raise QueryRefused("there is no query")
+            raise QueryRefused("the query is empty")
         rows = Rows(pa.schema([]), iter(()))
         for statement in statements:
             for _batch in rows:
@@ -174,9 +174,9 @@ class Analyst:
 
     def _rows(self, query: Query) -> Rows:
         self._files.forget()
-        with self._told():
+        with self._explained():
             self._define(query)
-            reader = self._interruptibly(lambda: self._connection.execute(query.sql).to_arrow_reader(ROWS_OF_A_BATCH))
+            reader = self._interruptibly(lambda: self._connection.execute(query.sql).to_arrow_reader(BATCH_ROWS))
         self._turn += 1
         turn = self._turn
 
@@ -184,7 +184,7 @@ class Analyst:
             while True:
                 if self._turn != turn:
                     raise AssertionError("rows of one query are read after another began")
-                with self._told():
+                with self._explained():
                     try:
                         batch = self._interruptibly(reader.read_next_batch)
                     except StopIteration:
@@ -194,7 +194,7 @@ class Analyst:
         return Rows(reader.schema, batches())
 
     def _interruptibly(self, call: Callable[[], T]) -> T:
-        """What the call returns, made by another thread: DuckDB at work does not look out for Ctrl-C."""
+        """Makes the call in another thread: DuckDB would not notice Ctrl-C while it works."""
         future = self._worker.submit(call)
         try:
             return future.result()
@@ -210,10 +210,10 @@ class Analyst:
         database = shadow.database or self._connection.execute("select current_schema()").fetchall()[0][0]
         name = f"{CATALOG}.{quoted(database)}.{quoted(shadow.name)}"
         self._files.forget()
-        with self._told():
+        with self._explained():
             self._define(query)
             try:
-                # It may be read by the very statement, so what is shadowed goes only when the rows are there.
+                # The statement may read what it shadows, so that is dropped only once the rows are complete.
                 self._interruptibly(lambda: self._connection.execute(f"create or replace temp table shadow as {sql}"))
                 self._replace(database, shadow.name, name)
             finally:
@@ -223,7 +223,7 @@ class Analyst:
         return Rows(counted.schema, iter(counted.to_batches()))
 
     def _replace(self, database: str, name: str, full_name: str) -> None:
-        """Have the rows of `shadow` under a name: all of it or nothing, as what is shadowed goes."""
+        """Replaces what has this name by the rows of the table `shadow`, completely or not at all."""
         self._connection.execute("begin")
         try:
             self._connection.execute(f"create schema if not exists {CATALOG}.{quoted(database)}")
@@ -236,15 +236,15 @@ class Analyst:
         self._connection.execute("commit")
 
     def _kinds(self, database: str, name: str) -> list[str]:
-        found = self._connection.execute(
+        rows = self._connection.execute(
             "select table_type from information_schema.tables"
             " where table_catalog = ? and lower(table_schema) = lower(?) and lower(table_name) = lower(?)",
             [CATALOG, database, name],
         ).fetchall()
-        return ["view" if kind == "VIEW" else "table" for (kind,) in found]
+        return ["view" if kind == "VIEW" else "table" for (kind,) in rows]
 
     def _define(self, query: Query) -> None:
-        """Have what the query names there.
+        """Defines the tables, views and functions that the query names.
 
         Raises:
             UnreadableTable: a table that it names is damaged.
@@ -254,7 +254,7 @@ class Analyst:
                 if self._define_at(place):
                     break
         for named in query.functions:
-            # To compile one takes a good part of a second.
+            # Ours are looked up last: preparing them takes a good part of a second.
             if named.name.lower() in READING_TABLE_FUNCTIONS:
                 continue
             if (function := self._functions.get(named.name.lower())) is not None:
@@ -267,16 +267,16 @@ class Analyst:
             self._define_all()
 
     def _places(self, named: Named) -> list[Place]:
-        """Where a name may be, in the order in which DuckDB looks there."""
+        """Returns the places where a name may be, in the order in which DuckDB looks."""
         name, database, catalog = named.name.lower(), named.database.lower(), named.catalog.lower()
         if catalog not in ("", CATALOG):
             return []
         if database in ("", CATALOG):
-            return [(of, name) for of in self._databases]
+            return [(place, name) for place in self._databases]
         return [(database, name)]
 
     def _define_at(self, place: Place) -> bool:
-        """Have the table or view there, if there is one.
+        """Defines the table or view at a place; returns whether there is one.
 
         Raises:
             UnreadableTable: it is damaged, or a table that it reads is.
@@ -301,16 +301,16 @@ class Analyst:
             if query is None:
                 return False
             statement = f"create view {self._shown(place)} as {query}"
-        # A table that was damaged when all were asked for has a view that says so.
+        # A query of the catalog may have left a view that reports the table as damaged.
         self._connection.execute(statement.replace("create view", "create or replace view", 1))
         self._defined.add(place)
         return True
 
     def _query(self, place: Place) -> str | None:
-        """The query of a stored table's rows; None where there is none.
+        """Returns the query for a stored table's rows; None if no table is stored at the place.
 
         Raises:
-            UnreadableTable: its log is damaged, or lists a file outside the table's folder.
+            UnreadableTable: the table's log is damaged, or lists a file outside the table's folder.
         """
         if (location := self._locations.get(place)) is None:
             return None
@@ -320,24 +320,24 @@ class Analyst:
             return None
         columns = delta_columns(log)
         partitions = {c: columns[c] for c in log.metadata().partition_columns}
-        table, folder = self._known.get(name), location.resolve()
+        table, folder = self._tables.get(name), location.resolve()
         day_column = None if table is None else table.day_column
         prefix = f"{PROTOCOL}://{location.parent.name}/{location.name}"
         files = []
         for path, values, _rows, size in partition_values(log):
-            real = (folder / path).resolve()
-            if not real.is_relative_to(folder):
+            target = (folder / path).resolve()
+            if not target.is_relative_to(folder):
                 raise UnreadableTable(
-                    f"{name}: its log lists {path}, which is not in its folder {location}. Only data files of a "
-                    "table's own folder are read; copy the table as a whole."
+                    f"{name}: its log lists {path}, which is not in its folder {location}. Only data files in a "
+                    "table's own folder are read; copy the whole table there."
                 )
             day = None if day_column is None else values.get(day_column)
-            self._files.publish(f"{prefix}/{path}", PublishedFile(real, size, name, day))
+            self._files.publish(f"{prefix}/{path}", PublishedFile(target, size, name, day))
             files.append((path, values))
         return select_files(columns, partitions, prefix, files)
 
     def _shown(self, place: Place) -> str:
-        """The full name, in the letters of the folder, to which DuckDB is indifferent."""
+        """Returns the full name in the letter case of the folder; DuckDB ignores case."""
         database, name = place
         if (location := self._locations.get((database, name.removesuffix(DAILY)))) is not None:
             name = location.name + name[len(location.name) :]
@@ -345,68 +345,68 @@ class Analyst:
         return f"{CATALOG}.{quoted(database)}.{quoted(name)}"
 
     def _newest(self, place: Place) -> Table | None:
-        """The declared table there, if its name shows the newest row of each key."""
+        """Returns the declared table at a place if its name shows the newest row of each key."""
         location = self._locations.get(place)
-        table = None if location is None else self._known.get(f"{location.parent.name}.{location.name}")
+        table = None if location is None else self._tables.get(f"{location.parent.name}.{location.name}")
         return table if table is not None and table.newest_in_sql else None
 
     def _has(self, inputs: Mapping[str, Table]) -> bool:
         return all(_place(table) in self._locations for table in inputs.values())
 
     def _define_all(self) -> None:
-        """Have all tables and views there; one that is damaged says so when it is read."""
+        """Defines all tables and views; a damaged one reports it when it is read."""
         daily = [(database, name + DAILY) for database, name in self._locations if self._newest((database, name))]
         views = [_place(view.table) for view in self._views.values() if self._has(view.inputs)]
         for place in [*daily, *self._locations, *views]:
             try:
                 self._define_at(place)
             except (duckdb.Error, UnreadableTable) as error:
-                told = str(self._why(error))
-                self.unreadable[".".join(place)] = told
+                reason = str(self._explain(error))
+                self.unreadable[".".join(place)] = reason
                 self._connection.execute(
-                    f"create or replace view {self._shown(place)} as select error({_text(told)})::varchar as damaged"
+                    f"create or replace view {self._shown(place)} as select error({_text(reason)})::varchar as damaged"
                 )
                 self._files.forget()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Tells what DuckDB stumbles over by table, day and file, where it is that."""
+    def _explained(self) -> Iterator[None]:
+        """Raises DuckDB's errors as errors that name the table, day and file, if a file is the cause."""
         try:
             yield
         except (duckdb.Error, OSError) as error:
-            why = self._why(error)
-            if why is error:
+            explained = self._explain(error)
+            if explained is error:
                 raise
-            raise why from error
+            raise explained from error
 
-    def _why(self, error: Exception) -> Exception:
-        """The error that a person can act on. While rows are read, DuckDB's come as OSError."""
+    def _explain(self, error: Exception) -> Exception:
+        """Returns an error that the user can act on. DuckDB's errors arrive as OSError while rows are read."""
         if not isinstance(error, duckdb.Error | OSError):
             return error
-        said = str(error)
+        message = str(error)
         if self._files.damaged:
             return self._damaged(*self._files.damaged[0])
-        if isinstance(error, duckdb.OutOfMemoryException) or said.startswith(OUT_OF_MEMORY):
+        if isinstance(error, duckdb.OutOfMemoryException) or message.startswith(OUT_OF_MEMORY):
             return WemartError(
-                "the query needs more memory than WEMART_MEMORY_LIMIT gives it; such sessions never write to disk. "
-                "Give it more, fewer WEMART_THREADS, or ask for fewer days, columns or groups."
+                "the query needs more memory than WEMART_MEMORY_LIMIT allows; SQL sessions never write to disk. "
+                "Raise it, lower WEMART_THREADS, or query fewer days, columns or groups."
             )
         if isinstance(error, duckdb.PermissionException):
-            return QueryRefused(f"queries read the lake's tables, and nothing else: {said.splitlines()[0]}")
-        if (file := self._files.named_in(said)) is not None:
-            return self._damaged(file, f"cannot be read: {said.splitlines()[0]}")
-        if not OF_THE_QUERY.match(said) and (found := self._files.unreadable()) is not None:
-            return self._damaged(*found)
-        return error if isinstance(error, duckdb.Error) else duckdb.Error(said)
+            return QueryRefused(f"queries can only read the lake's tables: {message.splitlines()[0]}")
+        if (file := self._files.named_in(message)) is not None:
+            return self._damaged(file, f"cannot be read: {message.splitlines()[0]}")
+        if not QUERY_ERRORS.match(message) and (damage := self._files.unreadable()) is not None:
+            return self._damaged(*damage)
+        return error if isinstance(error, duckdb.Error) else duckdb.Error(message)
 
-    def _damaged(self, file: PublishedFile, what: str) -> UnreadableTable:
-        if file.table not in self._known or file.day is None:
-            cure = "Restore it, or have the table written anew."
+    def _damaged(self, file: PublishedFile, problem: str) -> UnreadableTable:
+        if file.table not in self._tables or file.day is None:
+            remedy = "Restore the file or rebuild the table."
         else:
-            again = f"wemart run --from {file.day} --to {file.day} {file.table.replace('.', '/')}"
-            cure = f"Make the day anew: {again}"
-        of_day = "" if file.day is None else f" of {file.day}"
-        return UnreadableTable(f"{file.table}: the data file{of_day} {file.path} {what}. {cure}")
+            command = f"wemart run --from {file.day} --to {file.day} {file.table.replace('.', '/')}"
+            remedy = f"Rebuild the day: {command}"
+        day = "" if file.day is None else f" of {file.day}"
+        return UnreadableTable(f"{file.table}: the data file{day} {file.path} {problem}. {remedy}")
 
 
 def _text(literal: str) -> str:

@@ -1,9 +1,9 @@
-"""What a statement may be: an allow-list over DuckDB's own parse of it.
+"""The statements that are allowed: an allow-list over DuckDB's own parse tree.
 
 A statement's type says little: `from enable_logging(...)` is a SELECT to DuckDB, and EXPLAIN ANALYZE runs whatever
-follows it. So only SELECTs pass, each as DuckDB's parser itself understands it, with every function in it looked up.
-What else there is (EXPLAIN, `create view`, `create table ... as`, a PIVOT that finds its columns itself) is taken apart
-until nothing but a SELECT is left, and is put together again from what passed.
+follows it. So only SELECTs pass, as DuckDB's own parser understands them, with every function in them looked up.
+Anything else that is allowed (EXPLAIN, `create view`, `create table ... as`, a PIVOT that finds its own columns) is
+taken apart until only a SELECT is left, and put together again from what passed.
 """
 
 from __future__ import annotations
@@ -34,34 +34,34 @@ READING_TABLE_FUNCTIONS = frozenset({
     "test_all_types", "unnest",
 })
 # fmt: on
-# Functions that DuckDB calls volatile, because each call is another or because it fails on purpose.
+# Harmless functions that DuckDB marks as volatile, because each call returns another value or fails on purpose.
 # fmt: off
 READING_VOLATILE = frozenset({
     "current_connection_id", "current_query", "current_query_id", "current_transaction_id", "error",
     "gen_random_uuid", "random", "setseed", "stats", "uuid", "uuidv4", "uuidv7",
 })
 # fmt: on
-# It plans the SQL in a text, which nobody has looked at.
+# It plans SQL given as a string, which has not been checked.
 REFUSED_FUNCTIONS = frozenset({"json_serialize_plan"})
-# Functions that the binder knows and no catalog lists.
-OF_THE_BINDER = frozenset({"grouping", "grouping_id", "unlist", "unnest"})
+# Functions that the binder knows but no catalog lists.
+BINDER_FUNCTIONS = frozenset({"grouping", "grouping_id", "unlist", "unnest"})
 SYSTEM_SCHEMAS = frozenset({"information_schema", "pg_catalog"})
 SYSTEM_NAMES = re.compile(r"(duckdb|pragma|sqlite|pg)_", re.IGNORECASE)
 EXPLAIN = re.compile(
     r"\s*(analyze\b|\(\s*analyze\s*\)|\(\s*(?:analyze\s*,\s*)?format\s+\w+\s*(?:,\s*analyze\s*)?\))?", re.IGNORECASE
 )
-ENDS_OF_ON = frozenset({"using", "group", "order", "limit", "offset", "union", "intersect", "except"})
-# As deep as DuckDB itself lets expressions nest (1,000), a few levels of JSON each.
+ON_TERMINATORS = frozenset({"using", "group", "order", "limit", "offset", "union", "intersect", "except"})
+# DuckDB lets expressions nest 1,000 levels deep, each of which takes a few levels of JSON.
 DEEPEST_PARSE = 20_000
 
 
 class QueryRefused(WemartError):
-    """A statement would write, or reach outside of the lake."""
+    """A statement would write, or reach outside the lake."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """A table or table function as a query names it; what it does not say is empty."""
+    """A table or table function as a query names it; the parts that the query omits are empty."""
 
     name: str
     database: str = ""
@@ -70,7 +70,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Query:
-    """A SELECT that only reads, with the tables and table functions in it, or EXPLAIN of one."""
+    """A SELECT that only reads, or EXPLAIN of one, with the tables and table functions that it names."""
 
     sql: str
     tables: frozenset[Named]
@@ -92,10 +92,10 @@ Statement = Query | Shadow
 
 
 class Wall:
-    """Takes SQL apart into statements that only read.
+    """Splits SQL into statements and refuses it if any of them does more than read.
 
-    `is_ours` says of a name in small letters whether it is one of our table functions, which are defined when a query
-    names them.
+    `is_ours` tells whether a lower-case name is one of the lake's table functions, which are defined once a query names
+    them.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, is_ours: Callable[[str], bool]) -> None:
@@ -103,33 +103,33 @@ class Wall:
         self._is_ours = is_ours
 
     def statements(self, sql: str) -> list[Statement]:
-        """The statements of the text, all of them looked at.
+        """Returns the statements of the text, all checked.
 
         Raises:
-            QueryRefused: one of them is none that only reads or shadows.
-            duckdb.Error: one cannot be parsed.
+            QueryRefused: a statement does more than read or shadow.
+            duckdb.Error: a statement cannot be parsed.
         """
         if "\0" in sql:
-            # DuckDB's parser sees no further.
-            raise QueryRefused("the query has a NUL character in it")
+            # DuckDB's parser would stop there.
+            raise QueryRefused("the query contains a NUL character")
         return [self._statement(text) for text in _split(sql)]
 
     def query(self, text: str) -> Query:
-        """The one SELECT that the text is.
+        """Returns the single SELECT that the text contains.
 
         Raises:
-            QueryRefused: it is something else, or calls a function that does more than to read.
+            QueryRefused: it is another statement, or calls a function that does more than read.
             duckdb.Error: it cannot be parsed.
         """
         statements = self._connection.extract_statements(text)
         if len(statements) > 1 and not any(statement.query for statement in statements):
-            # For a PIVOT that finds its columns itself, DuckDB makes types of them first. Nothing else is like that.
+            # For a PIVOT that finds its own columns, DuckDB first creates types for them; only such a PIVOT gets here.
             statements = self._connection.extract_statements(_with_columns(text))
             if len(statements) != 1:
-                raise QueryRefused("this PIVOT needs its columns: `pivot ... on column in (...)`")
+                raise QueryRefused("this PIVOT must name its values: `pivot ... on column in (...)`")
             return replace(self._select(statements[0]), sql=text)
         if len(statements) != 1:
-            raise QueryRefused("a query is one statement here")
+            raise QueryRefused("a query must be a single statement here")
         return self._select(statements[0])
 
     def _statement(self, text: str) -> Statement:
@@ -142,7 +142,9 @@ class Wall:
                 inner = self.query(after[options.end() :])
                 sql = f"explain {options[1] or ''} {inner.sql}"
                 if [s.type for s in self._connection.extract_statements(sql)] != [StatementType.EXPLAIN]:
-                    raise QueryRefused("this EXPLAIN is not for here; that of a PIVOT needs its columns: `in (...)`")
+                    raise QueryRefused(
+                        "this EXPLAIN is not allowed; to explain a PIVOT, name its values: `on column in (...)`"
+                    )
                 return replace(inner, sql=sql)
             case "create":
                 return self._shadow(text, tokens)
@@ -153,26 +155,25 @@ class Wall:
         if statement.type != StatementType.SELECT:
             raise _refused(statement.type.name)
         sql = statement.query
-        # As a literal: for any parameter, DuckDB's client imports pandas where it is installed.
+        # A literal and not a parameter, for which DuckDB's client would import pandas if it is installed.
         [(serialized,)] = self._connection.execute(f"select json_serialize_sql({literal(sql)})").fetchall()
         with _deep_recursion():
             parsed = json.loads(serialized)
         if parsed["error"] or len(parsed["statements"]) != 1:
-            raise QueryRefused(f"this query is not for here: {parsed.get('error_message', 'more than one statement')}")
-        found = _Found()
-        found.walk(parsed["statements"])
-        self._check_functions(found)
-        return Query(sql, frozenset(found.tables), frozenset(found.table_functions), found.reads_catalog)
+            raise QueryRefused(f"this query is not allowed: {parsed.get('error_message', 'more than one statement')}")
+        references = _References()
+        references.collect(parsed["statements"])
+        self._check_functions(references)
+        return Query(sql, frozenset(references.tables), frozenset(references.table_functions), references.reads_catalog)
 
-    def _check_functions(self, found: _Found) -> None:
-        for function in sorted(found.table_functions, key=lambda named: named.name):
+    def _check_functions(self, references: _References) -> None:
+        for function in sorted(references.table_functions, key=lambda named: named.name):
             name = function.name.lower()
             if name not in READING_TABLE_FUNCTIONS and not self._is_ours(name):
                 raise QueryRefused(
-                    f"the table function {function.name} is not for here: queries read the lake's tables, and nothing "
-                    "else"
+                    f"the table function {function.name} is not allowed: queries can only read the lake's tables"
                 )
-        names = sorted(found.functions - OF_THE_BINDER)
+        names = sorted(references.functions - BINDER_FUNCTIONS)
         allowed = {
             name
             for name, volatile in self._connection.execute(
@@ -183,46 +184,46 @@ class Wall:
             if (not volatile or name in READING_VOLATILE) and name not in REFUSED_FUNCTIONS
         }
         if refused := [name for name in names if name not in allowed]:
-            raise QueryRefused(self._no_function(refused[0]))
+            raise QueryRefused(self._why_refused(refused[0]))
 
-    def _no_function(self, name: str) -> str:
-        listed = self._connection.execute(
+    def _why_refused(self, name: str) -> str:
+        rows = self._connection.execute(
             "select distinct function_name from duckdb_functions()"
             " where function_type in ('scalar', 'aggregate', 'macro')"
         ).fetchall()
-        names = [function for (function,) in listed]
+        names = [function for (function,) in rows]
         if name in map(str.lower, names):
-            return f"the function {name} is not for here: it does more than to read"
-        near = difflib.get_close_matches(name, names)
-        return f"there is no function {name}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+            return f"the function {name} is not allowed: it does more than read"
+        similar = difflib.get_close_matches(name, names)
+        return f"there is no function {name}" + (f"; did you mean {' or '.join(similar)}?" if similar else "")
 
     def _shadow(self, text: str, tokens: list[tuple[int, str]]) -> Shadow:
-        # Nothing but a shadow needs it.
+        # Imported here because nothing else needs it.
         import sqlglot
         from sqlglot import exp
         from sqlglot.errors import SqlglotError
 
-        only = "only `create table ... as` and `create view ... as` are for here, for this session"
+        reason = "only `create table ... as` and `create view ... as` are allowed, for this session"
         head, query = _around_as(text, tokens)
         if not query or not {"table", "view"} & {_word(text, tokens, number) for number in range(1, 5)}:
-            raise QueryRefused(only)
+            raise QueryRefused(reason)
         try:
             parsed = sqlglot.parse_one(f"{head} as select 1", read="duckdb")
         except SqlglotError as error:
-            raise QueryRefused(only) from error
+            raise QueryRefused(reason) from error
         if not isinstance(parsed, exp.Create) or parsed.kind not in ("TABLE", "VIEW"):
-            raise QueryRefused(only)
+            raise QueryRefused(reason)
         target, columns = parsed.this, ()
         if isinstance(target, exp.Schema):
             columns = tuple(column.name for column in target.expressions)
             target = target.this
         if not isinstance(target, exp.Table) or not target.name:
-            raise QueryRefused(only)
+            raise QueryRefused(reason)
         return Shadow(target.db, target.name, columns, self.query(query))
 
 
-class _Found:
-    """What is named anywhere in a parse that DuckDB has written as JSON."""
+class _References:
+    """The tables and functions named anywhere in a parse tree, given as DuckDB's JSON."""
 
     def __init__(self) -> None:
         self.tables: set[Named] = set()
@@ -230,22 +231,22 @@ class _Found:
         self.functions: set[str] = set()
         self.reads_catalog = False
 
-    def walk(self, parsed: Any) -> None:
-        # By a stack of our own: parses nest deeper than Python's calls.
-        waiting: list[tuple[Any, frozenset[str]]] = [(parsed, frozenset())]
-        while waiting:
-            node, queries = waiting.pop()
+    def collect(self, parsed: Any) -> None:
+        # An explicit stack, because parse trees nest deeper than Python's recursion limit.
+        pending: list[tuple[Any, frozenset[str]]] = [(parsed, frozenset())]
+        while pending:
+            node, queries = pending.pop()
             if isinstance(node, list):
-                waiting += [(item, queries) for item in node]
+                pending += [(item, queries) for item in node]
             elif isinstance(node, dict):
-                waiting += self._children(node, queries)
+                pending += self._children(node, queries)
 
     def _children(self, node: Mapping[str, Any], queries: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
-        """The parts of a node, each with the names of the WITH queries that it sees; notes what the node names."""
+        """Records what the node names, and yields its parts, each with the names of the WITH queries visible to it."""
         rest = dict(node)
         for entry in rest.pop("cte_map", {}).get("map", []):
-            itself = entry["value"]["query"]["node"]["type"] == "RECURSIVE_CTE_NODE"
-            yield entry["value"], queries | {entry["key"].lower()} if itself else queries
+            is_recursive = entry["value"]["query"]["node"]["type"] == "RECURSIVE_CTE_NODE"
+            yield entry["value"], queries | {entry["key"].lower()} if is_recursive else queries
             queries |= {entry["key"].lower()}
         match node.get("type"):
             case "BASE_TABLE":
@@ -255,7 +256,7 @@ class _Found:
             case "TABLE_FUNCTION":
                 function = rest.pop("function")
                 if function.get("type") != "FUNCTION":
-                    raise QueryRefused("a table function is called by its name here")
+                    raise QueryRefused("a table function must be called by its name here")
                 named = Named(function["function_name"], function.get("schema", ""), function.get("catalog", ""))
                 self.table_functions.add(named)
                 if SYSTEM_NAMES.match(named.name):
@@ -275,16 +276,16 @@ class _Found:
 
 
 def _with_columns(text: str) -> str:
-    """The query with a column named in each PIVOT that names none, to be looked at, not run."""
+    """Returns the query with a value added to each PIVOT that names none, so that it can be checked, not run."""
     raw, tokens = text.encode(), _tokens(text)
     words = [_word(text, tokens, number) if kind == "keyword" else "" for number, (_at, kind) in enumerate(tokens)]
     signs = [raw[offset : offset + 1] if kind == "operator" else b"" for offset, kind in tokens]
     ends: list[int] = []
-    # For each bracket that is open: whether a PIVOT waits for ON, whether it is within ON, and whether the column there
-    # names its values.
+    # For each open bracket: whether a PIVOT waits for its ON, whether the tokens are within ON, and whether the column
+    # there names its values.
     waits, within, named = [False], [False], [False]
     for number, (word, sign) in enumerate(zip(words, signs, strict=True)):
-        if within[-1] and (word in ENDS_OF_ON or sign in (b",", b")", b";")):
+        if within[-1] and (word in ON_TERMINATORS or sign in (b",", b")", b";")):
             if not named[-1]:
                 ends.append(tokens[number][0])
             within[-1], named[-1] = sign == b",", False
@@ -305,20 +306,20 @@ def _with_columns(text: str) -> str:
     return raw.decode()
 
 
-def _refused(what: str) -> QueryRefused:
+def _refused(kind: str) -> QueryRefused:
     return QueryRefused(
-        f"{what} is not for here: the lake is read-only. Queries, EXPLAIN of them, `create view` and "
-        "`create table ... as` (for this session) are."
+        f"{kind} is not allowed: the lake is read-only. Queries, EXPLAIN of them, and for this session `create view` "
+        "and `create table ... as` are."
     )
 
 
 def _tokens(text: str) -> list[tuple[int, str]]:
-    """DuckDB's own tokens: offset in bytes, and kind."""
+    """Returns the tokens as DuckDB splits them: the offset in bytes and the kind of each."""
     return [(offset, str(kind).rpartition(".")[2]) for offset, kind in duckdb.tokenize(text)]
 
 
 def _word(text: str, tokens: list[tuple[int, str]], number: int) -> str:
-    """The word that a token is, in small letters; empty for what is none."""
+    """Returns the token as a lower-case word; empty if it is not a word."""
     if number >= len(tokens):
         return ""
     word = re.match(rb"\w+", text.encode()[tokens[number][0] :])
@@ -326,19 +327,19 @@ def _word(text: str, tokens: list[tuple[int, str]], number: int) -> str:
 
 
 def _split(sql: str) -> list[str]:
-    """The statements of the text, without those that are empty."""
-    raw, start, found = sql.encode(), 0, []
+    """Returns the statements of the text, except empty ones."""
+    raw, start, statements = sql.encode(), 0, []
     tokens = _tokens(sql)
     ends = [offset for offset, kind in tokens if kind == "operator" and raw[offset : offset + 1] == b";"]
     for end in [*ends, len(raw)]:
         if any(start <= offset < end for offset, _kind in tokens):
-            found.append(raw[start:end].decode())
+            statements.append(raw[start:end].decode())
         start = end + 1
-    return found
+    return statements
 
 
 def _around_as(text: str, tokens: list[tuple[int, str]]) -> tuple[str, str]:
-    """What stands before and behind the first AS that is not in brackets."""
+    """Returns the text before and after the first AS outside brackets."""
     raw, depth = text.encode(), 0
     for number, (offset, kind) in enumerate(tokens):
         sign = raw[offset : offset + 1]
@@ -351,9 +352,9 @@ def _around_as(text: str, tokens: list[tuple[int, str]]) -> tuple[str, str]:
 
 @contextmanager
 def _deep_recursion() -> Iterator[None]:
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, DEEPEST_PARSE))
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, DEEPEST_PARSE))
     try:
         yield
     finally:
-        sys.setrecursionlimit(before)
+        sys.setrecursionlimit(limit)

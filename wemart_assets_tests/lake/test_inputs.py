@@ -1,4 +1,4 @@
-"""Which partitions a mart reads, which of its partitions follow, and that both say the same."""
+"""Which partitions a mart reads, which of its partitions are affected by a change, and that the two agree."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from wemart_assets.lake.inputs import (
     own_earlier_days,
     same_day,
     trailing,
+    up_to,
     window,
 )
 from wemart_assets.lake.mart import Mart, mart
@@ -37,7 +38,7 @@ PARTITIONS = {
 
 
 def table(name: str, period: Period = Period.DAY) -> Table:
-    return Table("web", name, "words", (column("part_date", "string", "day"),), period=period)
+    return Table("web", name, "description", (column("part_date", "string", "day"),), period=period)
 
 
 VISITS, OTHER = table("visits"), table("other")
@@ -126,17 +127,34 @@ THREE = ["2024-01-05", "2024-01-06", "2024-01-07"]
     ],
 )
 def test_a_setting_says_how_many_days_are_read(read: Input, days: list[str]) -> None:
-    found = read.resolve(SET)
-    assert found.days(THREE[:1], OTHER, FIRST) == days
-    assert found.affected(["2024-01-08"], OTHER, ["2024-01-09"]) == {
+    resolved = read.resolve(SET)
+    assert resolved.days(THREE[:1], OTHER, FIRST) == days
+    assert resolved.affected(["2024-01-08"], OTHER, ["2024-01-09"]) == {
         shift("2024-01-08", -after) for after in range(len(days))
     }
 
 
-def test_the_words_name_the_setting() -> None:
-    assert following(of(VISITS), "window_days").description(OTHER) == "of the day and the WEMART_WINDOW_DAYS after it"
-    words = window(of(VISITS), "window_days").description(OTHER)
-    assert words == "of the day and those after it within WEMART_WINDOW_DAYS"
+@pytest.mark.parametrize(
+    ("read", "reader", "description"),
+    [
+        (following(of(VISITS), "window_days"), OTHER, "the same day and the WEMART_WINDOW_DAYS days after it"),
+        (window(of(VISITS), "window_days"), OTHER, "the same day and those after it, WEMART_WINDOW_DAYS in all"),
+        (same_day(of(OTHER_WEEK)), BY_WEEK, "the same week"),
+        (day_before(of(OTHER_WEEK)), BY_WEEK, "the week before"),
+        (trailing(of(VISITS), 7), OTHER, "the same day and the 6 days before it"),
+        (trailing(of(VISITS), 2), OTHER, "the same day and the day before it"),
+        (following(of(VISITS), 3), OTHER, "the same day and the 3 days after it"),
+        (following(of(VISITS), 1), OTHER, "the same day and the day after it"),
+        (Input(VISITS, -2, 1), OTHER, "days -2 to +1"),
+        (up_to(of(VISITS)), OTHER, "the same day and all before it"),
+        (own_earlier_days(OTHER), OTHER, "all days before"),
+        (Input(VISITS, None, -2), OTHER, "all days up to -2"),
+        (days_of(of(VISITS)), BY_WEEK, "every day of the week"),
+        (last_day_of(of(VISITS)), BY_MONTH, "the last day of the month"),
+    ],
+)
+def test_a_description_names_the_partitions(read: Input, reader: Table, description: str) -> None:
+    assert read.description(reader) == description
 
 
 def test_nothing_after_the_latest_day_is_affected() -> None:
@@ -150,12 +168,12 @@ def test_nothing_after_the_latest_day_is_affected() -> None:
     [same_day(of(BY_WEEK)), trailing(of(BY_WEEK), 2), own_earlier_days(BY_MONTH), day_before(of(VISITS))],
     ids=["a week by month", "weeks by month", "all earlier months", "days before a month"],
 )
-def test_what_cannot_be_named_is_refused(read: Input) -> None:
+def test_an_input_whose_partitions_cannot_be_named_is_refused(read: Input) -> None:
     with pytest.raises(DeclarationError, match=r"web\.by_month"):
         mart(BY_MONTH, rows=read)(lambda rows: rows)
 
 
-def test_a_table_cannot_read_what_it_is_to_make() -> None:
+def test_a_table_cannot_read_the_partition_it_computes() -> None:
     with pytest.raises(DeclarationError, match="itself"):
         mart(OTHER, rows=Input(OTHER))(lambda rows: rows)
 

@@ -642,7 +642,7 @@ def test_a_column_that_is_declared_twice_is_refused() -> None:
 
 def test_a_rule_that_is_declared_twice_is_refused() -> None:
     law = TableCheck("long_enough", "again", lambda staged: staged)
-    with pytest.raises(DeclarationError, match=r"web.visits: rule \['long_enough'\] is declared twice"):
+    with pytest.raises(DeclarationError, match=r"web.visits: check \['long_enough'\] is declared twice"):
         replace(VISITS, table_checks=(law,))
 
 

@@ -1,4 +1,4 @@
-"""Worlds and cases of the first activation."""
+"""Good worlds and cases for the activation tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ EVENTS, TOUCH, USERS = "core.fact__events", "core.first_touch", "core.dim__users
 FIRSTS, FUNNEL = "activation.fact__first_activation_events", "activation.activation_funnel_daily"
 DATE, DATE_BEFORE = dt.date.fromisoformat(DAY), dt.date.fromisoformat(DAY_BEFORE)
 VISIT, JOIN, VIEW = "first_visit", "key_event_1", "key_event_2"
-# Others on each day, as firsts are for ever: u comes on the day, v came on the day before, w has no account there.
+# Users are named after the day, because a first event stays the first for ever. u comes on the day, v came on the day
+# before, w has no account.
 U, V, W = (f"{user} of {DAY}" for user in "uvw")
 
 
@@ -37,8 +38,8 @@ def event(user: str, name: str, clock: str) -> Row:
     return {"date": DATE, "datetime": kst(clock), "user_id": user, "event_name": name, "part_date": DAY}
 
 
-def touch(adid: str, clock: str, day: str = DAY, **said: Any) -> Row:
-    return {"identity_adid": adid, "server_datetime": kst(clock, day), "campaign": "a", **said, "part_date": day}
+def touch(adid: str, clock: str, day: str = DAY, **values: Any) -> Row:
+    return {"identity_adid": adid, "server_datetime": kst(clock, day), "campaign": "a", **values, "part_date": day}
 
 
 def user(name: str, clock: str, day: str = DAY, as_of: str = DAY) -> Row:
@@ -52,7 +53,7 @@ def user(name: str, clock: str, day: str = DAY, as_of: str = DAY) -> Row:
 
 
 def first(user: str, name: str, clock: str, visit: str, days: int = 1, hours: int = 1, day: str = DAY) -> Row:
-    """The first of an event; the first visit was so many days ago, at the clock of `visit`."""
+    """A first event on the `days`-th day of a user, whose first visit was at clock time `visit` on the first."""
     date = dt.date.fromisoformat(day)
     visit_date = date - dt.timedelta(days=days - 1)
     return {
@@ -84,7 +85,7 @@ def step(number: int, users: int, in_order: int, country: str | None = "Japan") 
     }
 
 
-# The day's sessions and events: u comes by a session and joins, v joins and views.
+# The day's sessions and events: u has a session and joins, v views.
 SESSIONS = ({"we_member_id": 11, "user_sess_start_dt": kst("10:00:00"), "part_date": DAY},)
 HAPPENED = (event(U, JOIN, "11:00:00"), event(U, JOIN, "12:00:00"), event(V, VIEW, "09:00:00"))
 
@@ -131,95 +132,100 @@ GOOD = {
 
 CASES: list[Case] = [
     # core.fact__events
-    case(EVENTS, "day_of_the_event", "another date", change_row(0, date=DATE_BEFORE)),
+    case(EVENTS, "day_of_the_event", "a wrong date", change_row(0, date=DATE_BEFORE)),
     case(
-        EVENTS, "day_of_the_event", "an instant of the day before", change_row(0, datetime=kst("23:59:59", DAY_BEFORE))
+        EVENTS, "day_of_the_event", "an instant on the day before", change_row(0, datetime=kst("23:59:59", DAY_BEFORE))
     ),
-    case(EVENTS, "named_in_the_settings", "an event without a rule", change_row(0, event_name="key_event_3")),
-    case(EVENTS, "of_known_accounts", "a user of the log who is unknown", drop_input("users", 0)),
-    case(EVENTS, "of_known_accounts", "a user of the tracks who is unknown", drop_input("identities", 0)),
+    case(
+        EVENTS,
+        "named_in_the_settings",
+        "an event that the settings do not name",
+        change_row(0, event_name="key_event_3"),
+    ),
+    case(EVENTS, "of_known_accounts", "an unknown user of the log", drop_input("users", 0)),
+    case(EVENTS, "of_known_accounts", "an unknown user of the tracks", drop_input("identities", 0)),
     case(
         EVENTS,
         "of_known_accounts",
-        "an id of another space",
+        "an id from another space",
         change_input("identities", 0, space="adid"),
     ),
-    case(EVENTS, "volume", "a day of far fewer rows than the day before", published_before(5)),
+    case(EVENTS, "volume", "far fewer rows than the day before", published_before(5)),
     # core.first_touch
-    case(TOUCH, GRAIN, "an id twice", add_row(0), also=["once_for_ever"]),
+    case(TOUCH, GRAIN, "the same id twice", add_row(0), also=["once_for_ever"]),
     case(TOUCH, "every_touch_counts", "an id was lost", drop_row(1)),
-    case(TOUCH, "every_touch_counts", "a later touch", change_row(0, server_datetime=kst("12:00:00"))),
+    case(TOUCH, "every_touch_counts", "a touch that is not the first", change_row(0, server_datetime=kst("12:00:00"))),
     case(TOUCH, "once_for_ever", "an id of an earlier day", change_input("before", 0, identity_adid=U)),
     # core.dim__users
     bad_value(USERS, "first_medium", "cpc"),
-    case(USERS, GRAIN, "a user twice", add_row(1)),
+    case(USERS, GRAIN, "the same user twice", add_row(1)),
     case(
         USERS,
         "first_visit_by_the_day",
-        "a date that is not the instant's",
+        "a date that does not match the instant",
         change_row(1, first_date=dt.date(2024, 3, 3)),
     ),
     case(
         USERS,
         "first_visit_by_the_day",
-        "a first visit to come",
+        "a first visit in the future",
         change_row(1, **{k: user(V, "08:00:00", "2024-03-06")[k] for k in ("first_date", "first_datetime")}),
         also=["nobody_is_lost"],
     ),
-    case(USERS, "nobody_is_lost", "a user of the day before", drop_row(1), also=["everybody_who_came"]),
-    case(USERS, "nobody_is_lost", "another first visit", change_row(1, first_datetime=kst("07:00:00", DAY_BEFORE))),
-    case(USERS, "everybody_who_came", "a user of a session", drop_row(0)),
-    case(USERS, "everybody_who_came", "a user of an event", drop_row(2)),
-    case(USERS, "first_visit_is_a_visit", "no session then", change_row(0, first_datetime=kst("09:59:59"))),
-    case(USERS, "first_visit_is_a_visit", "somebody who was never there", add_row(0, user_id="99")),
+    case(USERS, "nobody_is_lost", "a user of the day before was lost", drop_row(1), also=["everybody_who_came"]),
+    case(USERS, "nobody_is_lost", "a wrong first visit", change_row(1, first_datetime=kst("07:00:00", DAY_BEFORE))),
+    case(USERS, "everybody_who_came", "a user with a session was lost", drop_row(0)),
+    case(USERS, "everybody_who_came", "a user with an event was lost", drop_row(2)),
+    case(USERS, "first_visit_is_a_visit", "no session at that time", change_row(0, first_datetime=kst("09:59:59"))),
+    case(USERS, "first_visit_is_a_visit", "a user who never came", add_row(0, user_id="99")),
     # activation.fact__first_activation_events
     bad_value(FIRSTS, "hours_from_first_visit", 0, row=0),
     bad_value(FIRSTS, "days_from_first_visit", 0, row=0, also=["days_between", "days_fit_the_hours"]),
-    case(FIRSTS, GRAIN, "a first twice", add_row(1), also=["once_for_ever"]),
-    case(FIRSTS, "days_of_the_instants", "another date", change_row(1, date=DATE_BEFORE), also=["days_between"]),
+    case(FIRSTS, GRAIN, "the same first event twice", add_row(1), also=["once_for_ever"]),
+    case(FIRSTS, "days_of_the_instants", "a wrong date", change_row(1, date=DATE_BEFORE), also=["days_between"]),
     case(
         FIRSTS,
         "days_of_the_instants",
-        "another date of the first visit",
+        "a wrong date of the first visit",
         change_row(1, first_visit_date=DATE_BEFORE),
         also=["days_between"],
     ),
     case(
         FIRSTS,
         "not_before_the_first_visit",
-        "a join before the visit",
+        "a join before the first visit",
         change_row(1, datetime=kst("09:59:59"), hours_from_first_visit=1),
         add_input("events", **event(U, JOIN, "09:59:59")),
     ),
     case(
         FIRSTS,
         "not_before_the_first_visit",
-        "a first visit that is not at its instant",
+        "a first visit at another instant than the user's",
         change_row(0, datetime=kst("10:30:00")),
         also=["firsts_are_the_earliest", "firsts_happened"],
     ),
     case(
         FIRSTS,
         "days_between",
-        "a day too many",
+        "one day too many",
         change_row(1, days_from_first_visit=2, hours_from_first_visit=26),
     ),
-    case(FIRSTS, "days_fit_the_hours", "hours of a day more", change_row(2, hours_from_first_visit=49)),
-    case(FIRSTS, "days_fit_the_hours", "hours of a day less", change_row(2, hours_from_first_visit=1)),
+    case(FIRSTS, "days_fit_the_hours", "hours of one more day", change_row(2, hours_from_first_visit=49)),
+    case(FIRSTS, "days_fit_the_hours", "hours of one day less", change_row(2, hours_from_first_visit=1)),
     case(
         FIRSTS,
         "once_for_ever",
-        "a first that an earlier day has",
+        "a first event that an earlier day already has",
         add_input("before", **first(V, VIEW, "09:00:00", "08:00:00", day=DAY_BEFORE)),
     ),
     case(FIRSTS, "first_visit_exists", "a user without a first visit", drop_input("before", 0)),
     case(
         FIRSTS,
         "first_visit_exists",
-        "another first visit",
+        "a wrong first visit",
         change_row(2, first_visit_datetime=kst("08:30:00", DAY_BEFORE)),
     ),
-    case(FIRSTS, "firsts_are_the_earliest", "a later join", change_row(1, datetime=kst("12:00:00"))),
+    case(FIRSTS, "firsts_are_the_earliest", "a join that is not the first", change_row(1, datetime=kst("12:00:00"))),
     case(FIRSTS, "firsts_are_the_earliest", "an event was lost", drop_row(2)),
     case(
         FIRSTS,
@@ -233,7 +239,7 @@ CASES: list[Case] = [
     case(
         FIRSTS,
         "firsts_happened",
-        "a join that never was",
+        "a join that never happened",
         change_row(1, datetime=kst("10:30:00"), hours_from_first_visit=1),
     ),
     # activation.activation_funnel_daily
@@ -241,18 +247,18 @@ CASES: list[Case] = [
     bad_value(FUNNEL, "first_visits", 0, row=2, also=["within_the_cohort", "rates"]),
     bad_value(FUNNEL, "users", -1, row=2, also=["within_the_cohort", "rates"]),
     bad_value(FUNNEL, "users_in_order", -1, row=2, also=["rates"]),
-    case(FUNNEL, GRAIN, "a step twice", add_row(2)),
-    case(FUNNEL, "steps_of_the_settings", "another event", change_row(1, event_name=VIEW)),
-    case(FUNNEL, "steps_of_the_settings", "another window", change_row(1, within_days=2)),
-    case(FUNNEL, "within_the_cohort", "more in order than with the event", change_row(2, users=0, rate=0.0)),
-    case(FUNNEL, "within_the_cohort", "more than came first", change_row(2, users=5, rate=1.25)),
-    case(FUNNEL, "rates", "a rate of something else", change_row(2, rate=0.5)),
-    case(FUNNEL, "rates", "a rate in order of something else", change_row(2, rate_in_order=0.5)),
-    case(FUNNEL, "day_of_the_cohort", "another day", change_row(2, first_visit_date=DATE_BEFORE)),
+    case(FUNNEL, GRAIN, "the same step twice", add_row(2)),
+    case(FUNNEL, "steps_of_the_settings", "a wrong event", change_row(1, event_name=VIEW)),
+    case(FUNNEL, "steps_of_the_settings", "a wrong window", change_row(1, within_days=2)),
+    case(FUNNEL, "within_the_cohort", "more users in order than with the event", change_row(2, users=0, rate=0.0)),
+    case(FUNNEL, "within_the_cohort", "more users than first visits", change_row(2, users=5, rate=1.25)),
+    case(FUNNEL, "rates", "a wrong rate", change_row(2, rate=0.5)),
+    case(FUNNEL, "rates", "a wrong rate in order", change_row(2, rate_in_order=0.5)),
+    case(FUNNEL, "day_of_the_cohort", "a wrong day", change_row(2, first_visit_date=DATE_BEFORE)),
     case(
         FUNNEL,
         "steps_never_grow",
-        "a step with more than the one before",
+        "a step with more users than the one before",
         change_row(2, users_in_order=3, rate_in_order=0.75),
     ),
     case(FUNNEL, "steps_never_grow", "a step was lost", drop_row(1)),
@@ -262,7 +268,7 @@ CASES: list[Case] = [
         "a step was lost where the country is unknown",
         drop_row(4),
     ),
-    case(FUNNEL, "cohorts_add_up", "a first visit of no country", drop_input("firsts", 0)),
+    case(FUNNEL, "cohorts_add_up", "a first visit too few for a country", drop_input("firsts", 0)),
     case(
         FUNNEL,
         "cohorts_add_up",

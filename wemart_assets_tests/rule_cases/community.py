@@ -1,4 +1,4 @@
-"""Worlds and cases of the community tables and of the sources that they read."""
+"""Good worlds and cases for the community tables and the sources that they read."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ENGAGED = [f"we_mart.stats_wv_{period}_comm_engage_usr" for period in "dwm"]
 KEY_DATE, KEY_DATE_BEFORE = dt.date(2024, 3, 5), dt.date(2024, 3, 4)
 
 
-# The base: user 101 was there the day before and has left today, user 102 joined today, user 103 never subscribed.
+# The base: user 101 was a member the day before and leaves today, user 102 joins today, user 103 never subscribed.
 
 
 def pair(user: int, subscribed: int, unsubscribed: int, status: str | None, **columns: Any) -> Row:
@@ -78,8 +78,8 @@ BASE_WORLD = World(
     },
 )
 
-# Members: user 103 is a fan, user 101 holds a membership, user 104 has joined another community earlier, user 102 is an
-# artist who left. All are in one community: each is a partition of its own, and an audit costs by the partition.
+# Members: user 103 is a fan, user 101 holds a membership, user 104 joined another community earlier, user 102 is an
+# artist who left. All are in one community: each community is a partition, and an audit costs more with each partition.
 
 
 def member(comm: int, user: int, **columns: Any) -> Row:
@@ -137,7 +137,7 @@ COMM_WORLD = World(
 )
 
 
-# Updates: user 101 came, user 102 changed, user 103 went, user 104 is as before.
+# Updates: user 101 was created, user 102 updated, user 103 deleted; user 104 is unchanged.
 
 
 def update(kind: str, row: Row, **columns: Any) -> Row:
@@ -162,10 +162,11 @@ UPDATE_WORLD = World(
 
 
 def of_day(**columns: Any) -> Row:
+    """A row of a report on the day."""
     return {"key_date": KEY_DATE, "part_date": DAY, **columns}
 
 
-# Joins: of the three members of the day before one had left; one of the two others leaves today, and a fourth joins.
+# Joins: one of three members had left by the day before; one of the other two leaves today, and a fourth user joins.
 JOIN_WORLD = World(
     rows=(
         of_day(comm_id=10, ip_ctry="KR", joins=1, leaves=0, members=2),
@@ -280,20 +281,20 @@ NULL_BREAKS_TOO: dict[str, dict[str, set[str]]] = {
         for name in ENGAGED
     },
 }
-# Rows whose values nothing else depends on: of the base the pair that is new, of the updates the one of who went.
+# Rows on whose values nothing else depends: the new pair of the base, and the deletion among the updates.
 LONELY_ROW = {BASE: 2, UPDATE: 2}
 
-# Laws that count over a run as a whole, or look at the day before its first.
+# Table checks that count over a run as a whole, or look at the day before its first.
 OF_THE_RUN = {(BASE, "nobody_is_lost"), (BASE, "status_lines_add_up"), (COMM, "growth")}
 
 
 def bad_columns(table: Table, row: int, also: dict[str, str]) -> Iterator[Case]:
-    """For each column of a member with value rules, a value that they do not allow."""
-    bad = {"comm_user_status": "LEFT", "comm_user_grade": "BOT", "notification_type": "NONE", "update_type": "x"}
-    least = {"cnt_comm_user_id": 0, "sum_report_count": -1, "comm_user_seq": 0}
+    """For each column with value checks, a case with a value that they do not allow."""
+    bad_texts = {"comm_user_status": "LEFT", "comm_user_grade": "BOT", "notification_type": "NONE", "update_type": "x"}
+    bad_numbers = {"cnt_comm_user_id": 0, "sum_report_count": -1, "comm_user_seq": 0}
     for column in table.columns:
         if column.checks:
-            value = bad.get(column.name, least.get(column.name, 2))
+            value = bad_texts.get(column.name, bad_numbers.get(column.name, 2))
             broken = [also[column.name]] if column.name in also else []
             yield bad_value(table.full_name, column.name, value, row=row, also=broken)
 
@@ -301,21 +302,21 @@ def bad_columns(table: Table, row: int, also: dict[str, str]) -> Iterator[Case]:
 def volumes(*tables: str) -> Iterator[Case]:
     for name in tables:
         rows = len(GOOD[name].rows)
-        yield case(name, "volume", "a day of far fewer rows than the day before", published_before(3 * rows))
+        yield case(name, "volume", "far fewer rows than the day before", published_before(3 * rows))
         if rows > 2:
-            yield case(name, "volume", "a day of far more rows than the day before", published_before(1))
+            yield case(name, "volume", "far more rows than the day before", published_before(1))
 
 
 def engagement_cases(name: str) -> Iterator[Case]:
     yield bad_value(name, "member_cnt", 0)
     for count in COUNTS[:-1]:
         yield bad_value(name, count, -1)
-        words = f"more did one thing than anything: {count}"
-        yield case(name, "engaged_are_members", words, change_row(1, **{count: 3}))
+        description = f"more members than are engaged at all: {count}"
+        yield case(name, "engaged_are_members", description, change_row(1, **{count: 3}))
     yield bad_value(name, COUNTS[-1], -1, also=["engaged_are_members"])
-    yield case(name, "engaged_are_members", "more engaged than are members", change_row(1, engage_user_cnt=3))
-    yield case(name, GRAIN, "a community twice", add_row(0))
-    yield case(name, GRAIN, "a country twice", add_row(1))
+    yield case(name, "engaged_are_members", "more engaged users than members", change_row(1, engage_user_cnt=3))
+    yield case(name, GRAIN, "the same community twice", add_row(0))
+    yield case(name, GRAIN, "the same country twice", add_row(1))
     yield case(name, "first_day_of_the_period", "the day before", change_row(0, key_date=KEY_DATE_BEFORE))
 
 
@@ -324,19 +325,19 @@ CASES: list[Case] = [
     bad_value(BASE, "subscribe_cnt", -1, row=2, also=["status_is_counted"]),
     bad_value(BASE, "unsubscribe_cnt", -1, row=2, also=["status_is_counted"]),
     bad_value(BASE, "status", "SUBSCRIBE", row=1, also=["status_is_counted"]),
-    case(BASE, GRAIN, "a pair twice", add_row(2)),
-    case(BASE, "seen_by_something", "neither profile nor status", change_row(2, profile_updated_dt=None)),
-    case(BASE, "status_is_counted", "none of its kind", change_row(1, status="unsubscribe")),
-    case(BASE, "status_is_counted", "a line that nobody counted", change_row(2, status="subscribe")),
-    case(BASE, "status_is_counted", "a count without a line", change_row(1, status=None)),
-    case(BASE, "nobody_is_lost", "a leaver", drop_row(0), also=["status_lines_add_up"]),
+    case(BASE, GRAIN, "the same pair twice", add_row(2)),
+    case(BASE, "seen_by_something", "neither a profile nor a status", change_row(2, profile_updated_dt=None)),
+    case(BASE, "status_is_counted", "a status of a type with a count of 0", change_row(1, status="unsubscribe")),
+    case(BASE, "status_is_counted", "a status line that was not counted", change_row(2, status="subscribe")),
+    case(BASE, "status_is_counted", "a count without a status line", change_row(1, status=None)),
+    case(BASE, "nobody_is_lost", "a user who left", drop_row(0), also=["status_lines_add_up"]),
     case(
         BASE,
         "nobody_is_lost",
         "a pair of the day before",
         add_input("before", **pair(109, 0, 0, None, part_date=DAY_BEFORE)),
     ),
-    case(BASE, "nobody_is_lost", "another pair", change_row(0, wv_user_id=109)),
+    case(BASE, "nobody_is_lost", "a different pair", change_row(0, wv_user_id=109)),
     case(BASE, "status_lines_add_up", "a line was lost", change_row(0, subscribe_cnt=0)),
     case(BASE, "status_lines_add_up", "a line was counted twice", change_row(1, subscribe_cnt=2)),
     case(BASE, "status_lines_add_up", "a pair was lost", drop_row(1)),
@@ -351,24 +352,24 @@ CASES: list[Case] = [
             "comm_user_grade": "artists_have_ids",
         },
     ),
-    case(COMM, GRAIN, "a member twice", add_row(0)),
-    case(COMM, "partition_is_the_rows", "another community", change_row(0, part_comm_id=11)),
+    case(COMM, GRAIN, "the same member twice", add_row(0)),
+    case(COMM, "partition_is_the_rows", "a wrong community", change_row(0, part_comm_id=11)),
     case(
         COMM,
         "partition_is_the_rows",
-        "another day",
+        "a wrong day",
         change_row(2, key_date=dt.date(2024, 3, 6)),
     ),
     case(
         COMM,
         "first_join_first",
-        "after the last",
+        "a first join after the last",
         change_row(2, comm_user_first_dt=kst("08:00:00.001")),
     ),
     case(
         COMM,
         "first_join_first",
-        "before that of any community",
+        "a first join before the first in any community",
         change_row(0, comm_user_first_dt=kst("08:59:59.999", DAY_BEFORE), is_first_user_comm=0),
     ),
     case(
@@ -380,30 +381,37 @@ CASES: list[Case] = [
     case(
         COMM,
         "belongs_on_the_day",
-        "joins on the next day",
+        "a member who joins on the next day",
         change_row(2, comm_user_cre_dt=kst("00:00:00", "2024-03-06")),
     ),
     case(
         COMM,
         "belongs_on_the_day",
-        "left on the day before",
+        "a member who left on the day before",
         change_row(0, comm_user_end_dt=kst("23:59:59.999", DAY_BEFORE)),
     ),
-    case(COMM, "membership_is_known", "held and unknown", change_row(1, fc_id=None)),
-    case(COMM, "membership_is_known", "known and not held", change_row(1, is_fc=0)),
-    case(COMM, "first_community_is_the_first", "the first is none", change_row(0, is_first_user_comm=0)),
-    case(COMM, "first_community_is_the_first", "another is the first", change_row(2, is_first_user_comm=1)),
-    case(COMM, "comm_user_id_formula", "another community", change_row(0, comm_user_id="11-103")),
+    case(COMM, "membership_is_known", "a membership without its id", change_row(1, fc_id=None)),
+    case(COMM, "membership_is_known", "an id without a membership", change_row(1, is_fc=0)),
+    case(
+        COMM, "first_community_is_the_first", "the first community is not marked", change_row(0, is_first_user_comm=0)
+    ),
+    case(
+        COMM,
+        "first_community_is_the_first",
+        "another community is marked as the first",
+        change_row(2, is_first_user_comm=1),
+    ),
+    case(COMM, "comm_user_id_formula", "a wrong community", change_row(0, comm_user_id="11-103")),
     case(COMM, "comm_user_id_formula", "the other way round", change_row(0, comm_user_id="103-10")),
     case(COMM, "artists_have_ids", "a fan with an id", change_row(0, art_indi_id="10-103")),
     case(COMM, "artists_have_ids", "a fan with a type", change_row(0, art_indi_type="FAN")),
-    case(COMM, "artists_have_ids", "an artist without", change_row(3, art_indi_id=None)),
-    case(COMM, "artists_have_ids", "an artist with the id of another", change_row(3, art_indi_id="10-101")),
+    case(COMM, "artists_have_ids", "an artist without an id", change_row(3, art_indi_id=None)),
+    case(COMM, "artists_have_ids", "an artist with another member's id", change_row(3, art_indi_id="10-101")),
     case(COMM, "artists_have_ids", "an artist of another type", change_row(3, art_indi_type="OTHER_COMMUNITY_ARTIST")),
     case(
         COMM,
         "one_beginning_a_user",
-        "another in another community",
+        "a different first join in another community",
         add_row(
             2,
             comm_id=11,
@@ -412,74 +420,86 @@ CASES: list[Case] = [
             tot_comm_user_first_dt=kst("08:59:59.999", DAY_BEFORE),
         ),
     ),
-    case(COMM, "growth", "far fewer than the day before", published_before(6)),
-    case(COMM, "growth", "far more than the day before", published_before(2)),
-    case(COMM, "unknown_artists", "a community without", change_row(2, we_art_id=None)),
+    case(COMM, "growth", "far fewer members than the day before", published_before(6)),
+    case(COMM, "growth", "far more members than the day before", published_before(2)),
+    case(COMM, "unknown_artists", "a community without an artist", change_row(2, we_art_id=None)),
     case(COMM, "unknown_channels", "the channel of another community", change_input("channels", 0, comm_id=11)),
     # we_mart.wv_comm_user_update
     *bad_columns(UPDATES, 2, {"update_type": "replay_gives_the_day"}),
-    case(UPDATE, GRAIN, "an update twice", add_row(2)),
-    case(UPDATE, "replay_gives_the_day", "who came is lost", drop_row(0)),
-    case(UPDATE, "replay_gives_the_day", "a change is lost", drop_row(1)),
-    case(UPDATE, "replay_gives_the_day", "who went is lost", drop_row(2)),
-    case(UPDATE, "replay_gives_the_day", "who came has another name", change_row(0, profile_name="other")),
-    case(UPDATE, "replay_gives_the_day", "who changed has no name", change_row(1, profile_name=None)),
-    case(UPDATE, "replay_gives_the_day", "who is there went", change_row(1, update_type="d")),
-    case(UPDATE, "replay_gives_the_day", "who went is there", change_row(2, update_type="u")),
-    case(UPDATE, "replay_gives_the_day", "who is as before went", add_row(2, **member(10, 104))),
-    case(UPDATE, "replay_gives_the_day", "who came is not there", drop_input("now", 0)),
+    case(UPDATE, GRAIN, "the same update twice", add_row(2)),
+    case(UPDATE, "replay_gives_the_day", "a creation was lost", drop_row(0)),
+    case(UPDATE, "replay_gives_the_day", "an update was lost", drop_row(1)),
+    case(UPDATE, "replay_gives_the_day", "a deletion was lost", drop_row(2)),
+    case(UPDATE, "replay_gives_the_day", "a creation with a wrong name", change_row(0, profile_name="other")),
+    case(UPDATE, "replay_gives_the_day", "an update without the new name", change_row(1, profile_name=None)),
+    case(UPDATE, "replay_gives_the_day", "a member who stays is deleted", change_row(1, update_type="d")),
+    case(UPDATE, "replay_gives_the_day", "a member who is gone is updated", change_row(2, update_type="u")),
+    case(UPDATE, "replay_gives_the_day", "an unchanged member is deleted", add_row(2, **member(10, 104))),
+    case(UPDATE, "replay_gives_the_day", "a created member does not exist", drop_input("now", 0)),
     case(
         UPDATE,
         "replay_gives_the_day",
-        "all went and no update says so",
+        "all members are gone without a deletion",
         lambda world: replace(world, rows=(), inputs={**world.inputs, "now": ()}),
         also=[ROWS],
     ),
     # we_mart.stats_wv_d_comm_fc
     bad_value(FC, "total_members", 0, row=1),
     bad_value(FC, "fc_members", -1),
-    case(FC, GRAIN, "a community twice", add_row(0)),
-    case(FC, GRAIN, "a community of two artists", add_row(0, we_art_id=11)),
-    case(FC, "holders_are_members", "more hold one than are members", change_row(0, fc_members=3)),
+    case(FC, GRAIN, "the same community twice", add_row(0)),
+    case(FC, GRAIN, "a community with two artists", add_row(0, we_art_id=11)),
+    case(FC, "holders_are_members", "more holders than members", change_row(0, fc_members=3)),
     # we_mart.stats_wv_d_comm_profile
     bad_value(PRIVATE, "total_profile_created", -1, change_row(0, total_profile_private=-1)),
     bad_value(PRIVATE, "total_profile_private", -1),
-    case(PRIVATE, GRAIN, "a community twice", add_row(0)),
-    case(PRIVATE, "private_profiles_are_profiles", "more are private", change_row(0, total_profile_private=3)),
+    case(PRIVATE, GRAIN, "the same community twice", add_row(0)),
+    case(
+        PRIVATE,
+        "private_profiles_are_profiles",
+        "more private profiles than profiles",
+        change_row(0, total_profile_private=3),
+    ),
     # we_mart.stats_wv_d_user_setting
     bad_value(SETTING, "member_cnt", 0),
     *(bad_value(SETTING, count, -1) for count in SETTING_COUNTS),
-    case(SETTING, GRAIN, "a community twice", add_row(0)),
+    case(SETTING, GRAIN, "the same community twice", add_row(0)),
     *(
-        case(SETTING, "settings_of_members", f"on for more: {count}", change_row(1, **{count: 3}))
+        case(
+            SETTING,
+            "settings_of_members",
+            f"switched on by more than all members: {count}",
+            change_row(1, **{count: 3}),
+        )
         for count in SETTING_COUNTS
     ),
     # we_mart.stats_wv_d_comm_join
     bad_value(JOIN, "joins", -1, also=["members_add_up"]),
     bad_value(JOIN, "leaves", -1),
     bad_value(JOIN, "members", 0, also=["members_add_up"]),
-    case(JOIN, GRAIN, "a country twice", change_row(1, ip_ctry="KR")),
-    case(JOIN, "members_add_up", "a join too many", change_row(0, joins=2)),
-    case(JOIN, "members_add_up", "a member too few", change_row(0, members=1)),
-    case(JOIN, "members_add_up", "members of no known country were lost", drop_row(1)),
-    case(JOIN, "members_add_up", "one who stayed joined", drop_input("before", 0)),
-    case(JOIN, "members_add_up", "a leaver of the day before came back", add_input("now", **member(10, 103))),
+    case(JOIN, GRAIN, "the same country twice", change_row(1, ip_ctry="KR")),
+    case(JOIN, "members_add_up", "one join too many", change_row(0, joins=2)),
+    case(JOIN, "members_add_up", "one member too few", change_row(0, members=1)),
+    case(JOIN, "members_add_up", "members without a known country were lost", drop_row(1)),
+    case(JOIN, "members_add_up", "a member who stayed is not counted as a join", drop_input("before", 0)),
+    case(JOIN, "members_add_up", "a member who had left came back", add_input("now", **member(10, 103))),
     case(JOIN, "members_add_up", "a community was lost", add_input("now", **member(11, 101))),
-    case(JOIN, "left_unseen", "a leave is known a day late", add_input("before", **of_day_before(member(10, 105)))),
-    case(JOIN, "left_unseen", "the last of a community", add_input("before", **of_day_before(member(11, 101)))),
+    case(JOIN, "left_unseen", "a leave that arrives a day late", add_input("before", **of_day_before(member(10, 105)))),
+    case(JOIN, "left_unseen", "the last member of a community", add_input("before", **of_day_before(member(11, 101)))),
     case(JOIN, "members_add_up", "a community was invented", change_row(0, comm_id=11)),
-    case(JOIN, "members_add_up", "all were lost", lambda world: replace(world, rows=()), also=[ROWS]),
+    case(JOIN, "members_add_up", "all rows were lost", lambda world: replace(world, rows=()), also=[ROWS]),
     # we_mart.stats_wv_d_comm_cross_join
     bad_value(CROSS, "member_cnt", 0, change_row(1, member_cnt=0)),
-    case(CROSS, GRAIN, "a row twice", add_row(0)),
-    case(CROSS, "two_communities", "a community with itself", add_row(0, other_comm_id=10)),
-    case(CROSS, "same_both_ways_round", "one way only", drop_row(1)),
-    case(CROSS, "same_both_ways_round", "more one way", change_row(0, member_cnt=3)),
+    case(CROSS, GRAIN, "the same row twice", add_row(0)),
+    case(CROSS, "two_communities", "a community paired with itself", add_row(0, other_comm_id=10)),
+    case(CROSS, "same_both_ways_round", "a pair in one direction only", drop_row(1)),
+    case(CROSS, "same_both_ways_round", "more members in one direction", change_row(0, member_cnt=3)),
     # we_mart.stats_wv_d_comm_cross_join_agg
     bad_value(CROSS_AGG, "community_cnt", 0, also=["members_add_up"]),
     bad_value(CROSS_AGG, "member_cnt", 0, also=["members_add_up"]),
-    case(CROSS_AGG, GRAIN, "a number twice", change_row(0, member_cnt=1), add_row(0, member_cnt=1)),
-    case(CROSS_AGG, "members_add_up", "a user too many", change_row(0, member_cnt=3)),
+    case(
+        CROSS_AGG, GRAIN, "the same number of communities twice", change_row(0, member_cnt=1), add_row(0, member_cnt=1)
+    ),
+    case(CROSS_AGG, "members_add_up", "one user too many", change_row(0, member_cnt=3)),
     case(CROSS_AGG, "members_add_up", "a user was lost", drop_row(1)),
     case(CROSS_AGG, "members_add_up", "a member was lost", drop_input("members", 0)),
     case(CROSS_AGG, "members_add_up", "no members", lambda world: replace(world, inputs={"members": ()})),
@@ -487,14 +507,31 @@ CASES: list[Case] = [
     # we_mart.wv_dm_subscr
     bad_value(DM, "is_comm_user", 2),
     bad_value(DM, "is_fc", 2, row=1),
-    case(DM, GRAIN, "a subscription twice", add_row(0)),
-    case(DM, "runs_on_the_day", "begins on the next day", change_row(0, start_dt=kst("00:00:00", "2024-03-06"))),
-    case(DM, "runs_on_the_day", "ended on the day before", change_row(0, end_dt=kst("23:59:59.999", DAY_BEFORE))),
-    case(DM, "membership_of_somebody", "of an unknown artist", change_row(0, is_fc=0, we_member_id=201)),
-    case(DM, "membership_of_somebody", "of an unknown account", change_row(0, is_fc=0, we_art_id=10)),
-    case(DM, "membership_of_somebody", "unknown of a known one", change_row(1, is_fc=None)),
-    # the engaged members
-    *(of for name in ENGAGED for of in engagement_cases(name)),
+    case(DM, GRAIN, "the same subscription twice", add_row(0)),
+    case(
+        DM,
+        "runs_on_the_day",
+        "a subscription that starts on the next day",
+        change_row(0, start_dt=kst("00:00:00", "2024-03-06")),
+    ),
+    case(
+        DM,
+        "runs_on_the_day",
+        "a subscription that ended on the day before",
+        change_row(0, end_dt=kst("23:59:59.999", DAY_BEFORE)),
+    ),
+    case(
+        DM,
+        "membership_of_somebody",
+        "a membership flag for an unknown artist",
+        change_row(0, is_fc=0, we_member_id=201),
+    ),
+    case(
+        DM, "membership_of_somebody", "a membership flag for an unknown account", change_row(0, is_fc=0, we_art_id=10)
+    ),
+    case(DM, "membership_of_somebody", "no membership flag for a known account and artist", change_row(1, is_fc=None)),
+    # the engagement reports
+    *(engagement for name in ENGAGED for engagement in engagement_cases(name)),
     *volumes(FC, PRIVATE, SETTING, CROSS, CROSS_AGG, DM),
 ]
 

@@ -1,4 +1,4 @@
-"""Worlds and cases of RudderStack's tables."""
+"""Good worlds and cases for the RudderStack tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SESSIONS, COUNTED, USERS = (
 DURATION, FLOW = "rudder.dbt_session_duration", "rudder.dbt_tracks_flow"
 
 # User u came with browser b before midnight, stayed until ten past, and came again at ten; browser w came at noon.
-# Others on each day, as visitors are for ever.
+# Visitors are named after the day, because their state is carried on for ever.
 U, B, W = (f"{id} of {DAY}" for id in "ubw")
 LAST_NIGHT, STILL_LAST_NIGHT = kst("23:50:00", DAY_BEFORE), kst("23:55:00", DAY_BEFORE)
 MIDNIGHT, TEN, PAST_TEN, NOON = (kst(clock) for clock in ("00:10:00", "10:00:00", "10:05:00", "12:00:00"))
@@ -48,8 +48,8 @@ def day_before(**values: Any) -> Row:
     return {**values, "part_date": DAY_BEFORE}
 
 
-def track(id: str, at: dt.datetime, anonymous: str, user: str | None) -> Row:
-    return of_day(id=id, timestamp=at, received_at=at, anonymous_id=anonymous, user_id=user)
+def track(id: str, instant: dt.datetime, anonymous: str, user: str | None) -> Row:
+    return of_day(id=id, timestamp=instant, received_at=instant, anonymous_id=anonymous, user_id=user)
 
 
 TRACKS = (track("t3", MIDNIGHT, B, U), track("t4", TEN, B, None), track("t5", PAST_TEN, B, U))
@@ -71,13 +71,13 @@ STATE_BEFORE = day_before(**state(U, 1, LAST_NIGHT, LAST_NIGHT, STILL_LAST_NIGHT
 STATES = (of_day(**state(U, 2, LAST_NIGHT, TEN, PAST_TEN, 2)), of_day(**state(W, 1, NOON, NOON, NOON, 1)))
 
 
-def fact(id: str, at: dt.datetime, visitor: str, session: int, place: int) -> Row:
+def fact(id: str, instant: dt.datetime, visitor: str, session: int, number: int) -> Row:
     return {
         "event_id": id,
-        "timestamp": at,
+        "timestamp": instant,
         "session_id": f"{session} - {visitor}",
         "dbt_visitor_id": visitor,
-        "track_sequence_number": place,
+        "track_sequence_number": number,
     }
 
 
@@ -90,17 +90,17 @@ FACTS_OF_DAY = (
 FACTS_BEFORE = (day_before(**fact("t1", LAST_NIGHT, U, 1, 1)), day_before(**fact("t2", STILL_LAST_NIGHT, U, 1, 2)))
 
 
-def mapped(id: str, at: dt.datetime, visitor: str, idle: int | None) -> Row:
-    return of_day(event_id=id, timestamp=at, dbt_visitor_id=visitor, idle_time_minutes=idle)
+def mapped(id: str, instant: dt.datetime, visitor: str, idle: int | None) -> Row:
+    return of_day(event_id=id, timestamp=instant, dbt_visitor_id=visitor, idle_time_minutes=idle)
 
 
-def session(visitor: str, number: int, start: dt.datetime, following: dt.datetime | None) -> Row:
+def session(visitor: str, number: int, start: dt.datetime, next_start: dt.datetime | None) -> Row:
     return of_day(
         session_id=f"{number} - {visitor}",
         dbt_visitor_id=visitor,
         session_start_at=start,
         session_sequence_number=number,
-        next_session_start_at=following,
+        next_session_start_at=next_start,
     )
 
 
@@ -190,23 +190,23 @@ FIVE_BEFORE = [add_row(0, event_id=f"s{n}") for n in range(3)]
 
 CASES: list[Case] = [
     # rudder.repeated_tracks
-    case(REPEATED, GRAIN, "an id twice", add_row(0)),
+    case(REPEATED, GRAIN, "the same id twice", add_row(0)),
     bad_value(REPEATED, "left_out", 0),
-    case(REPEATED, "first_is_no_later", "a first day to come", change_row(0, first_part_date="9999-01-01")),
+    case(REPEATED, "first_is_no_later", "a first day in the future", change_row(0, first_part_date="9999-01-01")),
     # rudder.dbt_aliases_mapping
-    case(ALIASES, GRAIN, "an alias of two visitors", add_row(0, dbt_visitor_id=W)),
+    case(ALIASES, GRAIN, "an alias for two visitors", add_row(0, dbt_visitor_id=W)),
     case(
         ALIASES,
         "nobody_is_lost",
-        "an alias of the day before that no track has",
+        "an alias of the day before that is in no track",
         add_input("before", **day_before(**alias(f"x of {DAY}", W))),
     ),
-    case(ALIASES, "nobody_is_lost", "an anonymous id", drop_row(2)),
-    case(ALIASES, "nobody_is_lost", "a user id", drop_row(1)),
+    case(ALIASES, "nobody_is_lost", "an anonymous id was lost", drop_row(2)),
+    case(ALIASES, "nobody_is_lost", "a user id was lost", drop_row(1)),
     # rudder.visitor_state
     bad_value(STATE, "number_of_sessions", 0, row=1, also=["first_is_last_of_one"]),
     bad_value(STATE, "session_tracks", 0, row=1),
-    case(STATE, GRAIN, "a visitor twice", add_row(1), also=["goes_on"]),
+    case(STATE, GRAIN, "the same visitor twice", add_row(1), also=["goes_on"]),
     case(STATE, "starts_before_it_ends", "a last track before the start", change_row(1, last_track_at=TEN)),
     case(
         STATE,
@@ -214,41 +214,46 @@ CASES: list[Case] = [
         "a last session before the first",
         change_row(1, session_start_at=TEN, number_of_sessions=2),
     ),
-    case(STATE, "first_is_last_of_one", "a second session that is the first", change_row(1, number_of_sessions=2)),
+    case(
+        STATE,
+        "first_is_last_of_one",
+        "a second session that starts with the first",
+        change_row(1, number_of_sessions=2),
+    ),
     case(
         STATE,
         "goes_on",
         "fewer sessions than before",
         change_input("earlier", 0, number_of_sessions=3),
     ),
-    case(STATE, "goes_on", "no later track", change_input("earlier", 0, last_track_at=PAST_TEN)),
-    case(STATE, "goes_on", "another first session", change_input("earlier", 0, first_session_start_at=MIDNIGHT)),
-    case(STATE, "goes_on", "a session with two numbers", change_input("earlier", 0, session_start_at=TEN)),
-    case(STATE, "goes_on", "a number of two sessions", change_input("earlier", 0, number_of_sessions=2)),
+    case(STATE, "goes_on", "no track after the last", change_input("earlier", 0, last_track_at=PAST_TEN)),
+    case(STATE, "goes_on", "a different first session", change_input("earlier", 0, first_session_start_at=MIDNIGHT)),
+    case(STATE, "goes_on", "one session with two numbers", change_input("earlier", 0, session_start_at=TEN)),
+    case(STATE, "goes_on", "one number for two sessions", change_input("earlier", 0, number_of_sessions=2)),
     case(
         STATE,
         "goes_on",
-        "a session with no more tracks",
+        "a continued session without more tracks",
         change_input("earlier", 0, number_of_sessions=2, session_start_at=TEN),
     ),
     # rudder.dbt_mapped_tracks
     bad_value(MAPPED, "idle_time_minutes", -1),
-    case(MAPPED, GRAIN, "a track twice", add_row(0)),
+    case(MAPPED, GRAIN, "the same track twice", add_row(0)),
     case(MAPPED, "every_track_is_there", "a track was lost", drop_row(0)),
     case(
         MAPPED,
         "with_an_id",
-        "a track of nobody",
+        "a track without an id",
         add_input("tracks", **track("t7", NOON, "", None)),
     ),
     case(
         MAPPED,
         "ids_come_once",
-        "a track whose id is of the day before",
+        "a track with an id of the day before",
         add_input("tracks", **track("t1", NOON, B, None)),
         add_input("repeated", **of_day(event_id="t1", first_part_date=DAY_BEFORE, left_out=1)),
     ),
-    case(MAPPED, "not_ahead_of_time", "a clock that is ahead", change_input("tracks", 3, received_at=TEN)),
+    case(MAPPED, "not_ahead_of_time", "a clock that runs ahead", change_input("tracks", 3, received_at=TEN)),
     # rudder.dbt_track_facts
     bad_value(FACTS, "track_sequence_number", 0, row=3, also=["sequence_has_no_gaps", "state_is_of_the_tracks"]),
     case(
@@ -265,8 +270,13 @@ CASES: list[Case] = [
         drop_row(3),
         also=["state_is_of_the_tracks"],
     ),
-    case(FACTS, "every_track_is_in_one_session", "a track too many", add_row(3, event_id="x", session_id=f"9 - {W}")),
-    case(FACTS, "sequence_has_no_gaps", "a session that does not go on", change_row(0, track_sequence_number=4)),
+    case(FACTS, "every_track_is_in_one_session", "one track too many", add_row(3, event_id="x", session_id=f"9 - {W}")),
+    case(
+        FACTS,
+        "sequence_has_no_gaps",
+        "a session that does not continue its numbers",
+        change_row(0, track_sequence_number=4),
+    ),
     case(
         FACTS,
         "sequence_has_no_gaps",
@@ -277,12 +287,12 @@ CASES: list[Case] = [
     case(
         FACTS,
         "sequence_has_no_gaps",
-        "a number twice",
+        "the same number twice",
         change_row(2, track_sequence_number=1),
         also=["state_is_of_the_tracks"],
     ),
-    case(FACTS, "state_is_of_the_tracks", "another last session", change_input("state", 0, number_of_sessions=3)),
-    case(FACTS, "state_is_of_the_tracks", "another last track", change_input("state", 0, last_track_at=NOON)),
+    case(FACTS, "state_is_of_the_tracks", "a wrong last session", change_input("state", 0, number_of_sessions=3)),
+    case(FACTS, "state_is_of_the_tracks", "a wrong last track", change_input("state", 0, last_track_at=NOON)),
     # rudder.dbt_session_tracks
     bad_value(
         SESSIONS,
@@ -292,46 +302,48 @@ CASES: list[Case] = [
         row=2,
         also=["one_after_the_other", "every_start_is_there"],
     ),
-    case(SESSIONS, GRAIN, "a session twice", add_row(2), also=["one_after_the_other"]),
+    case(SESSIONS, GRAIN, "the same session twice", add_row(2), also=["one_after_the_other"]),
     case(
         SESSIONS,
         "named_by_number_and_visitor",
-        "another name",
+        "a wrong name",
         change_row(0, session_id=f"1 -{U}"),
     ),
     case(
         SESSIONS,
         "before_the_next",
-        "a start after the next",
+        "a start after the next session's",
         change_row(0, session_start_at=NOON),
     ),
-    case(SESSIONS, "one_after_the_other", "a number is skipped", change_input("state", 0, number_of_sessions=3)),
-    case(SESSIONS, "one_after_the_other", "the next start is not said", change_row(0, next_session_start_at=None)),
-    case(SESSIONS, "one_after_the_other", "another next start", change_row(0, next_session_start_at=NOON)),
+    case(
+        SESSIONS, "one_after_the_other", "a session number is skipped", change_input("state", 0, number_of_sessions=3)
+    ),
+    case(SESSIONS, "one_after_the_other", "the next start is missing", change_row(0, next_session_start_at=None)),
+    case(SESSIONS, "one_after_the_other", "a wrong next start", change_row(0, next_session_start_at=NOON)),
     case(
         SESSIONS,
         "one_after_the_other",
-        "a next session that is not there",
+        "a next session that does not exist",
         change_row(2, next_session_start_at=kst("13:00:00")),
     ),
     case(SESSIONS, "every_start_is_there", "a session was lost", drop_row(2)),
-    case(SESSIONS, "every_start_is_there", "another start", change_row(2, session_start_at=PAST_TEN)),
+    case(SESSIONS, "every_start_is_there", "a wrong start", change_row(2, session_start_at=PAST_TEN)),
     # rudder.dbt_session_track_facts
     bad_value(COUNTED, "num_pvs", 0, row=2, also=["counts_are_of_the_tracks", "tracks_add_up"]),
     bad_value(COUNTED, "cnt_viewed_product", -1),
     bad_value(COUNTED, "cnt_signup", -1),
-    case(COUNTED, GRAIN, "a session twice", add_row(2)),
+    case(COUNTED, GRAIN, "the same session twice", add_row(2)),
     case(COUNTED, "counts_are_of_the_tracks", "more views than tracks", change_row(2, cnt_viewed_product=2)),
     case(COUNTED, "counts_are_of_the_tracks", "more signups than tracks", change_row(2, cnt_signup=2)),
-    case(COUNTED, "tracks_add_up", "one too many", change_row(1, num_pvs=3)),
-    case(COUNTED, "tracks_add_up", "those of the day before are not counted", change_row(0, num_pvs=1)),
-    case(COUNTED, "tracks_add_up", "no session of the day", lambda w: replace(w, rows=()), also=["has_rows"]),
+    case(COUNTED, "tracks_add_up", "one track too many", change_row(1, num_pvs=3)),
+    case(COUNTED, "tracks_add_up", "tracks of the day before are not counted", change_row(0, num_pvs=1)),
+    case(COUNTED, "tracks_add_up", "no sessions on the day", lambda w: replace(w, rows=()), also=["has_rows"]),
     case(COUNTED, "sessions_do_not_overlap", "an end after the next start", change_row(0, ended_at=PAST_TEN)),
     case(COUNTED, "sessions_do_not_overlap", "an end at the next start", change_row(0, ended_at=TEN)),
     case(COUNTED, "sessions_do_not_overlap", "an end before the start", change_row(2, ended_at=PAST_TEN)),
     # rudder.dbt_user_session_facts
     bad_value(USERS, "number_of_sessions", 0, row=1, also=["first_before_last", "sessions_add_up"]),
-    case(USERS, GRAIN, "a visitor twice", add_row(1)),
+    case(USERS, GRAIN, "the same visitor twice", add_row(1)),
     case(
         USERS,
         "first_before_last",
@@ -339,19 +351,19 @@ CASES: list[Case] = [
         change_row(1, first_date=TEN),
     ),
     case(USERS, "first_before_last", "two sessions with one date", change_row(0, first_date=TEN)),
-    case(USERS, "first_before_last", "the last before the first", change_row(0, first_date=NOON)),
-    case(USERS, "sessions_add_up", "a session too many", change_row(0, number_of_sessions=3)),
-    case(USERS, "sessions_add_up", "another last session", change_row(0, last_date=PAST_TEN)),
+    case(USERS, "first_before_last", "a last date before the first", change_row(0, first_date=NOON)),
+    case(USERS, "sessions_add_up", "one session too many", change_row(0, number_of_sessions=3)),
+    case(USERS, "sessions_add_up", "a wrong last session", change_row(0, last_date=PAST_TEN)),
     case(USERS, "sessions_add_up", "a visitor was lost", drop_row(1)),
     # rudder.dbt_session_duration
     bad_value(DURATION, "session_duration", -1),
-    case(DURATION, GRAIN, "a session twice", add_row(2)),
+    case(DURATION, GRAIN, "the same session twice", add_row(2)),
     case(DURATION, "every_session_is_there", "a session was lost", drop_row(2)),
     # rudder.dbt_tracks_flow
     bad_value(FLOW, "track_sequence_number", 0, row=5, also=["every_track_is_there"]),
-    case(FLOW, GRAIN, "a track twice", add_row(5)),
+    case(FLOW, GRAIN, "the same track twice", add_row(5)),
     case(FLOW, "every_track_is_there", "a track was lost", drop_row(5)),
-    case(FLOW, "every_track_is_there", "another place", change_row(5, track_sequence_number=2)),
+    case(FLOW, "every_track_is_there", "a wrong number", change_row(5, track_sequence_number=2)),
     case(FLOW, "at_most_four_before", "a fifth track of the day before", *FIVE_BEFORE),
 ]
 
@@ -393,7 +405,7 @@ NULL_BREAKS_TOO = {
         "track_sequence_number": {"every_track_is_there"},
     },
 }
-# A row of a visitor, or a session, of whom nothing else is there.
+# The only row of its visitor or session.
 LONELY_ROW = {STATE: 1, FACTS: 3, SESSIONS: 2, COUNTED: 2, USERS: 1, DURATION: 2, FLOW: 5, ALIASES: 2, MAPPED: 3}
 
 DOMAIN = Domain(GOOD, CASES, NULL_BREAKS_TOO, LONELY_ROW, of_the_run=frozenset({(ALIASES, "nobody_is_lost")}))

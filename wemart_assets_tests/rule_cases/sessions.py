@@ -1,4 +1,4 @@
-"""Worlds and cases of the session tables and of the sources that they read."""
+"""Good worlds and cases for the session tables and the sources that they read."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ from wemart_assets_tests.rule_cases.worlds import (
     published_before,
 )
 
-# The log base: d1 has a session of two lines (the second without a user) and one of a single line, d2 a single line.
+# The log base: d1 has a session of two lines (the second without a user) and a single-line session, d2 a single line.
 
 
-def line(clock: str, device: str, seq: int, start: str, end: str, named: int | None, user: int | None) -> Row:
+def line(clock: str, device: str, seq: int, start: str, end: str, logged_user: int | None, user: int | None) -> Row:
+    """A line of the log base; `user` is the one filled in for the session."""
     sess_id = f"20240305{start.replace(':', '').replace('.', '')}|{device}"
     return {
         "date_id": DAY,
@@ -44,13 +45,14 @@ def line(clock: str, device: str, seq: int, start: str, end: str, named: int | N
         "user_sess_id": sess_id if user is None else f"{sess_id}|{user}",
         "user_sess_start_dt": kst(start),
         "user_sess_end_dt": kst(end),
-        "user_info_id": None if named is None else str(named),
+        "user_info_id": None if logged_user is None else str(logged_user),
         "user_info_device_id": device,
         "user_id_fill": None if user is None else str(user),
     }
 
 
 def logged(clock: str, device: str | None) -> Row:
+    """A line of the server log."""
     return {
         "unix_log_timestamp": int(kst(clock).timestamp() * 1000),
         "user_info_device_id": device,
@@ -77,7 +79,7 @@ LOG_BASE = World(
     },
 )
 
-# The session mart: user 101 on d1 visits two communities; nobody on d1 has a single line; nobody on d2 has two.
+# The session mart: user 101 on d1 visits two communities. An anonymous session on d1 has a single line, one on d2 two.
 
 
 def visit(device: str, start: str, end: str, seconds: int, user: int | None, comm_id: str | None) -> Row:
@@ -118,17 +120,17 @@ VISITS = (
     visit("d1", "11:00:00.000", "11:00:00.000", 1, None, None),
     visit("d2", "12:00:00.000", "12:00:59.250", 60, None, None),
 )
-SESSIONS = World(rows=VISITS, inputs={"lines": tuple(line_of(v) for v in (VISITS[0], *VISITS))})
+SESSIONS = World(rows=VISITS, inputs={"lines": tuple(line_of(visit) for visit in (VISITS[0], *VISITS))})
 
-LEFT_OUT_OF_USER_DAILY = ("is_device_login", "sess_ctry", "is_sess_login")
+NOT_IN_USER_DAILY = ("is_device_login", "sess_ctry", "is_sess_login")
 USER_DAILY = World(
-    rows=tuple({k: v for k, v in v.items() if k not in LEFT_OUT_OF_USER_DAILY} for v in VISITS),
+    rows=tuple({name: value for name, value in visit.items() if name not in NOT_IN_USER_DAILY} for visit in VISITS),
     inputs={"sessions": VISITS},
 )
 
 
-def by_account(key: int | None, **counts: int) -> Row:
-    return {"key_date": dt.date(2024, 3, 5), "we_member_id": key, "part_date": DAY, **counts}
+def by_account(account: int | None, **counts: int) -> Row:
+    return {"key_date": dt.date(2024, 3, 5), "we_member_id": account, "part_date": DAY, **counts}
 
 
 GOOD: dict[str, World] = {
@@ -155,7 +157,7 @@ GOOD: dict[str, World] = {
     ),
 }
 
-# What else breaks where a column is NULL that must be known, by table; where none is named, nothing else does.
+# The other checks that a NULL in a NOT NULL column breaks, by table; none for columns that are not listed.
 NULL_BREAKS_TOO: dict[str, dict[str, set[str]]] = {
     "we_mart.wv_server_log_base": {
         "hour": {"day_of_line"},
@@ -185,7 +187,7 @@ NULL_BREAKS_TOO: dict[str, dict[str, set[str]]] = {
     "we_mart.stats_wv_d_user_sess": {"total_user_sess_dur": {"durations_add_up"}},
     "we_mart.stats_wv_d_platform": {"sess_cnt": {"sessions_add_up"}},
 }
-# The row whose value is made NULL: one that stands alone in its session.
+# The row in which a value is set to NULL: the only one of its session.
 LONELY_ROW = {"we_mart.wv_server_log_base": 3, "we_mart.wv_sess_daily": 2, "we_mart.wv_user_daily": 2}
 
 BASE, SESS, USERS = "we_mart.wv_server_log_base", "we_mart.wv_sess_daily", "we_mart.wv_user_daily"
@@ -196,8 +198,8 @@ CASES: list[Case] = [
     # we_mart.wv_server_log_base
     bad_value(BASE, "is_join", 2),
     bad_value(BASE, "is_leave", -1),
-    case(BASE, "day_of_line", "another hour", change_row(0, hour="11")),
-    case(BASE, "day_of_line", "the hour of UTC", change_row(0, hour="01")),
+    case(BASE, "day_of_line", "a wrong hour", change_row(0, hour="11")),
+    case(BASE, "day_of_line", "the hour in UTC", change_row(0, hour="01")),
     case(
         BASE,
         "day_of_line",
@@ -216,12 +218,14 @@ CASES: list[Case] = [
             },
         ),
     ),
-    case(BASE, "line_in_session", "before its user session", change_row(0, user_sess_start_dt=kst("10:00:00.251"))),
-    case(BASE, "line_in_session", "after its user session", change_row(1, user_sess_end_dt=kst("10:10:00.749"))),
+    case(
+        BASE, "line_in_session", "a line before its user session", change_row(0, user_sess_start_dt=kst("10:00:00.251"))
+    ),
+    case(BASE, "line_in_session", "a line after its user session", change_row(1, user_sess_end_dt=kst("10:10:00.749"))),
     case(
         BASE,
         "line_in_session",
-        "a user session that begins before its session",
+        "a user session that starts before its session",
         change_row(0, user_sess_start_dt=kst("10:00:00.249")),
     ),
     case(
@@ -233,26 +237,28 @@ CASES: list[Case] = [
     case(
         BASE,
         "session_id_formula",
-        "the start in UTC",
+        "the start in UTC instead of Seoul",
         change_row(3, sess_id="20240305145959999|d2", user_sess_id="20240305145959999|d2|102"),
     ),
-    case(BASE, "session_id_formula", "a user session of nobody", change_row(3, user_sess_id="20240305235959999|d2")),
-    case(BASE, "session_id_formula", "another user", change_row(3, user_sess_id="20240305235959999|d2|101")),
-    case(BASE, "named_user_stays", "another user", change_row(0, user_info_id="999")),
+    case(
+        BASE, "session_id_formula", "a user session without a user", change_row(3, user_sess_id="20240305235959999|d2")
+    ),
+    case(BASE, "session_id_formula", "a wrong user", change_row(3, user_sess_id="20240305235959999|d2|101")),
+    case(BASE, "named_user_stays", "a different user", change_row(0, user_info_id="999")),
     case(
         BASE,
         "named_user_stays",
-        "nobody",
+        "no user",
         change_row(3, user_id_fill=None, user_sess_id="20240305235959999|d2"),
     ),
     case(BASE, "lines_add_up", "a line was lost", add_input("lines", **logged("13:00:00.000", "d3"))),
     case(BASE, "lines_add_up", "a line was invented", drop_input("lines", 3)),
-    case(BASE, "lines_add_up", "a line without device was counted", change_input("lines", 3, user_info_device_id="")),
+    case(BASE, "lines_add_up", "a line without a device was counted", change_input("lines", 3, user_info_device_id="")),
     case(BASE, "lines_add_up", "all lines were lost", lambda world: replace(world, rows=()), also=[ROWS]),
     case(
         BASE,
         "session_bounds",
-        "ends after its last line",
+        "a session that ends after its last line",
         change_rows(
             lambda row: row["sess_seq"] == 1 and row["user_info_device_id"] == "d1", sess_end_dt=kst("10:20:00.000")
         ),
@@ -260,7 +266,7 @@ CASES: list[Case] = [
     case(
         BASE,
         "session_bounds",
-        "begins before its first line",
+        "a session that starts before its first line",
         change_row(
             2,
             sess_start_dt=kst("10:59:59.000"),
@@ -271,17 +277,17 @@ CASES: list[Case] = [
     case(
         BASE,
         "session_bounds",
-        "lines of a session do not agree on its end",
+        "lines of a session disagree about its end",
         change_row(0, sess_end_dt=kst("10:11:00.000")),
     ),
     case(
         BASE,
         "sessions_apart",
-        "exactly the gap apart",
+        "sessions exactly the gap apart",
         change_row(2, **line("10:40:00.750", "d1", 2, "10:40:00.750", "10:40:00.750", None, None)),
     ),
-    case(BASE, "sessions_apart", "a number is left out", change_row(2, sess_seq=3)),
-    case(BASE, "sessions_apart", "numbers begin at 0", change_row(3, sess_seq=0)),
+    case(BASE, "sessions_apart", "a session number is skipped", change_row(2, sess_seq=3)),
+    case(BASE, "sessions_apart", "session numbers start at 0", change_row(3, sess_seq=0)),
     # we_mart.wv_sess_daily
     bad_value(SESS, "is_device_login", 2),
     bad_value(SESS, "is_comm_user", 2),
@@ -289,19 +295,19 @@ CASES: list[Case] = [
     bad_value(SESS, "is_sess_login", 7),
     bad_value(SESS, "sess_dur", 0, row=2, also=["durations"]),
     bad_value(SESS, "user_sess_dur", 0, row=2, also=["durations"]),
-    case(SESS, GRAIN, "a row twice", add_row(0)),
-    case(SESS, GRAIN, "a row without community twice", add_row(2)),
-    case(SESS, "key_date_is_the_sessions", "the day after", change_row(2, key_date=dt.date(2024, 3, 6))),
+    case(SESS, GRAIN, "the same row twice", add_row(0)),
+    case(SESS, GRAIN, "the same row without a community twice", add_row(2)),
+    case(SESS, "key_date_is_the_sessions", "the next day", change_row(2, key_date=dt.date(2024, 3, 6))),
     case(
         SESS,
         "key_date_is_the_sessions",
-        "a session over midnight",
+        "a session across midnight",
         change_row(2, sess_end_dt=kst("00:00:00.000", "2024-03-06"), sess_dur=46_801),
     ),
     case(
         SESS,
         "key_date_is_the_sessions",
-        "another partition",
+        "a session of another partition",
         change_row(
             3,
             **visit("d2", "12:00:00.000", "12:00:59.250", 60, None, None)
@@ -320,57 +326,57 @@ CASES: list[Case] = [
     case(
         SESS,
         "sess_id_formula",
-        "the start in UTC",
+        "the start in UTC instead of Seoul",
         change_row(2, sess_id="20240305020000000|d1"),
         change_input("lines", 3, sess_id="20240305020000000|d1"),
     ),
     case(
         SESS,
         "sess_id_formula",
-        "another device",
+        "a wrong device",
         change_row(2, sess_id="20240305110000000|d9"),
         change_input("lines", 3, sess_id="20240305110000000|d9"),
     ),
     case(
         SESS,
         "user_session_in_session",
-        "begins before its session",
+        "a user session that starts before its session",
         change_row(2, user_sess_start_dt=kst("10:59:59.000"), user_sess_dur=2),
     ),
     case(
         SESS,
         "user_session_in_session",
-        "ends after its session",
+        "a user session that ends after its session",
         change_row(2, user_sess_end_dt=kst("11:00:01.000"), user_sess_dur=2),
     ),
-    case(SESS, "durations", "a second too many", change_row(2, sess_dur=2)),
-    case(SESS, "durations", "a second too many of the user", change_row(3, user_sess_dur=61)),
+    case(SESS, "durations", "one second too many", change_row(2, sess_dur=2)),
+    case(SESS, "durations", "one second too many in the user session", change_row(3, user_sess_dur=61)),
     case(
         SESS,
         "durations_fit_in_the_day",
-        "a second more than a day",
+        "one second longer than a day",
         change_row(2, sess_dur=86_401),
         also=["durations"],
     ),
     case(
         SESS,
         "durations_fit_in_the_day",
-        "a second more than a day of the user",
+        "a user session one second longer than a day",
         change_row(2, user_sess_dur=86_401),
         also=["durations"],
     ),
-    case(SESS, "comm_user_of_a_community", "without community", change_row(2, is_comm_user=0)),
-    case(SESS, "comm_user_of_a_community", "unknown in a community", change_row(0, is_comm_user=None)),
+    case(SESS, "comm_user_of_a_community", "a value without a community", change_row(2, is_comm_user=0)),
+    case(SESS, "comm_user_of_a_community", "no value in a community", change_row(0, is_comm_user=None)),
     case(
         SESS,
         "one_duration_a_user_session",
-        "another end in another community",
+        "a different end in another community",
         change_row(1, sess_end_dt=kst("10:06:00.400"), sess_dur=361),
     ),
     case(
         SESS,
         "one_duration_a_user_session",
-        "another start of the user in another community",
+        "a different start of the user session in another community",
         change_row(1, user_sess_start_dt=kst("10:01:00.250"), user_sess_dur=241),
     ),
     case(SESS, "sessions_of_the_log", "a session was lost", drop_row(2)),
@@ -381,11 +387,11 @@ CASES: list[Case] = [
         "a user session was lost",
         add_input("lines", date_id=DAY, sess_id=VISITS[0]["sess_id"], user_sess_id=f"{VISITS[0]['sess_id']}|105"),
     ),
-    case(SESS, "unknown_artists", "one of two visits", change_row(0, we_art_id=None)),
+    case(SESS, "unknown_artists", "one of two visits without an artist", change_row(0, we_art_id=None)),
     case(
         SESS,
         "single_line_sessions",
-        "two of three sessions",
+        "two of three sessions have a single line",
         change_row(
             3,
             sess_end_dt=kst("12:00:00.000"),
@@ -394,60 +400,60 @@ CASES: list[Case] = [
             user_sess_dur=1,
         ),
     ),
-    case(SESS, "volume", "a day of far fewer rows than the day before", published_before(9)),
-    case(SESS, "volume", "a day of far more rows than the day before", published_before(1)),
+    case(SESS, "volume", "far fewer rows than the day before", published_before(9)),
+    case(SESS, "volume", "far more rows than the day before", published_before(1)),
     # we_mart.wv_user_daily
     bad_value(USERS, "is_comm_user", 2),
     bad_value(USERS, "is_fc", -1),
     bad_value(USERS, "sess_dur", 0),
     bad_value(USERS, "user_sess_dur", 0),
-    case(USERS, GRAIN, "a row twice", add_row(0)),
-    case(USERS, GRAIN, "a row without community twice", add_row(2)),
+    case(USERS, GRAIN, "the same row twice", add_row(0)),
+    case(USERS, GRAIN, "the same row without a community twice", add_row(2)),
     case(USERS, "user_sessions_of_sess_daily", "a user session was lost", drop_row(2)),
     case(USERS, "user_sessions_of_sess_daily", "a user session was invented", drop_input("sessions", 3)),
-    case(USERS, "volume", "a day of far fewer rows than the day before", published_before(9)),
-    case(USERS, "volume", "a day of far more rows than the day before", published_before(1)),
+    case(USERS, "volume", "far fewer rows than the day before", published_before(9)),
+    case(USERS, "volume", "far more rows than the day before", published_before(1)),
     # we_mart.stats_wv_d_session
     bad_value(BY_SESSION, "sess_cnt", 0),
     bad_value(BY_SESSION, "total_sess_dur", 0, change_row(1, total_sess_dur=362)),
     case(
         BY_SESSION,
         GRAIN,
-        "an account twice",
+        "the same account twice",
         change_row(0, total_sess_dur=300),
         add_row(0, total_sess_dur=1),
     ),
     case(
         BY_SESSION,
         GRAIN,
-        "nobody twice",
+        "two rows without an account",
         change_row(1, total_sess_dur=60),
         add_row(1, total_sess_dur=1),
     ),
-    case(BY_SESSION, "durations_add_up", "a second too many", change_row(0, total_sess_dur=302)),
-    case(BY_SESSION, "durations_add_up", "once a community", change_row(0, total_sess_dur=602)),
+    case(BY_SESSION, "durations_add_up", "one second too many", change_row(0, total_sess_dur=302)),
+    case(BY_SESSION, "durations_add_up", "counted once per community", change_row(0, total_sess_dur=602)),
     case(BY_SESSION, "durations_add_up", "an account was lost", drop_row(0)),
     case(BY_SESSION, "durations_add_up", "all accounts were lost", lambda w: replace(w, rows=()), also=[ROWS]),
     case(BY_SESSION, "durations_add_up", "no sessions", lambda w: replace(w, inputs={"sessions": ()})),
-    case(BY_SESSION, "volume", "a day of far fewer rows than the day before", published_before(5)),
+    case(BY_SESSION, "volume", "far fewer rows than the day before", published_before(5)),
     # we_mart.stats_wv_d_user_sess
     bad_value(BY_USER_SESSION, "user_sess_cnt", 0),
     bad_value(BY_USER_SESSION, "total_user_sess_dur", 0, change_row(1, total_user_sess_dur=362)),
     case(
         BY_USER_SESSION,
         GRAIN,
-        "an account twice",
+        "the same account twice",
         change_row(0, total_user_sess_dur=300),
         add_row(0, total_user_sess_dur=1),
     ),
-    case(BY_USER_SESSION, "durations_add_up", "a second too many", change_row(0, total_user_sess_dur=302)),
-    case(BY_USER_SESSION, "durations_add_up", "once a community", change_row(0, total_user_sess_dur=602)),
-    case(BY_USER_SESSION, "volume", "a day of far fewer rows than the day before", published_before(5)),
+    case(BY_USER_SESSION, "durations_add_up", "one second too many", change_row(0, total_user_sess_dur=302)),
+    case(BY_USER_SESSION, "durations_add_up", "counted once per community", change_row(0, total_user_sess_dur=602)),
+    case(BY_USER_SESSION, "volume", "far fewer rows than the day before", published_before(5)),
     # we_mart.stats_wv_d_platform
     bad_value(BY_PLATFORM, "sess_cnt", 0, change_row(1, sess_cnt=3)),
-    case(BY_PLATFORM, GRAIN, "a platform twice", change_row(0, sess_cnt=1), add_row(0, sess_cnt=1)),
-    case(BY_PLATFORM, "sessions_add_up", "a session too many", change_row(0, sess_cnt=3)),
-    case(BY_PLATFORM, "sessions_add_up", "sessions of no known platform were lost", drop_row(1)),
+    case(BY_PLATFORM, GRAIN, "the same platform twice", change_row(0, sess_cnt=1), add_row(0, sess_cnt=1)),
+    case(BY_PLATFORM, "sessions_add_up", "one session too many", change_row(0, sess_cnt=3)),
+    case(BY_PLATFORM, "sessions_add_up", "sessions without a known platform were lost", drop_row(1)),
 ]
 
 GOOD_VALUES: dict[tuple[str, str], Any] = {
@@ -455,7 +461,7 @@ GOOD_VALUES: dict[tuple[str, str], Any] = {
     ("we_mart.ws_fc_user_history", "is_cx_by_restore"): 1,
 }
 BAD_VALUES: dict[tuple[str, str, str], Sequence[Any]] = {
-    # (table, column, rule): values that the rule does not allow
+    # (table, column, check): values that the check does not allow
     ("service_log.weverse_server_log", "unix_log_timestamp", "milliseconds"): [-1, 253_402_300_800_000],
     ("we_mart.we_user", "we_member_id", "fits_32_bits"): [2**31, -(2**31) - 1],
     ("we_mart.we_user", "wv_user_id", "fits_32_bits"): [2**31],

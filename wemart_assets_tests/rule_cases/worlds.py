@@ -1,4 +1,4 @@
-"""What the cases of `test_every_rule_fails.py` are made of: a good world of a table, and changes that break it."""
+"""Building blocks for the cases of `test_every_rule_fails.py`: a table's good world, and changes that break it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY, DAY_BEFORE = "2024-03-05", "2024-03-04"
 
 @dataclass(frozen=True)
 class World:
-    """Rows of a table on `DAY`, rows of the inputs that its laws read, and rows that were published before."""
+    """Rows of a table on `DAY`, rows of the inputs that its table checks read, and rows published before."""
 
     rows: tuple[Row, ...]
     inputs: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
@@ -27,7 +27,7 @@ Change = Callable[[World], World]
 
 @dataclass(frozen=True)
 class Case:
-    """A change of the good world that breaks `check`, and `also` those that cannot but break with it."""
+    """A change of the good world that breaks `check`, and with it, unavoidably, the checks in `also`."""
 
     table: str
     check: str
@@ -41,30 +41,31 @@ class Case:
 
 
 def kst(clock: str, day: str = DAY) -> dt.datetime:
-    """UTC instant of a wall clock in Seoul."""
+    """Returns the UTC instant of a wall clock time in Seoul."""
     return dt.datetime.fromisoformat(f"{day}T{clock}+09:00").astimezone(dt.UTC)
 
 
 def moved(world: World, days: int) -> World:
-    """The same world that many days later: its dates, its instants, and the dates in its texts."""
+    """Returns the same world moved by that many days: its dates, its instants, and the dates in its strings."""
 
-    def value(found: Any) -> Any:
-        if isinstance(found, dt.datetime | dt.date):
-            return found + dt.timedelta(days=days)
-        if isinstance(found, str):
-            return re.sub(r"2024(-?)03\1(0[3-7])", later, found)
-        if isinstance(found, int) and not isinstance(found, bool) and 1_700_000_000_000 < found < 1_720_000_000_000:
-            return found + days * 86_400_000
-        return found
+    def moved_value(value: Any) -> Any:
+        if isinstance(value, dt.datetime | dt.date):
+            return value + dt.timedelta(days=days)
+        if isinstance(value, str):
+            return re.sub(r"2024(-?)03\1(0[3-7])", later, value)
+        if isinstance(value, int) and not isinstance(value, bool) and 1_700_000_000_000 < value < 1_720_000_000_000:
+            return value + days * 86_400_000
+        return value
 
     def later(match: re.Match[str]) -> str:
         date = dt.date(2024, 3, int(match[2])) + dt.timedelta(days=days)
         return date.isoformat().replace("-", match[1])
 
-    def rows(of: tuple[Row, ...]) -> tuple[Row, ...]:
-        return tuple({name: value(found) for name, found in row.items()} for row in of)
+    def moved_rows(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        return tuple({name: moved_value(value) for name, value in row.items()} for row in rows)
 
-    return World(rows(world.rows), {name: rows(of) for name, of in world.inputs.items()}, rows(world.before))
+    inputs = {name: moved_rows(rows) for name, rows in world.inputs.items()}
+    return World(moved_rows(world.rows), inputs, moved_rows(world.before))
 
 
 def change_row(n: int, **values: Any) -> Change:
@@ -73,8 +74,8 @@ def change_row(n: int, **values: Any) -> Change:
     )
 
 
-def change_rows(of: Callable[[Row], bool], **values: Any) -> Change:
-    return lambda world: replace(world, rows=tuple({**row, **values} if of(row) else row for row in world.rows))
+def change_rows(matches: Callable[[Row], bool], **values: Any) -> Change:
+    return lambda world: replace(world, rows=tuple({**row, **values} if matches(row) else row for row in world.rows))
 
 
 def add_row(like: int, **values: Any) -> Change:
@@ -106,17 +107,17 @@ def change_input(name: str, n: int, **values: Any) -> Change:
 
 
 def records(count: int) -> Change:
-    """That many records have landed for the day."""
+    """Sets the number of records that have landed for the day."""
     return change_input("landed", 0, records=count)
 
 
 def in_turn(*changes: Change) -> Change:
-    def all_of(world: World) -> World:
+    def apply_all(world: World) -> World:
         for change in changes:
             world = change(world)
         return world
 
-    return all_of
+    return apply_all
 
 
 def nothing_at_all(world: World) -> World:
@@ -124,7 +125,7 @@ def nothing_at_all(world: World) -> World:
 
 
 def published_before(rows: int) -> Change:
-    """That many rows were published on the day before."""
+    """Sets the number of rows that were published on the day before."""
     return lambda world: replace(world, before=tuple({**world.rows[0], "part_date": DAY_BEFORE} for _ in range(rows)))
 
 
@@ -135,7 +136,7 @@ def case(
 
 
 def bad_value(table: str, column: str, value: Any, *more: Change, row: int = 0, also: Sequence[str] = ()) -> Case:
-    """`domains` broken by one column's value."""
+    """A case in which the value of one column breaks `domains`."""
     return case(
         table, "domains", f"{column}={value}", change_row(row, **{column: value}), *more, also=also, column=column
     )
@@ -143,16 +144,16 @@ def bad_value(table: str, column: str, value: Any, *more: Change, row: int = 0, 
 
 @dataclass(frozen=True)
 class Domain:
-    """What a module of this folder says of its tables.
+    """The good worlds and cases that a module of this folder contributes for its tables.
 
     Attributes:
-        good: by mart table, rows that pass every check; contracts are made from their types.
-        cases: changes that break a check.
-        null_breaks_too: what else breaks where a column is NULL that must be known, by table and column.
-        lonely_row: the row whose value is made NULL, by table; the first if not said.
-        good_values: for contracts, values of columns with rules, by (table, column).
-        bad_values: for contracts, values that a rule does not allow, by (table, column, rule).
-        of_the_run: laws that speak of a run as a whole and not of each of its days, by (table, law).
+        good: for each mart, a world that passes every check; those of contracts are made from the column types.
+        cases: changes, each of which breaks a check.
+        null_breaks_too: the other checks that a NULL in a NOT NULL column breaks, by table and column.
+        lonely_row: the row in which a value is set to NULL, by table; the first by default.
+        good_values: for contracts, valid values of columns that have checks, by (table, column).
+        bad_values: for contracts, values that a check does not allow, by (table, column, check).
+        of_the_run: table checks that judge a run as a whole instead of each of its days, as (table, check).
     """
 
     good: Mapping[str, World] = field(default_factory=dict)
