@@ -2,8 +2,8 @@
 
 Tests that are marked `spark` are skipped where it cannot run. With `WEMART_TEST_SPARK=required` they fail there.
 
-With `WEMART_TEST_SEED` the modules, and the tests of each, run in a random order; without it, the longest module runs
-first. `HYPOTHESIS_PROFILE` is `quick` (the default) or `thorough`.
+The longest modules run first. With `WEMART_TEST_SEED` they are shuffled among themselves, as are the modules after them
+and the tests of each module. `HYPOTHESIS_PROFILE` is `quick` (the default) or `thorough`.
 """
 
 from __future__ import annotations
@@ -71,13 +71,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     modules: dict[Path, list[pytest.Item]] = {}
     for item in items:
         modules.setdefault(item.path, []).append(item)
-    ordered = sorted(modules.values(), key=lambda tests: _rank(tests[0].path.name))
+    ordered = sorted(modules, key=lambda path: _rank(path.name))
     if seed := os.environ.get("WEMART_TEST_SEED"):
         shuffled = random.Random(seed)
         shuffled.shuffle(ordered)
-        for tests in ordered:
-            shuffled.shuffle(tests)
-    items[:] = [item for tests in ordered for item in tests]
+        ordered.sort(key=lambda path: path.name not in LONGEST)
+        for path in ordered:
+            shuffled.shuffle(modules[path])
+    items[:] = [item for path in ordered for item in modules[path]]
 
 
 def _rank(module: str) -> int:
