@@ -38,6 +38,7 @@ from wemart_assets.simulator import (
     simulate_tracks,
 )
 from wemart_assets_tests.engines import why_no_spark
+from wemart_assets_tests.environments import Environment, MakeEnvironment
 from wemart_assets_tests.examples import PROFILE
 from wemart_assets_tests.marts.attribution_reference import Reference
 
@@ -129,6 +130,17 @@ def out_of_date(tmp_path: Path) -> Iterator[None]:
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as ephemeral:
         yield ephemeral
+
+
+@pytest.fixture(scope="session")
+def make_environment(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeEnvironment:
+    """A new environment, under settings of its own."""
+    return lambda **settings: Environment(tmp_path_factory.mktemp("environment"), instance, **settings)
+
+
+@pytest.fixture
+def environment(make_environment: MakeEnvironment) -> Environment:
+    return make_environment()
 
 
 @pytest.fixture(scope="session")
