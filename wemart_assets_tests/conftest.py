@@ -2,8 +2,8 @@
 
 Tests that are marked `spark` are skipped where it cannot run. With `WEMART_TEST_SPARK=required` they fail there.
 
-With `WEMART_TEST_SEED` the modules, and the tests of each, run in a random order; without it, the longest module runs
-first. `HYPOTHESIS_PROFILE` is `quick` (the default) or `thorough`.
+The longest modules run first. With `WEMART_TEST_SEED` they are shuffled among themselves, as are the modules after them
+and the tests of each module. `HYPOTHESIS_PROFILE` is `quick` (the default) or `thorough`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from wemart_assets.simulator import (
     simulate_tracks,
 )
 from wemart_assets_tests.engines import why_no_spark
+from wemart_assets_tests.environments import Environment, MakeEnvironment
 from wemart_assets_tests.examples import PROFILE
 from wemart_assets_tests.marts.attribution_reference import Reference
 
@@ -71,13 +72,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     modules: dict[Path, list[pytest.Item]] = {}
     for item in items:
         modules.setdefault(item.path, []).append(item)
-    ordered = sorted(modules.values(), key=lambda tests: _rank(tests[0].path.name))
+    ordered = sorted(modules, key=lambda path: _rank(path.name))
     if seed := os.environ.get("WEMART_TEST_SEED"):
         shuffled = random.Random(seed)
         shuffled.shuffle(ordered)
-        for tests in ordered:
-            shuffled.shuffle(tests)
-    items[:] = [item for tests in ordered for item in tests]
+        ordered.sort(key=lambda path: path.name not in LONGEST)
+        for path in ordered:
+            shuffled.shuffle(modules[path])
+    items[:] = [item for path in ordered for item in modules[path]]
 
 
 def _rank(module: str) -> int:
@@ -128,6 +130,17 @@ def out_of_date(tmp_path: Path) -> Iterator[None]:
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as ephemeral:
         yield ephemeral
+
+
+@pytest.fixture(scope="session")
+def make_environment(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeEnvironment:
+    """A new environment, under settings of its own."""
+    return lambda **settings: Environment(tmp_path_factory.mktemp("environment"), instance, **settings)
+
+
+@pytest.fixture
+def environment(make_environment: MakeEnvironment) -> Environment:
+    return make_environment()
 
 
 @pytest.fixture(scope="session")

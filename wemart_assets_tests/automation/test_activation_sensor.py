@@ -12,7 +12,7 @@ from wemart_assets.lake.days import days_between
 from wemart_assets_tests.graph import upstream
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import Environment, MakeEnvironment, Tick
+    from wemart_assets_tests.environments import Environment, MakeEnvironment, Tick
 
 LOG, ACCOUNTS, ATTRIBUTION = "service_log.weverse_server_log", "we_mart.we_user", "igaworks.attribution"
 EVENTS, USERS, TOUCHES = "core.fact__events", "core.dim__users", "core.first_touch"
@@ -58,7 +58,9 @@ MADE_OF = upstream(FUNNEL) | upstream(USERS)
 
 def run_all(environment: Environment, cursor: str | None, *lines: tuple[str, str]) -> str | None:
     """A file of lines of user 7 lands, and what is requested runs, as far as users are made of it."""
-    environment.land(LOG, f"{lines[0][0]}.csv", [environment.line(local, url, user_info_id=7) for local, url in lines])
+    environment.land(
+        LOG, f"{lines[0][0]}.csv", [environment.line(local, url=url, user_info_id=7) for local, url in lines]
+    )
     for tick in environment.ticks(cursor, FEW_DAYS):
         cursor = tick.cursor
         for request in tick.requests:
@@ -93,8 +95,8 @@ def test_late_data_ends_where_data_on_time_would_and_another_setting_is_a_backfi
     came = ("2024-03-01", "first_visit", 1, 1)
     assert steps(environment) == {came, ("2024-03-01", "key_event_1", 0, 0), ("2024-03-01", "key_event_2", 0, 0)}
 
-    environment.set(key_events={"joined": {"log": [{"is_join": 1}]}}, key_event_days=[2])
-    environment.run("2024-03-01", "2024-03-03", {EVENTS, FIRSTS, FUNNEL})
+    environment.overrides |= {"key_events": {"joined": {"log": [{"is_join": 1}]}}, "key_event_days": [2]}
+    assert environment.run("2024-03-01", "2024-03-03", {EVENTS, FIRSTS, FUNNEL}).success
     assert firsts(environment) == {("2024-03-01", "first_visit", 1), ("2024-03-02", "joined", 2)}
     assert steps(environment) == {came, ("2024-03-01", "joined", 1, 1)}
 

@@ -15,7 +15,7 @@ from wemart_assets.lake.days import days_between
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wemart_assets_tests.automation.conftest import Environment, MakeEnvironment
+    from wemart_assets_tests.environments import Environment, MakeEnvironment
 
 DAYS = days_between("2024-01-01", "2024-01-05")
 
@@ -24,7 +24,7 @@ DAYS = days_between("2024-01-01", "2024-01-05")
 def after(world: Path, make_environment: MakeEnvironment) -> Environment:
     """The graph over the simulated platform, which is looked at only."""
     environment = make_environment(looks_at_users=True, first_day=dt.date(2024, 1, 1))
-    environment.lake, environment.landing = world / "lake", world / "landing"
+    environment.overrides |= {"lake": world / "lake", "landing": world / "landing"}
     return environment
 
 

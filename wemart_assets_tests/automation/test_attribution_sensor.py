@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import Environment, MakeEnvironment, Tick
+    from wemart_assets_tests.environments import Environment, MakeEnvironment, Tick
 
 EVENT, ATTRIBUTION = "igaworks.event", "igaworks.attribution"
 UNDATED_EVENT, UNDATED_ATTRIBUTION = f"{EVENT}__date_unknown", f"{ATTRIBUTION}__date_unknown"

@@ -16,7 +16,7 @@ from wemart_assets import catalog
 from wemart_assets.lake.days import Period
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import Environment, MakeEnvironment
+    from wemart_assets_tests.environments import Environment, MakeEnvironment
 
 ROOT = Path(__file__).parents[2]
 SESSIONS_JOB = "analytics_we_mart_wv1_daily"

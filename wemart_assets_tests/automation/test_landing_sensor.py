@@ -14,13 +14,14 @@ from deltalake import write_deltalake
 from wemart_assets import catalog
 from wemart_assets.automation.landing_sensor import Cursor
 from wemart_assets.lake.days import days_between
-from wemart_assets_tests.automation.conftest import GIVEN, Environment
+from wemart_assets_tests.automation.conftest import GIVEN, OF_USERS, stateless
+from wemart_assets_tests.environments import Environment
 from wemart_assets_tests.graph import upstream
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wemart_assets_tests.automation.conftest import MakeEnvironment
+    from wemart_assets_tests.environments import MakeEnvironment
 
 LOG = "service_log.weverse_server_log"
 ARTISTS = "we_mart.we_artist"
@@ -238,7 +239,7 @@ def template(make_environment: MakeEnvironment) -> tuple[Environment, str | None
     for number in (2, 3, 4):
         environment.land_lines(f"date=2024-03-0{number}/a.csv", f"2024-03-0{number} 12:00:00")
     cursor = environment.tick().cursor
-    environment.run("2024-03-01", "2024-03-04")
+    assert environment.run("2024-03-01", "2024-03-04", stateless(environment)).success
     return environment, cursor
 
 
@@ -534,7 +535,7 @@ def test_late_and_corrected_deliveries_end_as_on_time_ones_would(
         if environment is on_time:
             environment.land_lines("date=2024-03-04/a.csv", "2024-03-04 12:00:00")
         _artists(environment, "2024-03-03")
-    on_time.run("2024-03-01", "2024-03-04")
+    assert on_time.run("2024-03-01", "2024-03-04", stateless(on_time)).success
     for tick in late.ticks(cursor, at="2024-03-05 01:00:00"):
         for request in tick.requests:
             late.execute(request)
@@ -588,7 +589,7 @@ def carried(make_environment: MakeEnvironment) -> tuple[Environment, str | None]
     _artists(environment, "2024-03-05")
     tick = environment.tick(at="2024-03-06 01:00:00")
     for request in tick.requests:
-        environment.run(request.days[0], request.days[-1], request.tables)
+        environment.execute(request)
     return environment, tick.cursor
 
 
@@ -628,7 +629,7 @@ def test_days_that_were_left_behind_by_hand_are_requested_once(
     """A run of an old day by hand makes those after it stale."""
     environment, cursor = make_environment(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
     assert environment.tick(cursor, at="2024-03-06 01:00:00").requests == []
-    environment.run("2024-03-02", "2024-03-02", [STATE])
+    assert environment.run("2024-03-02", tables=[STATE]).success
     tick = environment.tick(cursor, at="2024-03-06 01:00:00")
     assert tick.days_of(STATE) == tick.days_of(MEMBERS) == ["2024-03-03", "2024-03-04", "2024-03-05"]
     assert environment.tick(tick.cursor, at="2024-03-06 01:05:00").requests == []
@@ -722,7 +723,7 @@ def test_days_that_a_period_reads_and_nobody_made_are_requested_before_it(enviro
 def test_what_waits_is_requested_when_the_runs_before_it_are_done(tmp_path: Path) -> None:
     """Days that are missing for it may be part of these runs."""
     with dg.DagsterInstance.ephemeral() as instance:
-        environment = Environment(tmp_path, instance).give(*GIVEN, *_daily_inputs(BY_WEEK))
+        environment = Environment(tmp_path, instance, OF_USERS).give(*GIVEN, *_daily_inputs(BY_WEEK))
         _view(environment, "2024-03-05")
         during = environment.tick(at="2024-03-06 01:00:00")
         _view(environment, "2024-03-11")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import Environment
+    from wemart_assets_tests.environments import Environment
 
 pytestmark = pytest.mark.spark
 
@@ -21,7 +21,7 @@ def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_empty_landing_folder_starts_no_spark(environment: Environment, no_spark: None) -> None:
-    environment.set(engine="spark")
+    environment.overrides["engine"] = "spark"
     assert environment.tick().requests == []
 
 
@@ -29,14 +29,14 @@ def test_files_that_were_looked_at_start_no_spark(environment: Environment, no_s
     removed = environment.land_lines("a.csv", "2024-03-05 10:00:00")
     environment.land_lines("b.csv", "2024-03-06 10:00:00")
     cursor = environment.tick().cursor
-    environment.set(engine="spark")
+    environment.overrides["engine"] = "spark"
     assert environment.tick(cursor).requests == []
     removed.unlink()
     assert environment.tick(cursor).days == ["2024-03-05"]
 
 
 def test_a_new_file_is_looked_at_by_spark(environment: Environment, no_spark: None) -> None:
-    environment.set(engine="spark")
+    environment.overrides["engine"] = "spark"
     environment.land_lines("a.csv", "2024-03-05 10:00:00")
     with pytest.raises(RuntimeError, match="Spark was started"):
         environment.tick()

@@ -15,7 +15,7 @@ from wemart_assets import catalog
 from wemart_assets.sources.landing import INDEX_FOLDER
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import Environment
+    from wemart_assets_tests.environments import Environment
 
 LOG, ARTISTS, TRACKS = "service_log.weverse_server_log", "we_mart.we_artist", "rudder.tracks"
 

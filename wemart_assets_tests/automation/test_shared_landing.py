@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.automation.conftest import Environment, MakeEnvironment
+    from wemart_assets_tests.environments import Environment, MakeEnvironment
 
 LOG, TRACKS = "service_log.weverse_server_log", "rudder.tracks"
 MAPPING = f"""
@@ -23,7 +23,7 @@ def test_a_file_requests_the_days_of_both_sources_and_both_publish_it(make_envir
     asked = {(source, day) for r in tick.requests for source in r.tables & {LOG, TRACKS} for day in r.days}
     days = ["2024-03-02", "2024-03-03"]
     assert asked == {(source, day) for source in (LOG, TRACKS) for day in days}
-    environment.run(*days, {LOG, TRACKS})
+    assert environment.run(*days, {LOG, TRACKS}).success
     for source, column in ((LOG, "date_id"), (TRACKS, "part_date")):
         assert sorted(row[column] for row in environment.read(source)) == days
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wemart_assets_tests.examples import examples
 from wemart_assets_tests.marts.communities import (
     DAYS,
     PUSH_FLAGS,
@@ -715,25 +716,16 @@ def late_changes(draw: st.DrawFn) -> tuple[str, Row]:
     return day, draw(changes(day))
 
 
-@settings(QUIET, max_examples=15)
+@settings(QUIET, max_examples=examples(15, 60))
 @given(of=histories(), alone=st.sampled_from(DAYS))
 def test_random_history_has_the_members_of_a_plain_rebuild(bench: Bench, of: History, alone: str) -> None:
     compare(bench, of, alone)
 
 
-@settings(QUIET, max_examples=8)
+@settings(QUIET, max_examples=examples(8, 60))
 @given(of=histories(), late=late_changes())
 def test_late_change_and_a_run_of_its_day_to_the_latest_end_in_the_same_members(
     bench: Bench, of: History, late: tuple[str, Row]
 ) -> None:
     day, change = late
-    compare_late_change(bench, of, change, day)
-
-
-@pytest.mark.slow
-@settings(QUIET, max_examples=60)
-@given(of=histories(), late=late_changes())
-def test_many_random_histories(bench: Bench, of: History, late: tuple[str, Row]) -> None:
-    day, change = late
-    compare(bench, of, day)
     compare_late_change(bench, of, change, day)

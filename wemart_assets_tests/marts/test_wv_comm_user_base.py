@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wemart_assets_tests.examples import examples
 from wemart_assets_tests.marts.communities import (
     DAYS,
     Bench,
@@ -227,25 +228,16 @@ def late_changes() -> st.SearchStrategy[tuple[str, list[Row]]]:
     )
 
 
-@settings(QUIET, max_examples=12)
+@settings(QUIET, max_examples=examples(12, 60))
 @given(of=happenings())
 def test_days_one_by_one_and_as_ranges_are_what_a_rebuild_from_all_changes_gives(bench: Bench, of: History) -> None:
     compare_runs(bench, of)
 
 
-@settings(QUIET, max_examples=12)
+@settings(QUIET, max_examples=examples(12, 60))
 @given(of=happenings(), late=late_changes())
 def test_late_change_and_a_run_of_its_day_to_the_latest_give_what_a_rebuild_gives(
     bench: Bench, of: History, late: tuple[str, list[Row]]
 ) -> None:
-    day, facts = late
-    compare_late_change(bench, of, facts, day)
-
-
-@pytest.mark.slow
-@settings(QUIET, max_examples=60)
-@given(of=happenings(), late=late_changes())
-def test_many_random_histories(bench: Bench, of: History, late: tuple[str, list[Row]]) -> None:
-    compare_runs(bench, of)
     day, facts = late
     compare_late_change(bench, of, facts, day)

@@ -17,7 +17,7 @@ from wemart_assets.lake.publication import RejectedByAudit
 from wemart_assets.sources.contract import UNKNOWN_DAY
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
+    from wemart_assets_tests.environments import Environment, MakeEnvironment
 
 EVENT, ATTRIBUTION = "igaworks.event", "igaworks.attribution"
 UNKNOWN_TIME, UNDATED_ATTRIBUTION = f"{EVENT}__date_unknown", f"{ATTRIBUTION}__date_unknown"

@@ -20,7 +20,7 @@ from wemart_assets.sources.landing import LandingFile, landings
 from wemart_assets_tests.machine import small_files
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
+    from wemart_assets_tests.environments import Environment, MakeEnvironment
 
 LOG = "service_log.weverse_server_log"
 ARTISTS = "we_mart.we_artist"

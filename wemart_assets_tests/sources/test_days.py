@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wemart_assets_tests.environments import millis
+from wemart_assets_tests.examples import examples
 from wemart_assets_tests.graph import upstream
-from wemart_assets_tests.sources.conftest import millis
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
+    from wemart_assets_tests.environments import Environment, MakeEnvironment
 
 LOG = "service_log.weverse_server_log"
 ARTISTS = "we_mart.we_artist"
@@ -82,7 +83,7 @@ def _by_plain_calendar(environment: Environment) -> dict[str, list[dict[str, Any
     return {day: sorted(rows, key=lambda row: repr(list(row.items()))) for day, rows in found.items()}
 
 
-@settings(few, max_examples=5)
+@settings(few, max_examples=examples(5, 10))
 @given(where=places())
 def test_any_split_over_files_folders_and_formats_makes_the_same_days(
     make_environment: MakeEnvironment, where: Places
@@ -93,8 +94,7 @@ def test_any_split_over_files_folders_and_formats_makes_the_same_days(
     assert {day: environment.read(LOG, day) for day in DAYS} == _by_plain_calendar(environment)
 
 
-@pytest.mark.slow
-@settings(few, max_examples=5)
+@settings(few, max_examples=examples(1, 10))
 @given(where=places(), order=st.permutations(DAYS))
 def test_any_order_of_days_makes_the_same_days(
     make_environment: MakeEnvironment, where: Places, order: list[str]

@@ -14,7 +14,7 @@ from wemart_assets.sql import analyst
 from wemart_assets_tests.engines import settings_of
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import MakeEnvironment
+    from wemart_assets_tests.environments import MakeEnvironment
 
 ARTISTS, DAY = "we_mart.we_artist", "2024-03-02"
 ANYWHERE = {

@@ -12,7 +12,7 @@ import pytest
 from wemart_assets.lake.errors import LandingError
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
+    from wemart_assets_tests.environments import Environment, MakeEnvironment
 
 LOG = "service_log.weverse_server_log"
 ARTISTS = "we_mart.we_artist"

@@ -25,7 +25,7 @@ from wemart_assets_tests.sources import test_landing_formats as formats
 from wemart_assets_tests.sources import test_quarantine as quarantined
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
+    from wemart_assets_tests.environments import Environment, MakeEnvironment
 
 pytestmark = pytest.mark.spark
 

@@ -18,7 +18,7 @@ from wemart_assets.sources.landing import landings
 from wemart_assets_tests.graph import upstream
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import Environment
+    from wemart_assets_tests.environments import Environment
 
 LOG = "service_log.weverse_server_log"
 ARTISTS = "we_mart.we_artist"

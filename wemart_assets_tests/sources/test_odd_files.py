@@ -18,7 +18,7 @@ from wemart_assets.lake.errors import LandingError
 from wemart_assets.sources.landing import INDEX_FOLDER, Landing, landings
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import Environment
+    from wemart_assets_tests.environments import Environment
 
 LOG = "service_log.weverse_server_log"
 TRACKS = "rudder.tracks"

@@ -18,7 +18,7 @@ from wemart_assets.sources.landing import landings
 from wemart_assets.sources.mapping import load_mappings
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import Environment
+    from wemart_assets_tests.environments import Environment
 
 LOG, ARTISTS, USERS, TRACKS = "service_log.weverse_server_log", "we_mart.we_artist", "we_mart.we_user", "rudder.tracks"
 EVENT = "igaworks.event"

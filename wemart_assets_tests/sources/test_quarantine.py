@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
+    from wemart_assets_tests.environments import Environment, MakeEnvironment
 
 LOG = "service_log.weverse_server_log"
 ARTISTS = "we_mart.we_artist"

@@ -12,7 +12,7 @@ from wemart_assets import catalog
 from wemart_assets_tests.engines import ENGINES, settings_of
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
+    from wemart_assets_tests.environments import Environment, MakeEnvironment
 
 LOG, BASE, ARTISTS = "service_log.weverse_server_log", "we_mart.wv_server_log_base", "we_mart.we_artist"
 BEFORE, DAY, QUIET, LATER = "2024-03-01", "2024-03-02", "2024-03-03", "2024-03-04"

@@ -14,7 +14,7 @@ from wemart_assets import catalog
 from wemart_assets.simulator import TracksConfig, simulate_tracks
 
 if TYPE_CHECKING:
-    from wemart_assets_tests.sources.conftest import Environment, MakeEnvironment
+    from wemart_assets_tests.environments import Environment, MakeEnvironment
 
 TRACKS = "rudder.tracks"
 DAY, NEXT = "2024-03-02", "2024-03-03"

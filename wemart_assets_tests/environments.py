@@ -1,4 +1,4 @@
-"""An environment for one test: a lake, a landing folder, and the asset graph over them.
+"""An environment for one test: a lake, a landing folder, the asset graph over them, and its sensor, ticked by hand.
 
 What was published is read with delta-rs alone, so that no test believes the engine's own reader.
 """
@@ -12,8 +12,8 @@ import io
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,11 +21,13 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
+from dagster._core.test_utils import freeze_time
 from deltalake import DeltaTable
 
 from wemart_assets import catalog
 from wemart_assets.definitions import build_defs, open_engine
+from wemart_assets.lake.days import Period, days_between, period_start
+from wemart_assets.lake.delta import DeltaLake
 from wemart_assets.lake.duckdb_engine import DuckDBEngine
 from wemart_assets.settings import Settings, load_settings
 from wemart_assets.sources.contract import UNKNOWN_DAY
@@ -35,6 +37,7 @@ from wemart_assets_tests.server_log import LOG_COLUMNS
 
 LOG = "service_log.weverse_server_log"
 NOW = dt.datetime(2024, 4, 1, tzinfo=dt.UTC)
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 Row = dict[str, Any]
 
 
@@ -42,11 +45,6 @@ def millis(local: str, timezone: str = "Asia/Seoul") -> int:
     """Milliseconds since the epoch of a local time."""
     at = dt.datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(timezone))
     return (at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)
-
-
-def days_between(first: str, last: str) -> list[str]:
-    start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
-    return [(start + dt.timedelta(days=n)).isoformat() for n in range((end - start).days + 1)]
 
 
 def as_csv(rows: Sequence[Row], delimiter: str = ",") -> str:
@@ -108,17 +106,65 @@ class Run:
     checks: dict[str, dict[str, dg.AssetCheckEvaluation]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Request:
+    """A requested run: its key, its days, and the tables that it makes."""
+
+    key: str
+    days: tuple[str, ...]
+    tables: frozenset[str]
+
+
+class _Warnings(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one tick of the sensor did. `cursor` is what the next tick starts from, this one's own where it set none."""
+
+    requests: list[Request]
+    cursor: str | None
+    skipped: str | None
+    observed: set[tuple[str, str | None]]
+    warnings: list[str]
+
+    @property
+    def days(self) -> list[str]:
+        """The days of all requests, as often as they are requested."""
+        return sorted(day for request in self.requests for day in request.days)
+
+    def days_of(self, table: str) -> list[str]:
+        """All days for which the table was requested."""
+        return sorted(day for request in self.requests if table in request.tables for day in request.days)
+
+    @property
+    def keys(self) -> set[str]:
+        return {request.key for request in self.requests}
+
+
 class Environment:
-    """Settings, files and the graph of one test. Days are business days in Seoul unless set otherwise."""
+    """Settings, files and the graph of one test. Days are business days in Seoul unless set otherwise.
+
+    Attributes:
+        overrides: the settings; the graph follows a change of them.
+        ignored: tables that a tick of the sensor looks away from.
+    """
 
     csv = staticmethod(as_csv)
     jsonl = staticmethod(as_jsonl)
     parquet = staticmethod(as_parquet)
     millis = staticmethod(millis)
 
-    def __init__(self, root: Path, instance: dg.DagsterInstance, **settings: Any) -> None:
+    def __init__(self, root: Path, instance: dg.DagsterInstance, ignored: Iterable[str] = (), **settings: Any) -> None:
         self.root = root
         self.instance = instance
+        self.ignored = frozenset(ignored)
         self.overrides: Row = {
             "lake": root / "lake",
             "landing": root / "landing",
@@ -128,8 +174,8 @@ class Environment:
             "memory_limit": "1GB",
             **settings,
         }
-        self._defs: dg.Definitions | None = None
         self._settings: tuple[Row, Settings] | None = None
+        self._defs: tuple[Settings, dg.Definitions] | None = None
 
     @staticmethod
     def line(local: str = "2024-03-02 12:00:00", **other: Any) -> Row:
@@ -156,9 +202,9 @@ class Environment:
 
     @property
     def defs(self) -> dg.Definitions:
-        if self._defs is None:
-            self._defs = build_defs(self.settings)
-        return self._defs
+        if self._defs is None or self._defs[0] is not self.settings:
+            self._defs = self.settings, build_defs(self.settings)
+        return self._defs[1]
 
     @property
     def lake(self) -> Path:
@@ -173,8 +219,17 @@ class Environment:
         path = self.root / "sources.yaml"
         path.write_text(yaml_text)
         self.overrides["sources"] = path
-        self._defs = None
+        self._settings = None
         return path
+
+    def give(self, *names: str, last: str = "2025-02-28") -> Environment:
+        """Publish tables for the days up to `last`, empty: no tick has to ask for them any more."""
+        lake, days = DeltaLake(self.lake), days_between("2024-03-01", last)
+        for name in names:
+            table = catalog.tables()[name]
+            of = days if table.only_partition is None else [table.only_partition]
+            lake.commit(table, of, [], lake.baseline(table, of))
+        return self
 
     def land(self, source: str, path: str, content: str | bytes | Sequence[Row]) -> Path:
         """Put a file into the source's landing folder; rows are written as its name says."""
@@ -186,9 +241,13 @@ class Environment:
             target.write_bytes(content if isinstance(content, bytes) else encoded(path, content))
         return target
 
+    def land_lines(self, path: str, *locals_: str, url: str = "/home") -> Path:
+        """A file of the server log with one line at each of the local times."""
+        return self.land(LOG, path, [self.line(local, url=url) for local in locals_])
+
     def copy_of(self, template: Environment) -> Environment:
-        """Take over the template's lake and landing files."""
-        shutil.copytree(template.lake, self.lake)
+        """Take over the template's lake and landing files, their times included."""
+        shutil.copytree(template.lake, self.lake, dirs_exist_ok=True)
         shutil.copytree(template.landing, self.landing)
         return self
 
@@ -205,18 +264,62 @@ class Environment:
             _, metadata = publish_source(session, landing, days, settings.for_tables(), lambda: NOW, log)
         return {name: v.value if isinstance(v, dg.MetadataValue) else v for name, v in metadata.items()}
 
-    def run(self, first: str, last: str | None = None, tables: Sequence[str] = (LOG,)) -> Run:
-        """Materialize the tables for a day, or for the days from first to last as one run."""
-        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": str(last)}
+    def run(self, first: str | None, last: str | None = None, tables: Iterable[str] = (LOG,)) -> Run:
+        """Materialize the tables for a day, or for the days from first to last as one run; without days if None."""
         result = self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=self.instance,
             partition_key=first if last is None else None,
-            asset_selection=[dg.AssetKey(name.split(".")) for name in tables],
-            tags={} if last is None else tags,
+            asset_selection=[dg.AssetKey(name.split(".")) for name in sorted(tables)],
+            tags={} if last is None else {RANGE_START: str(first), RANGE_END: last},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
         return _run(result)
+
+    def execute(self, request: Request) -> None:
+        """Run what a tick requested; it has to succeed."""
+        first, *more = request.days or (None,)
+        done = self.run(first, more[-1] if more else None, request.tables)
+        assert done.success, {**done.failed, **done.crashed}
+
+    def tick(self, cursor: str | None = None, at: str = "2024-03-20 12:00:00") -> Tick:
+        """Evaluate the landing sensor as the daemon does, at a local time in Seoul."""
+        sensor = next(s for s in self.defs.sensors or () if s.name == "landing_sensor")
+        assert isinstance(sensor, dg.SensorDefinition)
+        heard = _Warnings()
+        with freeze_time(dt.datetime.fromisoformat(at).replace(tzinfo=ZoneInfo("Asia/Seoul")).astimezone(dt.UTC)):
+            context = dg.build_sensor_context(
+                instance=self.instance,
+                cursor=cursor,
+                definitions=self.defs,
+                resources={"engine": (self.defs.resources or {})["engine"]},
+            )
+            context.log.addHandler(heard)
+            done = sensor.evaluate_tick(context)
+        requests = [_request(r) for r in done.run_requests or ()]
+        requests = [replace(r, tables=r.tables - self.ignored) for r in requests if r.tables - self.ignored]
+        return Tick(
+            requests,
+            done.cursor or cursor,
+            done.skip_message,
+            {
+                (".".join(e.asset_key.path), e.partition)
+                for e in done.asset_events
+                if isinstance(e, dg.AssetObservation)
+            },
+            heard.texts,
+        )
+
+    def ticks(self, cursor: str | None = None, at: str = "2024-03-20 12:00:00", most: int = 20) -> list[Tick]:
+        """Tick until nothing is requested any more, `most` times at most; the ticks that requested something."""
+        found: list[Tick] = []
+        while len(found) < most:
+            tick = self.tick(cursor, at)
+            if not tick.requests:
+                break
+            found.append(tick)
+            cursor = tick.cursor
+        return found
 
     def read(self, table: str, day: str | None = None) -> list[Row]:
         """Published rows without the run's clock, in an order of their own; of all days if none is given."""
@@ -264,15 +367,17 @@ def _run(result: dg.ExecuteInProcessResult) -> Run:
     return run
 
 
+def _request(request: dg.RunRequest) -> Request:
+    if request.partition_key is not None:
+        days: tuple[str, ...] = (request.partition_key,)
+    elif RANGE_START not in request.tags:
+        days = ()
+    else:
+        first, last = request.tags[RANGE_START], request.tags[RANGE_END]
+        period = Period(str(request.job_name).removeprefix("requested_by_"))
+        days = tuple(day for day in days_between(first, last) if period_start(day, period) == day)
+    tables = frozenset(".".join(key.path) for key in request.asset_selection or ())
+    return Request(str(request.run_key), days, tables)
+
+
 MakeEnvironment = Callable[..., Environment]
-
-
-@pytest.fixture(scope="module")
-def make_environment(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeEnvironment:
-    """A new environment, under settings of its own."""
-    return lambda **settings: Environment(tmp_path_factory.mktemp("environment"), instance, **settings)
-
-
-@pytest.fixture
-def environment(make_environment: MakeEnvironment) -> Environment:
-    return make_environment()
