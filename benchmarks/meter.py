@@ -22,7 +22,7 @@ from deltalake import DeltaTable
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 from sqlglot.generator import Generator
 
-from wemart_assets.lake.pandera_on_ibis import DataFrameSchema
+from wemart_assets.lake.pandera_backends import DataFrameSchema
 
 ENGINE, COMPILING, RECORDS, JUDGING, REST = PARTS = (
     "DuckDB and Delta",

@@ -57,7 +57,7 @@ def test_the_definitions_import_neither_pandera_nor_spark() -> None:
 
 
 def test_an_import_that_is_heavy_is_seen() -> None:
-    modules = imported("import wemart_assets.lake.pandera_on_ibis\nimport wemart_assets.marts.rudder.rules")
+    modules = imported("import wemart_assets.lake.pandera_backends\nimport wemart_assets.marts.rudder.rules")
     assert {"pandera", "ibis"} <= modules
     assert marts_in(modules) == {"rudder"}
 
