@@ -70,7 +70,7 @@ def test_a_mart_in_a_file_of_another_name_is_refused() -> None:
     module.__name__ = "wemart_assets.marts.sessions.users"
     declared.function.__module__, before = module.__name__, declared.function.__module__
     try:
-        with pytest.raises(DeclarationError, match=r"rename it to wv_user_daily\.py"):
+        with pytest.raises(DeclarationError, match=r"rename the file to wv_user_daily\.py"):
             catalog.declarations(module)
     finally:
         declared.function.__module__ = before
