@@ -49,6 +49,14 @@ def _is_daily(name: str) -> bool:
     return MARTS[name].table.period is Period.DAY
 
 
+def test_a_table_that_reads_only_the_next_day_is_made_after_that_day() -> None:
+    settings = Settings(funnel_days=1).for_tables()
+    marts = {name: declared.resolve(settings) for name, declared in catalog.marts().items()}
+    todo = affected({"igaworks.event": {"2024-02-02"}}, {"igaworks.hard_funnel": marts["igaworks.hard_funnel"]}, DAYS)
+    made = [(list(run.days), set(run.tables)) for run in in_order(todo, marts, set(DAYS), Period.DAY)]
+    assert made == [(["2024-02-02"], {"igaworks.event"}), (["2024-02-01", "2024-02-02"], {"igaworks.hard_funnel"})]
+
+
 class FakeSession:
     """Tables published for the first so many days."""
 

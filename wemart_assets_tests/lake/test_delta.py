@@ -197,6 +197,13 @@ def test_a_range_is_one_commit(session: Session, write: Write, read: Read, lake:
     assert session.published(VISITS, DAYS) == set(DAYS[:3])
 
 
+def test_a_range_replaces_each_of_its_days_and_no_other(session: Session, write: Write, read: Read) -> None:
+    first, second, third, fourth = DAYS[:4]
+    write(session, VISITS, DAYS[:4], visits(first, 0) + visits(second, 1) + visits(third, 2) + visits(fourth, 3))
+    write(session, VISITS, [second, third], visits(second, 10) + visits(third, 20))
+    assert read(session, VISITS) == visits(first, 0) + visits(second, 10) + visits(third, 20) + visits(fourth, 3)
+
+
 def test_the_commit_says_which_days_it_published(session: Session, write: Write, lake: Path) -> None:
     write(session, VISITS, DAYS[:2], visits(DAYS[0], 1))
     assert json.loads(log_of(lake, VISITS).history(1)[0]["userMetadata"])["wemart.days"] == DAYS[:2]
