@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -828,6 +829,18 @@ def test_a_lake_may_lie_in_any_folder(
         write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
         write(session, VISITS, DAYS[1:2], visits(DAYS[1], 2))
         assert read(session, VISITS) == visits(DAYS[0], 1) + visits(DAYS[1], 2)
+
+
+@pytest.mark.parametrize(("folder", "matching"), [("star*", "start"), ("q?mark", "qumark"), ("br[x]", "brx")])
+def test_a_lake_whose_folder_reads_as_a_pattern_reads_nothing_of_its_copy(
+    engine: OpenEngine, tmp_path: Path, write: Write, read: Read, folder: str, matching: str
+) -> None:
+    with engine(tmp_path / folder / "lake").connect() as session:
+        write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+        shutil.copytree(tmp_path / folder, tmp_path / matching)
+        for copied in (tmp_path / matching).rglob("*.parquet"):
+            copied.write_bytes(b"damaged")
+        assert read(session, VISITS) == visits(DAYS[0], 1)
 
 
 def test_a_lake_in_a_folder_that_cannot_be_opened_is_a_clear_error(
