@@ -72,13 +72,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     modules: dict[Path, list[pytest.Item]] = {}
     for item in items:
         modules.setdefault(item.path, []).append(item)
-    ordered = sorted(modules, key=lambda path: _rank(path.name))
+    ordered = list(modules)
     if seed := os.environ.get("WEMART_TEST_SEED"):
         shuffled = random.Random(seed)
         shuffled.shuffle(ordered)
-        ordered.sort(key=lambda path: path.name not in LONGEST)
         for path in ordered:
             shuffled.shuffle(modules[path])
+    # Whatever the seed: if one process were given the two longest, the other would wait for it.
+    ordered.sort(key=lambda path: _rank(path.name))
     items[:] = [item for path in ordered for item in modules[path]]
 
 
