@@ -166,7 +166,8 @@ def _count_together(rows: ir.Table, broken: Mapping[str, _Broken]) -> dict[str, 
     counted: dict[str, int] = {}
     for branch in (counts[0] if len(counts) == 1 else ibis.union(*counts)).to_pyarrow().to_pylist():
         counted |= {name: count for name, count in branch.items() if count is not None}
-    return counted
+    # A check without a count would pass unseen: the KeyError has each counted alone.
+    return {name: counted[name] for name in broken}
 
 
 def _count_alone(table: Table, rows: ir.Table, name: str, broken: _Broken) -> int:
