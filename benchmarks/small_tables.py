@@ -72,10 +72,15 @@ def headline(what: str, unit: str) -> None:
 
 def open_instance(folder: Path, storage: str) -> dg.DagsterInstance:
     """An instance whose records are in SQLite files below `folder`, or in the PostgreSQL database of an address."""
-    config = f"sqlite: {{base_dir: '{folder}'}}" if storage == "sqlite" else f"postgres: {{postgres_url: '{storage}'}}"
+    configs = {
+        "project": "custom: {module: wemart_assets.history, class: History, config: {}}",
+        "sqlite": f"sqlite: {{base_dir: '{folder}'}}",
+    }
+    config = configs.get(storage, f"postgres: {{postgres_url: '{storage}'}}")
     folder.mkdir(parents=True)
     (folder / "dagster.yaml").write_text(f"storage: {{{config}}}\ntelemetry: {{enabled: false}}\n")
-    return dg.DagsterInstance.from_config(str(folder))
+    with patch.dict(os.environ, WEMART_STATE=str(folder)):
+        return dg.DagsterInstance.from_config(str(folder))
 
 
 def wemart(landing: Path, scratch: Path, *arguments: str) -> tuple[str, Seconds]:
@@ -300,7 +305,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = ("graph", "tables", "checks", "start", "demo")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--storage", default="sqlite", help="`sqlite`, or the address of a PostgreSQL database")
+    parser.add_argument(
+        "--storage",
+        default="project",
+        help="of Dagster's records: `project` (SQLite as in dagster.yaml), `sqlite` (Dagster's own class), or the"
+        " address of a PostgreSQL database",
+    )
     parser.add_argument("--lines", type=int, default=5_000, help="log lines of a day of the graph")
     parser.add_argument("--assets", type=int, default=62, help="how many small tables and plain assets")
     parser.add_argument("--checks", type=int, default=5, help="of each of them, beside those that each has")

@@ -250,9 +250,11 @@ def duckdb_disagrees(timezone: str, first_day: dt.date) -> dt.datetime | None:
     from wemart_assets.lake.clocks import first_disagreement
 
     def duckdb_local_seconds(instants: Sequence[int]) -> list[int]:
-        # Values are part of the query's text: given a parameter, DuckDB's client imports pandas.
+        # Values are part of the query's text: given a parameter, DuckDB's client imports pandas. They are one string,
+        # because binding thousands of literals takes 0.1 s.
         local = f"epoch_us(timezone('{timezone}', make_timestamptz(instant * 1000000))) // 1000000"
-        query = f"select {local} from (select unnest({list(instants)}::bigint[]) as instant)"
+        listed = f"string_split('{','.join(map(str, instants))}', ',')::bigint[]"
+        query = f"select {local} from (select unnest({listed}) as instant)"
         with duckdb.connect(":memory:") as connection:
             return [seconds for (seconds,) in connection.execute(query).fetchall()]
 

@@ -170,6 +170,9 @@ class DuckDBSession:
         with _landing_errors(", ".join(paths[:3])):
             return self._named_view(f"select {', '.join(values)} from ({rows})")
 
+    def named(self, rows: ir.Table) -> ir.Table:
+        return self._named_view(self._streamed(rows))
+
     def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
         location = self.lake.folder(table)
         # ibis types a sum of integers as an integer; in DuckDB it is a HUGEINT, which COPY writes as a double.

@@ -179,6 +179,9 @@ class Session(Protocol):
             LandingError: an expression does not fit the columns.
         """
 
+    def named(self, rows: ir.Table) -> ir.Table:
+        """The same rows as a view, so that expressions built on them are compiled without what lies below."""
+
     def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
         """Compute `rows` once and write them where no reader sees them."""
 

@@ -270,6 +270,9 @@ class SparkSession:
         with _landing_errors(paths):
             return self.view(landed(spark, paths, form, columns, expressions))
 
+    def named(self, rows: ir.Table) -> ir.Table:
+        return self.view(self.spark.sql(self.ibis.compile(rows)))
+
     def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
         self.tables.check(table)
         frame = self.spark.sql(self.ibis.compile(table.conform(rows)))

@@ -139,7 +139,8 @@ class _SourceRun:
         self.metadata.update(numbers)
         self.metadata["files that cannot be read"] = len(unreadable)
         self.metadata["files delivered twice"] = dg.MetadataValue.json(delivered_twice(landing, files))
-        marked = _by_key(rows, contract)
+        # The source, its quarantine and its checks are built on the same rows.
+        marked = session.named(_by_key(rows, contract))
         distinct = marked.filter(~marked._is_repeated).drop("_is_repeated")
         valid = distinct.filter(distinct._reason.isnull()).drop(*INTERNAL_COLUMNS)
         invalid = distinct.filter(distinct._reason.notnull())

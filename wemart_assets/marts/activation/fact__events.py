@@ -15,7 +15,7 @@ from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.activation.key_events import KeyEvent
 from wemart_assets.marts.activation.rules import DAY_COLUMNS, USER_ID, is_event
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
-from wemart_assets.marts.rudder.rules import that_count
+from wemart_assets.marts.rudder.rules import deduplicated
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.sources.contracts.core import RUDDER, identity_map
 from wemart_assets.sources.contracts.rudder import tracks
@@ -36,7 +36,7 @@ def _in_log(lines: ir.Table, key_events: KeyEvents) -> ir.Table:
 
 def _in_tracks(tracks: ir.Table, repeated: ir.Table, key_events: KeyEvents) -> ir.Table:
     """One row per track that counts and key event that it matches; `foreign_id` is the user of the track."""
-    tracks = that_count(tracks, repeated)
+    tracks = deduplicated(tracks, repeated)
     names = [tracks.event.isin(event.tracks).ifelse(name, ibis.null("string")) for name, event in key_events]
     matches = tracks.select(
         "part_date", foreign_id="user_id", datetime="timestamp", event_name=ibis.array(names).unnest()

@@ -9,14 +9,14 @@ from wemart_assets.lake.inputs import own_earlier_days, same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.activation.rules import DAY_COLUMNS
-from wemart_assets.marts.attribution.rules import of_users
+from wemart_assets.marts.attribution.rules import with_user
 from wemart_assets.sources.contracts.igaworks import attribution
 
 TOUCH = ("campaign", "partner", "tracker_id", "attribution_type")
 
 
 def _touches(attributions: ir.Table) -> ir.Table:
-    return of_users(attributions).filter(attributions.campaign.notnull() & (attributions.campaign != ""))
+    return with_user(attributions).filter(attributions.campaign.notnull() & (attributions.campaign != ""))
 
 
 def _uncounted_touches(staged: ir.Table, before: ir.Table, attributions: ir.Table) -> ir.Table:

@@ -15,11 +15,11 @@ from wemart_assets.marts.attribution.rules import (
     ATTRIBUTION_UNKNOWN_TIME,
     CAMPAIGN,
     above_all_users,
-    of_users,
     per,
     report_columns,
-    users_of,
+    user_count,
     with_campaigns,
+    with_user,
 )
 from wemart_assets.sources.contracts.igaworks import attribution, event
 
@@ -59,6 +59,6 @@ def active_user_by_campaign(
     events: ir.Table, attributions: ir.Table, unknown_time: ir.Table, day_columns: Sequence[str]
 ) -> ir.Table:
     """A user counts once for each campaign that had touched them by the end of the day, or else for `(none)`."""
-    user_days = of_users(events).select("part_date", "identity_adid").distinct()
+    user_days = with_user(events).select("part_date", "identity_adid").distinct()
     users = with_campaigns(user_days, attributions, unknown_time)
-    return per(users, [*day_columns, "campaign"], active_users=users_of(users, day_columns))
+    return per(users, [*day_columns, "campaign"], active_users=user_count(users, day_columns))

@@ -10,12 +10,12 @@ from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.lake.volume import volume_check
-from wemart_assets.marts.attribution.rules import ACTIVE_USERS, of_users, per, report_columns
+from wemart_assets.marts.attribution.rules import ACTIVE_USERS, per, report_columns, with_user
 from wemart_assets.sources.contracts.igaworks import event
 
 
 def _days_without_row(staged: ir.Table, events: ir.Table) -> ir.Table:
-    return of_users(events).select("part_date").distinct().anti_join(staged, "part_date")
+    return with_user(events).select("part_date").distinct().anti_join(staged, "part_date")
 
 
 TABLE = Table(
@@ -34,5 +34,5 @@ TABLE = Table(
 @mart(TABLE, events=same_day(event))
 def active_user_by_date(events: ir.Table, day_columns: Sequence[str]) -> ir.Table:
     """A user with several device models, countries or operating systems counts once."""
-    users = of_users(events)
+    users = with_user(events)
     return per(users, day_columns, active_users=users.identity_adid.nunique())

@@ -10,7 +10,7 @@ from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
-from wemart_assets.marts.attribution.rules import ACTIVE_USERS, above_all_users, of_users, per, report_columns
+from wemart_assets.marts.attribution.rules import ACTIVE_USERS, above_all_users, per, report_columns, with_user
 from wemart_assets.sources.contracts.igaworks import event
 
 
@@ -35,5 +35,5 @@ TABLE = Table(
 @mart(TABLE, events=same_day(event), all_users=same_day(active_user_by_date))
 def active_user_by_event(events: ir.Table, day_columns: Sequence[str]) -> ir.Table:
     """A user counts once for each event, however often it happened."""
-    users = of_users(events)
+    users = with_user(events)
     return per(users, [*day_columns, "event_name"], active_users=users.identity_adid.nunique())

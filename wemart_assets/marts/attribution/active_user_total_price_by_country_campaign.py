@@ -18,13 +18,13 @@ from wemart_assets.marts.attribution.rules import (
     CAMPAIGN,
     PURCHASE_USERS,
     TOTAL_PRICE,
-    of_step,
-    of_users,
+    is_step,
     per,
     report_columns,
     total_price,
-    users_of,
+    user_count,
     with_campaigns,
+    with_user,
 )
 from wemart_assets.marts.attribution.total_price_active_user_by_campaign import total_price_active_user_by_campaign
 from wemart_assets.sources.contracts.igaworks import attribution, event
@@ -97,8 +97,8 @@ def active_user_total_price_by_country_campaign(
     events: ir.Table, attributions: ir.Table, unknown_time: ir.Table, app_events: AppEvents, day_columns: Sequence[str]
 ) -> ir.Table:
     """Users, buyers and amounts, once for each campaign that had touched the user by the end of the day."""
-    users = of_users(events)
-    is_purchase = of_step(users, PURCHASE, app_events)
+    users = with_user(events)
+    is_purchase = is_step(users, PURCHASE, app_events)
     # Aggregated per user, day and country before the join repeats rows per campaign.
     user_days = users.group_by("part_date", "identity_adid", "country").aggregate(
         price=users.price.sum(where=is_purchase), purchases=is_purchase.cast("int64").sum()
@@ -107,7 +107,7 @@ def active_user_total_price_by_country_campaign(
     return per(
         campaign_users,
         [*day_columns, "country", "campaign"],
-        active_users=users_of(campaign_users, day_columns),
-        purchase_users=users_of(campaign_users, day_columns, where=campaign_users.purchases > 0),
+        active_users=user_count(campaign_users, day_columns),
+        purchase_users=user_count(campaign_users, day_columns, where=campaign_users.purchases > 0),
         total_price=total_price(campaign_users),
     )

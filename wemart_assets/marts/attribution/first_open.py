@@ -9,12 +9,12 @@ from wemart_assets.lake.inputs import own_earlier_days, same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, Table, TableCheck, column
 from wemart_assets.marts.attribution.app_events import FIRSTOPEN, AppEvents
-from wemart_assets.marts.attribution.rules import DAY_COLUMNS, of_step, of_users
+from wemart_assets.marts.attribution.rules import DAY_COLUMNS, is_step, with_user
 from wemart_assets.sources.contracts.igaworks import event
 
 
 def _openings(events: ir.Table, app_events: AppEvents) -> ir.Table:
-    return of_users(events).filter(of_step(events, FIRSTOPEN, app_events))
+    return with_user(events).filter(is_step(events, FIRSTOPEN, app_events))
 
 
 def _not_in_any_cohort(staged: ir.Table, before: ir.Table, events: ir.Table, app_events: AppEvents) -> ir.Table:

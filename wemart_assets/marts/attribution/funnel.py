@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.table import at_least, column, one_of
 from wemart_assets.marts.attribution.app_events import FUNNEL, AppEvents
-from wemart_assets.marts.attribution.rules import of_step, of_users, per, users_of
+from wemart_assets.marts.attribution.rules import is_step, per, user_count, with_user
 
 STEPS = dict(enumerate(FUNNEL, start=1))
 FUNNEL_COLUMNS = (
@@ -35,8 +35,8 @@ def users_of_steps(events: ir.Table, later: ir.Table, funnel_days: int, app_even
     count as in order.
     """
     columns = ["part_date", "step", "identity_adid"]
-    user_events = of_users(events)
-    step = ibis.cases(*((of_step(user_events, name, app_events), number) for number, name in STEPS.items()))
+    user_events = with_user(events)
+    step = ibis.cases(*((is_step(user_events, name, app_events), number) for number, name in STEPS.items()))
     named = user_events.mutate(step=step.cast("int32"))
     named = named.filter(named.step.notnull())
     users_by_step = named.select(*columns).distinct()
@@ -44,10 +44,10 @@ def users_of_steps(events: ir.Table, later: ir.Table, funnel_days: int, app_even
     openings = named.filter(named.step == 1)
     reached = openings.group_by("part_date", "identity_adid").aggregate(at=openings.server_datetime.min())
     in_order = [reached.mutate(step=ibis.literal(1, type="int32"))]
-    later = of_users(later)
+    later = with_user(later)
     for number in list(STEPS)[1:]:
         # The earliest event in order leaves the most time for the steps that follow.
-        follow = later.filter(of_step(later, STEPS[number], app_events))
+        follow = later.filter(is_step(later, STEPS[number], app_events))
         follow = follow.select(user="identity_adid", day="part_date", then="server_datetime")
         reaching = reached.inner_join(
             follow,
@@ -68,8 +68,8 @@ def funnel(users: ir.Table, day_columns: Sequence[str], by: Sequence[str] = ()) 
     counted = per(
         users,
         [*day_columns, *by, "step"],
-        users=users_of(users, day_columns, where=~users.in_order),
-        users_in_order=users_of(users, day_columns, where=users.in_order),
+        users=user_count(users, day_columns, where=~users.in_order),
+        users_in_order=user_count(users, day_columns, where=users.in_order),
     )
     keys = [name for name in counted.columns if name not in ("step", "users", "users_in_order")]
     steps = ibis.array([ibis.literal(n, type="int32") for n in STEPS]).unnest()

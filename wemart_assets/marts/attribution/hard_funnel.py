@@ -13,7 +13,7 @@ from wemart_assets.lake.table import Severity, Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event
 from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.marts.attribution.funnel import FUNNEL_COLUMNS, funnel, growing_steps, users_of_steps
-from wemart_assets.marts.attribution.rules import of_users, report_columns
+from wemart_assets.marts.attribution.rules import report_columns, with_user
 from wemart_assets.sources.contracts.igaworks import event
 
 
@@ -30,7 +30,7 @@ def _other_users_of_the_event(staged: ir.Table, by_event: ir.Table, app_events: 
 
 
 def _days_of_other_names(events: ir.Table, app_events: AppEvents) -> ir.Table:
-    user_events = of_users(events)
+    user_events = with_user(events)
     names = [name for of_step in app_events.by_step().values() for name in of_step]
     days = user_events.group_by("part_date").aggregate(
         events=ibis._.count(), of_the_funnel=user_events.event_name.isin(names).sum().fill_null(0)

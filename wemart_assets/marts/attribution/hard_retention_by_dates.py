@@ -14,14 +14,14 @@ from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, colu
 from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event
 from wemart_assets.marts.attribution.app_events import FIRSTOPEN, AppEvents
 from wemart_assets.marts.attribution.first_open import first_open
-from wemart_assets.marts.attribution.rules import of_step, of_users, per, report_columns
+from wemart_assets.marts.attribution.rules import is_step, per, report_columns, with_user
 from wemart_assets.sources.contracts.igaworks import event
 
 DAYS_SINCE = (0, 1, 2, 3, 7)
 
 
 def _cohorts_above_their_openings(staged: ir.Table, by_event: ir.Table, app_events: AppEvents) -> ir.Table:
-    openings = by_event.filter(of_step(by_event, FIRSTOPEN, app_events))
+    openings = by_event.filter(is_step(by_event, FIRSTOPEN, app_events))
     openings = openings.group_by("part_date").aggregate(active_users=openings.active_users.sum())
     cohorts = staged.filter(staged.days_since == 0)
     days = cohorts.left_join(openings, "part_date")
@@ -88,7 +88,7 @@ def hard_retention_by_dates(events: ir.Table, first_opens: ir.Table, day_columns
 
     Over a range: users by days since their first opening. A user has only one such day per number of days.
     """
-    active = of_users(events)
+    active = with_user(events)
     sizes = first_opens.group_by(cohort="part_date").aggregate(cohort_users=ibis._.count())
     active_days = active.select("part_date").distinct()
     expected = ibis.union(

@@ -31,12 +31,12 @@ def report_columns(*columns: Column) -> tuple[Column, ...]:
     return (KEY_DATE, *columns, *DAY_COLUMNS)
 
 
-def of_users(rows: ir.Table) -> ir.Table:
+def with_user(rows: ir.Table) -> ir.Table:
     """The rows with an advertising id; an empty id counts as none."""
     return rows.filter(rows.identity_adid.notnull() & (rows.identity_adid != ""))
 
 
-def of_step(events: ir.Table, step: str, app_events: AppEvents) -> ir.BooleanValue:
+def is_step(events: ir.Table, step: str, app_events: AppEvents) -> ir.BooleanValue:
     """Whether an event has any of the names of the funnel step."""
     return events.event_name.isin(app_events.by_step()[step]).fill_null(False)
 
@@ -47,7 +47,9 @@ def per(rows: ir.Table, keys: Sequence[str], **metrics: ir.Scalar) -> ir.Table:
     return report.mutate(key_date=report.part_date.cast("date")) if "part_date" in keys else report
 
 
-def users_of(user_days: ir.Table, day_columns: Sequence[str], where: ir.BooleanValue | None = None) -> ir.IntegerScalar:
+def user_count(
+    user_days: ir.Table, day_columns: Sequence[str], where: ir.BooleanValue | None = None
+) -> ir.IntegerScalar:
     """Number of users, given one row per user, day and grouping key.
 
     By day this is the number of rows; over a range of days, users are counted distinctly.
@@ -65,7 +67,7 @@ def first_touches(attributions: ir.Table, unknown_time: ir.Table, by: str) -> ir
 
     A touch at an unknown time counts for every day: its `since` precedes all days.
     """
-    named = [of_users(t).filter(t[by].notnull() & (t[by] != "")) for t in (attributions, unknown_time)]
+    named = [with_user(t).filter(t[by].notnull() & (t[by] != "")) for t in (attributions, unknown_time)]
     days = [named[0].part_date, ibis.literal("")]
     touches = ibis.union(*(t.select("identity_adid", by, since=day) for t, day in zip(named, days, strict=True)))
     return touches.group_by("identity_adid", by).aggregate(since=touches.since.min())

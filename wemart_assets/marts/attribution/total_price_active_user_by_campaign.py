@@ -18,12 +18,12 @@ from wemart_assets.marts.attribution.rules import (
     PURCHASE_USERS,
     TOTAL_PRICE,
     first_touches,
-    of_step,
-    of_users,
+    is_step,
     per,
     report_columns,
     total_price,
     with_campaigns,
+    with_user,
 )
 from wemart_assets.marts.attribution.total_price_active_user_by_date import total_price_active_user_by_date
 from wemart_assets.sources.contracts.igaworks import attribution, event
@@ -38,7 +38,7 @@ def _days_with_other_amount(
     app_events: AppEvents,
 ) -> ir.Table:
     """A purchase counts once for each of its user's campaigns, and once if there is none."""
-    purchases = of_users(events).filter(of_step(events, PURCHASE, app_events))
+    purchases = with_user(events).filter(is_step(events, PURCHASE, app_events))
     paid = purchases.group_by("part_date", buyer="identity_adid").aggregate(paid=total_price(purchases))
     touches = first_touches(attributions, unknown_time, "campaign")
     held = paid.inner_join(touches, [paid.buyer == touches.identity_adid, touches.since <= paid.part_date])
@@ -92,7 +92,7 @@ def total_price_active_user_by_campaign(
 ) -> ir.Table:
     """Purchases by campaign. A purchase counts once for each campaign of its user."""
     purchases = (
-        of_users(events).filter(of_step(events, PURCHASE, app_events)).select("part_date", "identity_adid", "price")
+        with_user(events).filter(is_step(events, PURCHASE, app_events)).select("part_date", "identity_adid", "price")
     )
     bought = with_campaigns(purchases, attributions, unknown_time)
     return per(

@@ -15,11 +15,11 @@ from wemart_assets.marts.attribution.rules import (
     PURCHASE_USERS,
     TOTAL_PRICE,
     above_all_users,
-    of_step,
-    of_users,
+    is_step,
     per,
     report_columns,
     total_price,
+    with_user,
 )
 from wemart_assets.sources.contracts.igaworks import event
 
@@ -43,7 +43,7 @@ TABLE = Table(
 @mart(TABLE, events=same_day(event), all_users=same_day(active_user_by_date))
 def total_price_active_user_by_date(events: ir.Table, app_events: AppEvents, day_columns: Sequence[str]) -> ir.Table:
     """Users with a purchase, including one of unknown price, and the sum of all prices, whatever the quantity."""
-    purchases = of_users(events).filter(of_step(events, PURCHASE, app_events))
+    purchases = with_user(events).filter(is_step(events, PURCHASE, app_events))
     return per(
         purchases, day_columns, purchase_users=purchases.identity_adid.nunique(), total_price=total_price(purchases)
     )

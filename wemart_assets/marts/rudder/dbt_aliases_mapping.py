@@ -12,13 +12,13 @@ from wemart_assets.lake.inputs import own_day_before, same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
-from wemart_assets.marts.rudder.rules import DAY_COLUMNS, of_somebody
+from wemart_assets.marts.rudder.rules import DAY_COLUMNS, with_alias
 from wemart_assets.sources.contracts.rudder import tracks
 
 
 def _lost(staged: ir.Table, before: ir.Table, tracks: ir.Table, repeated: ir.Table, days: Sequence[str]) -> ir.Table:
     """Ids without a row on some day of the run, from the day they were first seen."""
-    counted = of_somebody(tracks, repeated)
+    counted = with_alias(tracks, repeated)
     seen = [counted.select("part_date", alias=counted[name]) for name in ("anonymous", "user")]
     every = ibis.union(before.select("part_date", "alias"), *seen)
     every = every.filter(every["alias"].notnull())
@@ -57,7 +57,7 @@ def dbt_aliases_mapping(before: ir.Table, tracks: ir.Table, repeated: ir.Table, 
     An anonymous id maps to the user of its latest track with a known user (ties in time: the greatest track id). Any
     other id maps to itself.
     """
-    counted = of_somebody(tracks, repeated)
+    counted = with_alias(tracks, repeated)
     seen = counted.select("part_date", "alias", user=ibis.null("string"))
     changes = ibis.union(seen, _latest_users(counted).select("part_date", "alias", "user"))
     changes = changes.group_by("alias", day="part_date").aggregate(user=changes.user.max())

@@ -23,22 +23,22 @@ from wemart_assets.marts.rudder.rules import (
     TIMESTAMP,
     VISITOR,
     in_order,
-    known,
     last_state,
     mapped,
-    of_somebody,
+    non_empty,
     whole_minutes,
+    with_alias,
 )
 from wemart_assets.marts.rudder.visitor_state import visitor_state
 from wemart_assets.sources.contracts.rudder import tracks
 
 
 def _nobodys(tracks: ir.Table) -> ir.Table:
-    return tracks.filter(known(tracks.user_id).isnull() & known(tracks.anonymous_id).isnull())
+    return tracks.filter(non_empty(tracks.user_id).isnull() & non_empty(tracks.anonymous_id).isnull())
 
 
 def _lost(staged: ir.Table, tracks: ir.Table, repeated: ir.Table) -> ir.Table:
-    counted = of_somebody(tracks, repeated).select("part_date", event_id="id")
+    counted = with_alias(tracks, repeated).select("part_date", event_id="id")
     return counted.anti_join(staged, ["event_id", "part_date"])
 
 

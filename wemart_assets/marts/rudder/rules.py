@@ -34,12 +34,12 @@ IN_ORDER = ("timestamp", "event_id")
 CONTRACT = contract.columns
 
 
-def known(id: ir.StringValue) -> ir.StringValue:
+def non_empty(id: ir.StringValue) -> ir.StringValue:
     """The id, or NULL if it is empty."""
     return id.nullif("")
 
 
-def that_count(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
+def deduplicated(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
     """One track per id: the first received on the id's first day."""
     again = repeated.select("first_part_date", again="event_id", again_on="part_date")
 
@@ -54,17 +54,17 @@ def that_count(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
     return ibis.union(tracks.anti_join(again, with_id(again)), copies)
 
 
-def of_somebody(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
+def with_alias(tracks: ir.Table, repeated: ir.Table) -> ir.Table:
     """The tracks that count and have an anonymous id or a user id."""
-    counted = that_count(tracks, repeated)
-    counted = counted.mutate(user=known(counted.user_id), anonymous=known(counted.anonymous_id))
+    counted = deduplicated(tracks, repeated)
+    counted = counted.mutate(user=non_empty(counted.user_id), anonymous=non_empty(counted.anonymous_id))
     counted = counted.mutate(alias=ibis.coalesce(counted.user, counted.anonymous))
     return counted.filter(counted["alias"].notnull())
 
 
 def mapped(tracks: ir.Table, repeated: ir.Table, aliases: ir.Table) -> ir.Table:
     """The tracks that count, with the visitor that their alias maps to as of their day."""
-    counted = of_somebody(tracks, repeated)
+    counted = with_alias(tracks, repeated)
     # Most aliases map to themselves, so only those that map to another visitor are joined.
     others = aliases.filter(aliases.dbt_visitor_id != aliases["alias"])
     others = others.select(other="alias", visitor="dbt_visitor_id", mapped_on="part_date")
