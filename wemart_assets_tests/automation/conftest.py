@@ -1,4 +1,4 @@
-"""Environments whose tables that carry their state on are there already."""
+"""Environments in which the stateful tables have already been published."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from wemart_assets_tests.environments import Environment, MakeEnvironment
 
-# What carries its state on from day to day or is read of all days so far, with what it is made of.
+# Stateful tables and tables of which all past days are read, with their upstream tables.
 STATE = (
     "we_mart.ods_wv_member_profile",
     "weverse2.community_log_member_status_log",
@@ -19,8 +19,8 @@ STATE = (
     "igaworks.attribution__date_unknown",
     "igaworks.first_open",
 )
-# Users are carried on too: each day of sessions is followed by all later days of these, and by cohorts before it.
-# Tests of other tables look away from them.
+# The user tables are stateful too: a change to a day of sessions affects all their later days, and earlier cohorts.
+# Tests of other tables ignore them.
 OF_USERS = (
     "rudder.tracks",
     "rudder.repeated_tracks",
@@ -32,15 +32,15 @@ OF_USERS = (
     "activation.fact__first_activation_events",
     "activation.activation_funnel_daily",
 )
-# What these read beside each other, and what runs with the rest.
+# Other inputs of the user tables, which run with the remaining tables.
 READ_OF_USERS = ("we_mart.we_user", "we_mart.wv_sess_daily")
-# What an environment is given, so that tests need not ask for it.
+# Tables that an environment has from the start, so that tests need not request them.
 GIVEN = frozenset({*STATE, *OF_USERS, *READ_OF_USERS})
 
 
 @pytest.fixture(scope="session")
 def make_environment(make_environment: MakeEnvironment) -> MakeEnvironment:
-    """A new environment, under settings of its own; its sensor looks away from users if not told to look at them."""
+    """A new environment with its own settings. Its sensor ignores user tables unless `looks_at_users` is set."""
     template = make_environment().give(*GIVEN)
 
     def make(looks_at_users: bool = False, **settings: Any) -> Environment:
@@ -53,6 +53,6 @@ def make_environment(make_environment: MakeEnvironment) -> MakeEnvironment:
 
 
 def stateless(environment: Environment) -> set[str]:
-    """All tables by day, but for users and what carries its state on."""
+    """All daily tables except the user tables and the stateful ones."""
     by_day = environment.defs.resolve_job_def("requested_by_day").asset_layer.selected_asset_keys
     return {".".join(key.path) for key in by_day} - {*STATE, *OF_USERS}

@@ -1,4 +1,4 @@
-"""What the landing sensor requests of users, their first events and the funnel, and where late data ends."""
+"""What the landing sensor requests for users, their first events and the funnel, and what late data results in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LOG, ACCOUNTS, ATTRIBUTION = "service_log.weverse_server_log", "we_mart.we_user", "igaworks.attribution"
 EVENTS, USERS, TOUCHES = "core.fact__events", "core.dim__users", "core.first_touch"
 FIRSTS, FUNNEL = "activation.fact__first_activation_events", "activation.activation_funnel_daily"
-# The days that there are: the first to the eleventh of March.
+# The partitions that exist: 1 to 11 March.
 NOW, LATEST = "2024-03-12 12:00:00", "2024-03-11"
 JOIN = "/v1/community-10/join"
 
@@ -31,18 +31,18 @@ def watched(make_environment: MakeEnvironment) -> Environment:
     return make_environment(looks_at_users=True)
 
 
-def test_a_day_of_the_log_requests_its_events_all_later_users_and_the_cohorts_of_the_windows(
+def test_a_log_day_requests_its_events_later_users_and_affected_cohorts(
     watched: Environment,
 ) -> None:
     watched.land_lines("a.csv", "2024-03-09 12:00:00")
     ticks = watched.ticks(at=NOW)
     assert days_of(ticks, EVENTS) == ["2024-03-09"]
     assert days_of(ticks, USERS) == days_of(ticks, FIRSTS) == days_between("2024-03-09", LATEST)
-    # Of the cohort of the 3rd, the 9th is the seventh day.
+    # For the cohort of the 3rd, the 9th is day seven.
     assert days_of(ticks, FUNNEL) == days_between("2024-03-03", LATEST)
 
 
-def test_a_touch_requests_the_touches_and_the_users_from_its_day_on(watched: Environment) -> None:
+def test_a_touch_requests_touches_and_users_from_its_day_onwards(watched: Environment) -> None:
     watched.land(ATTRIBUTION, "part-00000", "p,a,2024-03-09 12:00:00.0,t,log,0,adid\n")
     ticks = watched.ticks(at=NOW)
     assert days_of(ticks, TOUCHES) == days_of(ticks, USERS) == days_between("2024-03-09", LATEST)
@@ -57,7 +57,7 @@ MADE_OF = upstream(FUNNEL) | upstream(USERS)
 
 
 def run_all(environment: Environment, cursor: str | None, *lines: tuple[str, str]) -> str | None:
-    """A file of lines of user 7 lands, and what is requested runs, as far as users are made of it."""
+    """Lands a file with lines of user 7 and runs the requested tables that users and the funnel depend on."""
     environment.land(
         LOG, f"{lines[0][0]}.csv", [environment.line(local, url=url, user_info_id=7) for local, url in lines]
     )
@@ -78,14 +78,14 @@ def steps(environment: Environment) -> set[tuple[str, str, int, int]]:
 
 
 @pytest.mark.slow
-def test_late_data_ends_where_data_on_time_would_and_another_setting_is_a_backfill(
+def test_late_data_matches_on_time_data_and_a_new_setting_is_a_backfill(
     make_environment: MakeEnvironment,
 ) -> None:
     environment = make_environment(looks_at_users=True, first_day=FIRST)
     environment.land(ACCOUNTS, "date=2024-03-01/a.csv", [{**ACCOUNT, "we_member_id": 100, "wv_user_id": 7}])
     cursor = run_all(environment, None, ("2024-03-02 12:00:00", "/home"), ("2024-03-03 12:00:00", JOIN))
     assert firsts(environment) == {("2024-03-02", "first_visit", 1), ("2024-03-03", "key_event_1", 2)}
-    # The user came, and joined, earlier than that.
+    # Late lines: the user's first visit and join were earlier.
     cursor = run_all(environment, cursor, ("2024-03-02 00:00:00", JOIN))
     assert firsts(environment) == {("2024-03-02", "first_visit", 1), ("2024-03-02", "key_event_1", 1)}
     run_all(environment, cursor, ("2024-03-01 23:59:59", "/home"))
@@ -103,7 +103,7 @@ def test_late_data_ends_where_data_on_time_would_and_another_setting_is_a_backfi
 
 @pytest.mark.slow
 def test_a_late_event_counts_for_the_cohort_of_an_earlier_day(make_environment: MakeEnvironment) -> None:
-    """The funnel of the 1st reads the events of the 2nd, and has to be made after them."""
+    """The funnel of the 1st reads the events of the 2nd, so it must run after them."""
     environment = make_environment(looks_at_users=True, first_day=FIRST, key_event_days=[3, 7])
     environment.land(ACCOUNTS, "date=2024-03-01/a.csv", [{**ACCOUNT, "we_member_id": 100, "wv_user_id": 7}])
     cursor = run_all(environment, None, ("2024-03-01 12:00:00", "/home"), ("2024-03-03 12:00:00", "/home"))

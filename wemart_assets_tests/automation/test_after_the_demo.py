@@ -22,14 +22,14 @@ DAYS = days_between("2024-01-01", "2024-01-05")
 
 @pytest.fixture(scope="module")
 def after(world: Path, make_environment: MakeEnvironment) -> Environment:
-    """The graph over the simulated platform, which is looked at only."""
+    """The graph over the simulated platform. Read-only."""
     environment = make_environment(looks_at_users=True, first_day=dt.date(2024, 1, 1))
     environment.overrides |= {"lake": world / "lake", "landing": world / "landing"}
     return environment
 
 
 @pytest.mark.parametrize("at", ["2024-01-06 12:00:00", "2026-11-24 12:00:00"])
-def test_the_first_tick_requests_the_delivered_days_once_and_none_after_them(after: Environment, at: str) -> None:
+def test_the_first_tick_requests_each_delivered_day_once_and_no_later_day(after: Environment, at: str) -> None:
     requests = [request for tick in after.ticks(at=at) for request in tick.requests]
     assert {day for request in requests for day in request.days} == set(DAYS)
     made = Counter((table, day) for request in requests for table in request.tables for day in request.days)
@@ -37,7 +37,7 @@ def test_the_first_tick_requests_the_delivered_days_once_and_none_after_them(aft
     assert len(requests) <= 3, "those without days, and all days in one run"
 
 
-def test_the_schedule_goes_on_with_the_day_that_is_over(after: Environment) -> None:
+def test_the_schedule_continues_with_the_latest_complete_day(after: Environment) -> None:
     schedule = after.defs.resolve_schedule_def("analytics_we_mart_priority_daily_schedule")
     at = dt.datetime(2024, 1, 7, 2, tzinfo=ZoneInfo("Asia/Seoul"))
     context = dg.build_schedule_context(
@@ -48,9 +48,7 @@ def test_the_schedule_goes_on_with_the_day_that_is_over(after: Environment) -> N
 
 
 @pytest.mark.slow
-def test_a_day_without_deliveries_that_the_schedule_requests_runs(
-    after: Environment, make_environment: MakeEnvironment
-) -> None:
+def test_a_scheduled_day_without_deliveries_runs(after: Environment, make_environment: MakeEnvironment) -> None:
     environment = make_environment(looks_at_users=True, first_day=dt.date(2024, 1, 1))
     environment.copy_of(after)
     result = environment.defs.resolve_job_def("analytics_we_mart_priority_daily").execute_in_process(

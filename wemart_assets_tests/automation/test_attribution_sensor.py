@@ -19,7 +19,7 @@ BY_CAMPAIGN = {
     "igaworks.hard_new_install_funnel_by_partner",
 }
 FUNNELS = {"igaworks.hard_funnel", "igaworks.hard_new_install_funnel_by_partner"}
-# The days that there are: the first to the seventh of March.
+# The partitions that exist: 1 to 7 March.
 NOW = "2024-03-08 12:00:00"
 FIRST, LAST = "2024-03-01", "2024-03-07"
 UNKNOWN = "0001-01-01 00:00:00.0"
@@ -47,7 +47,7 @@ def days_from(day: int, last: int = 7) -> list[str]:
     return [f"2024-03-{number:02d}" for number in range(day, last + 1)]
 
 
-def test_a_file_requests_each_of_its_days_and_what_follows(environment: Environment) -> None:
+def test_a_file_requests_each_of_its_days_and_the_tables_downstream(environment: Environment) -> None:
     environment.land(EVENT, "part-00000", event("2024-03-02 23:59:59.0") + event("2024-03-05 00:00:00.0"))
     [tick] = environment.ticks(at=NOW)
     by_day = tables_of_days(tick)
@@ -56,18 +56,18 @@ def test_a_file_requests_each_of_its_days_and_what_follows(environment: Environm
     assert "igaworks.total_price_active_user_by_date" not in by_day["2024-03-04"]
 
 
-def test_a_day_of_events_requests_the_funnels_whose_window_it_is_in(make_environment: MakeEnvironment) -> None:
+def test_a_day_of_events_requests_the_funnels_whose_window_contains_it(make_environment: MakeEnvironment) -> None:
     environment = make_environment(funnel_days=2)
     environment.land(EVENT, "part-00000", event("2024-03-05 12:00:00.0"))
     assert days_of(environment, "igaworks.hard_funnel") == days_from(3, 5)
 
 
-def test_a_late_firstopen_requests_the_cohorts_after_it(environment: Environment) -> None:
+def test_a_late_firstopen_requests_the_cohorts_from_its_day_onwards(environment: Environment) -> None:
     environment.land(EVENT, "part-00000", event("2024-03-04 12:00:00.0"))
     assert days_of(environment, "igaworks.first_open") == days_from(4)
 
 
-def test_an_attribution_requests_its_day_and_all_after_it_that_anything_came_for(environment: Environment) -> None:
+def test_an_attribution_requests_its_day_up_to_the_latest_delivered_day(environment: Environment) -> None:
     environment.land(EVENT, "part-00000", event("2024-03-06 12:00:00.0"))
     before = environment.tick(at=NOW)
     environment.land(ATTRIBUTION, "part-00001", touch("2024-03-04 12:00:00.0"))
@@ -75,7 +75,7 @@ def test_an_attribution_requests_its_day_and_all_after_it_that_anything_came_for
     assert sorted(day for day, of in tables_of_days(tick).items() if of >= BY_CAMPAIGN) == days_from(4, 6)
 
 
-def test_attributions_of_an_unknown_time_are_requested_first_and_then_every_day(environment: Environment) -> None:
+def test_attributions_of_unknown_time_are_requested_before_every_day(environment: Environment) -> None:
     environment.land(ATTRIBUTION, "part-00001", touch(UNKNOWN))
     environment.land(EVENT, "part-00000", event("2024-03-06 12:00:00.0"))
     [tick] = environment.ticks(at=NOW)
@@ -84,13 +84,13 @@ def test_attributions_of_an_unknown_time_are_requested_first_and_then_every_day(
     assert environment.tick(tick.cursor, NOW).requests == []
 
 
-def test_events_of_an_unknown_time_concern_no_day(environment: Environment) -> None:
+def test_events_of_unknown_time_request_no_day(environment: Environment) -> None:
     environment.land(EVENT, "part-00000", event(UNKNOWN))
     [tick] = environment.ticks(at=NOW)
     assert [(r.days, r.tables) for r in tick.requests] == [((), {UNDATED_EVENT})]
 
 
-def test_reports_are_requested_with_attributions_that_were_never_made(make_environment: MakeEnvironment) -> None:
+def test_reports_are_requested_with_attributions_that_were_never_published(make_environment: MakeEnvironment) -> None:
     environment = make_environment(first_day=dt.date(2024, 3, 1))
     environment.land(EVENT, "part-00000", event("2024-03-02 12:00:00.0"))
     [tick] = environment.ticks(at=NOW)
@@ -98,7 +98,7 @@ def test_reports_are_requested_with_attributions_that_were_never_made(make_envir
     assert {day for r in tick.requests if ATTRIBUTION in r.tables for day in r.days} >= {FIRST, "2024-03-02"}
 
 
-def test_a_file_that_is_gone_takes_its_rows_of_an_unknown_time_along(environment: Environment) -> None:
+def test_a_removed_file_requests_its_rows_of_unknown_time(environment: Environment) -> None:
     path = environment.land(ATTRIBUTION, "part-00001", touch(UNKNOWN))
     [tick] = environment.ticks(at=NOW)
     path.unlink()
@@ -106,7 +106,7 @@ def test_a_file_that_is_gone_takes_its_rows_of_an_unknown_time_along(environment
 
 
 @pytest.mark.slow
-def test_what_is_requested_runs_and_ends_as_if_all_had_come_on_time(environment: Environment) -> None:
+def test_late_deliveries_give_the_same_reports_as_on_time_deliveries(environment: Environment) -> None:
     environment.land(EVENT, "part-00000", event("2024-03-02 12:00:00.0") + event("2024-03-03 12:00:00.0", "v"))
     cursor = None
     for files in ({}, {ATTRIBUTION: touch(UNKNOWN, "v", "b")}, {EVENT: event("2024-03-01 12:00:00.0")}):
@@ -122,7 +122,7 @@ def test_what_is_requested_runs_and_ends_as_if_all_had_come_on_time(environment:
     assert cohorts == {("u", FIRST), ("v", "2024-03-03")}
 
 
-def test_rows_of_an_unknown_time_have_a_job_of_their_own(environment: Environment) -> None:
+def test_rows_of_unknown_time_have_their_own_job(environment: Environment) -> None:
     job = environment.defs.resolve_job_def("date_unknown")
     assert {".".join(key.path) for key in job.asset_layer.selected_asset_keys} == {UNDATED_EVENT, UNDATED_ATTRIBUTION}
     assert job.partitions_def is None

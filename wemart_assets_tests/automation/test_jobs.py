@@ -41,7 +41,7 @@ SESSION_SOURCES = {
 
 @pytest.fixture(scope="module")
 def graph(make_environment: MakeEnvironment) -> Environment:
-    """An environment whose graph is looked at only."""
+    """An environment of which only the graph is inspected."""
     return make_environment()
 
 
@@ -49,15 +49,15 @@ def _tables(environment: Environment, job: str) -> set[str]:
     return {".".join(key.path) for key in environment.defs.resolve_job_def(job).asset_layer.selected_asset_keys}
 
 
-def test_the_sessions_job_makes_the_session_tables(graph: Environment) -> None:
+def test_the_sessions_job_contains_the_session_tables(graph: Environment) -> None:
     assert _tables(graph, SESSIONS_JOB) >= SESSION_MARTS
 
 
-def test_the_sessions_job_makes_no_source(graph: Environment) -> None:
+def test_the_sessions_job_contains_no_source(graph: Environment) -> None:
     assert not _tables(graph, SESSIONS_JOB) & SESSION_SOURCES
 
 
-def test_the_priority_job_makes_the_main_mart_with_all_before_and_after_it(graph: Environment) -> None:
+def test_the_priority_job_contains_the_session_tables_and_their_sources(graph: Environment) -> None:
     assert _tables(graph, PRIORITY_JOB) >= SESSION_MARTS | SESSION_SOURCES
 
 
@@ -72,16 +72,16 @@ def _schedule(environment: Environment) -> dg.ScheduleDefinition:
     return environment.defs.resolve_schedule_def(f"{PRIORITY_JOB}_schedule")
 
 
-def test_the_schedule_is_at_two_in_the_morning_of_the_business_timezone(graph: Environment) -> None:
+def test_the_schedule_runs_at_two_in_the_morning_in_the_business_timezone(graph: Environment) -> None:
     schedule = _schedule(graph)
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "Asia/Seoul")
 
 
-def test_the_schedule_is_the_priority_jobs(graph: Environment) -> None:
+def test_the_schedule_runs_the_priority_job(graph: Environment) -> None:
     assert _schedule(graph).job_name == PRIORITY_JOB
 
 
-def test_each_period_has_its_schedule(graph: Environment) -> None:
+def test_each_period_has_a_schedule(graph: Environment) -> None:
     schedules = {s.name: s.cron_schedule for s in graph.defs.get_repository_def().schedule_defs}
     assert schedules == {
         "analytics_we_mart_priority_daily_schedule": "0 2 * * *",
@@ -91,13 +91,13 @@ def test_each_period_has_its_schedule(graph: Environment) -> None:
 
 
 @pytest.mark.parametrize(("job", "period"), [("weekly", Period.WEEK), ("monthly", Period.MONTH)])
-def test_tables_of_a_period_have_a_job_of_their_own(graph: Environment, job: str, period: Period) -> None:
+def test_weekly_and_monthly_tables_have_their_own_jobs(graph: Environment, job: str, period: Period) -> None:
     of_period = {name for name, declared in catalog.marts().items() if declared.table.period is period}
     assert _tables(graph, f"analytics_we_mart_{job}") == of_period
     assert not _tables(graph, PRIORITY_JOB) & of_period
 
 
-def test_what_the_sensor_requests_by_period_is_every_table_once(graph: Environment) -> None:
+def test_each_table_belongs_to_the_sensor_job_of_exactly_one_period(graph: Environment) -> None:
     parts = [_tables(graph, f"requested_by_{period}") for period in Period]
     assert sorted(name for part in parts for name in part) == sorted(catalog.tables())
 
@@ -117,7 +117,7 @@ def _requested(environment: Environment, at: dt.datetime) -> list[str | None]:
         ("2025-01-01 02:00:00", "2024-12-31"),
     ],
 )
-def test_the_schedule_requests_the_business_day_that_is_over(graph: Environment, at: str, day: str) -> None:
+def test_the_schedule_requests_the_previous_business_day(graph: Environment, at: str, day: str) -> None:
     assert _requested(graph, dt.datetime.fromisoformat(at).replace(tzinfo=ZoneInfo("Asia/Seoul"))) == [day]
 
 
@@ -125,10 +125,10 @@ def test_the_schedule_requests_nothing_before_the_first_day_is_over(graph: Envir
     assert _requested(graph, dt.datetime(2024, 3, 1, 2, tzinfo=ZoneInfo("Asia/Seoul"))) == []
 
 
-def test_after_the_last_day_the_schedule_has_no_other_and_nothing_is_expected(
+def test_after_the_last_day_the_schedule_requests_no_further_day(
     graph: Environment, make_environment: MakeEnvironment
 ) -> None:
-    """The daemon launches no second run of the key of a run that it knows, which is the day."""
+    """The run key is the day, and the daemon never launches a second run with a key that it has seen."""
     environment = make_environment(last_day=dt.date(2024, 3, 5))
     for day in (6, 7, 30):
         assert _requested(environment, dt.datetime(2024, 3, day, 2, tzinfo=ZoneInfo("Asia/Seoul"))) == ["2024-03-05"]
@@ -140,7 +140,7 @@ def test_after_the_last_day_the_schedule_has_no_other_and_nothing_is_expected(
 
 
 @pytest.mark.parametrize(("at", "day"), [((2024, 3, 10, 2), "2024-03-09"), ((2024, 3, 11, 2), "2024-03-10")])
-def test_the_schedule_follows_the_timezone_that_is_set(
+def test_the_schedule_follows_the_configured_timezone(
     make_environment: MakeEnvironment, at: tuple[int, int, int, int], day: str
 ) -> None:
     """In New York there is no 02:00 on 2024-03-10."""
@@ -150,7 +150,7 @@ def test_the_schedule_follows_the_timezone_that_is_set(
     assert _requested(environment, dt.datetime(*at, tzinfo=zone)) == [day]
 
 
-def test_the_sensor_is_named_as_the_documents_name_it(graph: Environment) -> None:
+def test_the_sensor_has_the_documented_name(graph: Environment) -> None:
     assert [sensor.name for sensor in graph.defs.sensors or ()] == ["landing_sensor"]
 
 
@@ -172,7 +172,7 @@ def dagster_yaml() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "dagster.yaml").read_text())
 
 
-def test_one_run_at_a_time_is_launched(dagster_yaml: dict[str, Any]) -> None:
+def test_runs_are_launched_one_at_a_time(dagster_yaml: dict[str, Any]) -> None:
     assert dagster_yaml["run_coordinator"]["class"] == "QueuedRunCoordinator"
     assert dagster_yaml["run_coordinator"]["config"]["max_concurrent_runs"] == 1
 
@@ -181,7 +181,7 @@ def test_telemetry_is_off(dagster_yaml: dict[str, Any]) -> None:
     assert dagster_yaml["telemetry"] == {"enabled": False}
 
 
-def test_dagster_takes_the_instance_as_it_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dagster_accepts_the_instance_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(ROOT / "dagster.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:

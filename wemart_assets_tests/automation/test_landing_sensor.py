@@ -32,7 +32,7 @@ POSTS = "weverse2.community_content_post"
 NOTICES = "weverse2.community_content_common_notice"
 BASE = "we_mart.wv_server_log_base"
 SESSIONS = "we_mart.wv_sess_daily"
-# What follows from a day of the log, and from a day of a snapshot.
+# Downstream tables of a day of the log, and of a day of a snapshot.
 AFTER_SESSIONS = {
     "we_mart.wv_user_daily",
     "we_mart.stats_wv_d_session",
@@ -47,7 +47,7 @@ def _artists(environment: Environment, day: str, name: str = "x") -> None:
     environment.land(ARTISTS, f"date={day}/artists.csv", [{"we_art_id": 1, "we_art_name": name, "comm_id": 10}])
 
 
-# An environment where nothing has been run: which days are requested.
+# Which days are requested in an environment where nothing has run.
 
 
 def test_a_new_file_requests_its_day(environment: Environment) -> None:
@@ -55,7 +55,7 @@ def test_a_new_file_requests_its_day(environment: Environment) -> None:
     assert environment.tick().days == ["2024-03-02"]
 
 
-def test_a_file_requests_the_days_of_its_rows_and_not_of_its_folder(environment: Environment) -> None:
+def test_a_file_requests_the_days_of_its_rows_not_of_its_folder(environment: Environment) -> None:
     environment.land_lines("date=2024-03-09/a.csv", "2024-03-02 12:00:00")
     assert environment.tick().days == ["2024-03-02"]
 
@@ -65,7 +65,7 @@ def test_a_file_that_spans_two_days_requests_both_in_one_run(environment: Enviro
     assert [request.days for request in environment.tick().requests] == [("2024-03-02", "2024-03-03")]
 
 
-def test_days_that_lie_apart_are_runs_of_their_own(environment: Environment) -> None:
+def test_days_with_a_gap_between_them_are_separate_runs(environment: Environment) -> None:
     environment.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-04 12:00:00", "2024-03-05 12:00:00")
     assert [request.days for request in environment.tick().requests] == [("2024-03-02",), ("2024-03-04", "2024-03-05")]
 
@@ -75,7 +75,7 @@ def test_rows_before_the_first_day_request_nothing(environment: Environment) -> 
     assert environment.tick().requests == []
 
 
-def test_rows_without_a_readable_instant_request_the_day_that_they_are_quarantined_under(
+def test_rows_without_a_readable_instant_request_their_quarantine_day(
     environment: Environment,
 ) -> None:
     line = environment.line("2024-03-02 12:00:00") | {"unix_log_timestamp": "never"}
@@ -88,34 +88,34 @@ def test_an_empty_landing_folder_requests_nothing(environment: Environment) -> N
     assert (tick.requests, bool(tick.skipped)) == ([], True)
 
 
-def test_what_other_tables_need_and_was_never_published_is_requested_with_them(environment: Environment) -> None:
+def test_unpublished_inputs_are_requested_along_with_the_tables_that_read_them(environment: Environment) -> None:
     environment.land_lines("a.csv", "2024-03-02 12:00:00")
     (request,) = environment.tick().requests
     assert request.tables >= {*AFTER_LOG, ARTISTS, MEMBERSHIPS, MEMBERS, POSTS, NOTICES}
     assert USERS not in request.tables, "it was published"
 
 
-def test_a_snapshot_alone_requests_the_log_that_its_marts_were_never_given(environment: Environment) -> None:
+def test_a_snapshot_requests_the_unpublished_log_that_its_marts_read(environment: Environment) -> None:
     _artists(environment, "2024-03-19")
     (request,) = (r for r in environment.tick().requests if ARTISTS in r.tables and "2024-03-19" in r.days)
     assert request.tables >= {ARTISTS, SESSIONS, BASE, LOG}
 
 
-def test_nothing_is_requested_twice_by_the_next_tick(environment: Environment) -> None:
+def test_the_next_tick_requests_nothing_again(environment: Environment) -> None:
     environment.land_lines("a.csv", "2024-03-02 12:00:00")
     _artists(environment, "2024-03-05")
     again = environment.tick(environment.tick().cursor)
     assert (again.requests, bool(again.skipped)) == ([], True)
 
 
-def test_a_day_that_is_no_partition_yet_waits_until_it_is_over(environment: Environment) -> None:
+def test_a_day_waits_until_it_is_over(environment: Environment) -> None:
     environment.land_lines("a.csv", "2024-03-04 12:00:00", "2024-03-05 08:00:00")
     during = environment.tick(at="2024-03-05 23:59:59")
     after = environment.tick(during.cursor, at="2024-03-06 00:00:01")
     assert (during.days, after.days) == (["2024-03-04"], ["2024-03-05"])
 
 
-def test_a_day_that_is_no_partition_yet_is_not_forgotten_by_ticks_that_skip(environment: Environment) -> None:
+def test_a_waiting_day_survives_ticks_that_request_nothing(environment: Environment) -> None:
     environment.land_lines("a.csv", "2024-03-05 08:00:00")
     first = environment.tick(at="2024-03-05 09:00:00")
     second = environment.tick(first.cursor, at="2024-03-05 10:00:00")
@@ -123,7 +123,7 @@ def test_a_day_that_is_no_partition_yet_is_not_forgotten_by_ticks_that_skip(envi
     assert environment.tick(second.cursor, at="2024-03-06 00:00:01").days == ["2024-03-05"]
 
 
-def test_a_snapshot_requests_each_day_until_the_next_delivery(environment: Environment) -> None:
+def test_a_snapshot_requests_each_day_up_to_the_next_delivery(environment: Environment) -> None:
     _artists(environment, "2024-03-02")
     _artists(environment, "2024-03-06")
     cursor = environment.tick().cursor
@@ -131,17 +131,17 @@ def test_a_snapshot_requests_each_day_until_the_next_delivery(environment: Envir
     assert environment.tick(cursor).days_of(SESSIONS) == ["2024-03-03", "2024-03-04", "2024-03-05"]
 
 
-def test_the_last_snapshot_requests_each_day_until_the_last_that_anything_was_delivered_for(
+def test_the_last_snapshot_requests_each_day_up_to_the_latest_delivery(
     environment: Environment,
 ) -> None:
-    """Nobody asked for the days after: that a snapshot is carried on to them is no reason to make them."""
+    """A snapshot is carried forward to later days, but that alone is no reason to run them."""
     _artists(environment, "2024-03-03")
     environment.land_lines("a.csv", "2024-03-05 12:00:00")
     shown = environment.tick(at="2024-03-09 01:00:00").days_of(SESSIONS)
     assert shown == ["2024-03-03", "2024-03-04", "2024-03-05"]
 
 
-def test_published_days_that_show_a_changed_snapshot_are_requested_whatever_else_was_delivered(
+def test_every_published_day_that_shows_a_changed_snapshot_is_requested(
     environment: Environment,
 ) -> None:
     environment.give(ARTISTS, last="2024-03-06")
@@ -150,24 +150,24 @@ def test_published_days_that_show_a_changed_snapshot_are_requested_whatever_else
     assert shown == ["2024-03-03", "2024-03-04", "2024-03-05", "2024-03-06"]
 
 
-def test_a_snapshot_from_before_the_first_day_requests_the_days_that_show_it(environment: Environment) -> None:
+def test_a_snapshot_before_the_first_day_requests_the_days_that_show_it(environment: Environment) -> None:
     _artists(environment, "2024-02-01")
     environment.land_lines("a.csv", "2024-03-02 12:00:00")
     assert environment.tick(at="2024-03-04 01:00:00").days_of(SESSIONS) == ["2024-03-01", "2024-03-02"]
 
 
-def test_a_snapshot_alone_from_before_the_first_day_requests_nothing(environment: Environment) -> None:
+def test_a_lone_snapshot_before_the_first_day_requests_nothing(environment: Environment) -> None:
     _artists(environment, "2024-02-01")
     assert environment.tick(at="2024-03-04 01:00:00").requests == []
 
 
-def test_rows_of_days_to_come_do_not_count_as_delivered(environment: Environment) -> None:
+def test_rows_of_future_days_do_not_count_as_deliveries(environment: Environment) -> None:
     _artists(environment, "2024-03-03")
     environment.land_lines("a.csv", "2024-03-05 12:00:00", "2029-01-01 00:00:00")
     assert environment.tick(at="2024-03-09 13:00:00").days_of(SESSIONS) == ["2024-03-03", "2024-03-04", "2024-03-05"]
 
 
-def test_a_snapshot_that_is_removed_requests_the_days_that_showed_it(environment: Environment) -> None:
+def test_a_removed_snapshot_requests_the_days_that_showed_it(environment: Environment) -> None:
     for day in ("2024-03-02", "2024-03-04", "2024-03-06"):
         _artists(environment, day)
     cursor = environment.tick().cursor
@@ -185,14 +185,14 @@ def test_a_snapshot_of_today_waits_until_the_day_is_over(environment: Environmen
 # Bounded batches:
 
 
-def test_a_run_is_of_31_days_at_most(environment: Environment) -> None:
+def test_a_run_has_at_most_31_days(environment: Environment) -> None:
     lines = [environment.line(f"{dt.date(2024, 3, 1) + dt.timedelta(days=n)} 12:00:00") for n in range(70)]
     environment.land(LOG, "a.csv", lines)
     assert [len(request.days) for request in environment.tick(at="2024-06-01 12:00:00").requests] == [31, 31, 8]
 
 
 @pytest.mark.slow
-def test_a_long_history_of_facts_is_requested_over_several_ticks_and_each_day_once(environment: Environment) -> None:
+def test_each_day_of_a_long_history_is_requested_once_over_several_ticks(environment: Environment) -> None:
     days = [str(dt.date(2024, 3, 1) + dt.timedelta(days=n)) for n in range(300)]
     environment.land(LOG, "a.csv", [environment.line(f"{day} 12:00:00") for day in days])
     ticks = environment.ticks(at="2025-03-01 12:00:00")
@@ -200,21 +200,21 @@ def test_a_long_history_of_facts_is_requested_over_several_ticks_and_each_day_on
     assert sorted(day for tick in ticks for day in tick.days) == days
 
 
-def test_many_days_that_lie_apart_are_requested_over_several_ticks_and_each_day_once(
+def test_each_of_many_days_with_gaps_is_requested_once_over_several_ticks(
     make_environment: MakeEnvironment,
 ) -> None:
     environment = make_environment(looks_at_users=True)
     days = [str(dt.date(2024, 3, 1) + dt.timedelta(days=2 * n)) for n in range(10)]
     environment.land(LOG, "a.csv", [environment.line(f"{day} 12:00:00") for day in days])
     ticks = environment.ticks(at="2024-04-01 12:00:00")
-    # The days between and those after are requested for what carries users on, and cohorts in whose window days came.
+    # Stateful user tables are requested for the days in between and after, and cohorts for days in their window.
     assert [len(tick.requests) for tick in ticks] == [8, 8, 5]
     assert [day for tick in ticks for day in tick.days_of(LOG)] == days
 
 
 @pytest.mark.slow
-def test_a_snapshot_that_many_days_show_is_requested_over_several_ticks_to_the_last(environment: Environment) -> None:
-    """More days than one tick requests: each tick has to go on where the one before stopped."""
+def test_every_day_that_shows_a_snapshot_is_requested_over_several_ticks(environment: Environment) -> None:
+    """More days than one tick requests: each tick has to continue where the previous one stopped."""
     _artists(environment, "2024-03-01")
     environment.land_lines("a.csv", "2025-02-28 12:00:00")
     ticks = environment.ticks(at="2025-03-01 12:00:00", most=5)
@@ -223,13 +223,13 @@ def test_a_snapshot_that_many_days_show_is_requested_over_several_ticks_to_the_l
 
 
 @pytest.mark.slow
-def test_run_keys_differ_within_a_tick_and_from_one_tick_to_the_next(environment: Environment) -> None:
+def test_run_keys_are_unique_within_a_tick_and_across_ticks(environment: Environment) -> None:
     days = [str(dt.date(2024, 3, 1) + dt.timedelta(days=2 * n)) for n in range(20)]
     environment.land(LOG, "a.csv", [environment.line(f"{day} 12:00:00") for day in days])
     assert len({key for tick in environment.ticks(at="2025-03-01 12:00:00") for key in tick.keys}) == 20
 
 
-# An environment where all was requested and published: what a change requests.
+# What a change requests in an environment where everything has been published.
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +256,7 @@ def test_a_restart_with_the_saved_cursor_requests_nothing(settled: tuple[Environ
     assert (tick.requests, bool(tick.skipped)) == ([], True)
 
 
-def test_a_late_file_requests_the_source_and_what_follows_from_it_and_no_more(
+def test_a_late_file_requests_only_its_source_and_the_tables_downstream(
     settled: tuple[Environment, str | None],
 ) -> None:
     environment, cursor = settled
@@ -267,7 +267,7 @@ def test_a_late_file_requests_the_source_and_what_follows_from_it_and_no_more(
     assert not request.tables & {ARTISTS, USERS, MEMBERSHIPS, MEMBERS, POSTS, NOTICES}
 
 
-def test_a_late_snapshot_requests_the_marts_that_read_it_and_not_the_log(
+def test_a_late_snapshot_requests_the_marts_that_read_it_but_not_the_log(
     settled: tuple[Environment, str | None],
 ) -> None:
     environment, cursor = settled
@@ -284,7 +284,7 @@ def test_a_changed_file_requests_its_day(settled: tuple[Environment, str | None]
     assert environment.tick(cursor).days == ["2024-03-03"]
 
 
-def test_a_file_that_is_written_again_with_the_same_size_requests_its_day(
+def test_a_file_rewritten_with_the_same_size_requests_its_day(
     settled: tuple[Environment, str | None],
 ) -> None:
     environment, cursor = settled
@@ -293,7 +293,7 @@ def test_a_file_that_is_written_again_with_the_same_size_requests_its_day(
     assert environment.tick(cursor).days == ["2024-03-03"]
 
 
-def test_a_changed_file_requests_the_days_that_it_had_and_those_that_it_has(
+def test_a_changed_file_requests_its_previous_and_its_current_days(
     settled: tuple[Environment, str | None],
 ) -> None:
     environment, cursor = settled
@@ -301,7 +301,7 @@ def test_a_changed_file_requests_the_days_that_it_had_and_those_that_it_has(
     assert environment.tick(cursor).days == ["2024-03-03", "2024-03-07"]
 
 
-def test_a_removed_file_requests_the_days_that_it_had(settled: tuple[Environment, str | None]) -> None:
+def test_a_removed_file_requests_its_previous_days(settled: tuple[Environment, str | None]) -> None:
     environment, cursor = settled
     (environment.landing / LOG / "date=2024-03-03/a.csv").unlink()
     tick = environment.tick(cursor)
@@ -309,7 +309,7 @@ def test_a_removed_file_requests_the_days_that_it_had(settled: tuple[Environment
     assert environment.tick(tick.cursor).requests == []
 
 
-def test_a_file_that_is_removed_and_put_back_is_requested_again_under_another_key(environment: Environment) -> None:
+def test_a_file_removed_and_restored_is_requested_again_with_a_new_key(environment: Environment) -> None:
     file = environment.land_lines("a.csv", "2024-03-02 12:00:00")
     there = environment.tick()
     content, times = file.read_bytes(), file.stat()
@@ -322,10 +322,10 @@ def test_a_file_that_is_removed_and_put_back_is_requested_again_under_another_ke
     assert len(there.keys | gone.keys | back.keys) == 3
 
 
-def test_a_tick_whose_cursor_was_lost_requests_the_same_runs_under_the_same_keys(
+def test_a_tick_whose_cursor_was_lost_repeats_the_same_run_keys(
     settled: tuple[Environment, str | None],
 ) -> None:
-    """The daemon launches no second run for a key that it knows."""
+    """The daemon never launches a second run with a key that it has seen."""
     environment, cursor = settled
     environment.land_lines("late.csv", "2024-03-03 18:00:00", "2024-03-07 18:00:00")
     lost, again = environment.tick(cursor), environment.tick(cursor)
@@ -333,10 +333,10 @@ def test_a_tick_whose_cursor_was_lost_requests_the_same_runs_under_the_same_keys
     assert lost.requests == again.requests
 
 
-def test_a_file_that_changed_after_a_tick_whose_cursor_was_lost_is_requested_under_another_key(
+def test_a_file_changed_after_a_lost_cursor_is_requested_with_a_new_key(
     settled: tuple[Environment, str | None],
 ) -> None:
-    """Under the same key the daemon would take the run of the first version for that of the second."""
+    """With the same key the daemon would take the run of the first version for that of the second."""
     environment, cursor = settled
     environment.land_lines("late.csv", "2024-03-03 18:00:00")
     lost = environment.tick(cursor)
@@ -346,12 +346,12 @@ def test_a_file_that_changed_after_a_tick_whose_cursor_was_lost_is_requested_und
     assert lost.keys.isdisjoint(again.keys)
 
 
-def test_a_lost_cursor_altogether_requests_all_that_is_there(settled: tuple[Environment, str | None]) -> None:
+def test_without_any_cursor_everything_is_requested(settled: tuple[Environment, str | None]) -> None:
     environment, _ = settled
     assert environment.tick(None).days == ["2024-03-02", "2024-03-03", "2024-03-04"]
 
 
-def test_several_changes_of_one_day_are_one_request(settled: tuple[Environment, str | None]) -> None:
+def test_several_changes_to_one_day_are_one_request(settled: tuple[Environment, str | None]) -> None:
     environment, cursor = settled
     environment.land_lines("late.csv", "2024-03-04 18:00:00")
     environment.land_lines("later.csv", "2024-03-04 19:00:00")
@@ -360,7 +360,7 @@ def test_several_changes_of_one_day_are_one_request(settled: tuple[Environment, 
     assert request.tables >= AFTER_LOG | AFTER_ARTISTS
 
 
-def test_days_with_different_tables_are_runs_of_their_own(settled: tuple[Environment, str | None]) -> None:
+def test_days_that_need_different_tables_are_separate_runs(settled: tuple[Environment, str | None]) -> None:
     environment, cursor = settled
     environment.land_lines("late.csv", "2024-03-03 18:00:00")
     _artists(environment, "2024-03-04")
@@ -374,7 +374,7 @@ def test_days_with_different_tables_are_runs_of_their_own(settled: tuple[Environ
 # Files and tables that cannot be read:
 
 
-def test_an_unreadable_file_is_warned_of_and_does_not_stop_the_tick(environment: Environment) -> None:
+def test_an_unreadable_file_causes_a_warning_and_does_not_stop_the_tick(environment: Environment) -> None:
     environment.land(LOG, "date=2024-03-03/broken.parquet", "no parquet")
     environment.land_lines("a.csv", "2024-03-02 12:00:00")
     tick = environment.tick()
@@ -390,13 +390,13 @@ def test_a_file_whose_first_line_never_ends_does_not_stop_the_tick(environment: 
     assert [text for text in tick.warnings if "igaworks.event" in text and "endless.csv" in text]
 
 
-def test_an_unreadable_file_is_warned_of_by_a_tick_that_requests_nothing(environment: Environment) -> None:
+def test_a_tick_that_requests_nothing_warns_about_an_unreadable_file(environment: Environment) -> None:
     environment.land(LOG, "date=2024-03-03/broken.parquet", "no parquet")
     tick = environment.tick()
     assert (tick.requests, len(tick.warnings)) == ([], 1)
 
 
-def test_a_file_that_is_made_readable_requests_its_day(environment: Environment) -> None:
+def test_a_repaired_file_requests_its_day(environment: Environment) -> None:
     file = environment.land(LOG, "date=2024-03-03/a.csv", "no,such,header\n1,2,3\n")
     broken = environment.tick()
     environment.land_lines("date=2024-03-03/a.csv", "2024-03-03 12:00:00")
@@ -404,7 +404,7 @@ def test_a_file_that_is_made_readable_requests_its_day(environment: Environment)
     assert (broken.requests, environment.tick(broken.cursor).days) == ([], ["2024-03-03"])
 
 
-def test_a_file_that_becomes_unreadable_requests_the_days_that_it_had(settled: tuple[Environment, str | None]) -> None:
+def test_a_file_that_becomes_unreadable_requests_its_previous_days(settled: tuple[Environment, str | None]) -> None:
     """The runs fail and say why; readers keep what they have."""
     environment, cursor = settled
     environment.land(LOG, "date=2024-03-03/a.csv", "no,such,header\n1,2,3\n")
@@ -413,10 +413,10 @@ def test_a_file_that_becomes_unreadable_requests_the_days_that_it_had(settled: t
 
 
 @pytest.mark.parametrize("broken", ["date=2024-03-03/broken.csv", "broken.csv"])
-def test_days_that_an_unreadable_file_stopped_are_requested_again_when_it_is_made_readable(
+def test_days_stopped_by_an_unreadable_file_are_requested_once_it_is_repaired(
     settled: tuple[Environment, str | None], broken: str
 ) -> None:
-    """The run of 2024-03-04 fails over the broken file; without another request its late line would be lost."""
+    """The run of 2024-03-04 fails because of the broken file; without another request its late line would be lost."""
     environment, cursor = settled
     environment.land(LOG, broken, "no,such,header\n1,2,3\n")
     environment.land_lines("date=2024-03-04/late.csv", "2024-03-04 18:00:00")
@@ -426,7 +426,7 @@ def test_days_that_an_unreadable_file_stopped_are_requested_again_when_it_is_mad
 
 
 @pytest.mark.parametrize("folder", ["date=2024-02-30", "date=2024-13-01"])
-def test_a_snapshot_under_a_date_that_is_no_day_does_not_stop_the_tick(environment: Environment, folder: str) -> None:
+def test_a_snapshot_under_an_invalid_date_does_not_stop_the_tick(environment: Environment, folder: str) -> None:
     environment.land(ARTISTS, f"{folder}/artists.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n")
     environment.land_lines("a.csv", "2024-03-02 12:00:00")
     tick = environment.tick()
@@ -434,18 +434,18 @@ def test_a_snapshot_under_a_date_that_is_no_day_does_not_stop_the_tick(environme
     assert [folder in text for text in tick.warnings] == [True]
 
 
-def test_a_line_of_the_last_millisecond_of_the_contract_does_not_stop_the_tick(environment: Environment) -> None:
+def test_an_instant_in_the_year_10000_does_not_stop_the_tick(environment: Environment) -> None:
     """9999-12-31T23:59:59.999Z is a day of the year 10000 in Seoul."""
     far = environment.line("2024-03-02 12:00:00") | {"unix_log_timestamp": 253_402_300_799_999}
     environment.land(LOG, "a.csv", [environment.line("2024-03-02 12:00:00"), far])
     assert environment.tick().days == ["2024-03-02"]
 
 
-# Tables of someone else:
+# External tables:
 
 
 def _external_log(environment: Environment, *lines: dict[str, Any], mode: str = "append") -> None:
-    """Add lines to the Delta table `theirs`, partitioned by `day`, that `sources.yaml` says the log is."""
+    """Adds lines to the Delta table `theirs`, partitioned by `day`, which `sources.yaml` declares to be the log."""
     numbers = ("unix_log_timestamp", "user_info_id")
     fields = [pa.field(name, pa.int64() if name in numbers else pa.string()) for name in lines[0]]
     write_deltalake(
@@ -467,7 +467,7 @@ def external(environment: Environment) -> Environment:
     return environment
 
 
-def test_a_table_of_someone_else_is_observed_and_what_follows_from_it_requested(external: Environment) -> None:
+def test_an_external_table_is_observed_and_its_downstream_tables_requested(external: Environment) -> None:
     tick = external.tick()
     assert tick.observed == {(LOG, "2024-03-02"), (LOG, "2024-03-03")}
     (request,) = tick.requests
@@ -475,53 +475,53 @@ def test_a_table_of_someone_else_is_observed_and_what_follows_from_it_requested(
     assert request.tables >= AFTER_LOG - {LOG}
 
 
-def test_a_table_of_someone_else_is_not_run_here(external: Environment) -> None:
+def test_an_external_table_is_not_run(external: Environment) -> None:
     (request,) = external.tick().requests
     assert LOG not in request.tables
 
 
-def test_a_table_of_someone_else_that_did_not_change_is_not_observed_again(external: Environment) -> None:
+def test_an_unchanged_external_table_is_not_observed_again(external: Environment) -> None:
     again = external.tick(external.tick().cursor)
     assert (again.requests, again.observed) == ([], set())
 
 
-def test_a_changed_day_of_someone_elses_table_is_observed_and_requested(external: Environment) -> None:
+def test_a_changed_day_of_an_external_table_is_observed_and_requested(external: Environment) -> None:
     cursor = external.tick().cursor
     _external_log(external, _external_line(external, "2024-03-03", hour=13))
     tick = external.tick(cursor)
     assert (tick.days, tick.observed) == (["2024-03-03"], {(LOG, "2024-03-03")})
 
 
-def test_a_table_of_someone_else_that_was_compacted_only_is_read_as_changed_at_most_once(external: Environment) -> None:
+def test_compacting_an_external_table_counts_as_at_most_one_change(external: Environment) -> None:
     cursor = external.tick().cursor
     _external_log(external, *(_external_line(external, day) for day in ("2024-03-02", "2024-03-03")), mode="overwrite")
     tick = external.tick(cursor)
     assert external.tick(tick.cursor).requests == []
 
 
-def test_a_day_that_is_no_partition_yet_of_someone_elses_table_waits(external: Environment) -> None:
+def test_a_day_of_an_external_table_waits_until_it_is_over(external: Environment) -> None:
     tick = external.tick(at="2024-03-03 12:00:00")
     assert (tick.days, tick.observed) == (["2024-03-02"], {(LOG, "2024-03-02")})
 
 
-def test_a_table_of_someone_else_that_is_not_there_yet_does_not_stop_the_tick(environment: Environment) -> None:
+def test_a_missing_external_table_does_not_stop_the_tick(environment: Environment) -> None:
     environment.map(f"{ARTISTS}:\n  table: nowhere\n  day: day\n")
     environment.land_lines("a.csv", "2024-03-02 12:00:00")
     assert environment.tick().days == ["2024-03-02"]
 
 
-def test_a_table_of_someone_else_that_is_not_partitioned_by_its_day_is_not_watched(environment: Environment) -> None:
+def test_an_external_table_without_daily_partitions_is_not_watched(environment: Environment) -> None:
     environment.map(f"{ARTISTS}:\n  table: theirs\n")
     write_deltalake(environment.root / "theirs", pa.table({"we_art_id": [1], "we_art_name": ["x"], "comm_id": [10]}))
     tick = environment.tick()
     assert (tick.requests, tick.observed) == ([], set())
 
 
-# Requests, run for real:
+# Requests that are executed:
 
 
 @pytest.mark.slow
-def test_late_and_corrected_deliveries_end_as_on_time_ones_would(
+def test_late_and_corrected_deliveries_give_the_tables_of_on_time_ones(
     settled: tuple[Environment, str | None], make_environment: MakeEnvironment
 ) -> None:
     late, cursor = settled
@@ -546,7 +546,7 @@ def test_late_and_corrected_deliveries_end_as_on_time_ones_would(
 
 
 @pytest.mark.slow
-def test_the_first_request_of_an_empty_lake_runs(environment: Environment) -> None:
+def test_the_first_request_on_an_empty_lake_succeeds(environment: Environment) -> None:
     environment.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-03 12:00:00")
     (request,) = environment.tick().requests
     environment.execute(request)
@@ -554,13 +554,13 @@ def test_the_first_request_of_an_empty_lake_runs(environment: Environment) -> No
 
 
 @pytest.mark.slow
-def test_a_request_over_a_table_of_someone_else_runs(external: Environment) -> None:
+def test_a_request_over_an_external_table_succeeds(external: Environment) -> None:
     (request,) = external.tick().requests
     external.execute(request)
     assert [row["part_date"] for row in external.read(SESSIONS)] == ["2024-03-02", "2024-03-03"]
 
 
-# What carries its state on from day to day.
+# Stateful tables.
 
 
 PROFILES = "we_mart.ods_wv_member_profile"
@@ -594,14 +594,16 @@ def carried(make_environment: MakeEnvironment) -> tuple[Environment, str | None]
 
 
 @pytest.mark.slow
-def test_state_is_requested_from_the_change_to_the_latest_day(carried: tuple[Environment, str | None]) -> None:
+def test_stateful_tables_are_requested_from_the_change_to_the_latest_day(
+    carried: tuple[Environment, str | None],
+) -> None:
     environment, _ = carried
     days = environment.tick(at="2024-03-06 01:00:00").days_of(STATE)
     assert days == ["2024-03-01", "2024-03-02", "2024-03-03", "2024-03-04", "2024-03-05"]
 
 
 @pytest.mark.slow
-def test_a_late_change_requests_its_day_to_the_latest_with_what_hangs_on_them(
+def test_a_late_change_requests_downstream_tables_up_to_the_latest_day(
     carried: tuple[Environment, str | None], make_environment: MakeEnvironment
 ) -> None:
     environment, cursor = make_environment(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
@@ -623,10 +625,10 @@ def test_a_late_change_requests_its_day_to_the_latest_with_what_hangs_on_them(
 
 
 @pytest.mark.slow
-def test_days_that_were_left_behind_by_hand_are_requested_once(
+def test_days_made_stale_by_a_manual_run_are_requested_once(
     carried: tuple[Environment, str | None], make_environment: MakeEnvironment
 ) -> None:
-    """A run of an old day by hand makes those after it stale."""
+    """A manual run of a past day makes the days after it stale."""
     environment, cursor = make_environment(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
     assert environment.tick(cursor, at="2024-03-06 01:00:00").requests == []
     assert environment.run("2024-03-02", tables=[STATE]).success
@@ -639,14 +641,14 @@ def test_days_that_were_left_behind_by_hand_are_requested_once(
 
 
 @pytest.mark.slow
-def test_a_day_after_a_gap_is_requested_with_the_days_of_the_gap(
+def test_a_day_after_a_gap_is_requested_along_with_the_gap(
     carried: tuple[Environment, str | None], make_environment: MakeEnvironment
 ) -> None:
     environment, cursor = make_environment(first_day=dt.date(2024, 3, 1)).copy_of(carried[0]), carried[1]
     _profile(environment, "date=2024-03-08/a.csv", "2024-03-08 10:00:00", "new")
     tick = environment.tick(cursor, at="2024-03-09 01:00:00")
     assert tick.days_of(STATE) == ["2024-03-06", "2024-03-07", "2024-03-08"]
-    # What carries users on reads the sessions of each day of the gap, and those read its members.
+    # Stateful user tables read the sessions of each day of the gap, and these read that day's members.
     assert tick.days_of(SESSIONS) == tick.days_of(MEMBERS) == ["2024-03-06", "2024-03-07", "2024-03-08"]
 
 
@@ -663,12 +665,12 @@ def _view(environment: Environment, day: str) -> None:
 
 
 def _daily_inputs(mart: str) -> set[str]:
-    """Daily tables that a weekly or monthly one is made of, but for those that are given already."""
+    """Daily tables upstream of a weekly or monthly table, except those that the environment already has."""
     found = {given.table.full_name for given in catalog.marts()[mart].inputs.values()}
     return {name for of in found for name in upstream(of)} - GIVEN
 
 
-def test_a_period_is_requested_when_it_is_over_and_after_its_days(environment: Environment) -> None:
+def test_a_period_is_requested_once_it_is_over(environment: Environment) -> None:
     environment.give(*_daily_inputs(BY_MONTH))
     _view(environment, "2024-03-05")  # a Tuesday
     during = environment.tick(at="2024-03-06 01:00:00")
@@ -683,7 +685,7 @@ def test_a_period_is_requested_when_it_is_over_and_after_its_days(environment: E
     assert (month_over.days_of(BY_WEEK), month_over.days_of(BY_MONTH)) == (["2024-03-25"], ["2024-03-01"])
 
 
-def test_a_period_waits_until_anything_was_delivered_for_its_last_day(environment: Environment) -> None:
+def test_a_period_waits_for_a_delivery_on_or_after_its_last_day(environment: Environment) -> None:
     environment.give(*_daily_inputs(BY_MONTH))
     _view(environment, "2024-03-05")
     over = environment.tick(at="2024-03-12 12:00:00")
@@ -693,7 +695,7 @@ def test_a_period_waits_until_anything_was_delivered_for_its_last_day(environmen
     assert environment.tick(over.cursor, at="2024-03-13 12:00:00").days_of(BY_WEEK) == ["2024-03-04"]
 
 
-def test_periods_are_requests_of_their_own_after_those_of_days(environment: Environment) -> None:
+def test_weeks_and_months_are_separate_requests_after_the_daily_ones(environment: Environment) -> None:
     environment.give(*_daily_inputs(BY_MONTH))
     for day in ("2024-03-05", "2024-03-12", "2024-04-01"):
         _view(environment, day)
@@ -705,8 +707,8 @@ def test_periods_are_requests_of_their_own_after_those_of_days(environment: Envi
 
 
 @pytest.mark.slow
-def test_days_that_a_period_reads_and_nobody_made_are_requested_before_it(environment: Environment) -> None:
-    """Nothing landed on most of the week, and its last day's files may come later."""
+def test_unpublished_days_that_a_period_reads_are_requested_before_it(environment: Environment) -> None:
+    """Nothing landed for most days of the week, and files for its last day may still arrive."""
     _view(environment, "2024-03-05")
     on_the_day = environment.tick(at="2024-03-06 01:00:00")
     for request in on_the_day.requests:
@@ -720,8 +722,8 @@ def test_days_that_a_period_reads_and_nobody_made_are_requested_before_it(enviro
     assert environment.tick(week_over.cursor, at="2024-03-11 00:01:00").requests == []
 
 
-def test_what_waits_is_requested_when_the_runs_before_it_are_done(tmp_path: Path) -> None:
-    """Days that are missing for it may be part of these runs."""
+def test_waiting_tables_are_requested_once_earlier_runs_have_finished(tmp_path: Path) -> None:
+    """The runs in progress may include days that the waiting tables lack."""
     with dg.DagsterInstance.ephemeral() as instance:
         environment = Environment(tmp_path, instance, OF_USERS).give(*GIVEN, *_daily_inputs(BY_WEEK))
         _view(environment, "2024-03-05")
@@ -736,15 +738,15 @@ def test_what_waits_is_requested_when_the_runs_before_it_are_done(tmp_path: Path
         assert environment.tick(busy.cursor, at="2024-03-11 00:02:00").days_of(BY_WEEK) == ["2024-03-04"]
 
 
-# One table, source or log that is damaged.
+# A damaged table, source or log.
 
 
 def _damage(table_folder: Path) -> None:
-    """Replace the log's first entry by what is none."""
+    """Replaces the first entry of the Delta log with garbage."""
     (table_folder / "_delta_log" / f"{0:020}.json").write_text("{ no entry")
 
 
-def test_a_mart_with_a_damaged_log_is_warned_of_and_waits_while_all_else_goes_on(
+def test_a_mart_with_a_damaged_log_waits_with_a_warning_and_others_go_on(
     settled: tuple[Environment, str | None],
 ) -> None:
     environment, cursor = settled
@@ -760,7 +762,7 @@ def test_a_mart_with_a_damaged_log_is_warned_of_and_waits_while_all_else_goes_on
     assert (mended.days_of(SESSIONS), mended.days_of(LOG), mended.warnings) == (["2024-03-03"], [], [])
 
 
-def test_a_table_that_carries_its_state_on_with_a_damaged_log_does_not_stop_the_tick(environment: Environment) -> None:
+def test_a_stateful_table_with_a_damaged_log_does_not_stop_the_tick(environment: Environment) -> None:
     _damage(environment.lake / STATE.replace(".", "/"))
     environment.land_lines("a.csv", "2024-03-02 12:00:00")
     tick = environment.tick()
@@ -768,7 +770,7 @@ def test_a_table_that_carries_its_state_on_with_a_damaged_log_does_not_stop_the_
     assert [STATE in text for text in tick.warnings] == [True]
 
 
-def test_a_damaged_table_of_someone_else_does_not_stop_the_tick_and_is_not_taken_for_changed(
+def test_a_damaged_external_table_neither_stops_the_tick_nor_counts_as_changed(
     environment: Environment,
 ) -> None:
     environment.map(f"{LOG}:\n  table: theirs\n  day: day\n")
@@ -784,7 +786,9 @@ def test_a_damaged_table_of_someone_else_does_not_stop_the_tick_and_is_not_taken
     assert environment.tick(tick.cursor).requests == []
 
 
-def test_a_source_whose_index_cannot_be_kept_stops_its_own_days_only(settled: tuple[Environment, str | None]) -> None:
+def test_a_source_whose_index_cannot_be_written_stops_only_its_own_days(
+    settled: tuple[Environment, str | None],
+) -> None:
     environment, cursor = settled
     index = environment.lake / LOG.replace(".", "/") / "_landing"
     index.rename(index.with_name("aside"))
@@ -802,7 +806,7 @@ def test_a_source_whose_index_cannot_be_kept_stops_its_own_days_only(settled: tu
 # The last day.
 
 
-def test_nothing_is_requested_or_waits_for_after_the_last_day(make_environment: MakeEnvironment) -> None:
+def test_nothing_after_the_last_day_is_requested_or_waited_for(make_environment: MakeEnvironment) -> None:
     environment = make_environment(last_day=dt.date(2024, 3, 4))
     _artists(environment, "2024-03-03")
     environment.land_lines("a.csv", "2024-03-06 12:00:00")

@@ -1,4 +1,4 @@
-"""The sensor beside Spark: a tick starts it for a file that has to be looked at, and for nothing else."""
+"""The sensor with the Spark engine: a tick starts Spark only if there is a file to inspect."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wemart_assets.lake.spark_engine.LazyPySparkResource", fail)
 
 
-def test_an_empty_landing_folder_starts_no_spark(environment: Environment, no_spark: None) -> None:
+def test_an_empty_landing_folder_does_not_start_spark(environment: Environment, no_spark: None) -> None:
     environment.overrides["engine"] = "spark"
     assert environment.tick().requests == []
 
 
-def test_files_that_were_looked_at_start_no_spark(environment: Environment, no_spark: None) -> None:
+def test_indexed_files_do_not_start_spark(environment: Environment, no_spark: None) -> None:
     removed = environment.land_lines("a.csv", "2024-03-05 10:00:00")
     environment.land_lines("b.csv", "2024-03-06 10:00:00")
     cursor = environment.tick().cursor
@@ -35,7 +35,7 @@ def test_files_that_were_looked_at_start_no_spark(environment: Environment, no_s
     assert environment.tick(cursor).days == ["2024-03-05"]
 
 
-def test_a_new_file_is_looked_at_by_spark(environment: Environment, no_spark: None) -> None:
+def test_spark_reads_a_new_file(environment: Environment, no_spark: None) -> None:
     environment.overrides["engine"] = "spark"
     environment.land_lines("a.csv", "2024-03-05 10:00:00")
     with pytest.raises(RuntimeError, match="Spark was started"):

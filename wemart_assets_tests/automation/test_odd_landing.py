@@ -1,4 +1,4 @@
-"""Odd things in the landing folder of one source leave the requests of all sources as they are."""
+"""Odd files in the landing folder of one source do not change what is requested for any source."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ODD: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_a_tick_goes_on_over_odd_things(environment: Environment, case: str) -> None:
+def test_a_tick_continues_past_odd_files(environment: Environment, case: str) -> None:
     make, warning = ODD[case]
     folder = environment.landing / TRACKS / "date=2024-03-05"
     folder.mkdir(parents=True)
@@ -52,7 +52,7 @@ def test_a_tick_goes_on_over_odd_things(environment: Environment, case: str) -> 
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"path": "a.csv"}'])
-def test_a_tick_makes_an_index_anew_and_requests_nothing_for_it(environment: Environment, content: str) -> None:
+def test_a_tick_rebuilds_a_damaged_index_and_requests_nothing_for_it(environment: Environment, content: str) -> None:
     environment.land_lines("a.csv", "2024-03-06 12:00:00")
     first = environment.tick()
     for entry in (environment.lake / LOG.replace(".", "/") / INDEX_FOLDER).glob("*.json"):

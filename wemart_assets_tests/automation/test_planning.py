@@ -1,4 +1,4 @@
-"""The order of runs, and what `wemart run` makes of what a person asks for."""
+"""The order of runs, and how `wemart run` plans what the user asks for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BY_WEEK, VIEW = "we_mart.stats_wv_w_comm_engage_usr", "igaworks.hard_retention_b
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_whatever_reads_a_partition_is_made_after_it(seed: int) -> None:
+def test_partitions_run_before_the_partitions_that_read_them(seed: int) -> None:
     chance = random.Random(seed)
     sources = chance.sample(sorted(SOURCES), chance.randint(1, 6))
     todo = affected({name: set(chance.sample(DAYS, chance.randint(1, 12))) for name in sources}, MARTS, DAYS)
@@ -49,7 +49,7 @@ def _is_daily(name: str) -> bool:
     return MARTS[name].table.period is Period.DAY
 
 
-def test_a_table_that_reads_only_the_next_day_is_made_after_that_day() -> None:
+def test_a_table_that_reads_only_the_next_day_runs_after_it() -> None:
     settings = Settings(funnel_days=1).for_tables()
     marts = {name: declared.resolve(settings) for name, declared in catalog.marts().items()}
     todo = affected({"igaworks.event": {"2024-02-02"}}, {"igaworks.hard_funnel": marts["igaworks.hard_funnel"]}, DAYS)
@@ -58,7 +58,7 @@ def test_a_table_that_reads_only_the_next_day_is_made_after_that_day() -> None:
 
 
 class FakeSession:
-    """Tables published for the first so many days."""
+    """A session whose tables are published up to a day."""
 
     def __init__(self, last: str) -> None:
         self.last = last
@@ -83,7 +83,7 @@ def days_of(made: list[tuple[list[str], set[str]]], table: str) -> list[str]:
     return sorted(day for days, tables in made for day in days if table in tables)
 
 
-def test_a_table_is_run_up_to_the_last_day_that_is_published() -> None:
+def test_a_table_is_run_up_to_its_latest_published_day() -> None:
     assert runs("we_mart/wv_sess_daily", first="2024-02-08") == [
         (["2024-02-08", "2024-02-09", "2024-02-10"], {"we_mart.wv_sess_daily"})
     ]
@@ -93,7 +93,7 @@ def test_a_day_that_was_never_published_is_run_alone() -> None:
     assert days_of(runs("we_mart.wv_sess_daily", first="2024-03-05"), "we_mart.wv_sess_daily") == ["2024-03-05"]
 
 
-def test_what_follows_is_made_wherever_it_was_published() -> None:
+def test_downstream_tables_run_for_every_day_that_they_have_published() -> None:
     made = runs("core/fact__events", first="2024-02-05", last="2024-02-06", downstream=True)
     assert days_of(made, EVENTS) == ["2024-02-05", "2024-02-06"]
     assert days_of(made, USERS) == days_of(made, FIRSTS) == days_between("2024-02-05", "2024-02-10")
@@ -101,36 +101,36 @@ def test_what_follows_is_made_wherever_it_was_published() -> None:
     assert made[-1][1] == {FUNNEL}, "it reads days after its own"
 
 
-def test_what_reads_the_day_before_follows_by_a_day() -> None:
+def test_a_table_that_reads_the_previous_day_also_runs_for_the_next_day() -> None:
     made = runs(MEMBERS, first="2024-02-05", last="2024-02-05", downstream=True)
     assert days_of(made, UPDATE) == ["2024-02-05", "2024-02-06"]
 
 
-def test_weeks_are_run_of_themselves_and_after_their_days() -> None:
+def test_weeks_run_on_request_and_after_a_change_to_their_days() -> None:
     made = runs(MEMBERS, first="2024-02-04", last="2024-02-04", downstream=True)
     assert made[-1] == (["2024-01-29"], {BY_WEEK})
     assert runs(BY_WEEK, first="2024-02-01", last="2024-02-06") == [(["2024-01-29", "2024-02-05"], {BY_WEEK})]
 
 
-def test_a_week_that_is_not_over_is_said_and_not_run() -> None:
+def test_an_unfinished_week_is_reported_and_not_run() -> None:
     found = plan(BY_WEEK, first="2024-04-05", last="2024-04-09")
     assert [list(request.days) for request in found.requests] == [["2024-04-01"]]
     assert "the week of 2024-04-08 is not over" in found.remarks[0]
 
 
-def test_what_a_table_is_made_of_is_run_with_it_and_elsewhere_where_it_is_missing() -> None:
+def test_upstream_tables_run_for_the_same_days_and_where_they_are_missing() -> None:
     made = runs("we_mart/wv_sess_daily", first="2024-02-12", there="2024-02-10", upstream=True)
     assert days_of(made, "service_log.weverse_server_log") == ["2024-02-12"]
     assert days_of(made, BASE) == ["2024-02-11", "2024-02-12"]
     assert made[0][0] == ["2024-02-11"]
 
 
-def test_a_long_range_is_run_a_month_at_a_time() -> None:
+def test_a_long_range_runs_at_most_31_days_at_a_time() -> None:
     made = runs(BASE, first="2024-01-01", last="2024-03-10")
     assert [len(days) for days, _ in made] == [31, 31, 8]
 
 
-def test_a_table_without_days_needs_none() -> None:
+def test_a_table_without_days_needs_no_range() -> None:
     assert runs("igaworks/event__date_unknown") == [(["unknown"], {"igaworks.event__date_unknown"})]
 
 
@@ -152,7 +152,7 @@ def test_a_view_needs_no_run() -> None:
         ([MEMBERS], ("2024-02-02", "2024-02-01"), "is before"),
     ],
 )
-def test_what_cannot_be_run_says_what_could(names: list[str], days: tuple[str | None, str | None], said: str) -> None:
+def test_the_error_suggests_what_can_be_run(names: list[str], days: tuple[str | None, str | None], said: str) -> None:
     with pytest.raises(CannotBeRun) as error:
         plan(*names, first=days[0], last=days[1])
     assert said in str(error.value)

@@ -15,7 +15,7 @@ MAPPING = f"""
 """
 
 
-def test_a_file_requests_the_days_of_both_sources_and_both_publish_it(make_environment: MakeEnvironment) -> None:
+def test_a_file_requests_its_days_for_both_sources_and_both_publish_it(make_environment: MakeEnvironment) -> None:
     environment = make_environment(looks_at_users=True)
     environment.give(LOG, TRACKS).map(MAPPING)
     environment.land_lines("a.csv", "2024-03-02 12:00:00", "2024-03-03 00:00:00")
@@ -28,7 +28,7 @@ def test_a_file_requests_the_days_of_both_sources_and_both_publish_it(make_envir
         assert sorted(row[column] for row in environment.read(source)) == days
 
 
-def test_a_file_in_the_folder_of_its_own_name_requests_nothing_of_it(environment: Environment) -> None:
+def test_a_file_in_the_folder_that_a_source_no_longer_reads_requests_nothing(environment: Environment) -> None:
     environment.map(MAPPING)
     environment.land_lines("a.csv", "2024-03-02 12:00:00")
     cursor = environment.tick().cursor
