@@ -1,4 +1,4 @@
-"""The definition of a record, letter by letter: slow, and without a line of `wemart_assets`."""
+"""Reference implementation of what a record is, character by character: slow, and independent of `wemart_assets`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def csv_records(content: bytes, delimiter: str, null: str | None, names: tuple[s
 
 
 def _record(text: str, place: int, delimiter: str) -> tuple[tuple[str, ...] | None, int]:
-    """Fields of the record that begins here, and where it ends; no fields if text follows a closing quote."""
+    """Returns the fields of the record that begins here, and its end; no fields if text follows a closing quote."""
     fields: list[str] = []
     while True:
         value = ""

@@ -1,4 +1,4 @@
-"""Event and attribution files: no header, a literal null, times of a wall clock, exact prices, many days in a file."""
+"""Event and attribution files: no header, a literal null, local times, exact prices, several days per file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def instant(local: str, zone: str = "Asia/Seoul", fold: int = 0) -> dt.datetime:
     return dt.datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(dt.UTC)
 
 
-def test_every_line_is_a_row_the_first_too(environment: Environment) -> None:
+def test_every_line_is_a_row_including_the_first(environment: Environment) -> None:
     environment.land(EVENT, "part-00000.csv", line("first") + line("second"))
     environment.publish(EVENT, DAY)
     [first, second] = environment.read(EVENT)
@@ -58,7 +58,7 @@ def test_every_line_is_a_row_the_first_too(environment: Environment) -> None:
     }
 
 
-def test_attributions_have_columns_of_their_own(environment: Environment) -> None:
+def test_attribution_files_have_their_own_columns(environment: Environment) -> None:
     environment.land(ATTRIBUTION, "part-00001.csv", touch(campaign="null", type="1"))
     environment.publish(ATTRIBUTION, DAY)
     [found] = environment.read(ATTRIBUTION)
@@ -95,13 +95,13 @@ def test_a_file_of_any_name_and_place_is_read(environment: Environment, name: st
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_lines_end_as_they_do_on_any_system(environment: Environment, end: str) -> None:
+def test_lines_may_end_as_on_any_operating_system(environment: Environment, end: str) -> None:
     environment.land(EVENT, "a.csv", line("u", price="null", end=end) + line("v", price="2", end=""))
     environment.publish(EVENT, DAY)
     assert environment.column(EVENT, "price") == [Decimal(2), None]
 
 
-def test_nothing_is_lost_at_the_borders_of_days(environment: Environment) -> None:
+def test_no_row_is_lost_at_the_boundary_between_days(environment: Environment) -> None:
     edges = [f"{FIRST} 23:59:59.999999", f"{DAY} 00:00:00.0", f"{DAY} 23:59:59.9", f"{NEXT} 00:00:00"]
     environment.land(EVENT, "a.csv", "".join(line(str(n), at) for n, at in enumerate(edges)))
     environment.land(EVENT, "b.csv", "".join(line(str(n + 4), at) for n, at in enumerate(edges)))
@@ -114,24 +114,24 @@ def test_nothing_is_lost_at_the_borders_of_days(environment: Environment) -> Non
     ]
 
 
-def test_days_run_one_by_one_are_the_days_of_a_range(make_environment: MakeEnvironment) -> None:
+def test_days_run_one_by_one_equal_the_days_of_a_range(make_environment: MakeEnvironment) -> None:
     drawn = random.Random(7)
     times = [f"2024-03-{drawn.randint(1, 5):02d} {drawn.randint(0, 23):02d}:00:00.0" for _ in range(60)] + [UNKNOWN] * 3
-    houses = [make_environment(), make_environment()]
-    for environment in houses:
+    environments = [make_environment(), make_environment()]
+    for environment in environments:
         environment.land(EVENT, "a.csv", "".join(line(str(n), at) for n, at in enumerate(times[:40])))
         environment.land(EVENT, "b.csv", "".join(line(str(n), at, price="null") for n, at in enumerate(times[40:])))
-    houses[0].publish(EVENT, "2024-03-01", "2024-03-05")
+    environments[0].publish(EVENT, "2024-03-01", "2024-03-05")
     for day in (3, 1, 5, 2, 4):
-        houses[1].publish(EVENT, f"2024-03-{day:02d}")
-    assert len(houses[0].read(EVENT)) == 60
-    assert houses[0].read(EVENT) == houses[1].read(EVENT)
+        environments[1].publish(EVENT, f"2024-03-{day:02d}")
+    assert len(environments[0].read(EVENT)) == 60
+    assert environments[0].read(EVENT) == environments[1].read(EVENT)
 
 
 @pytest.mark.parametrize(
     "unknown", [UNKNOWN, "0001-01-01 00:00:00", "0001-01-01T00:00:00.000", "0001-01-01", "null", "", "  "]
 )
-def test_rows_of_an_unknown_time_are_kept_apart(environment: Environment, unknown: str) -> None:
+def test_rows_of_unknown_time_are_stored_separately(environment: Environment, unknown: str) -> None:
     environment.land(EVENT, "a.csv", line("unknown", unknown) + line("known"))
     counted = environment.publish(EVENT, DAY)["rows of an unknown time"]
     environment.publish(EVENT, UNKNOWN_DAY)
@@ -143,7 +143,7 @@ def test_rows_of_an_unknown_time_are_kept_apart(environment: Environment, unknow
     assert environment.quarantine(EVENT) == []
 
 
-def test_rows_of_an_unknown_time_are_those_of_all_files(environment: Environment) -> None:
+def test_rows_of_unknown_time_come_from_all_files(environment: Environment) -> None:
     environment.land(EVENT, "a.csv", line("u", UNKNOWN) * 2)
     environment.land(EVENT, "b.csv", line("v", UNKNOWN) + line("w"))
     environment.publish(EVENT, UNKNOWN_DAY)
@@ -153,7 +153,7 @@ def test_rows_of_an_unknown_time_are_those_of_all_files(environment: Environment
     assert environment.column(UNKNOWN_TIME, "identity_adid") == ["v"]
 
 
-def test_a_time_that_cannot_be_read_is_no_unknown_one(make_environment: MakeEnvironment) -> None:
+def test_an_unreadable_time_is_not_an_unknown_time(make_environment: MakeEnvironment) -> None:
     environment = make_environment(quarantine_share=1)
     environment.land(EVENT, "a.csv", line("u", "yesterday") + line("v", "2024-13-01 00:00:00.0") + line("w"))
     environment.publish(EVENT, DAY)
@@ -165,7 +165,7 @@ def test_a_time_that_cannot_be_read_is_no_unknown_one(make_environment: MakeEnvi
     ]
 
 
-def test_a_row_of_an_unknown_time_with_a_fault_is_quarantined_as_such(make_environment: MakeEnvironment) -> None:
+def test_an_invalid_row_of_unknown_time_is_quarantined_separately(make_environment: MakeEnvironment) -> None:
     environment = make_environment(quarantine_share=1)
     environment.land(EVENT, "a.csv", line("u", UNKNOWN, price="0.12345") + line("v", UNKNOWN))
     environment.publish(EVENT, UNKNOWN_DAY)
@@ -176,7 +176,7 @@ def test_a_row_of_an_unknown_time_with_a_fault_is_quarantined_as_such(make_envir
 
 PRICES = {
     "0.1": "0.1000",
-    "16777217.01": "16777217.0100",  # a 32-bit float makes 16777216 of it
+    "16777217.01": "16777217.0100",  # 16777216 as a 32-bit float
     "0.0001": "0.0001",
     "12.34500000": "12.3450",
     "-3.25": "-3.2500",
@@ -198,7 +198,7 @@ PRICES = {
 }
 
 
-def test_prices_are_exact_or_set_aside(make_environment: MakeEnvironment) -> None:
+def test_prices_are_exact_or_quarantined(make_environment: MakeEnvironment) -> None:
     environment = make_environment(quarantine_share=1)
     lines = [line(price, price=f'"{price}"') for price in PRICES]
     environment.land(
@@ -212,7 +212,7 @@ def test_prices_are_exact_or_set_aside(make_environment: MakeEnvironment) -> Non
     assert quarantined["0.00001"] == "price: '0.00001' is not a decimal(18,4)"
 
 
-def test_prices_of_parquet_are_exact_or_set_aside(make_environment: MakeEnvironment) -> None:
+def test_prices_in_parquet_are_exact_or_quarantined(make_environment: MakeEnvironment) -> None:
     environment = make_environment(quarantine_share=1)
     prices = pa.array([Decimal("1.234500"), Decimal("1.234560"), None], pa.decimal128(20, 6))
     columns: dict[str, Any] = {name: ["x"] * 3 for name in ("os", "model", "country", "event_name", "log_id")}
@@ -244,7 +244,9 @@ def test_prices_of_parquet_are_exact_or_set_aside(make_environment: MakeEnvironm
         (line() * 8_898 + '"' + line() * 30, "the quote that opens in line 8899 is never closed"),
     ],
 )
-def test_a_file_of_another_shape_is_refused_by_name(environment: Environment, content: str | bytes, words: str) -> None:
+def test_a_file_with_other_columns_is_refused_by_name(
+    environment: Environment, content: str | bytes, words: str
+) -> None:
     environment.land(EVENT, "wrong/part-00001.csv", content)
     with pytest.raises(LandingError, match=f"(?s)part-00001.csv.*{words}|{words}.*part-00001.csv"):
         environment.publish(EVENT, DAY)
@@ -263,7 +265,7 @@ def test_a_file_of_another_shape_is_refused_by_name(environment: Environment, co
         ),
     ],
 )
-def test_a_malformed_record_is_quarantined_as_it_came(
+def test_a_malformed_record_is_quarantined_unchanged(
     environment: Environment, record: str | bytes, reason: str
 ) -> None:
     came = record if isinstance(record, bytes) else record.encode()
@@ -287,13 +289,13 @@ def test_a_refused_file_says_what_was_expected(environment: Environment) -> None
     )
 
 
-def test_many_bad_rows_stop_the_day(environment: Environment) -> None:
+def test_too_many_bad_rows_stop_the_day(environment: Environment) -> None:
     environment.land(EVENT, "a.csv", line() * 50 + line(price="0.12345"))
     with pytest.raises(RejectedByAudit, match="quarantine_share"):
         environment.publish(EVENT, DAY)
 
 
-def test_a_file_of_settings_goes_before_what_is_usual(environment: Environment) -> None:
+def test_sources_yaml_overrides_the_defaults(environment: Environment) -> None:
     environment.map(
         """
         igaworks.event:
@@ -309,22 +311,22 @@ def test_a_file_of_settings_goes_before_what_is_usual(environment: Environment) 
     assert environment.column(EVENT, "identity_adid") == ["u", "v"]
 
 
-# --- wall clocks elsewhere --------------------------------------------------------------------------------------------
+# --- local times elsewhere --------------------------------------------------------------------------------------------
 
 NEW_YORK = "America/New_York"
 TIMES = {
     "2024-11-03 00:59:59.0": "2024-11-03 04:59:59",
-    "2024-11-03 01:30:00.0": "2024-11-03 05:30:00",  # shown twice: the first
+    "2024-11-03 01:30:00.0": "2024-11-03 05:30:00",  # repeated hour: the first pass
     "2024-11-03 02:00:00.0": "2024-11-03 07:00:00",
-    "2024-11-03 01:30:00-05:00": "2024-11-03 06:30:00",  # the second, which only its offset tells
+    "2024-11-03 01:30:00-05:00": "2024-11-03 06:30:00",  # the second pass, which only the offset tells apart
     "2024-11-03 05:30:00Z": "2024-11-03 05:30:00",
     "2024-11-03T23:59:59.999": "2024-11-04 04:59:59.999",
     "2024-11-03": "2024-11-03 04:00:00",
-    "2024-03-10 02:30:00.0": "2024-03-10 07:30:00",  # skipped: as half past three
+    "2024-03-10 02:30:00.0": "2024-03-10 07:30:00",  # skipped hour: read as half past three
 }
 
 
-def test_local_times_are_those_of_the_business_timezone(make_environment: MakeEnvironment) -> None:
+def test_local_times_are_in_the_business_timezone(make_environment: MakeEnvironment) -> None:
     environment = make_environment(timezone=NEW_YORK, first_day=dt.date(2024, 3, 1))
     environment.land(EVENT, "a.csv", "".join(line(at, at) for at in TIMES))
     environment.publish(EVENT, "2024-03-10", "2024-11-03")
@@ -334,7 +336,7 @@ def test_local_times_are_those_of_the_business_timezone(make_environment: MakeEn
     assert days == {at: at[:10] for at in TIMES}
 
 
-def test_attributions_of_before_the_first_day_are_known_on_it(environment: Environment) -> None:
+def test_attributions_before_the_first_day_belong_to_it(environment: Environment) -> None:
     environment.land(ATTRIBUTION, "a.csv", touch("early", "2019-01-01 00:00:00.0") + touch("u"))
     environment.land(EVENT, "a.csv", line("early", "2019-01-01 00:00:00.0") + line("u"))
     environment.publish(ATTRIBUTION, FIRST, DAY)
@@ -343,7 +345,7 @@ def test_attributions_of_before_the_first_day_are_known_on_it(environment: Envir
     assert environment.column(EVENT, "identity_adid") == ["u"]
 
 
-def test_the_assets_run_together_as_a_range_and_apart(environment: Environment) -> None:
+def test_the_assets_run_together_as_a_range_and_separately(environment: Environment) -> None:
     environment.land(EVENT, "a.csv", line("u", UNKNOWN) + line("v"))
     both = environment.run(FIRST, DAY, tables=(EVENT, UNKNOWN_TIME))
     assert both.success

@@ -1,4 +1,4 @@
-"""What cannot be read stops what depends on it, says why, and leaves what was published as it was."""
+"""Unreadable input stops the days that depend on it, says why, and leaves published rows unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DAYS = [f"2024-03-{number:02d}" for number in range(1, 10)]
 
 @pytest.fixture(scope="module")
 def template(make_environment: MakeEnvironment) -> Environment:
-    """An environment in which a line a day and two deliveries of artists were published for DAYS."""
+    """An environment in which one line per day and two deliveries of artists have been published for DAYS."""
     environment = make_environment()
     for day in DAYS:
         environment.land(LOG, f"date={day}/lines.csv", [environment.line(f"{day} 12:00:00", url="first")])
@@ -88,15 +88,15 @@ def test_a_cut_off_log_file_is_named_and_nothing_changes(lived_in: Environment, 
 
 
 @pytest.mark.parametrize("path", ["gone.csv", "gone.csv.gz", "gone.jsonl", "gone.parquet"])
-def test_a_file_that_goes_while_it_is_looked_for_is_none(environment: Environment, path: str) -> None:
+def test_a_file_removed_while_it_is_indexed_is_ignored(environment: Environment, path: str) -> None:
     landing = landings(environment.settings, catalog.contracts())[LOG]
     with open_engine(environment.settings, {}).connect() as session:
         assert landing.index(session, [LandingFile(path, 10, 1)]) == {}
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
-def test_a_gz_file_that_is_cut_off_at_the_end_of_a_line_is_not_published(lived_in: Environment, ending: str) -> None:
-    """The rows that are there read well; only the compressed stream shows that it is not over."""
+def test_a_gz_file_cut_off_at_the_end_of_a_line_is_not_published(lived_in: Environment, ending: str) -> None:
+    """The rows that are left are readable; only the compressed stream shows that more should follow."""
     before = lived_in.read(ARTISTS)
     file = lived_in.land(ARTISTS, f"date={DAY}/half.{ending}", _noise(100))
     packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
@@ -162,7 +162,7 @@ MALFORMED: dict[str, tuple[str, str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_record_is_set_aside_as_it_came_and_the_others_are_read(lived_in: Environment, case: str) -> None:
+def test_a_malformed_record_is_quarantined_unchanged_and_the_others_are_read(lived_in: Environment, case: str) -> None:
     ending, content, reason = MALFORMED[case]
     lived_in.overrides["quarantine_share"] = 0.5
     came = content if isinstance(content, bytes) else content.encode()
@@ -189,7 +189,7 @@ def test_a_missing_column_is_named_with_its_type(lived_in: Environment, ending: 
         assert word in str(error.value)
 
 
-def test_a_missing_column_that_may_be_null_is_still_missing_in_csv(lived_in: Environment) -> None:
+def test_a_missing_nullable_column_is_an_error_in_csv(lived_in: Environment) -> None:
     lived_in.land(ARTISTS, f"date={DAY}/lacking.csv", "we_art_id,we_art_name\n5,x\n")
     with pytest.raises(LandingError, match=r"lacking\.csv lacks the column comm_id \(bigint\)"):
         lived_in.publish(ARTISTS, DAY)
@@ -216,7 +216,7 @@ def test_a_mistyped_parquet_column_is_named_with_both_types(
         assert word in str(error.value)
 
 
-def test_a_run_over_an_unreadable_file_fails_with_the_error_in_words(lived_in: Environment) -> None:
+def test_a_run_over_an_unreadable_file_fails_with_a_readable_error(lived_in: Environment) -> None:
     lived_in.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
     run = lived_in.run(DAY)
     assert "broken.parquet" in run.failed[LOG]
@@ -230,7 +230,7 @@ def test_nothing_downstream_starts_over_an_unreadable_file(lived_in: Environment
 
 
 @pytest.mark.parametrize("day", ["2024-03-04", "2024-03-05", "2024-03-06"])
-def test_an_unreadable_file_of_facts_stops_its_day_and_those_beside_it(lived_in: Environment, day: str) -> None:
+def test_an_unreadable_file_of_facts_stops_its_day_and_the_adjacent_days(lived_in: Environment, day: str) -> None:
     before = lived_in.read(LOG)
     lived_in.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
     with pytest.raises(LandingError, match=r"broken\.parquet"):
@@ -247,8 +247,8 @@ def test_an_unreadable_file_of_facts_leaves_other_days_alone(lived_in: Environme
     assert metadata["files that cannot be read"] == 1
 
 
-def test_a_day_keeps_the_rows_of_a_file_that_became_unreadable_far_from_its_folder(environment: Environment) -> None:
-    """The sensor requests each day that the file had rows of; one far from its folder must not lose them."""
+def test_a_day_keeps_the_rows_of_a_file_that_became_unreadable(environment: Environment) -> None:
+    """The sensor requests each day of the file's rows; a day far from the file's folder must not lose them."""
     lines = [environment.line(f"{day} 12:00:00") for day in ("2024-03-02", "2024-03-08")]
     file = environment.land(LOG, "date=2024-03-02/export.parquet", lines)
     environment.publish(LOG, "2024-03-08")
@@ -259,7 +259,7 @@ def test_a_day_keeps_the_rows_of_a_file_that_became_unreadable_far_from_its_fold
 
 
 @pytest.mark.parametrize("day", [DAYS[0], DAYS[-1]])
-def test_an_unreadable_file_of_no_day_stops_all_days(lived_in: Environment, day: str) -> None:
+def test_an_unreadable_file_outside_any_date_folder_stops_all_days(lived_in: Environment, day: str) -> None:
     before = lived_in.read(LOG)
     lived_in.land(LOG, "broken.parquet", b"no parquet")
     with pytest.raises(LandingError, match=r"broken\.parquet"):
@@ -277,7 +277,7 @@ def test_a_range_with_one_stopped_day_publishes_none_of_its_days(lived_in: Envir
 
 
 @pytest.mark.parametrize("day", [DAYS[0], DAYS[-1]])
-def test_a_snapshot_outside_of_a_date_folder_stops_all_days(lived_in: Environment, day: str) -> None:
+def test_a_snapshot_outside_any_date_folder_stops_all_days(lived_in: Environment, day: str) -> None:
     before = lived_in.read(ARTISTS)
     lived_in.land(ARTISTS, "artists.csv", [lived_in.artist(2)])
     with pytest.raises(LandingError, match=r"artists\.csv is not in a date=YYYY-MM-DD/ folder"):
@@ -286,7 +286,7 @@ def test_a_snapshot_outside_of_a_date_folder_stops_all_days(lived_in: Environmen
 
 
 @pytest.mark.parametrize("folder", ["date=2024-02-30", "date=2024-13-01"])
-def test_a_snapshot_under_a_date_that_is_no_day_is_an_error(lived_in: Environment, folder: str) -> None:
+def test_a_snapshot_under_an_invalid_date_is_an_error(lived_in: Environment, folder: str) -> None:
     before = lived_in.read(ARTISTS)
     lived_in.land(ARTISTS, f"{folder}/artists.csv", [lived_in.artist(2)])
     with pytest.raises(LandingError, match=folder):
@@ -294,8 +294,8 @@ def test_a_snapshot_under_a_date_that_is_no_day_is_an_error(lived_in: Environmen
     assert lived_in.read(ARTISTS) == before
 
 
-def test_half_of_a_delivery_is_not_carried_forward(lived_in: Environment) -> None:
-    """The other half is a file that cannot be read: each day that shows the delivery would show half of it."""
+def test_an_incomplete_delivery_is_not_carried_forward(lived_in: Environment) -> None:
+    """One of its files cannot be read: each day that shows the delivery would show only half of it."""
     lived_in.land(ARTISTS, "date=2024-03-07/half.csv", [lived_in.artist(5, "half")])
     lived_in.land(ARTISTS, "date=2024-03-07/other.parquet", b"no parquet")
     with pytest.raises(LandingError, match=r"other\.parquet"):
@@ -303,7 +303,7 @@ def test_half_of_a_delivery_is_not_carried_forward(lived_in: Environment) -> Non
     assert lived_in.column(ARTISTS, "we_art_name", "2024-03-09") == ["second"]
 
 
-def test_a_file_that_is_corrected_publishes_its_day(lived_in: Environment) -> None:
+def test_a_corrected_file_publishes_its_day(lived_in: Environment) -> None:
     lived_in.land(LOG, f"date={DAY}/lines.csv", "no,such,header\n")
     with pytest.raises(LandingError):
         lived_in.publish(LOG, DAY)
@@ -312,7 +312,7 @@ def test_a_file_that_is_corrected_publishes_its_day(lived_in: Environment) -> No
     assert lived_in.column(LOG, "url", DAY) == ["corrected"]
 
 
-def test_a_file_that_is_removed_takes_its_rows_with_it(lived_in: Environment) -> None:
+def test_rows_of_a_removed_file_disappear(lived_in: Environment) -> None:
     extra = lived_in.land(LOG, f"date={DAY}/extra.csv", [lived_in.line(f"{DAY} 13:00:00", url="extra")])
     lived_in.publish(LOG, DAY)
     extra.unlink()
@@ -329,22 +329,22 @@ def test_rows_before_the_first_partition_are_counted_and_not_published(environme
 
 
 @pytest.mark.parametrize("file", ["date=2024-02-20/a.csv", "a.csv"])
-def test_rows_without_an_instant_of_a_file_before_the_first_partition_are_counted(
+def test_rows_without_an_instant_in_a_file_before_the_first_day_are_counted(
     environment: Environment, file: str
 ) -> None:
-    """There is no partition to quarantine them under; they must not be lost without a word."""
+    """There is no partition to quarantine them under; they must not be lost silently."""
     environment.land(LOG, file, [environment.line("2024-02-20 12:00:00"), environment.line(unix_log_timestamp="never")])
     metadata = environment.publish(LOG, "2024-03-01")
     assert metadata["rows before the first partition"] == 2
 
 
-def test_the_last_millisecond_of_the_contract_is_not_before_the_first_partition(environment: Environment) -> None:
-    """The year 10000, which 9999-12-31T23:59:59.999Z is in Seoul, would sort before 2024 as text."""
+def test_the_latest_valid_instant_is_not_before_the_first_partition(environment: Environment) -> None:
+    """A business day in the year 10000 would sort before 2024 as text, so the contract ends a day earlier."""
     environment.land(LOG, "a.csv", [environment.line(unix_log_timestamp=253_402_214_399_999)])
     assert environment.publish(LOG, "2024-03-01")["rows before the first partition"] == 0
 
 
-def test_files_with_the_same_bytes_are_told_and_read(environment: Environment) -> None:
+def test_files_with_the_same_bytes_are_reported_and_read(environment: Environment) -> None:
     for name in (f"date={DAY}/a.csv", f"date={DAY}/copy of a.csv", f"date={DAY}/other.csv"):
         environment.land(LOG, name, [environment.line(f"{DAY} 12:00:00", url="b" if "other" in name else "a")])
     metadata = environment.publish(LOG, DAY)
@@ -352,7 +352,7 @@ def test_files_with_the_same_bytes_are_told_and_read(environment: Environment) -
     assert environment.column(LOG, "url") == ["a", "a", "b"]
 
 
-def test_a_snapshot_that_did_not_change_from_one_day_to_the_next_is_not_delivered_twice(
+def test_an_unchanged_snapshot_on_the_next_day_is_not_a_duplicate_file(
     environment: Environment,
 ) -> None:
     for day in ("2024-03-01", "2024-03-02"):
@@ -372,7 +372,7 @@ def test_a_snapshot_that_did_not_change_from_one_day_to_the_next_is_not_delivere
         ("WEMART_MEMORY_LIMIT", "plenty", "pattern"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named_with_what_is_allowed(
+def test_the_error_of_an_invalid_setting_says_what_is_allowed(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, allowed: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -382,7 +382,7 @@ def test_a_setting_that_cannot_be_used_is_named_with_what_is_allowed(
         assert word in str(error.value)
 
 
-def test_every_setting_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_invalid_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEMART_ENGINE", "oracle")
     monkeypatch.setenv("WEMART_TIMEZONE", "Mars")
     with pytest.raises(SettingsError, match=r"(?s)WEMART_ENGINE.*WEMART_TIMEZONE"):
@@ -417,7 +417,7 @@ def test_an_empty_day_runs_through_the_whole_graph(environment: Environment) -> 
 
 
 @pytest.mark.parametrize("landed", [True, False])
-def test_a_lake_that_cannot_be_written_is_an_error_in_words(environment: Environment, landed: bool) -> None:
+def test_an_unwritable_lake_is_a_readable_error(environment: Environment, landed: bool) -> None:
     environment.lake.write_text("a file where the folder should be")
     if landed:
         environment.land(LOG, f"date={DAY}/a.csv", [environment.line(f"{DAY} 12:00:00")])
@@ -425,7 +425,7 @@ def test_a_lake_that_cannot_be_written_is_an_error_in_words(environment: Environ
     assert "WEMART_LAKE" in run.failed.get(LOG, f"no clear failure: {run.crashed}")
 
 
-def test_a_lake_path_that_is_a_file_stays_that_file(environment: Environment) -> None:
+def test_a_file_at_the_lake_path_is_left_alone(environment: Environment) -> None:
     environment.lake.write_text("mine")
     with pytest.raises(WemartError):
         environment.publish(LOG, DAY)
@@ -438,9 +438,7 @@ def _lines(environment: Environment, good: int, bad: int) -> list[dict[str, Any]
 
 
 @pytest.mark.parametrize(("share", "good", "bad"), [(0.01, 99, 1), (0.25, 3, 1), (0.0, 1, 0)])
-def test_a_day_with_no_more_quarantined_than_allowed_is_published(
-    lived_in: Environment, share: float, good: int, bad: int
-) -> None:
+def test_a_day_at_the_quarantine_limit_is_published(lived_in: Environment, share: float, good: int, bad: int) -> None:
     lived_in.overrides["quarantine_share"] = share
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, good, bad))
     metadata = lived_in.publish(LOG, DAY)
@@ -448,7 +446,7 @@ def test_a_day_with_no_more_quarantined_than_allowed_is_published(
 
 
 @pytest.mark.parametrize(("share", "good", "bad"), [(0.01, 98, 1), (0.25, 2, 1), (0.0, 1000, 1)])
-def test_a_day_with_more_quarantined_than_allowed_stays_as_it_was(
+def test_a_day_over_the_quarantine_limit_is_left_unchanged(
     lived_in: Environment, share: float, good: int, bad: int
 ) -> None:
     before = lived_in.read(LOG)
@@ -459,7 +457,7 @@ def test_a_day_with_more_quarantined_than_allowed_stays_as_it_was(
     assert (lived_in.read(LOG), lived_in.quarantine(LOG)) == (before, [])
 
 
-def test_the_rows_that_break_the_share_are_those_that_were_quarantined(lived_in: Environment) -> None:
+def test_the_quarantine_share_check_reports_the_quarantined_rows(lived_in: Environment) -> None:
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 1, 400))
     with pytest.raises(RejectedByAudit, match=rf"400 rows break it, by day: {DAY} \(400\)") as rejected:
         lived_in.publish(LOG, DAY)
@@ -467,7 +465,7 @@ def test_the_rows_that_break_the_share_are_those_that_were_quarantined(lived_in:
     assert (broken.bad_rows, broken.examples[0]["quarantined"], broken.examples[0]["kept"]) == (400, 400, 1)
 
 
-def test_the_share_is_that_of_each_day_of_a_range(lived_in: Environment) -> None:
+def test_the_quarantine_share_is_checked_for_each_day_of_a_range(lived_in: Environment) -> None:
     before = lived_in.read(LOG)
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 50, 1))
     lived_in.land(LOG, "many.csv", [lived_in.line("2024-03-06 12:00:00", url=str(n)) for n in range(1000)])
@@ -476,14 +474,14 @@ def test_the_share_is_that_of_each_day_of_a_range(lived_in: Environment) -> None
     assert lived_in.read(LOG) == before
 
 
-def test_the_failed_check_of_a_day_with_too_many_quarantined_is_shown(lived_in: Environment) -> None:
+def test_a_day_over_the_quarantine_limit_shows_the_failed_check(lived_in: Environment) -> None:
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 1, 1))
     run = lived_in.run(DAY)
     check = run.checks[LOG]["quarantine_share"]
     assert (check.passed, check.severity, run.metadata) == (False, dg.AssetCheckSeverity.ERROR, {})
 
 
-def test_files_of_a_rejected_day_are_not_left_in_the_tables_that_were_not_published(lived_in: Environment) -> None:
+def test_a_rejected_day_leaves_no_files_behind(lived_in: Environment) -> None:
     folders = [lived_in.lake / name.replace(".", "/") for name in (LOG, f"{LOG}__quarantine")]
     before = [sorted(folder.rglob("*.parquet")) for folder in folders]
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 1, 1))
@@ -492,7 +490,7 @@ def test_files_of_a_rejected_day_are_not_left_in_the_tables_that_were_not_publis
     assert [sorted(folder.rglob("*.parquet")) for folder in folders] == before
 
 
-def test_what_a_refused_run_set_aside_can_be_looked_at_until_the_day_is_published(lived_in: Environment) -> None:
+def test_rejected_rows_can_be_queried_until_the_day_is_published(lived_in: Environment) -> None:
     lived_in.overrides["quarantine_share"] = 1.0
     lived_in.land(LOG, f"date={DAY}/kept.csv", _lines(lived_in, 0, 2))
     lived_in.publish(LOG, DAY)
@@ -509,7 +507,7 @@ def test_what_a_refused_run_set_aside_can_be_looked_at_until_the_day_is_publishe
     assert (lived_in.read(f"{LOG}__rejected"), len(lived_in.quarantine(LOG))) == ([], 2)
 
 
-def test_a_full_disk_is_no_fault_of_a_landing_file(lived_in: Environment) -> None:
+def test_a_full_disk_is_not_blamed_on_a_landing_file(lived_in: Environment) -> None:
     before = lived_in.read(LOG)
     lived_in.land(LOG, f"date={DAY}/lines.csv", _lines(lived_in, 10, 0))
     for most in (10, 1000):  # the index does not fit, then the rows do not
@@ -521,7 +519,7 @@ def test_a_full_disk_is_no_fault_of_a_landing_file(lived_in: Environment) -> Non
     assert len(lived_in.read(LOG, DAY)) == 10
 
 
-def test_a_mapping_file_that_is_not_there_is_an_error_in_words(environment: Environment) -> None:
+def test_a_missing_mapping_file_is_a_readable_error(environment: Environment) -> None:
     missing = Path("no such folder/sources.yaml")
     with pytest.raises(LandingError, match=r"WEMART_SOURCES=no such folder/sources.yaml"):
         build_defs(load_settings(**environment.overrides, sources=missing))

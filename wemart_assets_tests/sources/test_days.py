@@ -1,4 +1,4 @@
-"""The same rows make the same partitions, however they were delivered and in whatever order the days are run."""
+"""The same rows give the same partitions, however they are delivered and in whatever order the days are run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ INSTANTS = (
 FOLDERS = ("", "date=2024-03-02/", "date=2024-03-03/", "date=2024-03-09/hour=07/", "export/")
 ENDINGS = ("csv", "parquet", "jsonl.gz", "tsv")
 
-# Where each row lies: the name of its file.
+# The file that contains each row.
 Places = list[str]
 
 
@@ -74,7 +74,7 @@ def _deliver(environment: Environment, where: Places) -> None:
 
 
 def _by_plain_calendar(environment: Environment) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each day, by Python's own calendar."""
+    """The rows of each day, by Python's calendar."""
     found: dict[str, list[dict[str, Any]]] = {day: [] for day in DAYS}
     for row in _lines(environment):
         at = dt.datetime.fromtimestamp(row["unix_log_timestamp"] // 1000, tz=dt.UTC).astimezone(ZoneInfo("Asia/Seoul"))
@@ -85,7 +85,7 @@ def _by_plain_calendar(environment: Environment) -> dict[str, list[dict[str, Any
 
 @settings(few, max_examples=examples(5, 10))
 @given(where=places())
-def test_any_split_over_files_folders_and_formats_makes_the_same_days(
+def test_any_split_into_files_folders_and_formats_gives_the_same_days(
     make_environment: MakeEnvironment, where: Places
 ) -> None:
     environment = make_environment()
@@ -96,7 +96,7 @@ def test_any_split_over_files_folders_and_formats_makes_the_same_days(
 
 @settings(few, max_examples=examples(1, 10))
 @given(where=places(), order=st.permutations(DAYS))
-def test_any_order_of_days_makes_the_same_days(
+def test_any_order_of_days_gives_the_same_rows(
     make_environment: MakeEnvironment, where: Places, order: list[str]
 ) -> None:
     environment = make_environment()
@@ -106,14 +106,14 @@ def test_any_order_of_days_makes_the_same_days(
     assert {day: environment.read(LOG, day) for day in DAYS} == _by_plain_calendar(environment)
 
 
-def test_a_day_that_is_run_twice_is_the_same_day(environment: Environment) -> None:
+def test_running_a_day_twice_gives_the_same_rows(environment: Environment) -> None:
     _deliver(environment, ["a.csv"] * len(INSTANTS))
     for _ in range(2):
         environment.publish(LOG, DAYS[0], DAYS[-1])
     assert {day: environment.read(LOG, day) for day in DAYS} == _by_plain_calendar(environment)
 
 
-def test_a_day_that_is_run_again_leaves_the_others_alone(environment: Environment) -> None:
+def test_running_a_day_again_leaves_the_others_alone(environment: Environment) -> None:
     _deliver(environment, ["a.csv"] * len(INSTANTS))
     environment.publish(LOG, DAYS[0], DAYS[-1])
     environment.land(LOG, "late.csv", [environment.line(f"{day} 18:00:00", url="late") for day in DAYS])
@@ -126,7 +126,7 @@ def test_a_day_that_is_run_again_leaves_the_others_alone(environment: Environmen
     }
 
 
-def test_a_file_of_a_utc_day_loses_nothing_to_the_two_business_days_that_it_spans(environment: Environment) -> None:
+def test_a_file_of_a_utc_day_is_split_over_two_business_days_without_loss(environment: Environment) -> None:
     """The file of the UTC day 2024-03-02: 09:00 of that day to 08:59 of the next in Seoul."""
     lines = [environment.line(f"2024-03-02 {hour:02d}:30:00", url=str(hour)) for hour in range(9, 24)]
     lines += [environment.line(f"2024-03-03 {hour:02d}:30:00", url=str(24 + hour)) for hour in range(9)]
@@ -137,7 +137,7 @@ def test_a_file_of_a_utc_day_loses_nothing_to_the_two_business_days_that_it_span
     assert sorted(environment.column(LOG, "url"), key=int) == [str(hour) for hour in range(9, 33)]
 
 
-def test_a_day_reads_only_the_files_that_have_rows_of_it(environment: Environment) -> None:
+def test_a_day_reads_only_the_files_that_contain_its_rows(environment: Environment) -> None:
     for day in DAYS:
         environment.land(LOG, f"{day}.csv", [environment.line(f"{day} 12:00:00")])
     environment.land(LOG, "all.csv", [environment.line(f"{day} 13:00:00") for day in DAYS])
@@ -154,7 +154,7 @@ def test_a_day_reads_only_the_files_that_have_rows_of_it(environment: Environmen
         ("Asia/Kathmandu", "2024-03-02T18:14:59.999+00:00", "2024-03-02"),
     ],
 )
-def test_the_business_day_is_that_of_the_timezone_that_is_set(
+def test_the_business_day_follows_the_configured_timezone(
     make_environment: MakeEnvironment, timezone: str, instant: str, day: str
 ) -> None:
     environment = make_environment(timezone=timezone)
@@ -164,7 +164,7 @@ def test_the_business_day_is_that_of_the_timezone_that_is_set(
     assert environment.column(LOG, "date_id") == [day]
 
 
-def test_another_timezone_looks_at_known_files_anew(environment: Environment) -> None:
+def test_changing_the_timezone_indexes_known_files_again(environment: Environment) -> None:
     environment.land(LOG, "a.csv", [environment.line("2024-03-03 08:00:00")])
     environment.publish(LOG, "2024-03-03")
     environment.overrides["timezone"] = "UTC"
@@ -174,16 +174,16 @@ def test_another_timezone_looks_at_known_files_anew(environment: Environment) ->
 
 @pytest.fixture(scope="module")
 def carried(make_environment: MakeEnvironment) -> dict[str, Environment]:
-    """Deliveries on the 2nd and the 5th; published as one range and day by day, last day first."""
-    houses = {"as one range": make_environment(), "last day first": make_environment()}
-    for environment in houses.values():
+    """Deliveries on the 2nd and the 5th, published as one range and day by day in reverse order."""
+    environments = {"as one range": make_environment(), "last day first": make_environment()}
+    for environment in environments.values():
         environment.land(ARTISTS, "date=2024-03-02/a.csv", [environment.artist(1, "first", 10)])
         environment.land(ARTISTS, "date=2024-03-05/a.csv", [environment.artist(1, "second", 10)])
         environment.land(ARTISTS, "date=2024-03-05/b.jsonl", [environment.artist(2, "second", 20)])
-    houses["as one range"].publish(ARTISTS, "2024-03-01", "2024-03-06")
+    environments["as one range"].publish(ARTISTS, "2024-03-01", "2024-03-06")
     for day in range(6, 0, -1):
-        houses["last day first"].publish(ARTISTS, f"2024-03-{day:02d}")
-    return houses
+        environments["last day first"].publish(ARTISTS, f"2024-03-{day:02d}")
+    return environments
 
 
 SHOWN = {
@@ -213,20 +213,20 @@ def test_days_carried_forward_are_counted(environment: Environment) -> None:
     assert environment.publish(ARTISTS, "2024-03-01", "2024-03-06")["days carried forward"] == 3
 
 
-def test_a_snapshot_from_before_the_first_partition_is_carried_into_it(environment: Environment) -> None:
+def test_a_snapshot_before_the_first_partition_is_carried_into_it(environment: Environment) -> None:
     environment.land(ARTISTS, "date=2023-12-01/a.csv", [environment.artist(1)])
     environment.publish(ARTISTS, "2024-03-01")
     assert environment.column(ARTISTS, "we_art_id") == [1]
 
 
-def test_a_snapshot_that_was_delivered_without_rows_is_empty_and_not_the_one_before(environment: Environment) -> None:
+def test_a_snapshot_delivered_without_rows_is_empty(environment: Environment) -> None:
     environment.land(ARTISTS, "date=2024-03-02/a.csv", [environment.artist(1)])
     environment.land(ARTISTS, "date=2024-03-03/a.csv", "we_art_id,we_art_name,comm_id\n")
     environment.publish(ARTISTS, "2024-03-03", "2024-03-04")
     assert environment.read(ARTISTS) == []
 
 
-def test_a_snapshot_that_is_removed_shows_the_one_before_again(environment: Environment) -> None:
+def test_removing_a_snapshot_shows_the_previous_one_again(environment: Environment) -> None:
     environment.land(ARTISTS, "date=2024-03-02/a.csv", [environment.artist(1, "first")])
     removed = environment.land(ARTISTS, "date=2024-03-03/a.csv", [environment.artist(1, "removed")])
     environment.publish(ARTISTS, "2024-03-03")
@@ -236,8 +236,8 @@ def test_a_snapshot_that_is_removed_shows_the_one_before_again(environment: Envi
 
 
 @pytest.mark.slow
-def test_a_leave_that_a_carried_snapshot_does_not_know_is_warned_of_and_stops_no_day(environment: Environment) -> None:
-    """The account left on the day without a delivery, so it is a member there, and gone on the next."""
+def test_a_leave_missing_from_a_carried_snapshot_only_causes_a_warning(environment: Environment) -> None:
+    """The account left on a day without a delivery: it is still a member on that day, and gone on the next."""
     account = {"wv_user_id": 7, "wv_status": "NORMAL"}
     joined = millis("2024-02-01 10:00:00")
     profile = {"community_id": 1, "user_id": 7, "first_join_at": joined, "last_join_at": joined, "updated_at": joined}
@@ -258,12 +258,12 @@ def test_a_leave_that_a_carried_snapshot_does_not_know_is_warned_of_and_stops_no
 
 
 @pytest.mark.slow
-def test_the_days_of_a_mart_are_the_same_in_any_order_and_from_any_files(make_environment: MakeEnvironment) -> None:
-    """One file and one run, against a file a row and a run a day, last day first."""
-    houses = [make_environment(), make_environment()]
-    _deliver(houses[0], ["a.csv"] * len(INSTANTS))
-    _deliver(houses[1], [f"{FOLDERS[n % 5]}{n}.{ENDINGS[n % 4]}" for n in range(len(INSTANTS))])
-    for environment in houses:
+def test_a_marts_days_are_the_same_in_any_order_and_from_any_files(make_environment: MakeEnvironment) -> None:
+    """One file and one run, compared with one file per row and one run per day in reverse order."""
+    environments = [make_environment(), make_environment()]
+    _deliver(environments[0], ["a.csv"] * len(INSTANTS))
+    _deliver(environments[1], [f"{FOLDERS[n % 5]}{n}.{ENDINGS[n % 4]}" for n in range(len(INSTANTS))])
+    for environment in environments:
         environment.land(
             ARTISTS, "date=2024-03-02/a.csv", [environment.artist(n, f"artist {n}", n) for n in range(1, 6)]
         )
@@ -277,15 +277,15 @@ def test_the_days_of_a_mart_are_the_same_in_any_order_and_from_any_files(make_en
             "we_mart.we_user", "date=2024-03-01/a.csv", [environment.user(50 + n, wv_user_id=n) for n in (1, 2)]
         )
     graph = upstream(SESSIONS)
-    # What carries its state on from day to day has an order.
+    # The days of stateful tables must be run in order.
     state = upstream("we_mart.wv_comm_user_base")
-    for environment in houses:
+    for environment in environments:
         assert environment.run("2024-03-01", DAYS[-1], tables=sorted(state)).success
-    assert houses[0].run(DAYS[0], DAYS[-1], tables=sorted(graph - state)).success
+    assert environments[0].run(DAYS[0], DAYS[-1], tables=sorted(graph - state)).success
     for day in reversed(DAYS):
-        assert houses[1].run(day, tables=sorted(graph - state)).success
+        assert environments[1].run(day, tables=sorted(graph - state)).success
     for table in (LOG, BASE, SESSIONS):
-        assert houses[0].read(table) == houses[1].read(table)
-    assert {day: len(houses[0].read(BASE, day)) for day in DAYS} == dict(zip(DAYS, (4, 3, 2), strict=True))
-    # The community that is visited is that of the join, and its visitor a member: /community-7/join by user 1.
-    assert [r["we_member_id"] for r in houses[0].read(SESSIONS, DAYS[1]) if r["comm_id"] == "7"] == [51]
+        assert environments[0].read(table) == environments[1].read(table)
+    assert {day: len(environments[0].read(BASE, day)) for day in DAYS} == dict(zip(DAYS, (4, 3, 2), strict=True))
+    # The only visited community is the one that user 1 joins with /community-7/join.
+    assert [r["we_member_id"] for r in environments[0].read(SESSIONS, DAYS[1]) if r["comm_id"] == "7"] == [51]

@@ -1,4 +1,4 @@
-"""Folders of any name that the settings take work throughout: files are read, tables published and queried."""
+"""Any folder name that the settings accept works throughout: files are read, tables published and queried."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def _publish_and_query(make_environment: MakeEnvironment, tmp_path: Path, **fold
 
 
 @pytest.mark.parametrize("case", ANYWHERE)
-def test_folders_of_this_name_work(make_environment: MakeEnvironment, tmp_path: Path, case: str) -> None:
+def test_folders_of_this_name_are_accepted(make_environment: MakeEnvironment, tmp_path: Path, case: str) -> None:
     _publish_and_query(make_environment, tmp_path, **dict.fromkeys(("lake", "landing", "spill"), ANYWHERE[case]))
 
 
 @pytest.mark.spark
-def test_folders_of_all_these_names_work_on_spark(make_environment: MakeEnvironment) -> None:
+def test_folders_of_all_these_names_are_accepted_on_spark(make_environment: MakeEnvironment) -> None:
     environment = make_environment(**settings_of("spark"))
     lake = "".join(name for case, name in ANYWHERE.items() if case != "a colon")
     environment.overrides |= {
@@ -87,7 +87,7 @@ def test_folders_of_all_these_names_work_on_spark(make_environment: MakeEnvironm
 
 
 @pytest.mark.parametrize("case", NOT_A_LAKE)
-def test_a_landing_folder_of_this_name_works_and_a_lake_is_refused(
+def test_a_landing_folder_of_this_name_is_accepted_but_a_lake_is_refused(
     make_environment: MakeEnvironment, tmp_path: Path, case: str
 ) -> None:
     with pytest.raises(SettingsError, match=r"WEMART_LAKE=.*which not every reader and writer"):
@@ -112,7 +112,7 @@ def test_object_storage_is_refused(monkeypatch: pytest.MonkeyPatch, setting: str
         load_settings()
 
 
-def test_a_lake_in_a_folder_of_such_a_name_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lake_inside_a_folder_of_this_name_is_also_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a[b]").mkdir()
     monkeypatch.chdir(tmp_path / "a[b]")
     with pytest.raises(SettingsError, match=r"WEMART_LAKE=.*'\['"):
@@ -127,7 +127,7 @@ def test_a_landing_file_of_any_name_is_read(make_environment: MakeEnvironment, n
     assert environment.column(ARTISTS, "we_art_name") == ["x"]
 
 
-def test_a_landing_folder_that_spark_cannot_read_is_refused_there(tmp_path: Path) -> None:
+def test_a_landing_folder_that_spark_cannot_read_is_refused_on_spark(tmp_path: Path) -> None:
     assert load_settings(landing=tmp_path / "a:b").landing == tmp_path / "a:b"
     with pytest.raises(SettingsError, match=r"WEMART_LANDING=.*a:b.*Spark cannot read files with a colon"):
         load_settings(landing=tmp_path / "a:b", engine="spark")

@@ -1,4 +1,4 @@
-"""Whatever a file's format, name and place, the same rows come out of it."""
+"""A file gives the same rows whatever its format, name and location."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USERS = "we_mart.we_user"
 DAY = "2024-03-02"
 ENDINGS = ("parquet", "csv", "csv.gz", "tsv", "jsonl", "jsonl.gz", "ndjson")
 
-# What a careless reader splits, trims, unquotes or takes for something else.
+# Text that a careless reader splits, trims, unquotes or misreads.
 TEXTS = [
     "plain",
     "a,b",
@@ -54,7 +54,7 @@ def _lines(environment: Environment, day: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def delivered(make_environment: MakeEnvironment) -> tuple[Environment, dict[str, str]]:
-    """An environment in which each format has a day of its own; the days by format."""
+    """An environment in which each format is delivered on its own day, with the days by format."""
     environment = make_environment()
     days = {ending: f"2024-03-{number:02d}" for number, ending in enumerate(ENDINGS, start=1)}
     for ending, day in days.items():
@@ -70,12 +70,12 @@ def test_each_format_delivers_the_same_rows(delivered: tuple[Environment, dict[s
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_text_in_each_format_quarantines_nothing(delivered: tuple[Environment, dict[str, str]], ending: str) -> None:
+def test_no_format_quarantines_valid_text(delivered: tuple[Environment, dict[str, str]], ending: str) -> None:
     environment, days = delivered
     assert environment.quarantine(LOG, days[ending]) == []
 
 
-def test_files_of_several_formats_make_one_partition(environment: Environment) -> None:
+def test_files_of_several_formats_form_one_partition(environment: Environment) -> None:
     rows = [environment.line(f"2024-03-02 12:00:{n:02d}", url=ending) for n, ending in enumerate(ENDINGS)]
     for row, ending in zip(rows, ENDINGS, strict=True):
         environment.land(LOG, f"date={DAY}/lines.{ending}", [row])
@@ -87,7 +87,7 @@ ONE_TWO = "we_art_id,we_art_name,comm_id\n1,x,10\n2,y,20\n"
 ROW_1 = {"we_art_id": 1, "we_art_name": "x", "comm_id": 10}
 ROW_2 = {"we_art_id": 2, "we_art_name": "y", "comm_id": 20}
 
-# Deliveries that all say the same two artists: file names with what is in them.
+# Deliveries that all contain the same two artists: file names with their content.
 SAME_DELIVERIES: dict[str, dict[str, Any]] = {
     "plain csv": {"a.csv": ONE_TWO},
     "csv with the line ends of Windows": {"a.csv": ONE_TWO.replace("\n", "\r\n")},
@@ -161,7 +161,7 @@ SAME_DELIVERIES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def same(make_environment: MakeEnvironment) -> tuple[Environment, dict[str, str]]:
-    """An environment in which each of SAME_DELIVERIES was delivered on a day of its own; the days."""
+    """An environment in which each of SAME_DELIVERIES is delivered on its own day, with the days."""
     environment = make_environment()
     days = {case: f"2024-03-{number:02d}" for number, case in enumerate(SAME_DELIVERIES, start=1)}
     for case, files in SAME_DELIVERIES.items():
@@ -173,13 +173,13 @@ def same(make_environment: MakeEnvironment) -> tuple[Environment, dict[str, str]
 
 
 @pytest.mark.parametrize("case", SAME_DELIVERIES)
-def test_the_same_rows_come_out_of(same: tuple[Environment, dict[str, str]], case: str) -> None:
+def test_each_spelling_of_a_delivery_gives_the_same_rows(same: tuple[Environment, dict[str, str]], case: str) -> None:
     environment, days = same
     assert environment.read(ARTISTS, days[case]) == [row | {"part_date": days[case]} for row in (ROW_1, ROW_2)]
 
 
 @pytest.mark.parametrize("name", ["_file", "landed"])
-def test_an_extra_csv_column_may_be_called(environment: Environment, name: str) -> None:
+def test_an_extra_csv_column_may_have_any_name(environment: Environment, name: str) -> None:
     environment.overrides["quarantine_share"] = 1.0
     environment.land(ARTISTS, f"date={DAY}/a.csv", [{**environment.artist(None, "x"), name: "mine"}])
     environment.publish(ARTISTS, DAY)
@@ -188,33 +188,33 @@ def test_an_extra_csv_column_may_be_called(environment: Environment, name: str) 
     ]
 
 
-def test_a_gz_ending_is_known_in_upper_case(environment: Environment) -> None:
+def test_a_gz_ending_is_recognized_in_upper_case(environment: Environment) -> None:
     environment.land(ARTISTS, f"date={DAY}/A.CSV.GZ", [environment.artist(1)])
     environment.publish(ARTISTS, DAY)
     assert environment.column(ARTISTS, "we_art_id") == [1]
 
 
 @pytest.mark.parametrize("name", ["nothing.csv.gz", "nothing.jsonl.gz"])
-def test_a_compressed_file_of_no_bytes_has_no_rows(environment: Environment, name: str) -> None:
+def test_a_compressed_empty_file_has_no_rows(environment: Environment, name: str) -> None:
     environment.land(ARTISTS, f"date={DAY}/{name}", gzip.compress(b""))
     environment.land(ARTISTS, f"date={DAY}/some.csv", [environment.artist(1)])
     environment.publish(ARTISTS, DAY)
     assert environment.column(ARTISTS, "we_art_id") == [1]
 
 
-def test_a_log_file_with_nothing_but_its_header_has_no_rows(environment: Environment) -> None:
+def test_a_log_file_with_only_a_header_has_no_rows(environment: Environment) -> None:
     environment.land(LOG, f"date={DAY}/a.csv", environment.csv([environment.line()]).splitlines()[0] + "\n")
     environment.publish(LOG, DAY)
     assert (environment.read(LOG), environment.published(LOG, DAY)) == ([], {DAY})
 
 
-def test_a_csv_row_that_begins_with_a_hash_is_a_row(environment: Environment) -> None:
+def test_a_csv_row_that_begins_with_a_hash_is_not_a_comment(environment: Environment) -> None:
     environment.land(ARTISTS, f"date={DAY}/a.csv", "we_art_name,we_art_id,comm_id\n#a,1,1\n#b,2,2\nc,3,3\n")
     environment.publish(ARTISTS, DAY)
     assert environment.column(ARTISTS, "we_art_name") == ["#a", "#b", "c"]
 
 
-def test_an_object_in_json_lines_is_its_json_text(environment: Environment) -> None:
+def test_a_nested_json_object_is_read_as_its_text(environment: Environment) -> None:
     at = environment.millis("2024-03-02 12:00:00")
     row = f'{{"unix_log_timestamp": {at}, "params": {{"gcc": "KR", "n": [1, 2]}}}}\n'
     environment.land(LOG, f"date={DAY}/a.jsonl", row)
@@ -223,7 +223,7 @@ def test_an_object_in_json_lines_is_its_json_text(environment: Environment) -> N
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.json.gz", "A.JSON"])
-def test_json_lines_may_end_in_json(environment: Environment, name: str) -> None:
+def test_json_lines_may_have_the_ending_json(environment: Environment, name: str) -> None:
     lines = environment.jsonl([environment.artist(1, "x", 10), environment.artist(2, "y")]).encode()
     environment.land(ARTISTS, f"date={DAY}/{name}", gzip.compress(lines) if name.endswith(".gz") else lines)
     environment.publish(ARTISTS, DAY)
@@ -231,13 +231,13 @@ def test_json_lines_may_end_in_json(environment: Environment, name: str) -> None
 
 
 @pytest.mark.parametrize("text", ['[{"we_art_id": 1}]\n', '[\n{"we_art_id": 1}\n]\n', '{\n  "we_art_id": 1\n}\n'])
-def test_json_that_is_no_lines_is_refused_by_name(environment: Environment, text: str) -> None:
+def test_json_that_is_not_json_lines_is_refused_by_name(environment: Environment, text: str) -> None:
     environment.land(ARTISTS, f"date={DAY}/a.json", text)
     with pytest.raises(LandingError, match=r"a\.json"):
         environment.publish(ARTISTS, DAY)
 
 
-def test_json_lines_may_leave_out_what_is_unknown(environment: Environment) -> None:
+def test_json_lines_may_omit_null_columns(environment: Environment) -> None:
     environment.land(ARTISTS, f"date={DAY}/a.jsonl", '{"we_art_id": 1}\n{"we_art_id": 2, "comm_id": 20}\n')
     environment.publish(ARTISTS, DAY)
     assert [(r["we_art_id"], r["comm_id"]) for r in environment.read(ARTISTS)] == [(1, None), (2, 20)]
@@ -251,7 +251,7 @@ def test_the_day_and_hour_in_the_data_are_ignored(environment: Environment) -> N
     assert environment.read(LOG) == _expected(rows)
 
 
-def test_parquet_integers_may_be_of_any_width(environment: Environment) -> None:
+def test_parquet_integers_may_have_any_width(environment: Environment) -> None:
     kinds = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint64()]
     for number, kind in enumerate(kinds, start=1):
         types = {"we_art_id": kind, "comm_id": kind}
@@ -266,7 +266,7 @@ def test_parquet_integers_may_be_of_any_width(environment: Environment) -> None:
 
 @pytest.mark.parametrize("column", ["we_art_name", "comm_id"])
 def test_a_parquet_column_that_is_all_null_may_have_no_type(environment: Environment, column: str) -> None:
-    """pandas writes a column of nothing but None so."""
+    """This is how pandas writes a column that contains only None."""
     rows = [environment.artist(1, "x", 10), environment.artist(2, "y", 20)]
     environment.land(
         ARTISTS, f"date={DAY}/a.parquet", environment.parquet([rows[0] | {column: None}], {column: pa.null()})
@@ -297,7 +297,7 @@ INSTANT_TYPES = (
 
 @pytest.fixture(scope="module")
 def instants(make_environment: MakeEnvironment) -> Environment:
-    """An environment in which a file of each type of INSTANT_TYPES holds one user who left at 15:00 UTC."""
+    """An environment in which one file per type of INSTANT_TYPES contains a user who left at 15:00 UTC."""
     environment = make_environment()
     left = dt.datetime(2024, 3, 1, 15, tzinfo=dt.UTC)
     for number, kind in enumerate(INSTANT_TYPES):
@@ -333,7 +333,7 @@ TEXT_INSTANTS = {
 
 @pytest.fixture(scope="module")
 def text_instants(make_environment: MakeEnvironment) -> Environment:
-    """An environment in which each of TEXT_INSTANTS is when one user left."""
+    """An environment in which one user left at each of TEXT_INSTANTS."""
     environment = make_environment()
     rows = [environment.user(number, wv_leave_dt=text) for number, text in enumerate(TEXT_INSTANTS)]
     environment.land(USERS, f"date={DAY}/a.csv", rows)
@@ -342,13 +342,13 @@ def text_instants(make_environment: MakeEnvironment) -> Environment:
 
 
 @pytest.mark.parametrize("text", TEXT_INSTANTS)
-def test_text_instants_are_utc_unless_they_say_otherwise(text_instants: Environment, text: str) -> None:
+def test_text_instants_without_an_offset_are_utc(text_instants: Environment, text: str) -> None:
     left = [r["wv_leave_dt"] for r in text_instants.read(USERS) if r["we_member_id"] == list(TEXT_INSTANTS).index(text)]
     instant = TEXT_INSTANTS[text]
     assert left == [instant and instant.replace(tzinfo=dt.UTC)]
 
 
-def test_a_zone_in_one_row_says_nothing_of_the_rows_after_it(environment: Environment) -> None:
+def test_an_offset_in_one_row_does_not_affect_later_rows(environment: Environment) -> None:
     texts = ["2024-03-01 09:00:00", "2024-03-01 09:00:00 Asia/Seoul", "2024-03-01 09:00:00"]
     environment.overrides["quarantine_share"] = 1.0
     environment.land(
@@ -377,7 +377,7 @@ ODD_NAMES = (
 
 @pytest.fixture(scope="module")
 def named(make_environment: MakeEnvironment) -> Environment:
-    """An environment in which each file of ODD_NAMES holds a good and a bad row, both named after the file."""
+    """An environment in which each file of ODD_NAMES contains a good and a bad row, both named after the file."""
     environment = make_environment(quarantine_share=1.0)
     for number, name in enumerate(ODD_NAMES):
         rows = [environment.artist(number, name, number), environment.artist(None, name, number)]
@@ -398,14 +398,14 @@ def test_the_quarantine_names_a_file_of_any_name(named: Environment, name: str) 
 
 
 @pytest.mark.parametrize(("name", "other"), [("a*.csv", "ab.csv"), ("a?.csv", "ab.csv"), ("a[1].csv", "a1.csv")])
-def test_a_file_name_is_no_pattern(environment: Environment, name: str, other: str) -> None:
+def test_a_file_name_is_not_a_pattern(environment: Environment, name: str, other: str) -> None:
     environment.land(LOG, f"date={DAY}/{name}", [environment.line(url="pattern")])
     environment.land(LOG, f"date={DAY}/{other}", [environment.line(url="other")])
     environment.publish(LOG, DAY)
     assert environment.column(LOG, "url") == ["other", "pattern"]
 
 
-def test_the_landing_folder_may_have_an_odd_name(make_environment: MakeEnvironment) -> None:
+def test_the_landing_folder_may_have_an_unusual_name(make_environment: MakeEnvironment) -> None:
     environment = make_environment()
     environment.overrides["landing"] = environment.root / "it's a [landing] *"
     environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1)])

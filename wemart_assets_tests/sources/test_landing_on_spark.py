@@ -34,7 +34,7 @@ MEMBERSHIPS = quarantined.MEMBERSHIPS
 DAY = "2024-03-02"
 FIRST, LAST = "2024-03-01", "2024-04-12"
 
-# Rows that break the contract, in every way in which their text may be written.
+# Rows that break the contract, with their text written in every possible way.
 RAW_JSON = (
     '{"we_art_id":null,"we_art_name":"tight"}\n'
     '  { "we_art_id" : "x" , "n" : 1.50, "deep": [1, {"a": null}], "we_art_name": "wide \\u00e9\\/" }  \r\n'
@@ -62,8 +62,8 @@ TYPED = pa.table(
 
 
 @pytest.fixture(scope="module")
-def houses(make_environment: MakeEnvironment) -> dict[str, Environment]:
-    """By engine, an environment with every file that the other modules land, published."""
+def environments(make_environment: MakeEnvironment) -> dict[str, Environment]:
+    """By engine, an environment that has published every file that the other modules land."""
     duckdb = make_environment(quarantine_share=1.0)
     cases = formats.SAME_DELIVERIES.values()
     days = [(dt.date.fromisoformat(FIRST) + dt.timedelta(days=n)).isoformat() for n in range(43)]
@@ -110,8 +110,8 @@ def houses(make_environment: MakeEnvironment) -> dict[str, Environment]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", [ARTISTS, LOG, USERS, MEMBERSHIPS])
-def test_rows_are_those_of_duckdb(houses: dict[str, Environment], source: str) -> None:
-    known, found = houses["duckdb"].read(source), houses["spark"].read(source)
+def test_rows_are_the_same_as_on_duckdb(environments: dict[str, Environment], source: str) -> None:
+    known, found = environments["duckdb"].read(source), environments["spark"].read(source)
     assert known
     assert [row for row in found if row not in known] == []
     assert found == known
@@ -119,10 +119,10 @@ def test_rows_are_those_of_duckdb(houses: dict[str, Environment], source: str) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", [ARTISTS, LOG, USERS, MEMBERSHIPS])
-def test_quarantined_rows_their_reasons_and_their_text_are_those_of_duckdb(
-    houses: dict[str, Environment], source: str
+def test_quarantined_rows_and_their_reasons_are_the_same_as_on_duckdb(
+    environments: dict[str, Environment], source: str
 ) -> None:
-    known, found = (houses[engine].read(f"{source}__quarantine") for engine in ("duckdb", "spark"))
+    known, found = (environments[engine].read(f"{source}__quarantine") for engine in ("duckdb", "spark"))
     assert known
     assert [row for row in found if row not in known] == []
     assert found == known
@@ -147,14 +147,14 @@ def test_a_cut_off_file_is_named_and_nothing_changes(environment: Environment, n
     assert name in run.failed.get(ARTISTS, f"no clear failure: {run.crashed}")
 
 
-def test_a_gz_ending_in_upper_case_is_an_error_in_words(environment: Environment) -> None:
+def test_a_gz_ending_in_upper_case_is_a_readable_error(environment: Environment) -> None:
     environment.overrides |= settings_of("spark")
     environment.land(ARTISTS, f"date={DAY}/A.CSV.GZ", [environment.artist(1)])
     with pytest.raises(LandingError, match=r"A\.CSV\.GZ.*lower-case \.gz; rename it"):
         environment.publish(ARTISTS, DAY)
 
 
-def test_a_colon_in_a_name_is_an_error_in_words(environment: Environment) -> None:
+def test_a_colon_in_a_name_is_a_readable_error(environment: Environment) -> None:
     environment.overrides |= settings_of("spark")
     environment.land(ARTISTS, f"date={DAY}/s3:.csv", [environment.artist(1)])
     with pytest.raises(LandingError, match=r"s3:\.csv: Spark cannot read a file with a colon in its path; rename it"):
@@ -231,7 +231,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_an_expression_says_the_same(
+def test_an_expression_gives_the_same_on_both_engines(
     sessions: dict[str, Any], environment: Environment, tmp_path: Path, expression: str
 ) -> None:
     path = tmp_path / "a.parquet"
@@ -240,13 +240,13 @@ def test_an_expression_says_the_same(
     for name, session in sessions.items():
         rows = session.scan([str(path)], FileFormat(FileKind.PARQUET), list(ROWS[0]), {"v": expression, "key": "n"})
         if rows.v.type().is_temporal():
-            # The same instant, as a column of a contract has it.
+            # The same instant, as a column of the contract represents it.
             rows = rows.mutate(v=rows.v.cast("timestamp('UTC')"))
         found[name] = {r["key"]: r["v"] for r in session.ibis.to_pyarrow(rows.select("key", "v")).to_pylist()}
     assert found["spark"] == found["duckdb"]
 
 
-def test_an_expression_that_may_mean_two_things_is_an_error_in_words(sessions: dict[str, Any], tmp_path: Path) -> None:
+def test_an_ambiguous_expression_is_a_readable_error(sessions: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("n\n1\n")
     with pytest.raises(LandingError, match="has to be cast to TIMESTAMP or TIMESTAMPTZ"):
@@ -258,7 +258,7 @@ def test_an_expression_that_may_mean_two_things_is_an_error_in_words(sessions: d
         )
 
 
-def test_an_expression_that_spark_does_not_know_is_an_error_in_words(sessions: dict[str, Any], tmp_path: Path) -> None:
+def test_an_expression_unknown_to_spark_is_a_readable_error(sessions: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("n\n1\n")
     with pytest.raises(LandingError, match=r"a\.csv.*frobnicate"):
@@ -269,7 +269,7 @@ def test_an_expression_that_spark_does_not_know_is_an_error_in_words(sessions: d
 
 @pytest.mark.parametrize("null", [None, "-", "NULL"])
 @pytest.mark.parametrize("has_header", [True, False])
-def test_null_and_names_of_a_csv_say_the_same(
+def test_csv_null_and_names_options_give_the_same_on_both_engines(
     sessions: dict[str, Any], tmp_path: Path, null: str | None, has_header: bool
 ) -> None:
     path = tmp_path / "a.csv"

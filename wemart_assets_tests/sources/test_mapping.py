@@ -1,4 +1,4 @@
-"""`sources.yaml`: files of other names and units, and tables of someone else, become contracts without any Python."""
+"""`sources.yaml` maps files with other names and units, and external tables, to the contracts without any Python."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DAY = "2024-03-02"
 
 
 def _map(environment: Environment, *lines: str, source: str = ARTISTS) -> None:
-    """Write `sources.yaml` with one entry."""
+    """Writes `sources.yaml` with one entry."""
     environment.map("\n  ".join([f"{source}:", *lines]) + "\n")
 
 
@@ -41,7 +41,7 @@ def _published(environment: Environment, file: str, content: Any, source: str = 
 # Files:
 
 
-def test_a_column_is_read_under_another_name(environment: Environment) -> None:
+def test_a_column_may_be_read_under_another_name(environment: Environment) -> None:
     _map(environment, "columns: {we_art_id: id, we_art_name: label}")
     rows = _published(environment, "a.csv", "id,label,comm_id\n1,x,10\n")
     assert rows == [environment.artist(1, "x", 10) | {"part_date": DAY}]
@@ -92,26 +92,26 @@ def test_a_column_that_is_not_mapped_is_read_under_its_own_name(environment: Env
     assert _published(environment, "a.csv", "we_art_id,we_art_name,community\n1,x,10\n")[0]["we_art_name"] == "x"
 
 
-def test_a_column_that_a_mapped_file_lacks_is_null(environment: Environment) -> None:
+def test_a_nullable_column_that_a_mapped_file_lacks_is_null(environment: Environment) -> None:
     _map(environment, "columns: {we_art_id: id}")
     assert _published(environment, "a.csv", "id\n1\n") == [environment.artist(1, None) | {"part_date": DAY}]
 
 
-def test_a_needed_column_that_a_mapped_file_lacks_is_an_error(environment: Environment) -> None:
+def test_a_required_column_that_a_mapped_file_lacks_is_an_error(environment: Environment) -> None:
     _map(environment, "columns: {comm_id: community}")
     environment.land(ARTISTS, f"date={DAY}/a.csv", "community\n10\n")
     with pytest.raises(LandingError, match=r"a\.csv lacks the column we_art_id \(int\)"):
         environment.publish(ARTISTS, DAY)
 
 
-def test_a_column_that_an_expression_reads_and_the_file_lacks_is_an_error(environment: Environment) -> None:
+def test_an_expression_over_a_missing_column_is_an_error(environment: Environment) -> None:
     _map(environment, "columns: {comm_id: cast(community as bigint)}")
     environment.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name\n1,x\n")
     with pytest.raises(LandingError, match=r"a\.csv lacks the column community; it has we_art_id, we_art_name"):
         environment.publish(ARTISTS, DAY)
 
 
-def test_a_csv_without_a_header_is_read_by_the_names_that_are_given(environment: Environment) -> None:
+def test_a_csv_without_a_header_is_read_with_the_configured_names(environment: Environment) -> None:
     _map(environment, "names: [we_art_name, community, we_art_id]", "columns: {comm_id: community}")
     rows = _published(environment, "a.csv", "x,10,1\ny,20,2\n")
     assert rows == [
@@ -121,7 +121,7 @@ def test_a_csv_without_a_header_is_read_by_the_names_that_are_given(environment:
 
 
 @pytest.mark.parametrize("delimiter", ["|", "\\t"])
-def test_the_delimiter_is_the_one_that_is_given(environment: Environment, delimiter: str) -> None:
+def test_the_delimiter_can_be_configured(environment: Environment, delimiter: str) -> None:
     _map(environment, f'delimiter: "{delimiter}"')
     there = "\t" if delimiter == "\\t" else delimiter
     lines = [("we_art_id", "we_art_name", "comm_id"), ("1", f'"a{there}b"', "10")]
@@ -129,8 +129,8 @@ def test_the_delimiter_is_the_one_that_is_given(environment: Environment, delimi
     assert rows == [environment.artist(1, f"a{there}b", 10) | {"part_date": DAY}]
 
 
-def test_the_literal_for_null_is_the_one_that_is_given(environment: Environment) -> None:
-    """As the module's own words show it: `null: "-"`."""
+def test_the_literal_for_null_can_be_configured(environment: Environment) -> None:
+    """As the module's docstring shows it: `null: "-"`."""
     _map(environment, 'null: "-"')
     rows = _published(environment, "a.csv", "we_art_id,we_art_name,comm_id\n1,-,-\n2,a-b,20\n")
     assert rows == [
@@ -139,7 +139,7 @@ def test_the_literal_for_null_is_the_one_that_is_given(environment: Environment)
     ]
 
 
-def test_the_literal_for_null_may_have_its_key_quoted(environment: Environment) -> None:
+def test_the_key_of_the_null_literal_may_be_quoted(environment: Environment) -> None:
     _map(environment, '"null": "-"')
     rows = _published(environment, "a.csv", "we_art_id,we_art_name,comm_id\n1,-,-\n2,a-b,20\n")
     assert rows == [
@@ -148,7 +148,7 @@ def test_the_literal_for_null_may_have_its_key_quoted(environment: Environment) 
     ]
 
 
-def test_the_format_that_is_given_is_that_of_files_of_any_ending(environment: Environment) -> None:
+def test_the_configured_format_applies_to_files_of_any_ending(environment: Environment) -> None:
     _map(environment, "format: csv")
     rows = _published(environment, "a.log", "we_art_id,we_art_name,comm_id\n1,x,10\n")
     assert rows == [environment.artist(1, "x", 10) | {"part_date": DAY}]
@@ -183,21 +183,21 @@ def test_a_field_of_a_parquet_structure_can_be_mapped(environment: Environment) 
     assert rows == [environment.artist(1, "x", 10) | {"part_date": DAY}]
 
 
-def test_an_expression_of_another_type_names_the_column_and_both_types(environment: Environment) -> None:
+def test_an_expression_of_the_wrong_type_names_the_column_and_both_types(environment: Environment) -> None:
     _map(environment, "columns: {we_art_id: cast(we_art_id as double)}")
     environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1)])
     with pytest.raises(LandingError, match=r"a\.csv: column we_art_id is float64, expected int"):
         environment.publish(ARTISTS, DAY)
 
 
-def test_an_expression_with_an_unknown_function_is_an_error_in_words(environment: Environment) -> None:
+def test_an_expression_with_an_unknown_function_is_a_readable_error(environment: Environment) -> None:
     _map(environment, "columns: {we_art_name: frobnicate(we_art_name)}")
     environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1)])
     with pytest.raises(LandingError, match="frobnicate"):
         environment.publish(ARTISTS, DAY)
 
 
-def test_a_value_that_an_expression_cannot_cast_is_an_error_in_words(environment: Environment) -> None:
+def test_a_value_that_an_expression_cannot_cast_is_a_readable_error(environment: Environment) -> None:
     _map(environment, "columns: {comm_id: cast(comm_id as bigint)}")
     environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1, "x", "ten")])
     run = environment.run(DAY, tables=[ARTISTS])
@@ -205,7 +205,7 @@ def test_a_value_that_an_expression_cannot_cast_is_an_error_in_words(environment
 
 
 @pytest.mark.parametrize("source", [ARTISTS, LOG])
-def test_a_changed_mapping_reads_known_files_anew(environment: Environment, source: str) -> None:
+def test_a_changed_mapping_reads_known_files_again(environment: Environment, source: str) -> None:
     text, needed = ("we_art_name", "we_art_id") if source == ARTISTS else ("url", "unix_log_timestamp")
     value = 1 if source == ARTISTS else environment.millis("2024-03-02 12:00:00")
     environment.land(source, f"date={DAY}/a.csv", f"{needed},one,two\n{value},first,second\n")
@@ -224,7 +224,7 @@ def test_a_mapping_that_makes_a_file_readable_publishes_it(environment: Environm
     assert environment.column(ARTISTS, "we_art_id") == [1]
 
 
-def test_a_changed_mapping_moves_rows_to_their_other_day(environment: Environment) -> None:
+def test_a_changed_mapping_moves_rows_to_their_new_day(environment: Environment) -> None:
     rows = [environment.line("2024-03-02 12:00:00") | {"received": environment.millis("2024-03-03 12:00:00")}]
     environment.land(LOG, "a.csv", rows)
     environment.publish(LOG, DAY, "2024-03-03")
@@ -255,9 +255,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_a_mapping_that_cannot_be_used_names_file_and_fault_when_it_is_loaded(
-    environment: Environment, case: str
-) -> None:
+def test_loading_an_invalid_mapping_names_the_file_and_the_fault(environment: Environment, case: str) -> None:
     text, fault = UNUSABLE[case]
     path = environment.map(text)
     with pytest.raises(LandingError) as error:
@@ -265,13 +263,13 @@ def test_a_mapping_that_cannot_be_used_names_file_and_fault_when_it_is_loaded(
     assert [word for word in (str(path), fault) if word not in str(error.value)] == []
 
 
-def test_the_error_of_an_unknown_source_says_which_there_are(environment: Environment) -> None:
+def test_the_error_of_an_unknown_source_lists_the_sources(environment: Environment) -> None:
     environment.map("we_mart.we_artists: {}\n")
     with pytest.raises(LandingError, match=ARTISTS):
         _ = environment.defs
 
 
-def test_the_error_of_an_unknown_column_says_which_there_are(environment: Environment) -> None:
+def test_the_error_of_an_unknown_column_lists_the_columns(environment: Environment) -> None:
     _map(environment, "columns: {nope: id}")
     with pytest.raises(LandingError, match="we_art_id, we_art_name, comm_id"):
         _ = environment.defs
@@ -323,9 +321,7 @@ READS_MORE_THAN_ITS_ROW = (
 
 @pytest.mark.parametrize("table", [False, True], ids=["of files", "of a table of someone else"])
 @pytest.mark.parametrize("sql", READS_MORE_THAN_ITS_ROW)
-def test_an_expression_that_reads_more_than_the_columns_of_its_row_is_refused(
-    environment: Environment, sql: str, table: bool
-) -> None:
+def test_an_expression_that_reads_beyond_its_row_is_refused(environment: Environment, sql: str, table: bool) -> None:
     environment.map(json.dumps({ARTISTS: {"columns": {"we_art_name": sql}, **({"table": "theirs"} if table else {})}}))
     with pytest.raises(LandingError, match=r"we_art_name: .* cannot be used as an expression"):
         _ = external_tables(environment.settings, catalog.contracts())
@@ -347,7 +343,7 @@ def test_an_expression_that_reads_more_than_the_columns_of_its_row_is_refused(
         ("if(try_cast(n as int) in (12, 13), n[1:1], null)", "1"),
     ],
 )
-def test_an_expression_over_the_columns_of_its_row_is_taken(environment: Environment, sql: str, value: str) -> None:
+def test_an_expression_over_the_columns_of_its_row_is_accepted(environment: Environment, sql: str, value: str) -> None:
     environment.map(json.dumps({ARTISTS: {"columns": {"we_art_name": sql}}}))
     row = {"we_art_id": 1, "comm_id": None, "label": '{"en":"x"}', "n": "12", "current_date": "2024"}
     assert _published(environment, "a.csv", [row])[0]["we_art_name"] == value
@@ -363,7 +359,7 @@ def test_an_empty_mapping_maps_nothing(environment: Environment, text: str) -> N
 # One landing folder for two sources:
 
 
-def test_a_source_reads_the_landing_folder_of_another_beside_it(environment: Environment) -> None:
+def test_two_sources_may_read_one_landing_folder(environment: Environment) -> None:
     environment.map(f"{USERS}: {{landing: {ARTISTS}, columns: {{we_member_id: we_art_id, wv_user_id: comm_id}}}}\n")
     environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1, "x", 10), environment.artist(2, "y", 20)])
     environment.land(USERS, f"date={DAY}/not_read.csv", [environment.user(9)])
@@ -373,7 +369,7 @@ def test_a_source_reads_the_landing_folder_of_another_beside_it(environment: Env
     assert [(row["we_member_id"], row["wv_user_id"]) for row in environment.read(USERS)] == [(1, 10), (2, 20)]
 
 
-def test_two_sources_of_one_folder_keep_what_they_know_of_its_files_apart(environment: Environment) -> None:
+def test_two_sources_of_one_folder_have_separate_indexes(environment: Environment) -> None:
     environment.map(f"{USERS}: {{landing: {ARTISTS}, columns: {{we_member_id: member}}}}\n")
     environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1)])
     environment.publish(ARTISTS, DAY)
@@ -385,7 +381,7 @@ def test_two_sources_of_one_folder_keep_what_they_know_of_its_files_apart(enviro
     assert (environment.column(USERS, "we_member_id"), environment.column(ARTISTS, "we_art_id")) == ([5], [1])
 
 
-# Tables of someone else:
+# External tables:
 
 LOG_SCHEMA = pa.schema(
     [pa.field("unix_log_timestamp", pa.int64()), pa.field("user_info_id", pa.int64())]
@@ -417,7 +413,7 @@ def _log_table(environment: Environment, *lines: dict[str, Any], **more: list[An
 def _external(
     environment: Environment, table: pa.Table, *lines: str, source: str = LOG, by: list[str] | None = None
 ) -> None:
-    """Write a Delta table `theirs` beside `sources.yaml`, which says that the source is it."""
+    """Writes a Delta table `theirs` next to `sources.yaml`, which maps the source to it."""
     write_deltalake(environment.root / "theirs", table, partition_by=by)
     _map(environment, "table: theirs", *lines, source=source)
 
@@ -432,7 +428,7 @@ def _two_days(environment: Environment) -> pa.Table:
 
 
 def _read(environment: Environment, *days: str, source: str = LOG) -> list[dict[str, Any]]:
-    """The source's rows of the days as a mart is given them."""
+    """The source's rows for DAYS, as a mart receives them."""
     table = catalog.contracts()[source].table
     with environment.defs.resources["engine"].connect() as session:
         return session.read(table, days).to_pyarrow().to_pylist()
@@ -440,7 +436,7 @@ def _read(environment: Environment, *days: str, source: str = LOG) -> list[dict[
 
 @pytest.mark.parametrize("by", [None, ["day"]], ids=["not partitioned", "partitioned"])
 @pytest.mark.parametrize("said", [[], ["day: day"]], ids=["by instant", "by day"])
-def test_a_day_of_facts_is_read_from_someone_elses_table(
+def test_a_day_of_facts_is_read_from_an_external_table(
     environment: Environment, by: list[str] | None, said: list[str]
 ) -> None:
     _external(environment, _two_days(environment), *said, by=by)
@@ -448,7 +444,7 @@ def test_a_day_of_facts_is_read_from_someone_elses_table(
 
 
 @pytest.mark.parametrize("said", [[], ["day: day"]], ids=["by instant", "by day"])
-def test_the_graph_runs_over_a_table_of_someone_else(environment: Environment, said: list[str]) -> None:
+def test_the_graph_runs_over_an_external_table(environment: Environment, said: list[str]) -> None:
     _external(environment, _two_days(environment), *said, by=["day"])
     run = environment.run("2024-03-03", tables=[BASE])
     assert (run.failed, run.crashed) == ({}, {})
@@ -465,7 +461,7 @@ def test_facts_without_a_day_column_belong_to_the_business_day_of_their_instant(
     assert days == {"before": "2024-03-02", "after": "2024-03-03"}
 
 
-def test_a_day_column_that_is_a_date_is_read(environment: Environment) -> None:
+def test_a_day_column_may_be_a_date(environment: Environment) -> None:
     table = _two_days(environment)
     dates = pa.array([dt.date(2024, 3, 2), dt.date(2024, 3, 3)])
     _external(environment, table.set_column(table.column_names.index("day"), "day", dates), "day: day", by=["day"])
@@ -478,19 +474,19 @@ def test_a_day_column_may_have_the_contracts_own_name(environment: Environment) 
     assert [row["url"] for row in _read(environment, "2024-03-03")] == ["/third"]
 
 
-def test_columns_of_someone_elses_table_are_mapped_by_expressions(environment: Environment) -> None:
+def test_columns_of_an_external_table_are_mapped_by_expressions(environment: Environment) -> None:
     table = _two_days(environment).rename_columns({"url": "address"})
     _external(environment, table, "day: day", "columns: {url: upper(address), topic: \"'constant'\"}")
     assert [(row["url"], row["topic"]) for row in _read(environment, "2024-03-03")] == [("/THIRD", "constant")]
 
 
-def test_a_column_mapped_to_null_is_null_where_someone_elses_table_has_none(environment: Environment) -> None:
+def test_a_column_mapped_to_null_may_be_missing_in_an_external_table(environment: Environment) -> None:
     _external(environment, _two_days(environment).drop_columns(["topic"]), "columns: {topic: null}")
     assert [row["topic"] for row in _read(environment, "2024-03-03")] == [None]
 
 
 @pytest.mark.parametrize("by", [None, ["day"]], ids=["not partitioned", "partitioned"])
-def test_a_snapshot_without_a_day_column_is_that_of_every_day(environment: Environment, by: list[str] | None) -> None:
+def test_a_snapshot_without_a_day_column_applies_to_every_day(environment: Environment, by: list[str] | None) -> None:
     artists = pa.table({"we_art_id": [1], "we_art_name": ["x"], "comm_id": [10], "day": ["2020-01-01"]})
     _external(environment, artists, source=ARTISTS, by=by)
     rows = _read(environment, "2024-03-02", "2024-03-03", source=ARTISTS)
@@ -498,7 +494,7 @@ def test_a_snapshot_without_a_day_column_is_that_of_every_day(environment: Envir
 
 
 @pytest.mark.parametrize("by", [None, ["day"]], ids=["not partitioned", "partitioned"])
-def test_a_snapshot_with_a_day_column_is_that_of_the_day(environment: Environment, by: list[str] | None) -> None:
+def test_a_snapshot_with_a_day_column_applies_to_that_day(environment: Environment, by: list[str] | None) -> None:
     days = ["2024-03-02", "2024-03-03"]
     artists = pa.table({"we_art_id": [1, 1], "we_art_name": ["x", "y"], "comm_id": [10, 20], "day": days})
     _external(environment, artists, "day: day", source=ARTISTS, by=by)
@@ -509,7 +505,7 @@ def test_a_snapshot_with_a_day_column_is_that_of_the_day(environment: Environmen
 
 @pytest.mark.slow
 @pytest.mark.parametrize("said", [[], ["day: day"]], ids=["the same every day", "by day"])
-def test_a_mart_joins_a_snapshot_of_someone_else_on_its_day(environment: Environment, said: list[str]) -> None:
+def test_a_mart_joins_an_external_snapshot_on_its_day(environment: Environment, said: list[str]) -> None:
     days = ["2024-03-02", "2024-03-03"] if said else ["2020-01-01"]
     accounts = pa.table(
         {
@@ -534,24 +530,24 @@ def test_a_mart_joins_a_snapshot_of_someone_else_on_its_day(environment: Environ
     assert members == {"2024-03-02": 50, "2024-03-03": 60 if said else 50}
 
 
-def test_the_external_asset_stands_in_the_graph_and_is_not_run_here(environment: Environment) -> None:
+def test_the_external_asset_is_in_the_graph_but_is_not_run(environment: Environment) -> None:
     _external(environment, _two_days(environment))
     node = environment.defs.resolve_asset_graph().get(dg.AssetKey(LOG.split(".")))
     assert (node.is_external, node.is_materializable, node.is_partitioned) == (True, False, True)
 
 
-def test_the_external_asset_is_what_its_marts_depend_on(environment: Environment) -> None:
+def test_marts_depend_on_the_external_asset(environment: Environment) -> None:
     _external(environment, _two_days(environment))
     graph = environment.defs.resolve_asset_graph()
     assert dg.AssetKey(BASE.split(".")) in graph.get(dg.AssetKey(LOG.split("."))).child_keys
 
 
-def test_a_source_that_is_not_said_to_be_a_table_is_made_from_files(environment: Environment) -> None:
+def test_a_source_that_is_not_mapped_to_a_table_is_read_from_files(environment: Environment) -> None:
     _external(environment, _two_days(environment))
     assert environment.defs.resolve_asset_graph().get(dg.AssetKey(ARTISTS.split("."))).is_materializable
 
 
-def test_a_column_that_someone_elses_table_lacks_is_named_with_its_type(environment: Environment) -> None:
+def test_a_column_missing_in_an_external_table_is_named_with_its_type(environment: Environment) -> None:
     _external(environment, _two_days(environment).drop_columns(["url"]))
     with pytest.raises(UnreadableTable) as error:
         _read(environment, "2024-03-03")
@@ -559,32 +555,32 @@ def test_a_column_that_someone_elses_table_lacks_is_named_with_its_type(environm
 
 
 @pytest.mark.parametrize("said", [[], ["day: day"]], ids=["by instant", "by day"])
-def test_a_table_that_is_not_there_is_an_error_in_words(environment: Environment, said: list[str]) -> None:
+def test_a_missing_external_table_is_a_readable_error(environment: Environment, said: list[str]) -> None:
     _map(environment, "table: nowhere", *said, source=LOG)
     run = environment.run("2024-03-03", tables=[BASE])
     failure = run.failed.get(BASE, f"no clear failure: {run.crashed}")
     assert [word for word in (LOG, str(environment.root / "nowhere"), "sources.yaml") if word not in failure] == []
 
 
-def test_a_day_that_someone_elses_table_does_not_have_is_missing(environment: Environment) -> None:
+def test_a_day_that_an_external_table_lacks_is_missing(environment: Environment) -> None:
     _external(environment, _two_days(environment), "day: day", by=["day"])
     run = environment.run("2024-03-04", tables=[BASE])
     assert f"{LOG}, which has no partition 2024-03-04" in run.failed.get(BASE, f"no clear failure: {run.crashed}")
 
 
-def test_a_day_column_that_someone_elses_table_lacks_is_an_error_in_words(environment: Environment) -> None:
+def test_a_day_column_missing_in_an_external_table_is_a_readable_error(environment: Environment) -> None:
     _external(environment, _two_days(environment), "day: snapshot_date")
     with pytest.raises(WemartError, match="snapshot_date"):
         _read(environment, "2024-03-03")
 
 
-def test_an_expression_that_someone_elses_table_cannot_compute_is_an_error_in_words(environment: Environment) -> None:
+def test_a_failing_expression_over_an_external_table_is_a_readable_error(environment: Environment) -> None:
     _external(environment, _two_days(environment), "columns: {url: frobnicate(url)}")
     with pytest.raises(WemartError, match="frobnicate"):
         _read(environment, "2024-03-03")
 
 
-def test_a_newer_version_of_someone_elses_table_is_read(environment: Environment) -> None:
+def test_the_latest_version_of_an_external_table_is_read(environment: Environment) -> None:
     _external(environment, _two_days(environment), by=["day"])
     assert len(_read(environment, "2024-03-03")) == 1
     more = _log_table(environment, environment.line("2024-03-03 12:00:01", url="/more"), day=["2024-03-03"])
@@ -593,7 +589,7 @@ def test_a_newer_version_of_someone_elses_table_is_read(environment: Environment
 
 
 @pytest.mark.slow
-def test_nothing_is_written_beside_someone_elses_table(environment: Environment) -> None:
+def test_nothing_is_written_next_to_an_external_table(environment: Environment) -> None:
     _external(environment, _two_days(environment))
     before = sorted((environment.root / "theirs").rglob("*"))
     assert environment.run("2024-03-03", tables=[BASE]).success

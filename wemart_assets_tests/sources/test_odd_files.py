@@ -1,4 +1,4 @@
-"""What is odd in a landing folder stops the days that it may have rows of, by name, and nothing else."""
+"""An odd file in a landing folder stops only the days that it may have rows for, and is named."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _pipe(folder: Path) -> str:
 
 
 def _socket(folder: Path) -> str:
-    # The address of a socket is short.
+    # The path of a socket has to be short.
     here = Path.cwd()
     os.chdir(folder)
     try:
@@ -70,7 +70,7 @@ def _link_to_a_folder_above(folder: Path) -> str:
 @pytest.mark.parametrize(
     "odd", [_pipe, _socket, _link_to_itself, _link_to_nothing, _link_to_a_folder_above], ids=lambda of: of.__name__
 )
-def test_what_is_no_file_is_ignored_with_a_warning(
+def test_anything_but_a_regular_file_is_ignored_with_a_warning(
     environment: Environment, odd: Callable[[Path], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     environment.land(LOG, f"date={DAY}/good.csv", [environment.line(f"{DAY} 12:00:00")])
@@ -80,7 +80,7 @@ def test_what_is_no_file_is_ignored_with_a_warning(
     assert len(environment.read(LOG, DAY)) == 1
 
 
-def test_a_folder_that_is_a_link_is_looked_into(environment: Environment) -> None:
+def test_a_folder_behind_a_link_is_read(environment: Environment) -> None:
     elsewhere = environment.root / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "good.csv").write_text(environment.csv([environment.line(f"{DAY} 12:00:00")]))
@@ -91,7 +91,7 @@ def test_a_folder_that_is_a_link_is_looked_into(environment: Environment) -> Non
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.csv", b"\xff\xfe.parquet"])
-def test_a_name_that_is_not_utf_8_stops_its_own_days(environment: Environment, name: bytes) -> None:
+def test_a_file_name_that_is_not_utf_8_stops_only_its_own_days(environment: Environment, name: bytes) -> None:
     environment.land(LOG, f"date={OTHER_DAY}/good.csv", [environment.line(f"{OTHER_DAY} 12:00:00")])
     (Path(os.fsdecode(os.fsencode(_folder(environment)) + b"/" + name))).write_text("a,b\n")
     environment.publish(LOG, OTHER_DAY)
@@ -101,15 +101,15 @@ def test_a_name_that_is_not_utf_8_stops_its_own_days(environment: Environment, n
         environment.publish(LOG, DAY)
 
 
-def test_a_parquet_file_without_rows_may_have_an_instant_without_a_type(environment: Environment) -> None:
-    """As pandas writes a frame without rows."""
+def test_an_empty_parquet_file_may_have_an_untyped_instant(environment: Environment) -> None:
+    """This is how pandas writes an empty frame."""
     columns = {c.name: pa.array([], pa.null()) for c in catalog.contracts()[TRACKS].columns}
     environment.land(TRACKS, f"date={DAY}/empty.parquet", environment.parquet(pa.table(columns)))
     assert environment.publish(TRACKS, DAY)["files that cannot be read"] == 0
     assert environment.published(TRACKS, DAY) == {DAY}
 
 
-def test_rows_whose_instant_has_no_type_are_quarantined(environment: Environment) -> None:
+def test_rows_with_an_untyped_instant_are_quarantined(environment: Environment) -> None:
     environment.overrides["quarantine_share"] = 1.0
     columns = {c.name: pa.array([None], pa.null()) for c in catalog.contracts()[TRACKS].columns}
     environment.land(TRACKS, f"date={DAY}/nulls.parquet", environment.parquet(pa.table(columns)))
@@ -128,7 +128,7 @@ INDEXES: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("case", INDEXES)
-def test_an_index_that_cannot_be_used_is_made_anew(environment: Environment, case: str) -> None:
+def test_an_unusable_index_is_rebuilt(environment: Environment, case: str) -> None:
     environment.land(LOG, "any.csv", [environment.line(f"{DAY} 12:00:00"), environment.line(f"{OTHER_DAY} 12:00:00")])
     environment.publish(LOG, DAY)
     entries = sorted((environment.lake / LOG.replace(".", "/") / INDEX_FOLDER).glob("*.json"))
@@ -140,7 +140,7 @@ def test_an_index_that_cannot_be_used_is_made_anew(environment: Environment, cas
     assert [entry.read_text() for entry in entries] == said
 
 
-def test_a_copy_that_went_is_made_anew(environment: Environment) -> None:
+def test_a_missing_copy_is_made_again(environment: Environment) -> None:
     lines = environment.csv([environment.line(f"{DAY} 12:00:00"), environment.line(f"{OTHER_DAY} 12:00:00")]).encode()
     environment.land(LOG, "odd.csv", b"\xef\xbb\xbf" + lines)
     environment.publish(LOG, DAY)
@@ -150,7 +150,7 @@ def test_a_copy_that_went_is_made_anew(environment: Environment) -> None:
     assert (len(environment.read(LOG, OTHER_DAY)), copy.exists()) == (1, True)
 
 
-def test_what_is_kept_of_files_as_they_are_no_more_is_vacuumed(environment: Environment) -> None:
+def test_index_entries_of_changed_files_are_vacuumed(environment: Environment) -> None:
     lines = [environment.line(f"{DAY} 12:00:00"), environment.line(f"{OTHER_DAY} 12:00:00")]
     odd = b"\xef\xbb\xbf" + environment.csv(lines).encode()
     environment.land(LOG, "changed.csv", odd)
@@ -170,7 +170,7 @@ def test_what_is_kept_of_files_as_they_are_no_more_is_vacuumed(environment: Envi
     assert len(environment.read(LOG, OTHER_DAY)) == 2
 
 
-def test_all_files_of_a_source_are_looked_at_though_one_is_odd(environment: Environment) -> None:
+def test_one_unreadable_file_does_not_keep_the_others_from_being_indexed(environment: Environment) -> None:
     environment.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
     environment.land(LOG, f"date={OTHER_DAY}/good.csv", [environment.line(f"{OTHER_DAY} 12:00:00")])
     landing = _landing(environment)
@@ -182,7 +182,7 @@ def test_all_files_of_a_source_are_looked_at_though_one_is_odd(environment: Envi
     ]
 
 
-def test_a_field_of_any_length_is_read(environment: Environment) -> None:
+def test_a_field_may_have_any_length(environment: Environment) -> None:
     long = "x" * 3_000_000
     environment.land(LOG, "long.csv", [environment.line(f"{DAY} 12:00:00", params=long, url="y" * 200_000)])
     environment.publish(LOG, DAY)

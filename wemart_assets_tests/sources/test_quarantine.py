@@ -1,4 +1,4 @@
-"""Rows that break a contract are set aside with the reason, the file and the row; no row is dropped without a word."""
+"""Rows that break a contract are quarantined with the reason, the file and the row; none is dropped silently."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEMBERSHIPS = "we_mart.ws_fc_user_history"
 DAY = "2024-03-05"
 LAST_MILLISECOND = 253_402_214_399_999  # 9999-12-30T23:59:59.999Z, the year 9999 everywhere
 
-# Values of one column that break the contract, with what the reason says beside the column.
+# Values of one column that break the contract, with words of the reason besides the column.
 BROKEN: dict[str, list[tuple[str, Any, list[str]]]] = {
     USERS: [
         ("we_member_id", None, ["NULL"]),
@@ -52,7 +52,7 @@ BROKEN: dict[str, list[tuple[str, Any, list[str]]]] = {
         ("user_info_id", "nobody", ["'nobody'", "bigint"]),
     ],
 }
-# Text that DuckDB takes for a number or an instant, and that means another or none.
+# Text that DuckDB reads as a number or an instant, but that means something else or nothing.
 MISREAD: list[tuple[str, Any]] = [
     ("wv_user_id", "12.5"),
     ("wv_user_id", "1_000"),
@@ -85,7 +85,7 @@ def _row(environment: Environment, source: str, number: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def broken(make_environment: MakeEnvironment) -> Environment:
-    """An environment in which each of BROKEN is a row, its number in an extra column `case`."""
+    """An environment in which each of BROKEN is a row, with its number in an extra column `case`."""
     environment = make_environment(quarantine_share=1.0)
     for source, cases in BROKEN.items():
         rows = [
@@ -98,7 +98,7 @@ def broken(make_environment: MakeEnvironment) -> Environment:
 
 
 @pytest.mark.parametrize(("source", "number"), BROKEN_CASES, ids=BROKEN_IDS)
-def test_the_reason_says_the_column_and_what_is_wrong_with_it(broken: Environment, source: str, number: int) -> None:
+def test_the_reason_names_the_column_and_the_fault(broken: Environment, source: str, number: int) -> None:
     column, _, words = BROKEN[source][number]
     reasons = [row["reason"] for row in broken.quarantine(source) if row["raw_row"]["case"] == str(number)]
     assert len(reasons) == 1
@@ -106,17 +106,17 @@ def test_the_reason_says_the_column_and_what_is_wrong_with_it(broken: Environmen
 
 
 @pytest.mark.parametrize("source", BROKEN)
-def test_only_the_rows_that_keep_the_contract_are_published(broken: Environment, source: str) -> None:
+def test_only_rows_that_match_the_contract_are_published(broken: Environment, source: str) -> None:
     assert len(broken.read(source)) == 1
 
 
 @pytest.mark.parametrize("source", BROKEN)
-def test_the_quarantine_names_the_file_below_the_landing_folder(broken: Environment, source: str) -> None:
+def test_the_quarantine_names_the_file_relative_to_the_landing_folder(broken: Environment, source: str) -> None:
     assert {row["file"] for row in broken.quarantine(source)} == {f"date={DAY}/broken.csv"}
 
 
 @pytest.mark.parametrize(("column", "text"), MISREAD)
-def test_text_that_is_no_number_or_instant_of_its_own_is_quarantined(
+def test_text_that_only_duckdb_reads_as_a_value_is_quarantined(
     environment: Environment, column: str, text: str
 ) -> None:
     environment.overrides["quarantine_share"] = 1.0
@@ -125,7 +125,7 @@ def test_text_that_is_no_number_or_instant_of_its_own_is_quarantined(
     assert environment.read(USERS) == []
 
 
-def test_an_id_that_just_fits_in_32_bits_is_published(environment: Environment) -> None:
+def test_an_id_at_the_limit_of_32_bits_is_published(environment: Environment) -> None:
     environment.land(USERS, f"date={DAY}/a.csv", [environment.user(member) for member in (2**31 - 1, 0, -(2**31))])
     environment.publish(USERS, DAY)
     assert environment.column(USERS, "we_member_id") == [-(2**31), 0, 2**31 - 1]
@@ -138,7 +138,7 @@ def test_a_row_with_several_faults_is_quarantined_once(environment: Environment)
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
-def test_the_raw_row_is_the_row_as_it_came(environment: Environment, ending: str) -> None:
+def test_the_raw_row_is_the_row_as_delivered(environment: Environment, ending: str) -> None:
     environment.overrides["quarantine_share"] = 1.0
     text = 'a "quoted",\nname'
     row = {"we_art_id": 2**40, "we_art_name": text, "comm_id": 7, "extra": "more"}
@@ -156,7 +156,7 @@ def test_the_raw_row_of_a_mapped_file_has_the_files_columns(environment: Environ
     assert [row["raw_row"] for row in environment.quarantine(ARTISTS)] == [{"id": "x", "label": "y"}]
 
 
-def test_an_equal_row_collapses_wherever_it_lies(environment: Environment) -> None:
+def test_equal_rows_collapse_across_files(environment: Environment) -> None:
     for name in ("a.csv", "b.csv", "c.jsonl", "d.parquet", "below/a.csv"):
         environment.land(
             ARTISTS, f"date={DAY}/{name}", [environment.artist(1, "x", 10), environment.artist(1, "x", 10)]
@@ -166,7 +166,7 @@ def test_an_equal_row_collapses_wherever_it_lies(environment: Environment) -> No
     assert metadata["quarantined rows"] == 0
 
 
-def test_equal_rows_collapse_where_both_are_null_in_a_column(environment: Environment) -> None:
+def test_equal_rows_with_nulls_collapse(environment: Environment) -> None:
     environment.land(
         ARTISTS, f"date={DAY}/a.csv", [environment.artist(1, None, None), environment.artist(1, None, None)]
     )
@@ -181,7 +181,7 @@ def test_equal_lines_of_the_log_are_all_kept(environment: Environment) -> None:
     assert len(environment.read(LOG)) == 4
 
 
-def test_the_row_that_does_not_stay_says_which_key_is_shared(environment: Environment) -> None:
+def test_the_reason_of_a_duplicate_names_the_shared_key(environment: Environment) -> None:
     environment.overrides["quarantine_share"] = 1.0
     environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1, "x"), environment.artist(1, "y")])
     environment.publish(ARTISTS, DAY)
@@ -190,7 +190,7 @@ def test_the_row_that_does_not_stay_says_which_key_is_shared(environment: Enviro
     ]
 
 
-# Of rows that share a key, the first is named first.
+# Pairs of rows that share a key, the first in order first.
 FIRST_OF_TWO = {
     "numbers as numbers": [{"comm_id": 9}, {"comm_id": 10}],
     "negative numbers first": [{"comm_id": -1}, {"comm_id": 0}],
@@ -204,9 +204,9 @@ FIRST_OF_TWO = {
 
 @pytest.fixture(scope="module")
 def contested(make_environment: MakeEnvironment) -> Environment:
-    """An environment with an artist for each case of FIRST_OF_TWO; the row that has to stay is delivered second.
+    """An environment with an artist for each case of FIRST_OF_TWO. The row to keep is delivered second.
 
-    The file that is read first and the file's own order of columns say the opposite of the order.
+    The order of the files and the order of columns within a file contradict the expected order.
     """
     environment = make_environment(quarantine_share=1.0)
     for number, (first, second) in enumerate(FIRST_OF_TWO.values()):
@@ -218,14 +218,14 @@ def contested(make_environment: MakeEnvironment) -> Environment:
 
 
 @pytest.mark.parametrize("case", FIRST_OF_TWO)
-def test_the_row_that_stays_is_the_first(contested: Environment, case: str) -> None:
+def test_the_first_row_of_a_key_is_kept(contested: Environment, case: str) -> None:
     number = list(FIRST_OF_TWO).index(case)
     stayed = [row for row in contested.read(ARTISTS) if row["we_art_id"] == number]
     assert stayed == [contested.artist(number, "n") | FIRST_OF_TWO[case][0] | {"part_date": DAY}]
 
 
-def test_keys_are_settled_as_by_a_plain_sort(environment: Environment) -> None:
-    """Rows of few values, so that nearly all share a key with another, over several files."""
+def test_duplicates_are_resolved_as_by_a_plain_sort(environment: Environment) -> None:
+    """Rows with few distinct values over several files, so that nearly all share a key with another row."""
     environment.overrides["quarantine_share"] = 1.0
     chosen = random.Random(11)
     rows = [
@@ -257,7 +257,7 @@ def test_keys_are_settled_as_by_a_plain_sort(environment: Environment) -> None:
     assert environment.read(USERS) == expected
 
 
-def test_of_rows_that_share_what_is_unique_where_known_the_first_stays(environment: Environment) -> None:
+def test_the_first_row_of_a_unique_value_is_kept(environment: Environment) -> None:
     environment.overrides["quarantine_share"] = 1.0
     environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(2, "a", 10), environment.artist(1, "b", 10)])
     environment.publish(ARTISTS, DAY)
@@ -267,14 +267,14 @@ def test_of_rows_that_share_what_is_unique_where_known_the_first_stays(environme
     ]
 
 
-def test_what_is_unique_where_known_may_be_unknown_any_number_of_times(environment: Environment) -> None:
+def test_a_unique_column_may_be_null_in_several_rows(environment: Environment) -> None:
     environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(n, comm_id=None) for n in (1, 2, 3)])
     environment.publish(ARTISTS, DAY)
     assert environment.column(ARTISTS, "we_art_id") == [1, 2, 3]
 
 
-def test_a_row_that_lost_its_key_takes_no_community_from_another(environment: Environment) -> None:
-    """(1, b, 20) is set aside for (1, a, 10), so nothing shares community 20 with artist 2."""
+def test_a_row_quarantined_for_its_key_does_not_claim_a_unique_value(environment: Environment) -> None:
+    """(1, b, 20) is quarantined in favour of (1, a, 10), so nothing shares community 20 with artist 2."""
     environment.overrides["quarantine_share"] = 1.0
     environment.land(
         ARTISTS,
@@ -285,14 +285,14 @@ def test_a_row_that_lost_its_key_takes_no_community_from_another(environment: En
     assert environment.column(ARTISTS, "we_art_id") == [1, 2]
 
 
-def test_a_row_that_breaks_the_contract_takes_no_key_from_another(environment: Environment) -> None:
+def test_a_row_that_breaks_the_contract_does_not_claim_a_key(environment: Environment) -> None:
     environment.overrides["quarantine_share"] = 1.0
     environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1, "a", "x"), environment.artist(1, "b", 10)])
     environment.publish(ARTISTS, DAY)
     assert environment.column(ARTISTS, "we_art_name") == ["b"]
 
 
-def test_the_same_key_on_two_days_of_a_range_is_not_shared(environment: Environment) -> None:
+def test_the_same_key_on_two_days_of_a_range_is_no_duplicate(environment: Environment) -> None:
     environment.land(ARTISTS, "date=2024-03-05/a.csv", [environment.artist(1, "before", 10)])
     environment.land(ARTISTS, "date=2024-03-06/a.csv", [environment.artist(1, "after", 10)])
     assert environment.publish(ARTISTS, "2024-03-05", "2024-03-07")["quarantined rows"] == 0
@@ -326,7 +326,7 @@ def _undated(environment: Environment) -> dict[str, Any]:
         "first day that is a partition of an early delivery",
     ],
 )
-def test_rows_without_a_readable_instant_are_quarantined_under(
+def test_rows_without_a_readable_instant_are_quarantined_under_their_day(
     environment: Environment, file: str, dated: list[str], day: str
 ) -> None:
     environment.overrides["quarantine_share"] = 1.0
@@ -335,7 +335,7 @@ def test_rows_without_a_readable_instant_are_quarantined_under(
     assert [(row["date_id"], row["raw_row"]["url"]) for row in environment.quarantine(LOG)] == [(day, "unknown_time")]
 
 
-def test_rows_without_a_readable_instant_are_quarantined_once_day_by_day(environment: Environment) -> None:
+def test_rows_without_a_readable_instant_are_quarantined_on_one_day_only(environment: Environment) -> None:
     environment.overrides["quarantine_share"] = 1.0
     environment.land(
         LOG,
@@ -347,7 +347,7 @@ def test_rows_without_a_readable_instant_are_quarantined_once_day_by_day(environ
     assert [row["date_id"] for row in environment.quarantine(LOG)] == ["2024-03-02"]
 
 
-def test_a_quarantined_row_that_is_corrected_leaves_the_quarantine(environment: Environment) -> None:
+def test_a_corrected_row_leaves_the_quarantine(environment: Environment) -> None:
     environment.overrides["quarantine_share"] = 1.0
     environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist("x", "a")])
     environment.publish(ARTISTS, DAY)
@@ -356,7 +356,7 @@ def test_a_quarantined_row_that_is_corrected_leaves_the_quarantine(environment: 
     assert (environment.column(ARTISTS, "we_art_id"), environment.quarantine(ARTISTS)) == ([12345], [])
 
 
-def test_the_quarantine_of_other_days_stays(environment: Environment) -> None:
+def test_the_quarantine_of_other_days_is_left_alone(environment: Environment) -> None:
     environment.overrides["quarantine_share"] = 1.0
     for day in ("2024-03-05", "2024-03-06"):
         environment.land(ARTISTS, f"date={day}/a.csv", [environment.artist("x")])
@@ -366,7 +366,7 @@ def test_the_quarantine_of_other_days_stays(environment: Environment) -> None:
     assert [row["part_date"] for row in environment.quarantine(ARTISTS)] == ["2024-03-05"]
 
 
-def test_quarantined_rows_are_counted_in_the_runs_metadata(environment: Environment) -> None:
+def test_the_runs_metadata_counts_quarantined_rows(environment: Environment) -> None:
     environment.overrides["quarantine_share"] = 1.0
     environment.land(
         ARTISTS, f"date={DAY}/a.csv", [environment.artist("x"), environment.artist("y"), environment.artist(1)]

@@ -1,6 +1,6 @@
 """Each record of a text file ends in the table, in quarantine, or in a file that is refused by name.
 
-Thousands of hostile files, of every format and dialect, are published by the door that assets use, and compared with
+Thousands of hostile files of every format and dialect are published the way assets publish, and compared with
 `records_reference`, which reads the definition letter by letter.
 """
 
@@ -47,7 +47,7 @@ PAIRS = Contract(
 FIRST_DAY = dt.date(2024, 1, 1)
 NOW = dt.datetime(2024, 12, 31, tzinfo=dt.UTC)
 FILES_A_BATCH = 125
-# What is odd about text, and what is ordinary.
+# Odd and ordinary pieces of text.
 PIECES = (
     *(b",", b";", b"\t", b"|", b'"', b'""', b"\n", b"\r\n", b"\r", b"\n\n"),
     *(b"#", b" ", b"\\", b"'", b"\\N", b"NULL", b"-", b"\x00", b"\xff", b"\xc3\xa9", b"\xef\xbb\xbf", b"\xe2\x82"),
@@ -133,7 +133,7 @@ def _publish(engine: str, root: Path, dialect: Dialect, files: Sequence[bytes], 
 
 @dataclass(frozen=True)
 class Landed:
-    """What became of the files, by day."""
+    """What happened to the files, by day."""
 
     refused: set[str]
     rows: Mapping[str, list[dict[str, Any]]]
@@ -148,7 +148,7 @@ def _by_day(location: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _check(dialect: Dialect, files: Sequence[bytes], landed: Landed) -> Counter[str]:
-    """Compare with the reference; how many files were refused, and how many records of each kind there were."""
+    """Compares with the reference. Returns how many files were refused and how many records of each kind there were."""
     seen = Counter[str]()
     last: list[Expected] = []
     for day, content in zip(_days(len(files)), files, strict=True):
@@ -159,13 +159,13 @@ def _check(dialect: Dialect, files: Sequence[bytes], landed: Landed) -> Counter[
             seen["refused"] += 1
         else:
             if day in landed.refused:
-                # It can be divided into records, of which the first names other columns.
+                # It can be divided into records, but the header names other columns.
                 assert dialect.has_header, content
                 assert not _has_columns(dialect, content), content
                 seen["of other columns"] += 1
             else:
                 last = expected
-        # A day whose file is refused goes on showing the delivery before.
+        # A day whose file is refused continues to show the previous delivery.
         expected = last
         good = Counter(record.fields for record in expected if record.fields is not None)
         assert Counter((row["a"], row["b"]) for row in landed.rows.get(day, [])) == good, content
@@ -201,7 +201,7 @@ def _hostile(random_: random.Random, dialect: Dialect) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_each_record_of_a_hostile_file_is_accounted_for(tmp_path: Path, dialect: Dialect) -> None:
+def test_every_record_of_a_hostile_file_is_accounted_for(tmp_path: Path, dialect: Dialect) -> None:
     seen = Counter[str]()
     for batch in range(3):
         random_ = random.Random(f"{dialect.name} {batch}")
@@ -213,7 +213,7 @@ def test_each_record_of_a_hostile_file_is_accounted_for(tmp_path: Path, dialect:
 
 @pytest.mark.spark
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_each_record_of_a_hostile_file_is_accounted_for_on_spark(tmp_path: Path, dialect: Dialect) -> None:
+def test_every_record_of_a_hostile_file_is_accounted_for_on_spark(tmp_path: Path, dialect: Dialect) -> None:
     random_ = random.Random(f"{dialect.name} on Spark")
     files = [_hostile(random_, dialect) for _ in range(25)]
     landed = _publish("spark", tmp_path, dialect, files, is_gzipped=dialect.delimiter == ";")
@@ -226,7 +226,7 @@ ENDS = ("\n", "\r\n", "\r")
 
 @st.composite
 def _written(draw: Callable[..., Any]) -> bytes:
-    """A CSV of pairs as anybody may write it: quotes where they are needed or wanted, any line ends, blank lines."""
+    """A CSV of pairs as any writer may produce it: required and optional quotes, any line endings, blank lines."""
     pairs = draw(st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=8))
     ends = draw(st.sampled_from([("\n",), ("\r\n",), ENDS]))
     text = draw(st.sampled_from(["", "\ufeff", "\n"]))
@@ -241,7 +241,7 @@ def _written(draw: Callable[..., Any]) -> bytes:
 
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(files=st.lists(_written(), min_size=10, max_size=25))
-def test_what_was_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactory, files: list[bytes]) -> None:
+def test_records_are_read_as_they_were_written(tmp_path_factory: pytest.TempPathFactory, files: list[bytes]) -> None:
     landed = _publish("duckdb", tmp_path_factory.mktemp("written"), DIALECTS[0], files, is_gzipped=False)
     seen = _check(DIALECTS[0], files, landed)
     assert (seen["malformed"], seen["refused"]) == (0, 0)
@@ -249,7 +249,7 @@ def test_what_was_written_is_what_is_read(tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_lost_record_stops_the_day(tmp_path: Path, engine: str) -> None:
-    """The file changes after it was looked at, and nothing but its bytes says so."""
+    """The file changes after it was indexed, and only its bytes show it."""
     root, day = tmp_path, FIRST_DAY.isoformat()
     landing = Landing(PAIRS, SourceMapping(), root / "landing", root / "lake", "UTC", day)
     path = landing.folder / f"date={day}" / "f.csv"
@@ -266,8 +266,8 @@ def test_a_lost_record_stops_the_day(tmp_path: Path, engine: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_damaged_parquet_file_has_all_its_rows_or_is_refused(tmp_path: Path) -> None:
-    """A changed byte may lie where nothing notices it, in a value; no row is lost by it."""
+def test_a_damaged_parquet_file_keeps_all_its_rows_or_is_refused(tmp_path: Path) -> None:
+    """A changed byte inside a value may go unnoticed, but no row is lost."""
     random_ = random.Random("parquet")
     rows = 40
     whole = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Tables that someone else writes are the same source on either engine."""
+"""External tables give the same source on either engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BEFORE, DAY, QUIET, LATER = "2024-03-01", "2024-03-02", "2024-03-03", "2024-03-0
 
 @pytest.fixture(scope="module", params=ENGINES)
 def environment(request: pytest.FixtureRequest, make_environment: MakeEnvironment) -> Environment:
-    """Facts without a column of days, on two days with one between them, and a snapshot without one."""
+    """Facts on two days with a gap of one day, and a snapshot, both without a day column."""
     environment = make_environment(**settings_of(request.param))
     lines = [environment.line(f"{day} 12:00:00", url=f"/{day}") for day in (DAY, LATER)]
     kinds = {name: pa.int64() if name in NUMBERS else pa.string() for name in lines[0]}
@@ -39,13 +39,13 @@ def _session(environment: Environment) -> Any:
 
 
 @pytest.mark.parametrize("source", [LOG, ARTISTS])
-def test_without_a_column_of_days_each_day_counts_as_published(environment: Environment, source: str) -> None:
+def test_without_a_day_column_every_day_counts_as_published(environment: Environment, source: str) -> None:
     with _session(environment) as session:
         days = [BEFORE, DAY, QUIET, LATER]
         assert session.published(catalog.contracts()[source].table, days) == set(days)
 
 
-def test_facts_without_a_column_of_days_have_those_of_their_instants(environment: Environment) -> None:
+def test_facts_without_a_day_column_belong_to_the_days_of_their_instants(environment: Environment) -> None:
     with _session(environment) as session:
         table = catalog.contracts()[LOG].table
         rows = session.read(table, [DAY, QUIET, LATER]).select("url", table.day_column).to_pyarrow().to_pylist()
@@ -53,7 +53,7 @@ def test_facts_without_a_column_of_days_have_those_of_their_instants(environment
 
 
 @pytest.mark.parametrize("day", [DAY, QUIET])
-def test_a_mart_over_them_runs_on_any_day(environment: Environment, day: str) -> None:
+def test_a_mart_over_external_tables_runs_on_any_day(environment: Environment, day: str) -> None:
     run = environment.run(day, tables=[BASE])
     assert (run.failed, run.crashed) == ({}, {})
     assert environment.column(BASE, "url", day) == ([f"/{day}"] if day == DAY else [])

@@ -1,4 +1,4 @@
-"""Tracks of RudderStack: repeated ids, times that have not come yet, tables of a warehouse, and late deliveries."""
+"""RudderStack tracks: repeated ids, times in the future, warehouse tables, and late deliveries."""
 
 from __future__ import annotations
 
@@ -32,11 +32,9 @@ def track(received: str | None, event: str = "view", id: str = "e1", at: str = f
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
-def test_of_a_repeated_id_the_row_that_was_received_first_stays(
-    environment: Environment, order: tuple[int, ...]
-) -> None:
+def test_the_copy_of_a_track_that_was_received_first_is_kept(environment: Environment, order: tuple[int, ...]) -> None:
     environment.overrides["quarantine_share"] = 1.0
-    # By the order of the other columns, and by that of the file, others would be first.
+    # By the other columns, and by the order in the file, another row would be first.
     copies = [
         track(f"{DAY} 03:00:01", event="z"),
         track(f"{DAY} 03:00:02", event="a"),
@@ -49,27 +47,27 @@ def test_of_a_repeated_id_the_row_that_was_received_first_stays(
     assert {row["reason"] for row in environment.quarantine(TRACKS)} == {"another row has the same id"}
 
 
-def test_tracks_received_at_one_time_are_ordered_by_their_other_columns(environment: Environment) -> None:
+def test_tracks_received_at_the_same_time_are_ordered_by_other_columns(environment: Environment) -> None:
     environment.overrides["quarantine_share"] = 1.0
     environment.land(TRACKS, "a.jsonl", [track(f"{DAY} 03:00:01", event=event) for event in ("b", "a")])
     environment.publish(TRACKS, DAY)
     assert environment.column(TRACKS, "event") == ["a"]
 
 
-def test_equal_copies_of_a_track_are_one(environment: Environment) -> None:
+def test_equal_copies_of_a_track_collapse(environment: Environment) -> None:
     environment.land(TRACKS, "a.jsonl", [track(f"{DAY} 03:00:01")] * 3)
     assert environment.publish(TRACKS, DAY)["quarantined rows"] == 0
     assert environment.column(TRACKS, "id") == ["e1"]
 
 
-def test_an_id_of_two_days_is_a_row_of_each(environment: Environment) -> None:
-    """A day of a source knows no other day; the marts count such a track on its first."""
+def test_an_id_delivered_for_two_days_is_a_row_on_each(environment: Environment) -> None:
+    """A day of a source is independent of other days; the marts count such a track on its first day."""
     environment.land(TRACKS, "a.jsonl", [track(None), track(None, at=f"{NEXT} 03:00:00")])
     environment.publish(TRACKS, DAY, NEXT)
     assert environment.column(TRACKS, "part_date") == [DAY, NEXT]
 
 
-def test_a_track_without_an_id_of_its_own_is_quarantined_and_one_of_nobody_is_not(environment: Environment) -> None:
+def test_a_track_without_an_id_is_quarantined_but_an_anonymous_one_is_not(environment: Environment) -> None:
     environment.overrides["quarantine_share"] = 1.0
     nobody = track(None, id="e2") | {"anonymous_id": None}
     environment.land(TRACKS, "a.jsonl", [track(None) | {"id": None}, nobody])
@@ -78,8 +76,8 @@ def test_a_track_without_an_id_of_its_own_is_quarantined_and_one_of_nobody_is_no
     assert [row["reason"] for row in environment.quarantine(TRACKS)] == ["id is NULL"]
 
 
-def test_tracks_of_days_that_have_not_come_yet_are_counted(environment: Environment) -> None:
-    """The clock of these tests shows nine in the morning of 2024-04-01 in Seoul."""
+def test_tracks_of_future_days_are_counted(environment: Environment) -> None:
+    """In these tests it is 09:00 on 2024-04-01 in Seoul."""
     instants = ("2024-04-01 14:59:59.999", "2024-04-01 15:00:00", "2031-01-01 00:00:00")
     environment.land(TRACKS, "a.jsonl", [track(None, id=f"e{n}", at=at) for n, at in enumerate(instants)])
     assert environment.publish(TRACKS, DAY)["rows of days to come"] == 2
@@ -90,8 +88,8 @@ def test_tracks_of_days_that_have_not_come_yet_are_counted(environment: Environm
 ORDER = ("repeated_tracks", "dbt_aliases_mapping", "visitor_state", "dbt_mapped_tracks")
 
 
-def test_the_tracks_of_a_warehouse_are_read_in_place(environment: Environment) -> None:
-    """Its columns have names of their own, and it has an id twice, as destinations that only append do."""
+def test_tracks_of_a_warehouse_table_are_read_in_place(environment: Environment) -> None:
+    """The table has other column names, and an id twice, as append-only destinations do."""
     rows = [
         track(f"{DAY} 03:00:02") | {"event": "second"},
         track(f"{DAY} 03:00:01"),
@@ -119,11 +117,11 @@ TABLES = [TRACKS, *(name for name in catalog.marts() if name.startswith("rudder.
 
 
 @pytest.mark.slow
-def test_late_tracks_end_where_tracks_on_time_do(make_environment: MakeEnvironment) -> None:
-    """Days one by one, then an old day and those after it again; beside one run over all days with everything there."""
+def test_late_tracks_give_the_same_sessions_as_on_time_tracks(make_environment: MakeEnvironment) -> None:
+    """Days one by one, then a past day and the days after it again, compared with one run over all complete days."""
     days = ["2024-03-01", DAY, NEXT]
     config = TracksConfig(first_day=dt.date(2024, 3, 1), days=len(days), tracks=600, visitors=40)
-    # Of half a day a single broken row is more than is allowed of a whole one.
+    # In half a day a single broken row already exceeds the share allowed for a whole day.
     on_time, late = make_environment(quarantine_share=0.1), make_environment(quarantine_share=0.1)
     simulate_tracks(config, on_time.landing, on_time.root / "truth")
     simulate_tracks(config, late.landing, late.root / "truth")
@@ -144,8 +142,8 @@ def test_late_tracks_end_where_tracks_on_time_do(make_environment: MakeEnvironme
 
 
 @pytest.mark.slow
-def test_a_visitor_of_a_million_tracks(environment: Environment) -> None:
-    """Twenty-five a second, over midnight: a session, in the order of time."""
+def test_a_visitor_with_a_million_tracks_has_one_session(environment: Environment) -> None:
+    """Twenty-five tracks per second across midnight are one session, in order of time."""
     at = np.datetime64("2024-03-02T09:00:00", "us")  # six hours before midnight in Seoul
     instants = at + np.arange(1_000_000) * np.timedelta64(40, "ms")
     theirs = pa.table(
