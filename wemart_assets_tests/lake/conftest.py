@@ -1,4 +1,4 @@
-"""What the lake's tests share: engines to run on, small tables, and what lies in a table's folder."""
+"""Shared by the lake's tests: engines to run on, small tables, and the content of a table's folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def now() -> dt.datetime:
     return NOW
 
 
-# An engine lives no longer than the module that says which one it is: a module that names none has to get DuckDB.
+# An engine lives as long as the module that chooses it: a module that chooses none has to get DuckDB.
 @pytest.fixture(scope="module")
 def engine_name() -> str:
     """The engine to run on; a module whose tests are to run on each has a fixture of this name with `ENGINES`."""
@@ -54,7 +54,7 @@ def session(engine: Callable[[Path], Engine], lake: Path) -> Iterator[Session]:
 
 @pytest.fixture(scope="session")
 def given() -> Callable[[Session, Table, Sequence[Row]], ir.Table]:
-    """A table of these rows in the session; columns that a row does not name are NULL."""
+    """Returns the rows as a table of the session; columns that a row does not name are NULL."""
 
     def make(session: Any, table: Table, rows: Sequence[Row]) -> ir.Table:
         if unknown := {name for row in rows for name in row} - {c.name for c in table.columns}:

@@ -1,4 +1,4 @@
-"""The audit stands between what was staged and what readers see."""
+"""The audit stands between staged rows and what readers see."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def finding(found: Publication | RejectedByAudit, check: str) -> Finding:
 
 @pytest.fixture
 def run(session: Session, given: Given, now: dt.datetime) -> Publish:
-    """Publishes these rows through the public door."""
+    """Publishes these rows through the public `publish`."""
 
     def run(
         table: Table,
@@ -116,7 +116,7 @@ def test_a_rejected_first_publication_leaves_no_table_behind(
     assert data_files(lake, ORDERS) == {}
 
 
-def test_the_message_names_table_day_check_and_rows_and_what_to_do(run: Publish) -> None:
+def test_the_message_names_table_day_check_rows_and_the_next_step(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
         run(ORDERS, [D1], orders(D1, 1) + orders(D1, 77, amount=-5))
     message = str(rejected.value)
@@ -185,21 +185,23 @@ def test_the_next_run_after_a_rejected_one_publishes(session: Session, run: Publ
     ],
     ids=["row check", "table check"],
 )
-def test_a_broken_warning_is_found_and_published(session: Session, run: Publish, read: Read, table: Table) -> None:
+def test_a_failed_warning_is_reported_and_the_rows_are_published(
+    session: Session, run: Publish, read: Read, table: Table
+) -> None:
     published = run(table, [D1], orders(D1, 1, 2))
     [broken] = [f for f in published.findings if not f.passed]
     assert (broken.check.severity, broken.bad_rows, broken.bad_days) == (Severity.WARN, 2, {D1: 2})
     assert read(session, table) == orders(D1, 1, 2)
 
 
-def test_a_warning_is_no_part_of_the_message_of_an_error(run: Publish) -> None:
+def test_warnings_are_not_part_of_an_error_message(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
         run(with_row_check(lambda t: t.amount > 100, Severity.WARN), [D1], orders(D1, 1, amount=-1))
     assert "the_row_check" not in str(rejected.value)
     assert not finding(rejected.value, "the_row_check").passed
 
 
-def test_a_day_without_rows_is_published_with_a_warning_that_names_it(session: Session, run: Publish) -> None:
+def test_a_day_without_rows_is_published_with_a_warning(session: Session, run: Publish) -> None:
     published = run(ORDERS, [D1, D2, D3], orders(D2, 1))
     found = finding(published, "has_rows")
     assert not found.passed
@@ -211,24 +213,24 @@ def test_a_day_without_rows_is_published_with_a_warning_that_names_it(session: S
 # NULL
 
 
-def test_rows_that_share_a_key_are_counted_as_rows(run: Publish) -> None:
+def test_the_grain_check_counts_every_row_that_shares_a_key(run: Publish) -> None:
     with pytest.raises(RejectedByAudit, match=rf"grain_is_unique .*: 5 rows break it, by day: {D1} \(5\)") as rejected:
         run(ORDERS, [D1], orders(D1, 1, 1, 1, 2, 2, 3))
     assert finding(rejected.value, "grain_is_unique").bad_rows == 5
 
 
-def test_null_meets_the_value_checks_of_its_column(run: Publish) -> None:
+def test_null_passes_the_value_checks_of_its_column(run: Publish) -> None:
     published = run(ORDERS, [D1], orders(D1, 1, amount=None, shop=None))
     assert all(f.passed for f in published.findings)
 
 
-def test_null_hides_no_bad_value_of_another_column(run: Publish) -> None:
+def test_null_does_not_hide_a_bad_value_in_another_column(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
         run(ORDERS, [D1], orders(D1, 1, shop=None, amount=-1) + orders(D1, 2, shop="mail", amount=None))
     assert finding(rejected.value, "domains").bad_rows == 2
 
 
-def test_a_row_check_that_gives_null_fails(run: Publish) -> None:
+def test_a_row_check_that_returns_null_fails(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
         run(with_row_check(lambda t: t.amount < 100), [D1], orders(D1, 1) + orders(D1, 2, amount=None))
     found = finding(rejected.value, "the_row_check")
@@ -236,31 +238,31 @@ def test_a_row_check_that_gives_null_fails(run: Publish) -> None:
     assert found.examples[0]["id"] == 2
 
 
-def test_a_row_check_that_says_what_null_means_passes(run: Publish) -> None:
+def test_a_row_check_that_handles_null_passes(run: Publish) -> None:
     published = run(with_row_check(lambda t: t.amount.isnull() | (t.amount < 100)), [D1], orders(D1, 1, amount=None))
     assert finding(published, "the_row_check").passed
 
 
-def test_null_is_a_value_of_the_grain(run: Publish) -> None:
+def test_null_counts_as_a_value_of_the_grain(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
         run(ORDERS, [D1], orders(D1, 1, 1, shop=None) + orders(D1, 1))
     assert finding(rejected.value, "grain_is_unique").bad_days == {D1: 2}
 
 
-def test_the_grain_is_that_of_a_day(run: Publish) -> None:
+def test_the_grain_is_unique_within_a_day(run: Publish) -> None:
     published = run(ORDERS, [D1, D2], orders(D1, 1) + orders(D2, 1))
     assert finding(published, "grain_is_unique").passed
 
 
-def test_equal_rows_are_allowed_where_there_is_no_grain(session: Session, run: Publish, read: Read) -> None:
+def test_equal_rows_are_allowed_in_a_table_without_a_grain(session: Session, run: Publish, read: Read) -> None:
     run(replace(ORDERS, grain=()), [D1], orders(D1, 1, 1))
     assert read(session, ORDERS) == orders(D1, 1, 1)
 
 
-# What is shown
+# Examples and findings
 
 
-def test_the_number_of_examples_is_bounded_and_the_count_is_not(run: Publish) -> None:
+def test_the_number_of_examples_is_bounded_but_the_count_is_exact(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
         run(ORDERS, [D1, D2], orders(D1, *range(300), amount=-1) + orders(D2, *range(200), amount=-1))
     found = finding(rejected.value, "domains")
@@ -277,7 +279,7 @@ def test_the_examples_are_rows_that_break_the_check(run: Publish) -> None:
     assert [row["id"] for row in finding(rejected.value, "domains").examples] == [99]
 
 
-def test_the_example_of_a_repeated_key_says_how_often_it_is_there(run: Publish) -> None:
+def test_the_example_of_a_repeated_key_says_how_often_it_occurs(run: Publish) -> None:
     with pytest.raises(RejectedByAudit) as rejected:
         run(ORDERS, [D1], orders(D1, 1, 2, 2, 2))
     assert finding(rejected.value, "grain_is_unique").examples == (
@@ -294,7 +296,7 @@ def test_a_table_check_shows_the_columns_that_it_returns(run: Publish) -> None:
     assert finding(rejected.value, "the_table_check").examples == ({"part_date": D2, "total": 20},)
 
 
-def test_there_is_a_finding_for_each_check_in_the_order_in_which_people_see_them(run: Publish) -> None:
+def test_findings_come_in_the_order_in_which_checks_are_shown(run: Publish) -> None:
     table = replace(
         with_row_check(lambda t: t.amount < 100, Severity.WARN),
         table_checks=with_table_check(lambda staged: staged.limit(0)).table_checks,
@@ -304,7 +306,7 @@ def test_there_is_a_finding_for_each_check_in_the_order_in_which_people_see_them
     assert [f.check.name for f in run(table, [D1], orders(D1, 1)).findings] == names
 
 
-def test_a_publication_tells_what_was_published(run: Publish, lake: Path, now: dt.datetime) -> None:
+def test_a_publication_reports_what_was_published(run: Publish, lake: Path, now: dt.datetime) -> None:
     first = run(ORDERS, [D1], orders(D1, 1))
     second = run(ORDERS, [D1, D2], orders(D1, 1, 2))
     assert second.version == first.version + 1
@@ -320,17 +322,17 @@ def test_the_preview_is_short(run: Publish) -> None:
     assert len(run(ORDERS, [D1], orders(D1, *range(100))).preview) == 5
 
 
-# What checks are given
+# Arguments of checks
 
 
-def test_a_row_check_is_given_settings_and_the_days_of_the_run(run: Publish) -> None:
+def test_a_row_check_receives_settings_and_the_days_of_the_run(run: Publish) -> None:
     table = with_row_check(lambda t, most, days: (t.amount <= most) & t.part_date.isin(list(days)))
     assert finding(run(table, [D1], orders(D1, 1), settings={"most": 10}), "the_row_check").passed
     with pytest.raises(RejectedByAudit):
         run(table, [D1], orders(D1, 1), settings={"most": 9})
 
 
-def test_a_table_check_is_given_the_inputs_by_name(session: Session, run: Publish, given: Given) -> None:
+def test_a_table_check_receives_the_inputs_by_name(session: Session, run: Publish, given: Given) -> None:
     table = with_table_check(lambda staged, sold: staged.anti_join(sold, "id"))
     sold = given(session, ORDERS, orders(D1, 1))
     assert finding(run(table, [D1], orders(D1, 1), inputs={"sold": sold}), "the_table_check").passed
@@ -339,7 +341,7 @@ def test_a_table_check_is_given_the_inputs_by_name(session: Session, run: Publis
     assert [row["id"] for row in finding(rejected.value, "the_table_check").examples] == [2]
 
 
-def test_a_table_check_sees_the_published_days_outside_the_run_only(run: Publish) -> None:
+def test_a_table_check_sees_only_published_days_outside_the_run(run: Publish) -> None:
     table = with_table_check(lambda staged, published: staged.semi_join(published, "id"))
     run(table, [D1, D2], orders(D1, 1) + orders(D2, 2))
     assert finding(run(table, [D1], orders(D1, 1)), "the_table_check").passed
@@ -348,19 +350,19 @@ def test_a_table_check_sees_the_published_days_outside_the_run_only(run: Publish
     assert [row["id"] for row in finding(rejected.value, "the_table_check").examples] == [2]
 
 
-def test_a_table_check_of_the_first_publication_sees_no_published_rows(run: Publish) -> None:
+def test_on_the_first_publication_a_table_check_sees_no_published_rows(run: Publish) -> None:
     table = with_table_check(lambda staged, published: staged.semi_join(published, "part_date"))
     assert finding(run(table, [D1], orders(D1, 1)), "the_table_check").passed
 
 
-def test_published_rows_are_not_read_if_no_table_check_asks_for_them(run: Publish, lake: Path) -> None:
+def test_published_rows_are_not_read_unless_a_table_check_asks_for_them(run: Publish, lake: Path) -> None:
     run(ORDERS, [D1], orders(D1, 1))
     for file in (lake / "db" / "orders").rglob("*.parquet"):
         file.write_bytes(b"no longer readable")
     run(with_table_check(lambda staged: staged.limit(0)), [D2], orders(D2, 2))
 
 
-def test_a_table_check_that_needs_other_days_is_judged_on_what_was_staged(run: Publish) -> None:
+def test_a_table_check_may_compare_staged_with_published_days(run: Publish) -> None:
     """The check compares the staged day with the published day before it."""
 
     def shrunk(staged: ir.Table, published: ir.Table) -> ir.Table:
@@ -373,7 +375,7 @@ def test_a_table_check_that_needs_other_days_is_judged_on_what_was_staged(run: P
     run(with_table_check(shrunk), [D2], orders(D2, 1, 2))
 
 
-def test_measures_are_numbers_that_no_check_judges(session: Session, run: Publish, given: Given) -> None:
+def test_measures_are_reported_without_a_verdict(session: Session, run: Publish, given: Given) -> None:
     table = replace(
         ORDERS,
         measures=(
@@ -419,7 +421,7 @@ def crash(*_: Any) -> Any:
         "table check returns only a number",
     ],
 )
-def test_a_check_that_cannot_run_is_an_error_of_its_declaration(
+def test_a_check_that_cannot_run_is_a_declaration_error(
     session: Session, run: Publish, read: Read, lake: Path, data_files: Hashes, table: Table, name: str
 ) -> None:
     run(ORDERS, [D1], orders(D1, 1))
@@ -432,12 +434,12 @@ def test_a_check_that_cannot_run_is_an_error_of_its_declaration(
 
 @pytest.mark.parametrize("name", ["schema", "not_null", "grain_is_unique", "has_rows", "domains"])
 def test_a_row_check_cannot_take_the_name_of_another_check(name: str) -> None:
-    """One of the two would never be judged."""
+    """One of the two would never be evaluated."""
     with pytest.raises(DeclarationError, match=name):
         replace(ORDERS, row_checks=(RowCheck(name, "a second one", lambda t: t.amount < 5),))
 
 
-def test_a_result_without_a_declared_column_is_an_error_that_names_it(
+def test_a_missing_declared_column_is_named(
     session: Session, given: Given, now: dt.datetime, lake: Path, data_files: Hashes
 ) -> None:
     rows = given(session, ORDERS, orders(D1, 1)).drop("shop", "amount")
@@ -446,7 +448,7 @@ def test_a_result_without_a_declared_column_is_an_error_that_names_it(
     assert data_files(lake, ORDERS) == {}
 
 
-def test_columns_that_are_not_declared_are_left_out_and_the_others_put_in_order(
+def test_undeclared_columns_are_dropped_and_the_others_reordered(
     session: Session, given: Given, now: dt.datetime, read: Read
 ) -> None:
     rows = given(session, ORDERS, orders(D1, 1)).mutate(more=ibis.literal(1), amount=ibis.literal("12"))
@@ -466,7 +468,7 @@ def test_columns_that_are_not_declared_are_left_out_and_the_others_put_in_order(
     ],
     ids=["another name", "one more", "another order", "another type"],
 )
-def test_staged_columns_that_differ_from_the_declared_ones_break_the_schema(
+def test_staged_columns_that_differ_from_the_declaration_fail_the_schema_check(
     session: Session, given: Given, now: dt.datetime, other: Callable[[ir.Table], ir.Table], named: str
 ) -> None:
     plain = replace(ORDERS, columns=tuple(replace(c, checks=()) for c in ORDERS.columns))
@@ -480,13 +482,13 @@ def test_staged_columns_that_differ_from_the_declared_ones_break_the_schema(
 # Between the audit and the commit
 
 
-def test_what_comes_before_the_commit_is_called_once_when_the_audit_has_passed(session: Session, run: Publish) -> None:
+def test_the_before_commit_hook_is_called_once_after_the_audit(session: Session, run: Publish) -> None:
     called: list[set[str]] = []
     run(ORDERS, [D1], orders(D1, 1), before=lambda: called.append(session.published(ORDERS, [D1])))
     assert called == [set()]
 
 
-def test_what_comes_before_the_commit_is_not_called_if_the_audit_fails(run: Publish) -> None:
+def test_the_before_commit_hook_is_not_called_if_the_audit_fails(run: Publish) -> None:
     called: list[int] = []
     with pytest.raises(RejectedByAudit):
         run(ORDERS, [D1], orders(D1, 1, amount=-1), before=lambda: called.append(1))
@@ -494,7 +496,7 @@ def test_what_comes_before_the_commit_is_not_called_if_the_audit_fails(run: Publ
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_failure_before_the_commit_publishes_nothing_and_leaves_nothing(
+def test_a_failure_before_the_commit_publishes_nothing_and_leaves_no_files(
     session: Session, run: Publish, read: Read, lake: Path, data_files: Hashes, error: type[BaseException]
 ) -> None:
     run(ORDERS, [D1], orders(D1, 1))
@@ -536,7 +538,7 @@ def volume(published: Publication) -> Mapping[str, int] | None:
     [(4, False), (5, True), (10, True), (20, True), (21, False)],
     ids=["less than half", "half", "the same", "double", "more than double"],
 )
-def test_the_volume_of_a_day_is_between_half_and_double_of_the_mean_before(
+def test_volume_must_be_between_half_and_double_of_the_previous_mean(
     session: Session, write: Write, run: Publish, rows: int, within: bool
 ) -> None:
     write(
@@ -547,14 +549,12 @@ def test_the_volume_of_a_day_is_between_half_and_double_of_the_mean_before(
     assert finding(published, "volume").check.severity is Severity.WARN
 
 
-def test_the_first_day_has_no_volume_to_be_compared_with(run: Publish) -> None:
+def test_the_first_day_has_no_volume_to_compare_with(run: Publish) -> None:
     assert finding(run(DAILY, [D1], orders(D1, 1)), "volume").passed
 
 
-def test_volume_is_compared_with_the_seven_days_before_and_no_others(
-    session: Session, write: Write, run: Publish
-) -> None:
-    # The eighth day before, the day itself as it was, and the day after do not count.
+def test_volume_is_compared_with_the_seven_previous_days_only(session: Session, write: Write, run: Publish) -> None:
+    # The eighth day before, the day's own published rows, and the day after do not count.
     days = ["2024-02-22", "2024-03-01", "2024-03-02"]
     write(session, DAILY, days, [row for day in days for row in orders(day, *range(50))])
     assert finding(run(DAILY, ["2024-03-01"], orders("2024-03-01", 1)), "volume").passed
@@ -567,7 +567,7 @@ def test_days_of_one_run_are_compared_with_each_other(run: Publish) -> None:
     assert volume(published) == {D3: 1}
 
 
-def test_empty_days_do_not_count_as_volume_before(session: Session, write: Write, run: Publish) -> None:
+def test_empty_days_do_not_count_towards_the_mean_volume(session: Session, write: Write, run: Publish) -> None:
     write(session, DAILY, ["2024-02-28", "2024-02-29"], orders("2024-02-28", *range(10)))
     assert finding(run(DAILY, [D1], orders(D1, *range(6))), "volume").passed
 
@@ -577,7 +577,7 @@ def test_empty_days_do_not_count_as_volume_before(session: Session, write: Write
 
 @pytest.fixture
 def queries(monkeypatch: pytest.MonkeyPatch, session: Session) -> list[ir.Expr]:
-    """What is fetched from an engine, pandera's own queries on ibis' default engine included."""
+    """Counts the queries of an engine, including pandera's own queries on ibis' default engine."""
     fetched: list[ir.Expr] = []
     for backend in {type(session.ibis), type(ibis.duckdb.connect())}:  # type: ignore[attr-defined]
         for name in ("to_pyarrow", "execute"):
@@ -592,7 +592,7 @@ def queries(monkeypatch: pytest.MonkeyPatch, session: Session) -> list[ir.Expr]:
 
 
 def checked(**more: Any) -> Table:
-    """Orders with each kind of check, two of the kinds twice."""
+    """Orders with each kind of check, and two of the kinds twice."""
     return replace(
         with_row_check(lambda t: t.amount < 100),
         table_checks=(
@@ -603,7 +603,7 @@ def checked(**more: Any) -> Table:
     )
 
 
-def test_all_checks_of_a_table_are_counted_by_one_query(
+def test_one_query_counts_all_checks_of_a_table(
     session: Session, run: Publish, given: Given, now: dt.datetime, queries: list[ir.Expr]
 ) -> None:
     staged = stage(
@@ -615,7 +615,7 @@ def test_all_checks_of_a_table_are_counted_by_one_query(
     assert len(queries) == 1
 
 
-def test_only_a_check_that_failed_is_looked_at_again_for_its_days_and_its_examples(
+def test_only_failed_checks_are_queried_again_for_days_and_examples(
     session: Session, given: Given, now: dt.datetime, queries: list[ir.Expr]
 ) -> None:
     rows = orders(D1, 1, 2, amount=500)
@@ -626,7 +626,7 @@ def test_only_a_check_that_failed_is_looked_at_again_for_its_days_and_its_exampl
     assert len(queries) == 1 + 2
 
 
-def test_the_check_that_cannot_run_is_named_among_those_that_can(run: Publish) -> None:
+def test_the_check_that_cannot_run_is_named(run: Publish) -> None:
     table = replace(
         checked(),
         table_checks=(

@@ -1,4 +1,4 @@
-"""The line chart: where its points lie, and what it says."""
+"""The line chart: the position of its points, and its labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def texts(svg: ElementTree.Element) -> list[str]:
     return [str(text.text) for text in svg.findall(f"{SVG}text")]
 
 
-def test_shares_lie_between_the_first_and_the_last_day_and_between_none_and_the_top() -> None:
+def test_points_are_scaled_between_the_days_and_between_zero_and_the_top() -> None:
     [found] = points(drawn(DAYS, Line("joined", [0.0, 0.5, 1.0], 0)))
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     assert found == [(LEFT, bottom), ((LEFT + right) / 2, (TOP + bottom) / 2), (right, TOP)]
@@ -39,7 +39,7 @@ def test_the_top_is_the_next_ten_percent_above_the_highest_share() -> None:
     assert "100%" not in said
 
 
-def test_lines_are_named_and_told_apart() -> None:
+def test_lines_are_named_and_distinguishable() -> None:
     svg = drawn(DAYS, Line("a < b", [0.1] * 3, 0), Line("in order", [0.1] * 3, 0, dashed=True), Line("c", [0.2] * 3, 1))
     assert {"Share & more", "a < b", "in order", "c"} <= set(texts(svg))
     lines = svg.findall(f"{SVG}polyline")
@@ -48,7 +48,7 @@ def test_lines_are_named_and_told_apart() -> None:
     assert ["stroke-dasharray" in line.attrib for line in lines] == [False, True, False]
 
 
-def test_names_of_many_lines_lie_beside_and_below_each_other() -> None:
+def test_names_of_many_lines_are_wrapped() -> None:
     lines = [Line(f"{n}_long_name_of_an_event", [0.1] * 3, n // 2, dashed=n % 2 == 1) for n in range(7)]
     svg = drawn(DAYS, *lines)
     names = [text for text in svg.findall(f"{SVG}text") if "long_name" in str(text.text)]
@@ -59,7 +59,7 @@ def test_names_of_many_lines_lie_beside_and_below_each_other() -> None:
     for (y, x), (next_y, next_x) in pairwise(places):
         assert next_y > y or next_x > x + letters
     assert max(x for _, x in places) + letters < WIDTH
-    # A line and its dashed one are on one row.
+    # A line and its dashed counterpart share a row.
     assert [places[n][0] for n in (0, 2, 4)] == [places[n][0] for n in (1, 3, 5)]
 
 
@@ -76,18 +76,18 @@ def test_a_day_without_a_share_is_a_gap() -> None:
     assert len(svg.findall(f"{SVG}circle")) == 2
 
 
-def test_what_was_on_both_sides_of_a_gap_is_two_pieces_of_a_line() -> None:
+def test_a_gap_splits_a_line_in_two() -> None:
     days = [f"day {n}" for n in range(6)]
     found = points(drawn(days, Line("joined", [0.1, 0.2, None, None, 0.3, 0.4], 0)))
     assert [len(piece) for piece in found] == [2, 2]
 
 
-def test_many_days_are_not_all_named() -> None:
+def test_only_some_of_many_days_are_labelled() -> None:
     days = [f"day {n}" for n in range(90)]
     named = [text for text in texts(drawn(days, Line("joined", [0.5] * 90, 0))) if text.startswith("day ")]
     assert named[0] == "day 0"
     assert 5 <= len(named) <= 8
 
 
-def test_nothing_at_all_is_drawn_as_well() -> None:
+def test_an_empty_chart_is_drawn() -> None:
     assert points(drawn([])) == []

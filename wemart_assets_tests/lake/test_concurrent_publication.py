@@ -1,6 +1,6 @@
-"""Several runs publish one table at the same time: other days do not disturb each other, one day has one winner.
+"""Several runs publish one table at the same time: different days do not interfere, and one day has one winner.
 
-The writers are processes of their own, started by spawn (deltalake does not survive a fork), and meet at a barrier
+The writers are separate processes, started by spawn (deltalake does not survive a fork), and meet at a barrier
 right before they commit.
 """
 
@@ -51,7 +51,7 @@ WIDER = replace(VISITS, columns=(*VISITS.columns[:2], column("ctry", "string", "
 
 @dataclass(frozen=True)
 class Attempt:
-    """One publication: three rows a day, all signed by the writer; none at all if `empty`."""
+    """One publication: three rows per day, all signed by the writer, or no rows if `empty`."""
 
     table: Table
     days: Sequence[str]
@@ -73,7 +73,7 @@ def as_table(session: Any, table: Table, rows: Sequence[Mapping[str, Any]]) -> i
 
 
 def attempt_it(session: Session, attempt: Attempt, right_before_the_commit: Callable[[], object]) -> str:
-    """`published`, or what the conflict (or the library below) says."""
+    """Returns `published`, or the message of the conflict (or of the underlying library)."""
     table, days = attempt.table, attempt.days
     try:
         if attempt.audited:
@@ -92,20 +92,20 @@ def attempt_it(session: Session, attempt: Attempt, right_before_the_commit: Call
 
 
 def open_engine(name: str, lake: Path) -> Engine:
-    """The engine in a process of its own, to which an open one cannot be handed over."""
+    """Opens the engine in a separate process, to which an open engine cannot be passed."""
     engines = {"duckdb": lambda: DuckDBEngine(lake, memory_limit="1GB", threads=2, spill=lake.parent / "spill")}
     return engines[name]()
 
 
 def write_on_demand(engine_name: str, lake: Path, barrier: Barrier, orders: Connection) -> None:
-    """A writer process: publishes what it is told to, together with the other writer, until it is killed."""
+    """A writer process: publishes what it is told to, at the same time as the other writer, until it is killed."""
     try:
         with open_engine(engine_name, lake).connect() as session:
             while True:
                 attempt = orders.recv()
                 orders.send(attempt_it(session, attempt, lambda: barrier.wait(PATIENCE)))
     finally:
-        # The other writer is not kept waiting for one that is gone.
+        # Do not keep the other writer waiting for one that has died.
         barrier.abort()
 
 
@@ -148,7 +148,7 @@ def writers(
     tmp_path_factory: pytest.TempPathFactory,
     pytestconfig: pytest.Config,
 ) -> Iterator[Writers]:
-    # The writers import this module by its name, wherever the tests were started from.
+    # The writers import this module by name, wherever the tests were started.
     root = str(pytestconfig.rootpath)
     if root not in sys.path:
         sys.path.append(root)
@@ -199,7 +199,7 @@ def test_different_days_both_succeed_through_the_audit(writers: Writers) -> None
         assert writers.seen(table) == signed(f"a{n}", D1) | signed(f"b{n}", D2)
 
 
-def test_different_days_both_succeed_when_both_bring_the_same_column(writers: Writers) -> None:
+def test_different_days_both_succeed_when_both_add_the_same_column(writers: Writers) -> None:
     for n in range(ROUNDS):
         table, wider = (replace(t, name=f"both_bring_a_column_{n}") for t in (VISITS, WIDER))
         writers.publish_together(Attempt(table, [D3], "old"), Attempt(table, [D4], "old"))
@@ -211,7 +211,7 @@ def test_different_days_both_succeed_when_both_bring_the_same_column(writers: Wr
 
 
 def one_winner(writers: Writers, first: Attempt, second: Attempt) -> Attempt:
-    """Both publish together: exactly one does, the other is told so; returns the one whose rows are there."""
+    """Both publish at once: exactly one succeeds and the other is refused. Returns the winner."""
     outcomes = writers.publish_together(first, second)
     assert outcomes.count("published") == 1, outcomes
     [refused] = [outcome for outcome in outcomes if outcome != "published"]
@@ -220,7 +220,7 @@ def one_winner(writers: Writers, first: Attempt, second: Attempt) -> Attempt:
     return first if outcomes[0] == "published" else second
 
 
-def test_first_publications_of_one_day_have_one_winner(writers: Writers) -> None:
+def test_of_two_first_publications_of_a_day_one_wins(writers: Writers) -> None:
     for n in range(ROUNDS):
         table = replace(VISITS, name=f"first_of_one_day_{n}")
         winner = one_winner(writers, Attempt(table, [D1], "a"), Attempt(table, [D1], "b"))
@@ -228,7 +228,7 @@ def test_first_publications_of_one_day_have_one_winner(writers: Writers) -> None
         assert writers.files(table) == writers.active_files(table), "what the loser staged is gone"
 
 
-def test_republications_of_one_day_have_one_winner(writers: Writers) -> None:
+def test_of_two_republications_of_a_day_one_wins(writers: Writers) -> None:
     table = replace(VISITS, name="one_day")
     writers.publish_together(Attempt(table, [D1], "old"), Attempt(table, [D2], "untouched"))
     for n in range(ROUNDS):
@@ -236,7 +236,7 @@ def test_republications_of_one_day_have_one_winner(writers: Writers) -> None:
         assert writers.seen(table) == signed(winner.writer, D1) | signed("untouched", D2)
 
 
-def test_one_day_has_one_winner_through_the_audit(writers: Writers) -> None:
+def test_of_two_audited_publications_of_a_day_one_wins(writers: Writers) -> None:
     table = replace(VISITS, name="one_day_audited")
     for n in range(3):
         attempts = Attempt(table, [D1], f"a{n}", audited=True), Attempt(table, [D1], f"b{n}", audited=True)
@@ -244,7 +244,7 @@ def test_one_day_has_one_winner_through_the_audit(writers: Writers) -> None:
         assert writers.seen(table) == signed(winner.writer, D1)
 
 
-def test_ranges_that_share_a_day_have_one_winner_of_all_days(writers: Writers) -> None:
+def test_of_two_overlapping_ranges_one_wins_all_its_days(writers: Writers) -> None:
     for n in range(ROUNDS):
         table = replace(VISITS, name=f"shared_day_{n}")
         winner = one_winner(writers, Attempt(table, [D1, D2, D3], "a"), Attempt(table, [D3, D4, D5], "b"))
@@ -252,14 +252,14 @@ def test_ranges_that_share_a_day_have_one_winner_of_all_days(writers: Writers) -
         assert writers.session.published(table, [D1, D2, D3, D4, D5]) == set(winner.days)
 
 
-def test_an_empty_day_and_rows_of_it_have_one_winner(writers: Writers) -> None:
+def test_of_an_empty_and_a_full_publication_of_a_day_one_wins(writers: Writers) -> None:
     for n in range(ROUNDS):
         table = replace(VISITS, name=f"empty_or_not_{n}")
         winner = one_winner(writers, Attempt(table, [D1], "a", empty=True), Attempt(table, [D1], "b"))
         assert writers.seen(table) == (set() if winner.empty else signed("b", D1))
 
 
-def test_two_empty_publications_of_one_day_have_one_winner(writers: Writers) -> None:
+def test_of_two_empty_publications_of_a_day_one_wins(writers: Writers) -> None:
     for n in range(ROUNDS):
         table = replace(VISITS, name=f"both_empty_{n}")
         one_winner(writers, Attempt(table, [D1], "a", empty=True), Attempt(table, [D1], "b", empty=True))
@@ -285,7 +285,7 @@ def visits(day: str, *ids: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("first", [[], [D1], [D1, D2]], ids=["no table yet", "day published", "days published"])
-def test_a_run_that_began_before_another_publication_of_its_day_is_refused(
+def test_a_run_is_refused_if_its_day_was_published_in_the_meantime(
     session: Session,
     other: Session,
     write: Write,
@@ -306,7 +306,7 @@ def test_a_run_that_began_before_another_publication_of_its_day_is_refused(
     assert data_files(lake, VISITS) == files
 
 
-def test_a_range_is_refused_whole_where_one_of_its_days_was_published_meanwhile(
+def test_a_range_is_refused_if_one_of_its_days_was_published_in_the_meantime(
     session: Session, other: Session, write: Write, read: Read
 ) -> None:
     write(session, VISITS, [D1, D2, D3], visits(D1, 1) + visits(D2, 1) + visits(D3, 1))
@@ -318,7 +318,7 @@ def test_a_range_is_refused_whole_where_one_of_its_days_was_published_meanwhile(
     assert read(session, VISITS) == visits(D1, 1) + visits(D3, 1) + visits(D2, 2)
 
 
-def test_a_day_that_stayed_empty_was_published_meanwhile_all_the_same(
+def test_an_empty_publication_in_the_meantime_is_also_a_conflict(
     session: Session, other: Session, write: Write, read: Read
 ) -> None:
     write(session, VISITS, [D1], [])
@@ -329,7 +329,7 @@ def test_a_day_that_stayed_empty_was_published_meanwhile_all_the_same(
     assert read(session, VISITS) == []
 
 
-def test_another_day_that_was_published_meanwhile_does_not_matter(
+def test_a_publication_of_another_day_is_no_conflict(
     session: Session, other: Session, write: Write, read: Read
 ) -> None:
     baseline = session.baseline(VISITS, [D1])
@@ -339,9 +339,7 @@ def test_another_day_that_was_published_meanwhile_does_not_matter(
     assert read(session, VISITS) == visits(D1, 1) + visits(D2, 2)
 
 
-def test_a_day_that_someone_else_wrote_without_our_protocol_is_noticed(
-    session: Session, write: Write, lake: Path
-) -> None:
+def test_a_commit_by_a_foreign_writer_is_a_conflict(session: Session, write: Write, lake: Path) -> None:
     write(session, VISITS, [D1], visits(D1, 1))
     baseline = session.baseline(VISITS, [D1])
     log = DeltaTable(lake / "db" / "visits")
@@ -352,10 +350,10 @@ def test_a_day_that_someone_else_wrote_without_our_protocol_is_noticed(
 
 
 @pytest.mark.parametrize("moment", ["while it computes", "right before its commit"])
-def test_a_publication_during_a_run_is_never_overwritten_by_it(
+def test_a_run_never_overwrites_a_publication_made_during_it(
     session: Session, other: Session, write: Write, read: Read, moment: str
 ) -> None:
-    """The baseline is taken before a run reads its inputs: what it computed may be older than what was published."""
+    """The baseline is taken before a run reads its inputs, so its result may be older than what was published."""
     rows = as_table(session, VISITS, visits(D1, 1))
 
     def meanwhile() -> None:
@@ -375,7 +373,7 @@ def test_a_publication_during_a_run_is_never_overwritten_by_it(
     assert read(session, VISITS) == visits(D1, 2)
 
 
-def test_a_run_may_publish_a_day_again_and_again(session: Session, write: Write, read: Read) -> None:
+def test_one_session_may_publish_a_day_repeatedly(session: Session, write: Write, read: Read) -> None:
     for n in range(4):
         write(session, VISITS, [D1], visits(D1, n))
     assert read(session, VISITS) == visits(D1, 3)

@@ -102,7 +102,7 @@ def log_of(lake: Path, table: Table) -> DeltaTable:
 
 
 def active(lake: Path, table: Table) -> list[dict[str, Any]]:
-    """The add actions of a table's present state, as any reader of the log sees them."""
+    """The add actions of a table's current state, as any reader of the log sees them."""
     actions: list[dict[str, Any]] = pa.table(log_of(lake, table).get_add_actions(flatten=True)).to_pylist()
     return actions
 
@@ -110,7 +110,7 @@ def active(lake: Path, table: Table) -> list[dict[str, Any]]:
 # What readers see
 
 
-def test_the_first_publication_is_what_readers_see(session: Session, write: Write, read: Read) -> None:
+def test_readers_see_the_first_publication(session: Session, write: Write, read: Read) -> None:
     write(session, VISITS, DAYS[:1], visits(DAYS[0], 1, 2))
     assert read(session, VISITS) == visits(DAYS[0], 1, 2)
 
@@ -121,7 +121,7 @@ def test_another_reader_of_the_delta_table_sees_the_same_rows(session: Session, 
     assert sorted(rows, key=lambda row: row["id"]) == visits(DAYS[0], 1) + visits(DAYS[1], 2)
 
 
-def test_staged_rows_are_not_seen_before_they_are_published(
+def test_staged_rows_are_invisible_until_they_are_published(
     session: Session, given: Given, read: Read, now: dt.datetime
 ) -> None:
     baseline = session.baseline(VISITS, DAYS[:1])
@@ -132,7 +132,7 @@ def test_staged_rows_are_not_seen_before_they_are_published(
     assert (staged.count(DAYS[0]), staged.count(DAYS[1])) == (1, 0)
 
 
-def test_a_table_that_was_never_published_is_empty_and_has_its_columns(session: Session, read: Read) -> None:
+def test_an_unpublished_table_is_empty_and_has_its_columns(session: Session, read: Read) -> None:
     assert read(session, VISITS) == []
     assert session.read(VISITS).schema().names == ("id", "name", "part_date", "run_timestamp")
 
@@ -147,7 +147,7 @@ def test_a_day_is_read_without_the_files_of_other_days(session: Session, write: 
         read(session, VISITS)
 
 
-def test_no_days_are_no_rows(session: Session, write: Write, read: Read) -> None:
+def test_reading_no_days_gives_no_rows(session: Session, write: Write, read: Read) -> None:
     write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
     assert read(session, VISITS, []) == []
 
@@ -161,7 +161,7 @@ def test_no_days_are_no_rows(session: Session, write: Write, read: Read) -> None
     day=st.sampled_from(DAYS),
     rows=st.sets(st.integers(100, 150)),
 )
-def test_replacing_a_day_leaves_every_other_day_as_it_is(
+def test_replacing_a_day_leaves_every_other_day_unchanged(
     engine: OpenEngine,
     write: Write,
     read: Read,
@@ -198,19 +198,19 @@ def test_a_range_is_one_commit(session: Session, write: Write, read: Read, lake:
     assert session.published(VISITS, DAYS) == set(DAYS[:3])
 
 
-def test_a_range_replaces_each_of_its_days_and_no_other(session: Session, write: Write, read: Read) -> None:
+def test_a_range_replaces_each_of_its_days_and_no_others(session: Session, write: Write, read: Read) -> None:
     first, second, third, fourth = DAYS[:4]
     write(session, VISITS, DAYS[:4], visits(first, 0) + visits(second, 1) + visits(third, 2) + visits(fourth, 3))
     write(session, VISITS, [second, third], visits(second, 10) + visits(third, 20))
     assert read(session, VISITS) == visits(first, 0) + visits(second, 10) + visits(third, 20) + visits(fourth, 3)
 
 
-def test_the_commit_says_which_days_it_published(session: Session, write: Write, lake: Path) -> None:
+def test_the_commit_names_the_days_that_it_published(session: Session, write: Write, lake: Path) -> None:
     write(session, VISITS, DAYS[:2], visits(DAYS[0], 1))
     assert json.loads(log_of(lake, VISITS).history(1)[0]["userMetadata"])["wemart.days"] == DAYS[:2]
 
 
-def test_an_older_version_keeps_the_rows_that_it_had(session: Session, write: Write, lake: Path) -> None:
+def test_an_older_version_keeps_its_rows(session: Session, write: Write, lake: Path) -> None:
     first = write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
     write(session, VISITS, DAYS[:1], visits(DAYS[0], 2))
     old = DeltaTable(lake / "db" / "visits", version=first).to_pyarrow_table(columns=["id"])
@@ -218,9 +218,7 @@ def test_an_older_version_keeps_the_rows_that_it_had(session: Session, write: Wr
 
 
 @pytest.mark.parametrize("first", [[], [1, 2]], ids=["the first time", "in place of rows"])
-def test_an_empty_day_is_published_and_no_missing_one(
-    session: Session, write: Write, read: Read, first: list[int]
-) -> None:
+def test_an_empty_day_counts_as_published(session: Session, write: Write, read: Read, first: list[int]) -> None:
     if first:
         write(session, VISITS, DAYS[:1], visits(DAYS[0], *first))
     write(session, VISITS, DAYS[:1], [])
@@ -228,7 +226,7 @@ def test_an_empty_day_is_published_and_no_missing_one(
     assert session.published(VISITS, DAYS[:2]) == {DAYS[0]}
 
 
-def test_an_empty_day_is_still_known_after_a_checkpoint_and_a_cleaned_log(
+def test_an_empty_day_stays_published_after_checkpoint_and_log_cleanup(
     session: Session, write: Write, read: Read, lake: Path
 ) -> None:
     write(session, VISITS, DAYS[:1], [])
@@ -252,14 +250,14 @@ def test_many_publications_stay_readable(session: Session, write: Write, read: R
     assert sorted(row["id"] for row in read(session, VISITS)) == [9, 10, 11]
 
 
-# Rows that do not belong
+# Rows of other days
 
 
 ONE_DAY_OR_MORE = pytest.mark.parametrize("run", [DAYS[:1], DAYS[:2]], ids=["one day", "a range"])
 
 
 @ONE_DAY_OR_MORE
-def test_rows_of_a_foreign_day_are_refused_and_nothing_is_left(
+def test_rows_of_another_day_are_refused_and_leave_nothing_behind(
     session: Session, write: Write, read: Read, lake: Path, data_files: Hashes, run: list[str]
 ) -> None:
     write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
@@ -271,7 +269,7 @@ def test_rows_of_a_foreign_day_are_refused_and_nothing_is_left(
 
 
 @ONE_DAY_OR_MORE
-def test_a_row_without_a_day_is_refused_and_nothing_is_left(
+def test_a_row_without_a_day_is_refused_and_leaves_nothing_behind(
     session: Session, write: Write, lake: Path, data_files: Hashes, run: list[str]
 ) -> None:
     with pytest.raises(WemartError, match=r"db.visits: .*returned rows of .* in a run of"):
@@ -282,7 +280,7 @@ def test_a_row_without_a_day_is_refused_and_nothing_is_left(
 
 @ONE_DAY_OR_MORE
 @pytest.mark.parametrize("day", ["2024-03-01 00:00:00", "20240301", "'; --"])
-def test_a_day_in_another_form_is_a_foreign_day(
+def test_a_day_in_another_format_is_refused(
     session: Session, write: Write, lake: Path, data_files: Hashes, run: list[str], day: str
 ) -> None:
     with pytest.raises(WemartError, match=r"db.visits: .*returned rows of .* in a run of"):
@@ -291,7 +289,7 @@ def test_a_day_in_another_form_is_a_foreign_day(
 
 
 @ONE_DAY_OR_MORE
-def test_a_query_that_fails_halfway_leaves_nothing(
+def test_a_query_that_fails_halfway_leaves_nothing_behind(
     session: Any, now: dt.datetime, lake: Path, data_files: Hashes, run: list[str]
 ) -> None:
     # The last row cannot be cast; by then thousands of others have been written.
@@ -305,7 +303,7 @@ def test_a_query_that_fails_halfway_leaves_nothing(
     assert data_files(lake, VISITS) == {}
 
 
-# What a query says is what is staged
+# Staged rows
 
 
 EXPRESSIONS: dict[str, Callable[[ir.Table], ir.Value]] = {
@@ -327,8 +325,8 @@ EXPRESSIONS: dict[str, Callable[[ir.Table], ir.Value]] = {
 
 
 @pytest.mark.parametrize("of", EXPRESSIONS)
-def test_what_is_staged_is_what_the_expression_says(session: Any, given: Given, now: dt.datetime, of: str) -> None:
-    """What is written goes another way to the engine than what is fetched."""
+def test_staged_rows_equal_the_result_of_the_expression(session: Any, given: Given, now: dt.datetime, of: str) -> None:
+    """Written rows take another path through the engine than fetched rows."""
     instants = [dt.datetime(2024, 11, 3, 5 + n, 30, 0, 600_000 + n, tzinfo=dt.UTC) for n in range(3)]
     texts = ['{"a": 1, "b": {"c": "x"}}', "no json", None]
     values = [
@@ -336,7 +334,7 @@ def test_what_is_staged_is_what_the_expression_says(session: Any, given: Given, 
         for n, (at, text) in enumerate(zip(instants, texts, strict=True))
     ]
     rows = given(session, VALUES, values)
-    # Used on both sides of a join, so that the query names it once and reads it twice.
+    # Used on both sides of a join, so the query defines it once and reads it twice.
     shared = rows.mutate(text=EXPRESSIONS[of](rows)).filter(ibis._.big.notnull())
     joined = shared.join(shared.view(), "big", rname="{name}_again").select(*(c.name for c in VALUES.columns))
     expected = {row["big"]: row["text"] for row in session.ibis.to_pyarrow(joined).to_pylist()}
@@ -367,7 +365,7 @@ def test_a_day_is_replaced_in_all_communities(session: Session, write: Write, re
     day=st.sampled_from(DAYS[:3]),
     after=st.sets(st.tuples(st.integers(-3, 9), st.integers(1, 4))),
 )
-def test_communities_of_other_days_are_left_as_they_are(
+def test_communities_of_other_days_are_left_unchanged(
     engine: OpenEngine,
     write: Write,
     read: Read,
@@ -390,7 +388,7 @@ def test_communities_of_other_days_are_left_as_they_are(
         assert {p: h for p, h in data_files(lake, MEMBERS).items() if p in others} == {p: hashes[p] for p in others}
 
 
-def test_a_row_without_a_community_is_refused_and_nothing_is_left(
+def test_a_row_without_a_community_is_refused_and_leaves_nothing_behind(
     session: Session, write: Write, lake: Path, data_files: Hashes
 ) -> None:
     with pytest.raises(WemartError, match="part_comm_id") as refused:
@@ -404,7 +402,7 @@ ODD_NAMES = ["a b", "a/b", "a=b", "서울", "a'b", "#", "[x]*?", "a\\b", "a+b", 
 
 
 @pytest.mark.parametrize("name", ["plain", "with-dash_and.dot", "-5", "null", *ODD_NAMES])
-def test_partition_values_keep_their_characters(session: Session, write: Write, read: Read, name: str) -> None:
+def test_partition_values_may_contain_special_characters(session: Session, write: Write, read: Read, name: str) -> None:
     rows = [{"id": 1, "name": name, "part_date": DAYS[0]}]
     write(session, BY_NAME, DAYS[:1], rows)
     write(session, BY_NAME, DAYS[1:2], [{"id": 2, "name": "other", "part_date": DAYS[1]}])
@@ -414,9 +412,9 @@ def test_partition_values_keep_their_characters(session: Session, write: Write, 
 # Many partitions in one run
 
 
-def test_a_range_of_many_days_in_any_order_loses_no_row(session: Any, lake: Path) -> None:
+def test_a_range_of_many_shuffled_days_loses_no_row(session: Any, lake: Path) -> None:
     days = [(dt.date(2023, 1, 1) + dt.timedelta(days=n)).isoformat() for n in range(140)]
-    # Far more partitions than the writer keeps open, and far more rows than it keeps in memory.
+    # Far more partitions than the writer keeps open, and far more rows than it buffers.
     session.raw.execute("set partitioned_write_max_open_files = 10")
     session.raw.execute("set partitioned_write_flush_threshold = 5000")
     numbers = ibis.range(0, 100_000).unnest().name("id").as_table()
@@ -518,7 +516,7 @@ def test_instants_keep_their_microseconds(engine: OpenEngine, write: Write, read
         max_size=15,
     )
 )
-def test_statistics_tell_the_truth(engine: OpenEngine, write: Write, rows: list[dict[str, Any]]) -> None:
+def test_statistics_in_the_log_are_correct(engine: OpenEngine, write: Write, rows: list[dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder, engine(Path(folder) / "lake").connect() as session:
         write(session, VALUES, DAYS[:1], [row | {"part_date": DAYS[0]} for row in rows])
         actions = active(Path(folder) / "lake", VALUES)
@@ -551,7 +549,7 @@ def test_statistics_tell_the_truth(engine: OpenEngine, write: Write, rows: list[
     ],
     ids=["year 1", "year 999", "last second", "last microsecond"],
 )
-def test_the_first_and_the_last_instants_have_true_statistics_or_none(
+def test_statistics_of_extreme_instants_are_correct_or_absent(
     session: Session, write: Write, read: Read, lake: Path, at: dt.datetime
 ) -> None:
     write(session, VALUES, DAYS[:1], [{"at": at, "part_date": DAYS[0]}])
@@ -570,8 +568,8 @@ def test_the_first_and_the_last_instants_have_true_statistics_or_none(
 
 
 @pytest.mark.parametrize("at", ["infinity", "-infinity", "12000-01-01 00:00:00+00", "0044-03-15 (BC) 00:00:00+00"])
-def test_an_instant_that_python_cannot_hold_does_not_stop_a_publication(session: Any, lake: Path, at: str) -> None:
-    """A source's timestamps are whatever a file holds: units mistaken, open ends."""
+def test_an_instant_outside_pythons_range_can_be_published(session: Any, lake: Path, at: str) -> None:
+    """The timestamps of a source are whatever a file contains, such as wrong units or open ends."""
     rows = session.ibis.sql(f"select 1::bigint as id, 'n' as name, timestamptz '{at}' as at, '{DAYS[0]}' as part_date")
     table = replace(VISITS, name="far", columns=(*VISITS.columns, column("at", "timestamp", "instant")))
     baseline = session.baseline(table, DAYS[:1])
@@ -579,18 +577,18 @@ def test_an_instant_that_python_cannot_hold_does_not_stop_a_publication(session:
     assert active(lake, table)[0]["num_records"] == 1
 
 
-# A declaration that changed
+# Changed declarations
 
 
 WIDER = replace(VISITS, columns=(*VISITS.columns[:2], column("ctry", "string", "country"), *VISITS.columns[2:]))
 
 
-def test_a_column_that_was_added_is_null_in_rows_that_are_older(session: Session, write: Write, read: Read) -> None:
+def test_an_added_column_is_null_in_older_rows(session: Session, write: Write, read: Read) -> None:
     write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
     assert read(session, WIDER) == [{"id": 1, "name": "n1", "ctry": None, "part_date": DAYS[0]}]
 
 
-def test_a_column_that_was_added_is_published_beside_older_rows(
+def test_an_added_column_is_published_next_to_older_rows(
     session: Session, write: Write, read: Read, lake: Path, data_files: Hashes
 ) -> None:
     write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
@@ -605,13 +603,13 @@ def test_a_column_that_was_added_is_published_beside_older_rows(
     assert sorted(others, key=lambda row: row["id"]) == [{"id": 1, "ctry": None}, {"id": 2, "ctry": "KR"}]
 
 
-def test_a_day_is_replaced_with_a_column_that_was_added(session: Session, write: Write, read: Read) -> None:
+def test_a_day_can_be_replaced_with_an_added_column(session: Session, write: Write, read: Read) -> None:
     write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
     write(session, WIDER, DAYS[:1], [{"id": 1, "name": "n1", "ctry": "KR", "part_date": DAYS[0]}])
     assert read(session, WIDER) == [{"id": 1, "name": "n1", "ctry": "KR", "part_date": DAYS[0]}]
 
 
-def test_a_table_that_takes_no_commit_is_no_lost_race(session: Session, write: Write, read: Read, lake: Path) -> None:
+def test_a_table_that_rejects_commits_is_not_a_conflict(session: Session, write: Write, read: Read, lake: Path) -> None:
     write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
     DeltaTable(lake / "db" / "visits").alter.set_table_properties({"delta.appendOnly": "true"})
     with pytest.raises(UnreadableTable, match=r"db\.visits: .* rejects this run's commit: .*append-only"):
@@ -619,7 +617,7 @@ def test_a_table_that_takes_no_commit_is_no_lost_race(session: Session, write: W
     assert read(session, VISITS) == visits(DAYS[0], 1)
 
 
-def test_a_column_that_is_declared_no_more_is_left_out(session: Session, write: Write, read: Read) -> None:
+def test_a_column_that_is_no_longer_declared_is_left_out(session: Session, write: Write, read: Read) -> None:
     write(session, WIDER, DAYS[:1], [{"id": 1, "name": "n1", "ctry": "KR", "part_date": DAYS[0]}])
     write(session, VISITS, DAYS[1:2], visits(DAYS[1], 2))
     assert read(session, VISITS) == visits(DAYS[0], 1) + visits(DAYS[1], 2)
@@ -637,7 +635,7 @@ OTHER_PARTITIONS = replace(VISITS, partition_by=("name", "part_date"))
     ],
     ids=["type", "partition columns"],
 )
-def test_a_declaration_that_no_longer_fits_the_table_is_refused(
+def test_a_declaration_that_does_not_fit_the_stored_table_is_refused(
     session: Session,
     write: Write,
     read: Read,
@@ -658,7 +656,7 @@ def test_a_declaration_that_no_longer_fits_the_table_is_refused(
     assert data_files(lake, VISITS) == files, "what was staged for a refused commit is removed"
 
 
-# Tables that others wrote
+# Tables of other writers
 
 
 NAMES = [c.name for c in VISITS.columns]
@@ -695,7 +693,7 @@ DELETION_VECTORS = {
     "readerFeatures": ["deletionVectors"],
     "writerFeatures": ["deletionVectors"],
 }
-# A serialized bitmap that says that rows 3 and 4 of the file are deleted.
+# A serialized bitmap that marks rows 3 and 4 of the file as deleted.
 TWO_DELETED_ROWS = {
     "storageType": "i",
     "pathOrInlineDv": "^Bg9^0rr910000000000iXQKl0rr91000315c8Xg0@@D7",
@@ -736,7 +734,7 @@ def an_add(deletion_vector: Row | None = None) -> Row:
 def test_a_table_with_mapped_columns_is_refused(
     session: Session, lake: Path, protocol: Row, configuration: Row, partitions: Sequence[str]
 ) -> None:
-    # Partition values stand under the physical names.
+    # Partition values are stored under the physical names.
     add = {**an_add(), "partitionValues": {f"col-{1 + NAMES.index(name)}": DAYS[0] for name in partitions}}
     handmade_log(lake, protocol, configuration, [add], partitions)
     with pytest.raises(UnreadableTable, match=r"db.visits.*columnMapping"):
@@ -751,20 +749,20 @@ def test_a_table_with_deleted_rows_is_refused(session: Session, lake: Path) -> N
         session.read(VISITS, DAYS[:1])
 
 
-def test_a_table_with_deleted_rows_is_not_published_to(session: Session, write: Write, lake: Path) -> None:
+def test_a_table_with_deleted_rows_cannot_be_published_to(session: Session, write: Write, lake: Path) -> None:
     handmade_log(lake, DELETION_VECTORS, {"delta.enableDeletionVectors": "true"}, [an_add(TWO_DELETED_ROWS)])
     with pytest.raises(UnreadableTable, match=r"db.visits.*deletionVectors"):
         write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
 
 
-def test_a_table_that_may_have_deleted_rows_but_has_none_is_read(session: Session, lake: Path) -> None:
+def test_deletion_vectors_without_deleted_rows_are_no_obstacle(session: Session, lake: Path) -> None:
     handmade_log(lake, DELETION_VECTORS, {"delta.enableDeletionVectors": "true"})
     assert session.published(VISITS, DAYS[:1]) == set()
     assert session.read(VISITS).count().to_pyarrow().as_py() == 0
 
 
-def test_a_file_outside_its_partition_folder_is_never_read_wrongly(session: Session, lake: Path, read: Read) -> None:
-    """Only the log says which day its rows are of: it is asked, or the table is refused."""
+def test_a_file_outside_its_partition_folder_is_never_misread(session: Session, lake: Path, read: Read) -> None:
+    """Only the log says to which day the rows belong: either it is used, or the table is refused."""
     handmade_log(lake, {"minReaderVersion": 1, "minWriterVersion": 2}, {}, [{**an_add(), "path": "some.parquet"}])
     stored = pa.Table.from_pylist([{"id": 1, "name": "n1"}], schema=VISITS.arrow_schema).drop(["part_date"])
     pq.write_table(stored, lake / "db" / "visits" / "some.parquet")
@@ -776,17 +774,17 @@ def test_a_file_outside_its_partition_folder_is_never_read_wrongly(session: Sess
         assert rows == visits(DAYS[0], 1)
 
 
-def test_a_folder_that_holds_no_delta_table_is_an_empty_table(session: Session, lake: Path, read: Read) -> None:
+def test_a_folder_without_a_delta_table_is_an_empty_table(session: Session, lake: Path, read: Read) -> None:
     (lake / "db" / "visits" / f"part_date={DAYS[0]}").mkdir(parents=True)
     (lake / "db" / "visits" / f"part_date={DAYS[0]}" / "orphan.parquet").write_bytes(b"cut off")
     assert read(session, VISITS) == []
     assert session.published(VISITS, DAYS[:1]) == set()
 
 
-# Files that nobody needs any more
+# Unused files
 
 
-def test_a_vacuum_removes_what_was_staged_and_never_published(
+def test_a_vacuum_removes_staged_files_that_were_never_published(
     session: Any, write: Write, read: Read, lake: Path, data_files: Hashes
 ) -> None:
     write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
@@ -812,19 +810,17 @@ def test_a_vacuum_keeps_the_files_of_recent_versions(
     assert old.to_pylist() == [{"id": 1}]
 
 
-def test_a_vacuum_of_a_table_that_there_is_not_removes_nothing(session: Any) -> None:
+def test_a_vacuum_of_a_missing_table_removes_nothing(session: Any) -> None:
     assert session.lake.vacuum(VISITS, 168, dry_run=False) == []
 
 
-# Where the lake lies
+# Location of the lake
 
 
 @pytest.mark.parametrize(
     "folder", ["plain", "with space", "br[x]", "star*", "q?mark", "quote'", "h#sh", "é", "env=prod", "10%"]
 )
-def test_a_lake_may_lie_in_any_folder(
-    engine: OpenEngine, tmp_path: Path, write: Write, read: Read, folder: str
-) -> None:
+def test_a_lake_may_be_in_any_folder(engine: OpenEngine, tmp_path: Path, write: Write, read: Read, folder: str) -> None:
     with engine(tmp_path / folder / "lake").connect() as session:
         write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
         write(session, VISITS, DAYS[1:2], visits(DAYS[1], 2))
@@ -832,7 +828,7 @@ def test_a_lake_may_lie_in_any_folder(
 
 
 @pytest.mark.parametrize(("folder", "matching"), [("star*", "start"), ("q?mark", "qumark"), ("br[x]", "brx")])
-def test_a_lake_whose_folder_reads_as_a_pattern_reads_nothing_of_its_copy(
+def test_a_lake_folder_that_looks_like_a_pattern_does_not_match_its_copy(
     engine: OpenEngine, tmp_path: Path, write: Write, read: Read, folder: str, matching: str
 ) -> None:
     with engine(tmp_path / folder / "lake").connect() as session:
@@ -843,10 +839,10 @@ def test_a_lake_whose_folder_reads_as_a_pattern_reads_nothing_of_its_copy(
         assert read(session, VISITS) == visits(DAYS[0], 1)
 
 
-def test_a_lake_in_a_folder_that_cannot_be_opened_is_a_clear_error(
+def test_a_lake_folder_with_escapes_in_its_name_works_or_is_refused(
     engine: OpenEngine, tmp_path: Path, write: Write, read: Read
 ) -> None:
-    """deltalake takes `%20` in a path for a space: the lake is written and read there all the same, or refused."""
+    """deltalake reads `%20` in a path as a space: the lake works there all the same, or is refused."""
     with engine(tmp_path / "per%20cent" / "lake").connect() as session:
         try:
             write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))

@@ -1,13 +1,13 @@
-"""Every check of every table is seen to fail on rows that break it, and to pass on rows that do not.
+"""Every check of every table fails on rows that break it and passes on rows that do not.
 
-A good world of each table is written by hand in `rule_cases/` (contracts: made from their types), and for each check a
-change of it that breaks this check and, where that cannot be helped, the named others. A module there speaks of the
-tables of one domain. `test_every_check_has_a_case_that_breaks_it` fails for a check that no case breaks: a new rule
-brings its case with it.
+A good world of each table is written by hand in `rule_cases/` (for contracts it is made from the column types), along
+with a change for each check that breaks this check and, where that cannot be avoided, the others that the case names.
+Each module there covers the tables of one domain. `test_every_check_has_a_case_that_breaks_it` fails for a check that
+no case breaks: a new check needs a case.
 
-An audit costs seconds in all and next to nothing a day, so the cases of a table are audited in one run, each on a day
-of its own that is far from the others; what each case breaks is read off the days of the findings. Laws that speak of
-a run as a whole are left out there: their cases have a run each.
+An audit costs seconds per run and next to nothing per day, so the cases of a table are audited in one run, each on its
+own day far from the others; the findings by day show what each case breaks. Run-wide checks, which judge a run as a
+whole, are left out there: each of their cases has its own run.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def domains() -> Iterator[Domain]:
 GOOD = {name: world for d in domains() for name, world in d.good.items()}
 CASES = [of for d in domains() for of in d.cases]
 NULL_BREAKS_TOO = {name: too for d in domains() for name, too in d.null_breaks_too.items()}
-LONELY_ROW = {name: n for d in domains() for name, n in d.lonely_row.items()}
+NULL_ROW = {name: n for d in domains() for name, n in d.null_row.items()}
 GOOD_VALUES = {of: value for d in domains() for of, value in d.good_values.items()}
 BAD_VALUES = {of: values for d in domains() for of, values in d.bad_values.items()}
-OF_THE_RUN = {law for d in domains() for law in d.of_the_run}
+RUN_WIDE = {check for d in domains() for check in d.run_wide}
 
 # Contracts: rows are made from the columns' types.
 VALUE_OF_TYPE: dict[str, Callable[[int], Any]] = {
@@ -124,12 +124,12 @@ def contract_cases(name: str) -> Iterator[Case]:
 
 
 def breakable(table: Table) -> list[str]:
-    """The checks that rows can break which reach the audit, but for the schema, which has a test of its own."""
-    return [s.name for s in checks_of(table) if s.name != SCHEMA and (s.name != NOT_NULL or must_be_known(table))]
+    """The checks that rows reaching the audit can break, except the schema check, which has its own test."""
+    return [s.name for s in checks_of(table) if s.name != SCHEMA and (s.name != NOT_NULL or not_null_columns(table))]
 
 
-def must_be_known(table: Table) -> list[str]:
-    """Columns whose NULL reaches the audit: the run sets its own clock, a row of no partition is refused earlier."""
+def not_null_columns(table: Table) -> list[str]:
+    """Columns whose NULL reaches the audit: a run sets `run_timestamp`, and a NULL partition is refused earlier."""
     return [c.name for c in table.columns if not c.nullable and c.name not in (*table.partition_by, "run_timestamp")]
 
 
@@ -140,7 +140,7 @@ def good(name: str) -> World:
 
 @cache
 def cases() -> list[Case]:
-    """The cases written above, and those that every table has for the checks that every table has."""
+    """The handwritten cases, and generated cases for the checks that every table has."""
     found = list(CASES)
     for name, table in tables().items():
         if name not in GOOD and name not in contracts():
@@ -150,8 +150,8 @@ def cases() -> list[Case]:
         if not table.may_be_empty:
             found.append(case(name, ROWS, "no rows", nothing_at_all))
         too = NULL_BREAKS_TOO.get(name, {})
-        for column in must_be_known(table):
-            null = change_row(LONELY_ROW.get(name, 0), **{column: None})
+        for column in not_null_columns(table):
+            null = change_row(NULL_ROW.get(name, 0), **{column: None})
             found.append(case(name, NOT_NULL, column, null, also=sorted(too.get(column, ())), column=column))
     return found
 
@@ -161,9 +161,11 @@ def stops(of: Case) -> bool:
     return any(severities[name] is Severity.ERROR for name in (of.check, *of.also))
 
 
-def without_laws_of_the_run(name: str) -> Table:
+def without_run_wide_checks(name: str) -> Table:
     table = tables()[name]
-    return replace(table, table_checks=tuple(law for law in table.table_checks if (name, law.name) not in OF_THE_RUN))
+    return replace(
+        table, table_checks=tuple(check for check in table.table_checks if (name, check.name) not in RUN_WIDE)
+    )
 
 
 def _has_unknown_time_table(contract: Contract, name: str) -> bool:
@@ -184,7 +186,7 @@ def inputs_of(name: str) -> dict[str, Table]:
 
 
 SPARK_RUN = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)
-# The distance keeps a day out of the trailing week of every other.
+# Far enough apart that no day is in the trailing week of another.
 DAYS_APART = 10
 
 
@@ -195,7 +197,7 @@ def place(n: int, days: int = 0) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the audit of a table's worlds, each on its day, found and did."""
+    """Findings and effects of the audit of a table's worlds, each on its own day."""
 
     findings: Mapping[str, Finding]
     message: str
@@ -222,7 +224,7 @@ class Bench:
     now: dt.datetime
 
     def outcome(self, table: Table, worlds: Sequence[World], present: World | None = None) -> Outcome:
-        """The n-th world is published on the n-th day, on which the rows of `present` are there already."""
+        """Publishes the n-th world on the n-th day, for which the rows of `present` are already published."""
         name = table.full_name
         days = [place(n) for n in range(len(worlds))]
         there = (
@@ -271,7 +273,7 @@ def benches(
     log_files: Callable[[Path, Table], dict[str, bytes]],
     now: dt.datetime,
 ) -> Iterator[Callable[[], Bench]]:
-    """Each with a lake of its own."""
+    """Benches, each with its own lake."""
     with ExitStack() as opened:
 
         def bench() -> Bench:
@@ -284,45 +286,45 @@ def benches(
 
 @pytest.fixture(scope="module")
 def stopped(benches: Callable[[], Bench]) -> Callable[[str], Outcome]:
-    """The run of all cases of a table that stop a publication, over days that have good rows already."""
+    """The run of all cases of a table that stop a publication, over days with good rows already published."""
     bench = benches()
 
     def run(name: str) -> Outcome:
         worlds = [of.change(good(name)) for of in stopping(name)]
-        return bench.outcome(without_laws_of_the_run(name), worlds, good(name))
+        return bench.outcome(without_run_wide_checks(name), worlds, good(name))
 
     return cache(run)
 
 
 @pytest.fixture(scope="module")
-def went_through(benches: Callable[[], Bench]) -> Callable[[str], Outcome]:
-    """The run of a table's good world, on the first day, and of all cases that only warn."""
+def published_run(benches: Callable[[], Bench]) -> Callable[[str], Outcome]:
+    """The run of a table's good world, on the first day, and of all cases that only cause a warning."""
     bench = benches()
 
     def run(name: str) -> Outcome:
         worlds = [good(name), *(of.change(good(name)) for of in warning(name))]
-        return bench.outcome(without_laws_of_the_run(name), worlds)
+        return bench.outcome(without_run_wide_checks(name), worlds)
 
     return cache(run)
 
 
 @pytest.fixture(scope="module")
 def alone(benches: Callable[[], Bench]) -> Callable[[str, World], Outcome]:
-    """The run of one world of a table, with all laws, over a day that has good rows already."""
+    """The run of one world of a table, with all checks, over a day with good rows already published."""
     bench = benches()
     return lambda name, world: bench.outcome(tables()[name], [world], good(name))
 
 
 def stopping(name: str) -> list[Case]:
-    return [of for of in cases() if of.table == name and not is_of_the_run(of) and stops(of)]
+    return [of for of in cases() if of.table == name and not is_run_wide(of) and stops(of)]
 
 
 def warning(name: str) -> list[Case]:
-    return [of for of in cases() if of.table == name and not is_of_the_run(of) and not stops(of)]
+    return [of for of in cases() if of.table == name and not is_run_wide(of) and not stops(of)]
 
 
-def is_of_the_run(of: Case) -> bool:
-    return (of.table, of.check) in OF_THE_RUN
+def is_run_wide(of: Case) -> bool:
+    return (of.table, of.check) in RUN_WIDE
 
 
 TABLES = [name for name in sorted(tables()) if name in GOOD or name in contracts()]
@@ -333,12 +335,12 @@ TABLES = [name for name in sorted(tables()) if name in GOOD or name in contracts
 
 def test_every_mart_has_a_good_world() -> None:
     missing = sorted(set(marts()) - set(GOOD))
-    assert not missing, f"add a good world of {missing} to GOOD and cases of their rules to CASES"
+    assert not missing, f"add a good world of {missing} to GOOD and cases of their checks to CASES"
 
 
 def test_every_check_has_a_case_that_breaks_it() -> None:
     broken = {(of.table, of.check) for of in cases()}
-    # The schema has its own test below: a function's result is brought to the declared columns before it is staged.
+    # The schema check has its own test below: a result is cast to the declared columns before it is staged.
     checks = {(name, check) for name, table in tables().items() for check in breakable(table)}
     missing = sorted(checks - broken)
     assert not missing, f"no case breaks {missing}: add one to CASES (contracts: BAD_VALUES)"
@@ -346,14 +348,14 @@ def test_every_check_has_a_case_that_breaks_it() -> None:
     assert not unknown, f"cases for checks that are not there: {unknown}"
 
 
-def test_every_value_rule_of_every_column_has_a_case_that_breaks_it() -> None:
+def test_every_value_check_of_every_column_has_a_case_that_breaks_it() -> None:
     broken = {(of.table, of.column, of.check) for of in cases()}
     rules = {(name, c.name, rule.name) for name, table in tables().items() for c in table.columns for rule in c.checks}
     missing = sorted(rules - broken)
     assert not missing, f"no case breaks {missing}: add a bad value to CASES (contracts: BAD_VALUES)"
 
 
-def test_cases_are_told_apart_by_their_names() -> None:
+def test_case_names_are_unique() -> None:
     names = [str(of) for of in cases()]
     assert len(set(names)) == len(names), json.dumps(sorted(n for n in names if names.count(n) > 1))
 
@@ -362,16 +364,16 @@ def test_cases_are_told_apart_by_their_names() -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_good_rows_pass_every_check(went_through: Callable[[str], Outcome], name: str) -> None:
-    found = went_through(name)
+def test_good_rows_pass_every_check(published_run: Callable[[str], Outcome], name: str) -> None:
+    found = published_run(name)
     assert found.message == ""
-    assert list(found.findings) == [spec.name for spec in checks_of(without_laws_of_the_run(name))]
+    assert list(found.findings) == [spec.name for spec in checks_of(without_run_wide_checks(name))]
     assert found.broken_on(DAY) == set()
     assert sum(1 for row in found.seen_after if row[tables()[name].day_column] == DAY) == len(good(name).rows)
 
 
-@pytest.mark.parametrize("name", sorted({table for table, _ in OF_THE_RUN}))
-def test_good_rows_pass_the_laws_of_a_run(alone: Callable[[str, World], Outcome], name: str) -> None:
+@pytest.mark.parametrize("name", sorted({table for table, _ in RUN_WIDE}))
+def test_good_rows_pass_the_run_wide_checks(alone: Callable[[str, World], Outcome], name: str) -> None:
     found = alone(name, good(name))
     assert list(found.findings) == [spec.name for spec in checks_of(tables()[name])]
     assert [check for check, finding in found.findings.items() if not finding.passed] == []
@@ -381,12 +383,12 @@ def test_good_rows_pass_the_laws_of_a_run(alone: Callable[[str, World], Outcome]
 
 
 @pytest.mark.parametrize("of", [of for name in TABLES for of in stopping(name)], ids=str)
-def test_a_broken_rule_is_found(stopped: Callable[[str], Outcome], of: Case) -> None:
+def test_a_broken_check_is_found(stopped: Callable[[str], Outcome], of: Case) -> None:
     assert stopped(of.table).broken_on(place(stopping(of.table).index(of))) == {of.check, *of.also}
 
 
-@pytest.mark.parametrize("of", [of for of in cases() if is_of_the_run(of)], ids=str)
-def test_a_broken_law_of_a_run_is_found(alone: Callable[[str, World], Outcome], of: Case) -> None:
+@pytest.mark.parametrize("of", [of for of in cases() if is_run_wide(of)], ids=str)
+def test_a_broken_run_wide_check_is_found(alone: Callable[[str, World], Outcome], of: Case) -> None:
     found = alone(of.table, of.change(good(of.table)))
     assert found.broken_on(DAY) == {of.check, *of.also}
     assert (found.message != "") == stops(of)
@@ -394,7 +396,7 @@ def test_a_broken_law_of_a_run_is_found(alone: Callable[[str, World], Outcome], 
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_broken_rules_stop_the_publication(stopped: Callable[[str], Outcome], name: str) -> None:
+def test_broken_checks_stop_the_publication(stopped: Callable[[str], Outcome], name: str) -> None:
     found = stopped(name)
     assert found.seen_after == found.seen_before
     assert len(found.seen_after) == len(good(name).rows) * len(stopping(name))
@@ -403,7 +405,7 @@ def test_broken_rules_stop_the_publication(stopped: Callable[[str], Outcome], na
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_the_message_names_every_broken_rule_with_its_days_and_rows(
+def test_the_message_names_every_broken_check_with_its_days_and_rows(
     stopped: Callable[[str], Outcome], name: str
 ) -> None:
     found = stopped(name)
@@ -422,8 +424,8 @@ def test_the_message_names_every_broken_rule_with_its_days_and_rows(
 
 
 @pytest.mark.parametrize("of", [of for name in TABLES for of in warning(name)], ids=str)
-def test_a_broken_warning_is_shown_and_stops_nothing(went_through: Callable[[str], Outcome], of: Case) -> None:
-    found, n = went_through(of.table), 1 + warning(of.table).index(of)
+def test_a_broken_warning_is_reported_and_stops_nothing(published_run: Callable[[str], Outcome], of: Case) -> None:
+    found, n = published_run(of.table), 1 + warning(of.table).index(of)
     assert found.broken_on(place(n)) == {of.check, *of.also}
     day_column, world = tables()[of.table].day_column, of.change(good(of.table))
     assert sum(1 for row in found.seen_after if row[day_column] == place(n)) == len(world.rows)
@@ -437,7 +439,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 
 @dataclass(frozen=True)
 class SparkBench:
-    """Audits worlds of a table, each on its day, as if they had been staged on Spark."""
+    """Audits worlds of a table, each on its own day, as if they had been staged on Spark."""
 
     session: Session
     given: Given
@@ -466,10 +468,10 @@ def on_spark(tmp_path_factory: pytest.TempPathFactory, given: Given) -> Iterator
 
 @pytest.mark.spark
 @pytest.mark.parametrize("name", TABLES)
-def test_every_broken_rule_is_found_on_spark(on_spark: SparkBench, name: str) -> None:
-    of_table = [of for of in cases() if of.table == name and not is_of_the_run(of)]
+def test_every_broken_check_is_found_on_spark(on_spark: SparkBench, name: str) -> None:
+    of_table = [of for of in cases() if of.table == name and not is_run_wide(of)]
     worlds = [good(name), *(of.change(good(name)) for of in of_table)]
-    found = on_spark.broken(without_laws_of_the_run(name), worlds)
+    found = on_spark.broken(without_run_wide_checks(name), worlds)
     expected = [set(), *({of.check, *of.also} for of in of_table)]
     assert dict(zip(["good", *map(str, of_table)], found, strict=True)) == dict(
         zip(["good", *map(str, of_table)], expected, strict=True)
@@ -477,17 +479,17 @@ def test_every_broken_rule_is_found_on_spark(on_spark: SparkBench, name: str) ->
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("of", [of for of in cases() if is_of_the_run(of)], ids=str)
-def test_a_broken_law_of_a_run_is_found_on_spark(on_spark: SparkBench, of: Case) -> None:
+@pytest.mark.parametrize("of", [of for of in cases() if is_run_wide(of)], ids=str)
+def test_a_broken_run_wide_check_is_found_on_spark(on_spark: SparkBench, of: Case) -> None:
     assert on_spark.broken(tables()[of.table], [good(of.table)]) == [set()]
     assert on_spark.broken(tables()[of.table], [of.change(good(of.table))]) == [{of.check, *of.also}]
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_column_of_another_type_breaks_the_schema(
+def test_a_column_of_another_type_fails_the_schema_check(
     session: Session, given: Given, now: dt.datetime, name: str
 ) -> None:
-    # Other checks do not run on what is not there: the table is judged without its rules.
+    # Other checks cannot run over columns of the wrong type, so the table is audited without them.
     table = replace(tables()[name], row_checks=(), table_checks=())
     rows = given(session, table, good(name).rows)
     staged = stage(session, table, rows, [DAY], session.baseline(table, [DAY]), now)
@@ -499,8 +501,8 @@ def test_a_column_of_another_type_breaks_the_schema(
     assert "run_timestamp" in found.detail
 
 
-def test_a_duration_is_cut_to_whole_seconds_and_not_rounded(benches: Callable[[], Bench]) -> None:
-    """Seconds 0 to 300, both counted, are 301; rounded, 10:00:00.600 would be second 1 and leave 300."""
+def test_durations_are_truncated_to_whole_seconds(benches: Callable[[], Bench]) -> None:
+    """Seconds 0 to 300 inclusive are 301. Rounding 10:00:00.600 up to second 1 would leave 300."""
     visits = tuple(
         {
             **sessions.visit("d1", "10:00:00.600", "10:05:00.400", 301, 101, community),

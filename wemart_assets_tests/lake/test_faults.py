@@ -1,4 +1,4 @@
-"""A full disk, a read-only one and used-up memory are told as what they are, and leave the table as it was.
+"""A full disk, a read-only disk and exhausted memory are reported as such and leave the table unchanged.
 
 Room is taken away for real by a limit on the size of files, which needs no rights. What else the system and the engines
 say was seen on a full and on a read-only file system, and is raised here to the letter.
@@ -43,11 +43,11 @@ TABLE = Table(
 
 
 class SparkFailed(Exception):
-    """As `spark_landing.SparkFailed`, which is there with pyspark alone."""
+    """Stands in for `spark_landing.SparkFailed`, which exists only with pyspark."""
 
 
 class Py4JJavaError(Exception):
-    """As py4j's."""
+    """Stands in for py4j's class of this name."""
 
 
 DELTA_FULL = (
@@ -122,19 +122,19 @@ SEEN: Mapping[str, tuple[Exception, str, str]] = {
 
 
 @pytest.mark.parametrize("case", SEEN)
-def test_what_the_machine_lacks_is_told_with_table_day_place_and_setting(case: str) -> None:
+def test_a_machine_fault_names_table_day_location_and_setting(case: str) -> None:
     error, words, setting = SEEN[case]
     with pytest.raises(MachineFault) as told, machine_faults("db.texts", [DAY], spill=Path("/data/spill")):
         raise error
     message = str(told.value)
     assert [w for w in (f"db.texts {DAY}: ", words, setting, "The table is unchanged") if w not in message] == []
-    # No engine's advice about settings of its own, no colours of a terminal.
+    # Neither advice about engine settings nor terminal colours.
     assert not {word for word in ("SET ", "PRAGMA", "\x1b", "Caused by") if word in message}
     assert told.value.__cause__ is error
 
 
 @pytest.mark.parametrize("case", SEEN)
-def test_it_is_found_behind_errors_that_were_made_of_it(case: str) -> None:
+def test_a_machine_fault_is_recognized_as_the_cause_of_another_error(case: str) -> None:
     with pytest.raises(MachineFault), machine_faults("db.texts", [DAY]):
         raise DeclarationError("db.texts: rule 'x' cannot run") from SEEN[case][0]
 
@@ -152,13 +152,13 @@ def test_it_is_found_behind_errors_that_were_made_of_it(case: str) -> None:
     ],
     ids=repr,
 )
-def test_what_a_row_or_a_bug_says_is_no_fault_of_the_machine(error: Exception) -> None:
+def test_text_in_a_row_or_a_bug_is_not_a_machine_fault(error: Exception) -> None:
     assert fault_of(error) is None
     with pytest.raises(type(error)), machine_faults("db.texts", [DAY]):
         raise error
 
 
-def test_a_file_that_is_only_read_is_to_blame_itself_where_it_may_not_be() -> None:
+def test_a_forbidden_input_file_is_not_a_machine_fault() -> None:
     forbidden = duckdb.IOException('IO Error: Cannot open file "/data/landing/s/a.csv": Permission denied')
     with pytest.raises(duckdb.IOException), machine_faults("db.texts", [DAY], reads=Path("/data/landing/s")):
         raise forbidden
@@ -169,7 +169,7 @@ def test_a_file_that_is_only_read_is_to_blame_itself_where_it_may_not_be() -> No
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOMEM, errno.EFBIG])
-def test_the_systems_words_are_known_in_every_form(number: int) -> None:
+def test_system_errors_are_recognized_in_every_form(number: int) -> None:
     words = os.strerror(number)
     found = fault_of(OSError(number, words))
     assert isinstance(found, Fault)
@@ -177,7 +177,7 @@ def test_the_systems_words_are_known_in_every_form(number: int) -> None:
     assert fault_of(OSError(f"x\n  \x1b[31m↳\x1b[0m {words} (os error {number})\n")) is found
 
 
-# For real
+# Real faults
 
 
 @pytest.fixture
@@ -193,7 +193,9 @@ def texts(session: Session) -> list[str]:
     return sorted(session.read(TABLE, [DAY]).text.to_pyarrow().to_pylist())
 
 
-def test_a_disk_that_is_full_when_rows_are_staged_leaves_the_table(session: Session, run: Callable[..., Any]) -> None:
+def test_a_disk_that_is_full_while_staging_leaves_the_table_unchanged(
+    session: Session, run: Callable[..., Any]
+) -> None:
     run(["old"])
     with (
         small_files(100),
@@ -205,9 +207,7 @@ def test_a_disk_that_is_full_when_rows_are_staged_leaves_the_table(session: Sess
     assert texts(session) == ["new"]
 
 
-def test_a_disk_that_is_full_at_the_commit_leaves_the_table_and_is_no_lost_race(
-    session: Session, run: Callable[..., Any]
-) -> None:
+def test_a_disk_that_is_full_at_the_commit_is_not_a_conflict(session: Session, run: Callable[..., Any]) -> None:
     run(["old"])
     with ExitStack() as limited, pytest.raises(MachineFault, match=r"the disk.* is full .*WEMART_LAKE"):
         run(["new"], before=lambda: limited.enter_context(small_files(10)))
@@ -217,7 +217,7 @@ def test_a_disk_that_is_full_at_the_commit_leaves_the_table_and_is_no_lost_race(
 
 
 def _sorted_by_hash(session: Any) -> ir.Table:
-    """More rows than fit, each needed until the end."""
+    """More rows than fit into memory, each needed until the end."""
     session.raw.execute("create temp view many as select md5(i::varchar) as text from range(1500000) t(i)")
     rows: ir.Table = session.ibis.table("many", database=("temp", "main"))
     place = ibis.row_number().over(ibis.window(order_by=rows.text))
@@ -230,18 +230,20 @@ def _publish_many(lake: Path, spill: Path, memory_limit: str, now: dt.datetime) 
         publish(session, TABLE, [DAY], lambda: (rows, {}), {}, now)
 
 
-def test_what_does_not_fit_where_it_is_spilled_names_that_folder(tmp_path: Path, lake: Path, now: dt.datetime) -> None:
+def test_a_full_spill_folder_is_named(tmp_path: Path, lake: Path, now: dt.datetime) -> None:
     with small_files(4096), pytest.raises(MachineFault, match=r"is full .*WEMART_SPILL.*WEMART_MEMORY_LIMIT"):
         _publish_many(lake, tmp_path / "spill", "50MB", now)
 
 
-def test_memory_that_is_used_up_names_its_limit(lake: Path, tmp_path: Path, now: dt.datetime) -> None:
+def test_running_out_of_memory_names_the_limit(lake: Path, tmp_path: Path, now: dt.datetime) -> None:
     with pytest.raises(MachineFault, match=r"db\.texts.*used up .*WEMART_MEMORY_LIMIT") as told:
         _publish_many(lake, tmp_path / "spill", "1MB", now)
     assert "SET " not in str(told.value)
 
 
-def test_memory_that_is_used_up_in_the_audit_is_no_fault_of_the_rule(session: Session, run: Callable[..., Any]) -> None:
+def test_running_out_of_memory_in_the_audit_is_not_blamed_on_the_check(
+    session: Session, run: Callable[..., Any]
+) -> None:
     def holds(rows: ir.Table) -> ir.BooleanValue:
         raise duckdb.OutOfMemoryException(ALLOCATE)
 

@@ -1,4 +1,4 @@
-"""The few functions of the lake's own, against plain Python."""
+"""The lake's own functions, compared with plain Python."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ PROPERTY = settings(max_examples=25, deadline=None, suppress_health_check=[Healt
 
 @pytest.fixture(scope="module")
 def evaluate(engine: Callable[[Path], Engine], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluate]:
-    """Values of an expression over a column `v` of these values, in their order."""
+    """Evaluates an expression over a column `v` of these values, in order."""
     with engine(tmp_path_factory.mktemp("functions") / "lake").connect() as session:
         opened: Any = session
         queries: dict[tuple[str, Callable[[Any], ir.Value]], str] = {}
@@ -97,7 +97,7 @@ def whole(instant: dt.datetime, unit: dt.timedelta) -> int:
 
 
 def transitions(zone: str) -> list[dt.datetime]:
-    """Every instant from 1990 to 2037 at which the clocks of a zone are changed, by bisection to the second."""
+    """Every instant from 1990 to 2037 at which the clocks of a zone change, by bisection to the second."""
     found, tz = [], ZoneInfo(zone)
     at = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
     while at.year < 2038:
@@ -141,7 +141,7 @@ def around(instants: Sequence[dt.datetime]) -> list[dt.datetime]:
         (253_402_300_799_999, dt.datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=dt.UTC)),
     ],
 )
-def test_timestamp_millis_is_the_instant_of_a_number(evaluate: Evaluate, millis: int, instant: dt.datetime) -> None:
+def test_timestamp_millis_turns_a_number_into_an_instant(evaluate: Evaluate, millis: int, instant: dt.datetime) -> None:
     assert evaluate("bigint", [millis], timestamp_millis) == [instant]
 
 
@@ -177,23 +177,23 @@ def test_unix_millis_rounds_down(evaluate: Evaluate, clock: str, millis: int) ->
 
 @PROPERTY
 @given(st.lists(WIDE_INSTANTS, min_size=1, max_size=30))
-def test_unix_seconds_is_the_floor_of_any_instant(evaluate: Evaluate, instants: list[dt.datetime]) -> None:
+def test_unix_seconds_is_the_floor_for_any_instant(evaluate: Evaluate, instants: list[dt.datetime]) -> None:
     assert evaluate("timestamp", instants, unix_seconds) == [whole(i, dt.timedelta(seconds=1)) for i in instants]
 
 
 @PROPERTY
 @given(st.lists(WIDE_INSTANTS, min_size=1, max_size=30))
-def test_unix_millis_is_the_floor_of_any_instant(evaluate: Evaluate, instants: list[dt.datetime]) -> None:
+def test_unix_millis_is_the_floor_for_any_instant(evaluate: Evaluate, instants: list[dt.datetime]) -> None:
     assert evaluate("timestamp", instants, unix_millis) == [whole(i, dt.timedelta(milliseconds=1)) for i in instants]
 
 
 @PROPERTY
 @given(st.lists(st.integers(-(10**13), 10**13), min_size=1, max_size=30))
-def test_milliseconds_survive_the_way_to_an_instant_and_back(evaluate: Evaluate, millis: list[int]) -> None:
+def test_milliseconds_survive_a_round_trip_through_an_instant(evaluate: Evaluate, millis: list[int]) -> None:
     assert evaluate("bigint", millis, lambda v: unix_millis(timestamp_millis(v))) == millis
 
 
-def test_unknown_instants_and_numbers_stay_unknown(evaluate: Evaluate) -> None:
+def test_null_instants_and_numbers_stay_null(evaluate: Evaluate) -> None:
     assert evaluate("bigint", [None], timestamp_millis) == [None]
     assert evaluate("timestamp", [None], unix_millis) == [None]
     assert evaluate("timestamp", [None], unix_seconds) == [None]
@@ -230,7 +230,7 @@ def test_unknown_instants_and_numbers_stay_unknown(evaluate: Evaluate) -> None:
         ("UTC", "1969-12-31 23:59:59.500000", "1969-12-31"),
     ],
 )
-def test_business_date_around_midnight(evaluate: Evaluate, zone: str, utc: str, day: str) -> None:
+def test_business_date_changes_at_local_midnight(evaluate: Evaluate, zone: str, utc: str, day: str) -> None:
     instant = dt.datetime.fromisoformat(f"{utc}+00:00")
     assert evaluate("timestamp", [instant], lambda v: business_date(v, zone)) == [dt.date.fromisoformat(day)]
     assert evaluate("timestamp", [instant], lambda v: business_day(v, zone)) == [day]
@@ -243,7 +243,7 @@ SECOND_PASS = {zone: (lambda v, zone=zone: in_repeated_time(v, zone)) for zone i
 
 @PROPERTY
 @given(st.sampled_from(ZONES), st.lists(INSTANTS, min_size=1, max_size=50))
-def test_local_time_and_business_date_are_those_of_the_calendar(
+def test_local_time_and_business_date_match_the_calendar(
     evaluate: Evaluate, zone: str, instants: list[dt.datetime]
 ) -> None:
     local = [i.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0) for i in instants]
@@ -252,7 +252,7 @@ def test_local_time_and_business_date_are_those_of_the_calendar(
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_local_time_around_every_change_of_the_clocks(evaluate: Evaluate, zone: str) -> None:
+def test_local_time_is_right_around_every_clock_change(evaluate: Evaluate, zone: str) -> None:
     instants = around([*transitions(zone), dt.datetime(2024, 3, 5, tzinfo=dt.UTC)])
     local = [i.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0) for i in instants]
     assert evaluate("timestamp", instants, lambda v: from_utc_timestamp(v, zone)) == local
@@ -272,21 +272,21 @@ def test_local_time_around_every_change_of_the_clocks(evaluate: Evaluate, zone: 
         ("Asia/Seoul", (3600,)),  # 1987 and 1988
     ],
 )
-def test_repeats_are_by_how_much_the_clocks_were_ever_set_back(zone: str, seconds: tuple[int, ...]) -> None:
+def test_repeats_list_how_far_the_clocks_were_ever_set_back(zone: str, seconds: tuple[int, ...]) -> None:
     assert repeats(zone) == seconds
 
 
 @pytest.mark.parametrize(
     ("zone", "utc", "again"),
     [
-        # 01:00 to 02:00 was shown twice in New York on 2024-11-03; the clocks were set back at 06:00 UTC.
+        # 01:00 to 02:00 was repeated in New York on 2024-11-03; the clocks were set back at 06:00 UTC.
         ("America/New_York", "2024-11-03 04:59:59.999999", False),
         ("America/New_York", "2024-11-03 05:30:00", False),
         ("America/New_York", "2024-11-03 05:59:59.999999", False),
         ("America/New_York", "2024-11-03 06:00:00", True),
         ("America/New_York", "2024-11-03 06:59:59.999999", True),
         ("America/New_York", "2024-11-03 07:00:00", False),
-        # The hour that was left out in spring is not shown twice.
+        # The hour skipped in spring is not repeated.
         ("America/New_York", "2024-03-10 07:00:00", False),
         # Half an hour on Lord Howe on 2024-04-07, set back at 15:00 UTC of the day before.
         ("Australia/Lord_Howe", "2024-04-06 14:59:59.999999", False),
@@ -295,7 +295,7 @@ def test_repeats_are_by_how_much_the_clocks_were_ever_set_back(zone: str, second
         ("Australia/Lord_Howe", "2024-04-06 15:30:00", False),
     ],
 )
-def test_in_repeated_time_by_hand(evaluate: Evaluate, zone: str, utc: str, again: bool) -> None:
+def test_in_repeated_time_matches_known_instants(evaluate: Evaluate, zone: str, utc: str, again: bool) -> None:
     instant = dt.datetime.fromisoformat(f"{utc}+00:00")
     assert evaluate("timestamp", [instant], lambda v: in_repeated_time(v, zone)) == [again]
 
@@ -307,7 +307,7 @@ def test_no_hour_of_2024_was_repeated_in_seoul(evaluate: Evaluate) -> None:
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_in_repeated_time_is_the_second_pass_of_the_calendar(evaluate: Evaluate, zone: str) -> None:
+def test_in_repeated_time_is_the_second_pass_according_to_the_calendar(evaluate: Evaluate, zone: str) -> None:
     instants = around(transitions(zone)) or [dt.datetime(2024, 3, 5, tzinfo=dt.UTC)]
     second_pass = [i.astimezone(ZoneInfo(zone)).fold == 1 for i in instants]
     assert evaluate("timestamp", instants, lambda v: in_repeated_time(v, zone)) == second_pass
@@ -315,7 +315,7 @@ def test_in_repeated_time_is_the_second_pass_of_the_calendar(evaluate: Evaluate,
 
 @PROPERTY
 @given(st.sampled_from(ZONES), st.lists(INSTANTS, min_size=1, max_size=50))
-def test_in_repeated_time_at_any_instant(evaluate: Evaluate, zone: str, instants: list[dt.datetime]) -> None:
+def test_in_repeated_time_is_right_at_any_instant(evaluate: Evaluate, zone: str, instants: list[dt.datetime]) -> None:
     second_pass = [i.astimezone(ZoneInfo(zone)).fold == 1 for i in instants]
     assert evaluate("timestamp", instants, SECOND_PASS[zone]) == second_pass
 
@@ -344,15 +344,15 @@ NOTHING = {"gcc": None, "os": None, "request": None}
         ("Australia/Lord_Howe", "2024-04-07 01:45:00", "2024-04-06 14:45:00"),  # half an hour repeated
     ],
 )
-def test_instant_of_a_local_time_by_hand(evaluate: Evaluate, zone: str, local: str, utc: str) -> None:
+def test_instant_of_a_local_time_matches_known_instants(evaluate: Evaluate, zone: str, local: str, utc: str) -> None:
     at = dt.datetime.fromisoformat(local)
     [found] = evaluate("local", [at], lambda v: instant_of(v, zone))
     assert found == dt.datetime.fromisoformat(utc).replace(tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_local_times_around_every_change_are_those_of_the_calendar(evaluate: Evaluate, zone: str) -> None:
-    """Python's calendar, too, takes a repeated time for its first pass and a skipped one as that much later."""
+def test_instants_of_local_times_match_the_calendar_around_clock_changes(evaluate: Evaluate, zone: str) -> None:
+    """Python, too, reads a repeated time as its first pass and moves a skipped time forward by the gap."""
     changes = [c for c in transitions(zone) if c.year in (1997, 2007, 2010, 2011, 2014, 2015, 2024)]
     locals_ = [i.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0) for i in around(changes)]
     locals_ += [c.replace(tzinfo=None) + dt.timedelta(hours=h) for c in changes for h in range(-26, 27)]
@@ -383,19 +383,19 @@ def test_local_times_around_every_change_are_those_of_the_calendar(evaluate: Eva
         ("{}", NOTHING),
     ],
 )
-def test_json_fields_of_a_document(evaluate: Evaluate, doc: str, found: dict[str, Any]) -> None:
+def test_json_fields_reads_fields_and_nested_fields(evaluate: Evaluate, doc: str, found: dict[str, Any]) -> None:
     assert evaluate("string", [doc], fields) == [found]
 
 
 @pytest.mark.parametrize("request_text", ['"text"', "[1, 2]", "7", "null"])
-def test_a_field_that_is_no_object_has_no_nested_fields(evaluate: Evaluate, request_text: str) -> None:
+def test_a_field_that_is_not_an_object_has_no_nested_fields(evaluate: Evaluate, request_text: str) -> None:
     [found] = evaluate("string", [f'{{"gcc": "KR", "request": {request_text}}}'], fields)
     assert found["gcc"] == "KR"
     assert found["request"] in (None, {"postId": None, "communityId": None})
 
 
 @pytest.mark.parametrize("doc", [None, "", " ", "{", '{"gcc": "KR"', "{'gcc': 'KR'}", '{"gcc": "KR"} x', "gcc=KR"])
-def test_a_document_that_is_no_json_has_no_fields(evaluate: Evaluate, doc: str | None) -> None:
+def test_a_document_that_is_not_json_has_no_fields(evaluate: Evaluate, doc: str | None) -> None:
     assert evaluate("string", [doc], fields) == [None]
     assert evaluate("string", [doc], lambda v: fields(v)["gcc"]) == [None]
     assert evaluate("string", [doc], lambda v: fields(v)["request"]["postId"]) == [None]
@@ -403,19 +403,19 @@ def test_a_document_that_is_no_json_has_no_fields(evaluate: Evaluate, doc: str |
 
 
 @pytest.mark.parametrize("doc", ["[]", '["gcc"]', '"gcc"', "7", "true"])
-def test_json_that_is_no_object_has_no_fields(evaluate: Evaluate, doc: str) -> None:
+def test_json_that_is_not_an_object_has_no_fields(evaluate: Evaluate, doc: str) -> None:
     assert evaluate("string", [doc], lambda v: fields(v)["gcc"]) == [None]
     assert evaluate("string", [doc], lambda v: get_json_object(v, "$.gcc")) == [None]
 
 
-def test_values_that_are_no_strings_appear_as_their_json_text(evaluate: Evaluate) -> None:
+def test_values_other_than_strings_are_read_as_their_json_text(evaluate: Evaluate) -> None:
     values = [[1, 2, {"c": None}], {"b": {"x": 1.5}}, 0, -1.25, True, False]
     docs = [json.dumps({"gcc": value}) for value in values]
     for expression in (lambda v: fields(v)["gcc"], lambda v: get_json_object(v, "$.gcc")):
         assert [json.loads(text) for text in evaluate("string", docs, expression)] == values
 
 
-def test_one_bad_document_does_not_disturb_the_others(evaluate: Evaluate) -> None:
+def test_a_malformed_document_does_not_affect_the_others(evaluate: Evaluate) -> None:
     docs = ['{"gcc": "KR"}', "{", None, '{"gcc": "US"}']
     assert evaluate("string", docs, lambda v: fields(v)["gcc"]) == ["KR", None, None, "US"]
 

@@ -1,4 +1,4 @@
-"""Which partitions a mart reads, which of its partitions are affected by a change, and that the two agree."""
+"""Which partitions a mart reads, which of its partitions a change affects, and that the two agree."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def of(declared: Table) -> Mart:
         (trailing(of(BY_MONTH), 2), table("x", Period.MONTH), ["2024-03-01"], ["2024-02-01", "2024-03-01"]),
     ],
 )
-def test_a_run_reads(read: Input, reader: Table, run: list[str], days: list[str]) -> None:
+def test_a_run_reads_the_declared_partitions(read: Input, reader: Table, run: list[str], days: list[str]) -> None:
     assert read.days(run, reader, FIRST) == days
 
 
@@ -101,7 +101,7 @@ def test_a_partition_affects_exactly_those_that_read_it(kind: str, days: Any) ->
 @pytest.mark.parametrize(
     "kind", [k for k in KINDS if k not in ("own earlier", "last day of week", "last day of month")]
 )
-def test_dagster_shows_the_partitions_that_are_read(kind: str) -> None:
+def test_dagster_maps_the_partitions_that_are_read(kind: str) -> None:
     make, reader = KINDS[kind]
     read, own = make(), {Period.DAY: "2024-02-14", Period.WEEK: "2024-02-12", Period.MONTH: "2024-02-01"}[reader.period]
     result = read.mapping(reader).get_upstream_mapped_partitions_result_for_partitions(
@@ -126,7 +126,7 @@ THREE = ["2024-01-05", "2024-01-06", "2024-01-07"]
         (window(of(VISITS), "one_day"), THREE[:1]),
     ],
 )
-def test_a_setting_says_how_many_days_are_read(read: Input, days: list[str]) -> None:
+def test_a_setting_controls_how_many_days_are_read(read: Input, days: list[str]) -> None:
     resolved = read.resolve(SET)
     assert resolved.days(THREE[:1], OTHER, FIRST) == days
     assert resolved.affected(["2024-01-08"], OTHER, ["2024-01-09"]) == {
@@ -168,7 +168,7 @@ def test_nothing_after_the_latest_day_is_affected() -> None:
     [same_day(of(BY_WEEK)), trailing(of(BY_WEEK), 2), own_earlier_days(BY_MONTH), day_before(of(VISITS))],
     ids=["a week by month", "weeks by month", "all earlier months", "days before a month"],
 )
-def test_an_input_whose_partitions_cannot_be_named_is_refused(read: Input) -> None:
+def test_an_input_of_an_incompatible_period_is_refused(read: Input) -> None:
     with pytest.raises(DeclarationError, match=r"web\.by_month"):
         mart(BY_MONTH, rows=read)(lambda rows: rows)
 
@@ -182,7 +182,7 @@ def test_a_table_cannot_read_the_partition_it_computes() -> None:
 
 
 @given(st.dates(dt.date(1990, 1, 1), dt.date(2090, 1, 1)), st.sampled_from(Period), st.integers(-30, 30))
-def test_periods_cover_the_calendar_once(date: dt.date, period: Period, count: int) -> None:
+def test_periods_cover_each_date_exactly_once(date: dt.date, period: Period, count: int) -> None:
     start = period_start(date.isoformat(), period)
     days = period_days(start, period)
     assert days[0] == start

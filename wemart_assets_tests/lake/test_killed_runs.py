@@ -1,6 +1,6 @@
-"""A run that dies at any instant leaves the table as it was, and the next run succeeds.
+"""A run that dies at any moment leaves the table unchanged, and the next run succeeds.
 
-Each run is a process of its own that says through a pipe how far it is and waits there; then it is killed.
+Each run is a separate process that reports its progress through a pipe and waits; then it is killed.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ def visits(day: str, *ids: int) -> list[dict[str, Any]]:
 
 
 def open_engine(name: str, lake: Path) -> Engine:
-    """The engine in a process of its own, to which an open one cannot be handed over."""
+    """Opens the engine in a separate process, to which an open engine cannot be passed."""
     engines = {"duckdb": lambda: DuckDBEngine(lake, memory_limit="1GB", threads=2, spill=lake.parent / "spill")}
     return engines[name]()
 
 
 def run_until_killed(engine_name: str, lake: Path, step: str, parent: Connection) -> None:
-    """Publishes D1 and D2 anew and waits for ever in one of the three steps, once it has told so."""
+    """Republishes D1 and D2, reports when it reaches one of the three steps, and waits there forever."""
 
     def wait_here() -> None:
         parent.send(step)
         parent.recv()
 
     def batches() -> Iterator[pa.RecordBatch]:
-        # Rows come until the engine has written some of them, and then no more.
+        # Rows come until the engine has written some of them, and then stop.
         for n in range(ENDLESS_BATCHES):
             day = (D1, D2)[n % 2]
             yield pa.RecordBatch.from_pydict({"id": list(range(1000)), "part_date": [day] * 1000})
@@ -93,7 +93,7 @@ def run_until_killed(engine_name: str, lake: Path, step: str, parent: Connection
 
 
 def publish_on_and_on(engine_name: str, lake: Path, parent: Connection) -> None:
-    """Publishes D1 and D2 as often as it can, and tells each time."""
+    """Publishes D1 and D2 as often as it can, and reports each time."""
     with open_engine(engine_name, lake).connect() as session:
         opened: Any = session
         for n in range(ENDLESS_BATCHES):
@@ -127,7 +127,7 @@ Start = Callable[..., Run]
 
 @pytest.fixture(scope="module")
 def start(pytestconfig: pytest.Config) -> Iterator[Start]:
-    # The runs import this module by its name, wherever the tests were started from.
+    # The runs import this module by name, wherever the tests were started.
     root = str(pytestconfig.rootpath)
     if root not in sys.path:
         sys.path.append(root)
@@ -158,7 +158,7 @@ def waiting(
     write: Callable[..., int],
     start: Start,
 ) -> dict[tuple[str, str], Run]:
-    """Runs that wait in each step, by step and by what was there before; starting a process is the costly part."""
+    """Waiting runs by step and by what was published before; starting a process is the costly part."""
     runs = {}
     for before, steps in {"published": STEPS, "nothing": ("staging", "commit")}.items():
         for step in steps:
@@ -181,7 +181,7 @@ def next_run(session: Any) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_run_that_is_killed_leaves_the_published_days_as_they_are(
+def test_a_killed_run_leaves_the_published_days_unchanged(
     engine: Callable[[Path], Engine],
     waiting: Mapping[tuple[str, str], Run],
     read: Read,
@@ -205,7 +205,7 @@ def test_a_run_that_is_killed_leaves_the_published_days_as_they_are(
 
 
 @pytest.mark.parametrize("step", ["staging", "commit"])
-def test_a_first_run_that_is_killed_leaves_nothing_published(
+def test_a_killed_first_run_leaves_nothing_published(
     engine: Callable[[Path], Engine],
     waiting: Mapping[tuple[str, str], Run],
     read: Read,
@@ -229,17 +229,17 @@ def active_files(session: Any) -> Sequence[str]:
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_at_any_instant_leaves_one_whole_publication(
+def test_a_run_killed_at_any_moment_leaves_one_complete_publication(
     engine_name: str, engine: Callable[[Path], Engine], tmp_path: Path, start: Start, read: Read
 ) -> None:
-    """The kill comes somewhere in the publication after the one that was told, wherever that is."""
+    """The kill comes at some point of the publication after the last one that was reported."""
     lakes = [tmp_path / f"{n}" / "lake" for n in range(4)]
     runs = [start(publish_on_and_on, lake, engine_name, lake) for lake in lakes]
     for n, run in enumerate(runs):
         while (told := run.wait()) < n:
             pass
         run.kill()
-        with suppress(EOFError):  # the end of what it had told before it died
+        with suppress(EOFError):  # the last report before it died
             while True:
                 told = run.wait()
         with engine(run.lake).connect() as session:

@@ -17,7 +17,7 @@ Lineage = Mapping[str, set[str]]
 
 
 def lineage(rows: ir.Table) -> Lineage:
-    """Origins as `input.column`, of the columns that have any."""
+    """Origins as `input.column`, for the columns that have any."""
     inputs = {SALES.op(): "sales", SHOPS.op(): "shops", OTHERS.op(): "others"}
     found = column_lineage(rows, inputs)
     assert set(found) == set(rows.columns)
@@ -31,24 +31,24 @@ def test_a_column_comes_from_itself_under_whatever_name() -> None:
     }
 
 
-def test_a_column_that_was_computed_comes_from_all_that_it_was_computed_of() -> None:
+def test_a_computed_column_comes_from_all_columns_in_its_expression() -> None:
     assert lineage(SALES.select(text=SALES.shop + SALES.amount.cast("string"), one=ibis.literal(1))) == {
         "text": {"sales.shop", "sales.amount"}
     }
 
 
-def test_a_chain_of_steps_is_followed_to_its_beginning() -> None:
+def test_a_chain_of_steps_is_followed_to_its_start() -> None:
     doubled = SALES.mutate(double=SALES.amount * 2)
     assert lineage(doubled.mutate(more=doubled.double + doubled.id).select("more")) == {
         "more": {"sales.amount", "sales.id"}
     }
 
 
-def test_a_column_that_is_written_over_forgets_what_it_was() -> None:
+def test_an_overwritten_column_loses_its_former_origin() -> None:
     assert lineage(SALES.mutate(amount=SALES.id).select("amount")) == {"amount": {"sales.id"}}
 
 
-def test_a_column_of_a_join_comes_from_its_side() -> None:
+def test_a_column_of_a_join_comes_from_its_own_side() -> None:
     assert lineage(SALES.left_join(SHOPS, "shop").select("amount", "ctry", "shop")) == {
         "amount": {"sales.amount"},
         "ctry": {"shops.ctry"},
@@ -56,14 +56,14 @@ def test_a_column_of_a_join_comes_from_its_side() -> None:
     }
 
 
-def test_a_key_that_is_taken_from_either_side_comes_from_both() -> None:
+def test_a_key_coalesced_from_either_side_comes_from_both() -> None:
     joined = SALES.outer_join(SHOPS, "shop")
     assert lineage(joined.select(shop=ibis.coalesce(joined.shop, joined.shop_right))) == {
         "shop": {"sales.shop", "shops.shop"}
     }
 
 
-def test_a_join_of_three_is_followed_on_each_side() -> None:
+def test_a_join_of_three_tables_is_followed_on_each_side() -> None:
     joined = SALES.left_join(SHOPS, "shop").left_join(OTHERS, "id", rname="{name}_other")
     assert lineage(joined.select("amount", "ctry", "price")) == {
         "amount": {"sales.amount"},
@@ -72,7 +72,7 @@ def test_a_join_of_three_is_followed_on_each_side() -> None:
     }
 
 
-def test_a_table_joined_with_itself_is_one_origin() -> None:
+def test_a_self_join_has_one_origin() -> None:
     again = SALES.view()
     joined = SALES.join(again, SALES.id == again.id, rname="{name}_again")
     assert lineage(joined.select("amount", "amount_again")) == {
@@ -82,7 +82,7 @@ def test_a_table_joined_with_itself_is_one_origin() -> None:
 
 
 @pytest.mark.parametrize("how", ["semi", "anti"])
-def test_a_table_that_only_chooses_rows_is_no_origin(how: str) -> None:
+def test_a_table_that_only_filters_rows_is_no_origin(how: str) -> None:
     chosen = SALES.semi_join(SHOPS, "shop") if how == "semi" else SALES.anti_join(SHOPS, "shop")
     assert lineage(chosen.select("shop")) == {"shop": {"sales.shop"}}
 
@@ -92,7 +92,7 @@ def test_a_column_of_a_union_comes_from_both_parts() -> None:
     assert lineage(both) == {"id": {"sales.id", "others.id"}, "value": {"sales.amount", "others.price"}}
 
 
-def test_a_union_of_many_parts_comes_from_each() -> None:
+def test_a_union_of_many_parts_comes_from_each_part() -> None:
     names = ibis.union(SALES.select(name="shop"), SHOPS.select(name="owner"), OTHERS.select(name="shop"))
     assert lineage(names) == {"name": {"sales.shop", "shops.owner", "others.shop"}}
 
@@ -103,7 +103,7 @@ def test_other_set_operations_are_followed(of: object) -> None:
     assert "sales.id" in lineage(of(SALES.select("id"), OTHERS.select("id")))["id"]
 
 
-def test_an_aggregate_comes_from_what_is_aggregated_and_a_key_from_itself() -> None:
+def test_an_aggregate_comes_from_its_argument_and_a_key_from_itself() -> None:
     grouped = SALES.group_by("shop").aggregate(total=SALES.amount.sum(), rows=SALES.count())
     assert lineage(grouped) == {"shop": {"sales.shop"}, "total": {"sales.amount"}}
 
@@ -116,12 +116,12 @@ def test_an_aggregate_over_a_join_is_followed() -> None:
     }
 
 
-def test_filters_orders_limits_and_distinct_rows_change_no_origin() -> None:
+def test_filter_order_limit_and_distinct_change_no_origin() -> None:
     rows = SALES.filter(SALES.amount > 3).order_by(SALES["at"].desc()).limit(10).select("shop").distinct()
     assert lineage(rows) == {"shop": {"sales.shop"}}
 
 
-def test_columns_that_were_dropped_are_gone_and_the_others_stay() -> None:
+def test_dropped_columns_disappear_and_the_others_stay() -> None:
     assert lineage(SALES.drop("amount", "at")) == {"id": {"sales.id"}, "shop": {"sales.shop"}}
 
 
@@ -129,16 +129,16 @@ def test_filled_nulls_keep_their_origin() -> None:
     assert lineage(SALES.fill_null({"shop": "none"}).select("shop")) == {"shop": {"sales.shop"}}
 
 
-def test_rows_without_nulls_keep_their_origin() -> None:
+def test_dropping_nulls_keeps_the_origin() -> None:
     assert lineage(SALES.drop_null(["shop"]).select("shop")) == {"shop": {"sales.shop"}}
 
 
-def test_a_value_of_a_window_comes_from_the_value() -> None:
+def test_a_window_value_comes_from_its_argument() -> None:
     whole = SALES.select(total=SALES.amount.sum().over(ibis.window()))
     assert lineage(whole) == {"total": {"sales.amount"}}
 
 
-def test_the_order_and_the_key_of_a_window_are_no_origin() -> None:
+def test_the_order_and_partition_of_a_window_are_no_origin() -> None:
     """Orderings decide which value is taken; their own values never become part of it."""
     window = ibis.window(group_by=SALES.shop, order_by=SALES["at"])
     assert lineage(SALES.select(before=SALES.amount.lag().over(window))) == {"before": {"sales.amount"}}
@@ -149,24 +149,24 @@ def test_each_branch_of_a_case_is_an_origin() -> None:
     assert {"sales.shop", "sales.amount"} <= lineage(SALES.select(either=either))["either"]
 
 
-def test_fields_of_a_struct_and_elements_of_an_array_come_from_what_is_in_them() -> None:
+def test_struct_fields_and_array_elements_come_from_their_content() -> None:
     packed = SALES.select(pair=ibis.struct({"shop": SALES.shop, "amount": SALES.amount}))
     assert lineage(packed.select(shop=packed.pair["shop"]))["shop"] >= {"sales.shop"}
     listed = SALES.select(each=ibis.array([SALES.id, SALES.amount]).unnest())
     assert lineage(listed) == {"each": {"sales.id", "sales.amount"}}
 
 
-def test_a_value_of_another_table_is_followed_into_it() -> None:
+def test_a_subquery_is_followed_into_its_table() -> None:
     assert lineage(SALES.select(most=OTHERS.price.max().as_scalar())) == {"most": {"others.price"}}
 
 
-def test_a_table_that_is_no_input_is_no_origin() -> None:
+def test_a_table_that_is_not_an_input_is_no_origin() -> None:
     stranger = ibis.table({"shop": "string", "note": "string"}, name="stranger")
     assert lineage(SALES.left_join(stranger, "shop").select("amount", "note")) == {"amount": {"sales.amount"}}
 
 
-def test_an_input_that_was_computed_itself_is_where_the_lineage_ends() -> None:
-    """What a mart is given as an input may be an expression; its columns are the origins."""
+def test_lineage_ends_at_a_computed_input() -> None:
+    """An input of a mart may be an expression; its columns are the origins."""
     base = ibis.table({"a": "int64"}, name="base")
     given = base.mutate(b=base.a + 1)
     found = column_lineage(given.select(c=given.b), {given.op(): "given"})

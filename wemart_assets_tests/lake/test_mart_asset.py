@@ -1,4 +1,4 @@
-"""A mart table as Dagster sees it: what is declared, what a run shows, what a failing run does and does not."""
+"""A mart table as Dagster sees it: its declaration, what a run shows, and the effects of a failing run."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def started_steps(result: dg.ExecuteInProcessResult) -> set[str]:
 # What is declared
 
 
-def test_the_asset_is_addressed_and_described_as_its_table_is(now: dt.datetime) -> None:
+def test_the_asset_has_the_key_and_description_of_its_table(now: dt.datetime) -> None:
     spec = asset_of(visits, now).get_asset_spec(dg.AssetKey(["web", "visits"]))
     assert spec.group_name == "web"
     assert spec.description == "One row per visit."
@@ -174,13 +174,13 @@ def test_a_table_that_allows_equal_rows_says_so(now: dt.datetime) -> None:
     assert asset_of(plain, now).get_asset_spec().metadata["grain"] == "none: equal rows are allowed"
 
 
-def test_the_asset_has_daily_partitions_of_which_a_range_is_one_run(now: dt.datetime) -> None:
+def test_a_range_of_daily_partitions_is_one_run(now: dt.datetime) -> None:
     asset = asset_of(visits, now)
     assert asset.partitions_def == PARTITIONS
     assert asset.backfill_policy == dg.BackfillPolicy.single_run()
 
 
-def test_every_check_of_the_table_is_a_check_of_the_asset_without_partitions(now: dt.datetime) -> None:
+def test_every_table_check_is_an_unpartitioned_asset_check(now: dt.datetime) -> None:
     specs = {spec.name: spec for spec in asset_of(visits, now).check_specs}
     assert list(specs) == [
         "schema",
@@ -198,8 +198,8 @@ def test_every_check_of_the_table_is_a_check_of_the_asset_without_partitions(now
     assert all(spec.partitions_def is None for spec in specs.values())
 
 
-def test_a_check_of_severity_error_blocks_and_a_warning_does_not(now: dt.datetime) -> None:
-    """As the asset says it, and as the UI reads it from the code location."""
+def test_error_checks_are_blocking_and_warnings_are_not(now: dt.datetime) -> None:
+    """In the asset itself, and as the UI reads it from the code location."""
     asset = asset_of(visits, now)
     warnings = {"under_a_minute", "has_rows"}
     assert {spec.name for spec in asset.check_specs if not spec.blocking} == warnings
@@ -221,7 +221,7 @@ def test_the_columns_are_shown_with_types_descriptions_and_constraints(now: dt.d
 
 
 def upstream_days(asset: dg.AssetsDefinition, upstream: Table, day: str) -> set[str]:
-    """The partitions of the upstream table that Dagster says the asset's partition hangs on."""
+    """The partitions of the upstream table on which, according to Dagster, the asset's partition depends."""
     [dep] = [d for d in asset.get_asset_spec().deps if d.asset_key == dg.AssetKey(upstream.key)]
     assert dep.partition_mapping is not None
     result = dep.partition_mapping.get_upstream_mapped_partitions_result_for_partitions(
@@ -235,7 +235,7 @@ def upstream_days(asset: dg.AssetsDefinition, upstream: Table, day: str) -> set[
     [
         (same_day(visits), D3, {D3}),
         (day_before(visits), D3, {D2}),
-        (day_before(visits), D1, set()),  # there is no day before the first
+        (day_before(visits), D1, set()),  # the first day has no previous day
         (trailing(visits, 3), "2024-03-09", {"2024-03-07", "2024-03-08", "2024-03-09"}),
         (trailing(visits, 3), D2, {D1, D2}),
         (trailing(visits, 1), D2, {D2}),
@@ -250,7 +250,7 @@ def test_an_input_is_a_dependency_on_the_days_that_are_read(
     assert set(given.days([day], USERS, D1)) >= upstream
 
 
-def test_inputs_on_two_windows_of_one_table_are_one_dependency_on_both(now: dt.datetime) -> None:
+def test_two_windows_over_one_table_are_one_dependency(now: dt.datetime) -> None:
     @mart(USERS, came=same_day(visits), before=day_before(visits))
     def both(came: ir.Table, before: ir.Table) -> ir.Table:
         return users(came)
@@ -258,7 +258,7 @@ def test_inputs_on_two_windows_of_one_table_are_one_dependency_on_both(now: dt.d
     assert upstream_days(asset_of(both, now), VISITS, D3) == {D2, D3}
 
 
-def test_a_table_may_read_its_own_day_before(dagster: Dagster, session: Session, read: Read) -> None:
+def test_a_table_may_read_its_own_previous_day(dagster: Dagster, session: Session, read: Read) -> None:
     """The first day starts from nothing, the second from the first."""
 
     @mart(USERS, came=same_day(visits), before=own_day_before(USERS))
@@ -306,7 +306,7 @@ def test_a_day_affects_exactly_the_days_that_read_it(window: tuple[int, int], da
 # What a run shows
 
 
-def test_a_materialization_tells_what_was_published(dagster: Dagster, session: Session, read: Read) -> None:
+def test_a_materialization_reports_what_was_published(dagster: Dagster, session: Session, read: Read) -> None:
     result = dagster.run(visits, day=D1)
     assert result.success
     metadata = dagster.materialized(VISITS)[D1].metadata
@@ -317,7 +317,7 @@ def test_a_materialization_tells_what_was_published(dagster: Dagster, session: S
     assert [row["id"] for row in read(session, VISITS)] == [0, 1, 2]
 
 
-def test_a_chart_shows_the_run_and_the_days_published_before(dagster: Dagster) -> None:
+def test_a_chart_shows_the_run_and_earlier_published_days(dagster: Dagster) -> None:
     assert dagster.run(visits, day=D1).success
     assert dagster.run(visits, day=D2).success
     shown = dagster.materialized(VISITS)[D2].metadata["visits by day"]
@@ -357,13 +357,13 @@ def test_rows_are_published_with_a_warning_if_a_chart_cannot_be_drawn(
     assert why in warning
 
 
-def test_the_size_is_that_of_the_partitions_files(dagster: Dagster, lake: Path) -> None:
+def test_the_size_is_that_of_the_partitions_data_files(dagster: Dagster, lake: Path) -> None:
     dagster.run(visits, day=D1)
     size = sum(file.stat().st_size for file in (lake / "web" / "visits" / f"part_date={D1}").iterdir())
     assert dagster.materialized(VISITS)[D1].metadata["size_bytes"].value == size
 
 
-def test_rows_carry_the_clock_of_the_run(dagster: Dagster, session: Any, now: dt.datetime) -> None:
+def test_run_timestamp_is_the_time_of_the_run(dagster: Dagster, session: Any, now: dt.datetime) -> None:
     dagster.run(visits, day=D1)
     assert session.ibis.to_pyarrow(session.read(VISITS).run_timestamp.max()).as_py() == now
 
@@ -375,7 +375,7 @@ def test_every_check_is_evaluated_once(dagster: Dagster) -> None:
     assert len(result.get_asset_check_evaluations()) == len(found)
 
 
-def test_a_range_is_one_run_with_the_numbers_of_each_day(dagster: Dagster, session: Session, read: Read) -> None:
+def test_a_range_is_one_run_with_metadata_for_each_day(dagster: Dagster, session: Session, read: Read) -> None:
     @mart(VISITS)
     def growing(days: Sequence[str], visits_a_day: int) -> ir.Table:
         rows = visits(days, visits_a_day)
@@ -395,7 +395,7 @@ def test_a_range_is_one_run_with_the_numbers_of_each_day(dagster: Dagster, sessi
     assert len(read(session, VISITS)) == 9
 
 
-def test_an_empty_day_is_a_materialization_of_no_rows(dagster: Dagster) -> None:
+def test_an_empty_day_is_a_materialization_without_rows(dagster: Dagster) -> None:
     result = dagster.run(visits, day=D1, visits_a_day=0)
     assert result.success
     metadata = dagster.materialized(VISITS)[D1].metadata
@@ -405,7 +405,7 @@ def test_an_empty_day_is_a_materialization_of_no_rows(dagster: Dagster) -> None:
     assert [e.check_name for e in result.get_asset_check_evaluations() if not e.passed] == ["has_rows"]
 
 
-def test_a_downstream_table_reads_what_the_run_has_published(dagster: Dagster, session: Session, read: Read) -> None:
+def test_a_downstream_table_reads_what_the_same_run_published(dagster: Dagster, session: Session, read: Read) -> None:
     assert dagster.run(visits, users, day=D1, last=D2).success
     assert read(session, USERS) == [
         {"user": "u0", "visits": 2, "seconds": 4, "part_date": D1},
@@ -415,7 +415,7 @@ def test_a_downstream_table_reads_what_the_run_has_published(dagster: Dagster, s
     ]
 
 
-def test_the_lineage_of_columns_is_told_in_asset_keys(dagster: Dagster) -> None:
+def test_column_lineage_refers_to_asset_keys(dagster: Dagster) -> None:
     dagster.run(visits, users, day=D1)
     lineage = dagster.materialized(USERS)[D1].metadata["dagster/column_lineage"].value
     upstream = dg.AssetKey(["web", "visits"])
@@ -431,7 +431,7 @@ def test_the_lineage_of_columns_is_told_in_asset_keys(dagster: Dagster) -> None:
     }
 
 
-def test_a_setting_that_a_function_does_not_name_is_not_needed(now: dt.datetime) -> None:
+def test_a_setting_that_no_function_names_is_not_required(now: dt.datetime) -> None:
     mart_asset(users, "web", PARTITIONS, {}, lambda: now)
 
 
@@ -447,7 +447,7 @@ def test_a_missing_input_says_which_partition_to_run(dagster: Dagster) -> None:
     assert dagster.materialized(USERS) == {}
 
 
-def test_the_first_missing_days_of_a_long_range_are_named(dagster: Dagster) -> None:
+def test_only_the_first_missing_days_of_a_long_range_are_named(dagster: Dagster) -> None:
     result = dagster.run(users, day=D1, last="2024-03-20")
     message = failure_message(result, "web__users")
     assert f"has no partition {D1}, {D2}, {D3}, 2024-03-04, 2024-03-05 and more. Run it first" in message
@@ -460,20 +460,20 @@ def test_only_the_missing_days_are_named(dagster: Dagster) -> None:
     assert f"has no partition {D2}. Run it first" in message
 
 
-def test_days_before_the_first_are_not_missing(dagster: Dagster, session: Session, read: Read) -> None:
+def test_days_before_the_first_partition_are_not_missing(dagster: Dagster, session: Session, read: Read) -> None:
     week = mart(USERS, came=trailing(visits, 7))(users.function)
     assert dagster.run(visits, week, day=D1).success
     assert len(read(session, USERS)) == 2
 
 
-def test_an_input_that_was_published_empty_is_there(dagster: Dagster) -> None:
+def test_an_input_that_was_published_empty_is_not_missing(dagster: Dagster) -> None:
     assert dagster.run(visits, users, day=D1, visits_a_day=0).success
 
 
 # What fails
 
 
-def test_a_broken_rule_is_shown_and_publishes_nothing(dagster: Dagster, session: Session, read: Read) -> None:
+def test_a_failed_row_check_is_shown_and_nothing_is_published(dagster: Dagster, session: Session, read: Read) -> None:
     assert dagster.run(visits, users, day=D1).success
     published = read(session, VISITS), read(session, USERS)
     before = dagster.materialized(VISITS)[D1]
@@ -494,7 +494,7 @@ def test_a_broken_rule_is_shown_and_publishes_nothing(dagster: Dagster, session:
     assert dagster.materialized(VISITS)[D1] == before
 
 
-def test_nothing_downstream_of_a_broken_rule_starts(dagster: Dagster) -> None:
+def test_nothing_downstream_of_a_failed_check_starts(dagster: Dagster) -> None:
     result = dagster.run(visits, users, day=D1, shortest=2)
     assert started_steps(result) == {"web__visits"}
     assert dagster.materialized(VISITS) == {}
@@ -524,7 +524,7 @@ def test_one_bad_day_of_a_range_is_named_and_nothing_is_recorded(
     assert read(session, VISITS) == []
 
 
-def test_a_range_with_a_broken_rule_shows_every_check_before_it_fails(dagster: Dagster) -> None:
+def test_a_rejected_range_shows_every_check_before_it_fails(dagster: Dagster) -> None:
     result = dagster.run(visits, users, day=D1, last=D3, shortest=2)
     assert started_steps(result) == {"web__visits"}
     stored = [
@@ -547,7 +547,7 @@ def test_a_range_with_a_broken_rule_shows_every_check_before_it_fails(dagster: D
     assert {e.check_name for e in evaluations if not e.blocking} == {"under_a_minute", "has_rows"}
 
 
-def test_a_check_that_fails_is_recorded_as_failed_and_the_others_as_passed(dagster: Dagster) -> None:
+def test_only_the_failed_check_is_recorded_as_failed(dagster: Dagster) -> None:
     dagster.run(visits, day=D1, last=D3, shortest=2)
     keys = [dg.AssetCheckKey(dg.AssetKey(VISITS.key), name) for name in ("long_enough", "domains")]
     latest = dagster.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
@@ -557,7 +557,7 @@ def test_a_check_that_fails_is_recorded_as_failed_and_the_others_as_passed(dagst
     }
 
 
-def test_a_range_with_a_broken_warning_is_published_with_what_is_downstream(
+def test_a_range_with_a_warning_and_its_downstream_tables_are_published(
     dagster: Dagster, session: Session, read: Read
 ) -> None:
     result = dagster.run(visits, users, day=D1, last=D3, visits_a_day=60)
@@ -576,7 +576,7 @@ def test_the_number_of_examples_is_bounded(dagster: Dagster) -> None:
     assert len(broken.metadata["examples"].value) == 5
 
 
-def test_a_broken_warning_is_shown_and_what_is_downstream_goes_on(dagster: Dagster) -> None:
+def test_a_failed_warning_is_shown_and_downstream_tables_continue(dagster: Dagster) -> None:
     result = dagster.run(visits, users, day=D1, visits_a_day=60)
     assert result.success
     [broken] = [e for e in result.get_asset_check_evaluations() if not e.passed]
@@ -585,7 +585,7 @@ def test_a_broken_warning_is_shown_and_what_is_downstream_goes_on(dagster: Dagst
     assert set(dagster.materialized(VISITS)) == set(dagster.materialized(USERS)) == {D1}
 
 
-def test_a_broken_table_check_is_shown_like_a_broken_row_check(dagster: Dagster) -> None:
+def test_a_failed_table_check_is_shown_like_a_failed_row_check(dagster: Dagster) -> None:
     law = TableCheck("all_came", "everyone who came is counted", lambda staged, came: came.anti_join(staged, "user"))
     lossy = mart(replace(USERS, table_checks=(law,)), came=same_day(visits))(
         lambda came: users(came).filter(ibis._.user != "u1")
@@ -598,7 +598,7 @@ def test_a_broken_table_check_is_shown_like_a_broken_row_check(dagster: Dagster)
     assert dagster.materialized(USERS) == {}
 
 
-def test_a_bug_is_seen_as_itself(dagster: Dagster) -> None:
+def test_a_bug_is_raised_unchanged(dagster: Dagster) -> None:
     @mart(VISITS)
     def buggy(days: Sequence[str]) -> ir.Table:
         raise ZeroDivisionError("a bug of the function")
@@ -608,7 +608,7 @@ def test_a_bug_is_seen_as_itself(dagster: Dagster) -> None:
     assert "ZeroDivisionError: a bug of the function" in message
 
 
-def test_a_function_that_returns_too_little_says_what_is_missing(dagster: Dagster) -> None:
+def test_a_function_that_returns_too_few_columns_names_the_missing_ones(dagster: Dagster) -> None:
     short = mart(VISITS)(lambda days, visits_a_day: visits(days, visits_a_day).drop("seconds"))
     message = failure_message(dagster.run(short, day=D1), "web__visits")
     assert "web.visits: the function's result lacks ['seconds']" in message
@@ -630,35 +630,35 @@ def test_a_parameter_that_is_neither_input_nor_setting_is_refused(now: dt.dateti
         asset_of(mistaken, now)
 
 
-def test_an_input_that_is_no_parameter_is_refused() -> None:
+def test_an_input_without_a_parameter_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"web.users: the inputs \['kame'\] are not parameters"):
         mart(USERS, kame=same_day(visits))(lambda came: came)
 
 
-def test_a_column_that_is_declared_twice_is_refused() -> None:
+def test_a_column_declared_twice_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"web.visits: column \['id'\] is declared twice"):
         replace(VISITS, columns=(*VISITS.columns, column("id", "int", "again")))
 
 
-def test_a_rule_that_is_declared_twice_is_refused() -> None:
+def test_a_check_declared_twice_is_refused() -> None:
     law = TableCheck("long_enough", "again", lambda staged: staged)
     with pytest.raises(DeclarationError, match=r"web.visits: check \['long_enough'\] is declared twice"):
         replace(VISITS, table_checks=(law,))
 
 
 @pytest.mark.parametrize("changed", [{"grain": ("ident",)}, {"partition_by": ("ident",)}], ids=["grain", "partitions"])
-def test_a_key_that_is_no_column_is_refused(changed: dict[str, Any]) -> None:
+def test_a_grain_column_that_does_not_exist_is_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(DeclarationError, match=r"web.visits: (grain|partition_by) names \['ident'\]"):
         replace(VISITS, **changed)
 
 
 @pytest.mark.parametrize("kind", ["strnig", "varchar", "decimal", "INT", "", "decimal(ten,2)", "decimal()"])
-def test_a_type_that_there_is_not_is_refused(kind: str) -> None:
+def test_an_unknown_type_is_refused(kind: str) -> None:
     with pytest.raises(DeclarationError, match="column type"):
         data_type(kind)
 
 
-def test_a_table_with_a_type_that_there_is_not_is_refused_when_it_is_declared() -> None:
+def test_a_table_with_an_unknown_type_is_refused_when_it_is_declared() -> None:
     with pytest.raises(DeclarationError, match="'strnig' is not a column type"):
         replace(VISITS, columns=(*VISITS.columns, column("ctry", "strnig", "country")))
 
@@ -679,7 +679,7 @@ def test_the_preview_is_a_markdown_table() -> None:
     ]
 
 
-def test_text_cannot_break_out_of_its_cell_of_the_preview() -> None:
+def test_text_cannot_break_out_of_its_preview_cell() -> None:
     [_, _, line] = preview_of({"user": "a|b\nc"})
     assert line.startswith("| a\\|b c |")
 

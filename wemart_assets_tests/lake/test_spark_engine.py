@@ -1,4 +1,4 @@
-"""What is Spark's own: its commits beside other writers, catalogs, plans, and what happens when it dies."""
+"""Behaviour specific to Spark: commits next to other writers, catalogs, plans, and what happens when it dies."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def seen(session: Any, table: Table, days: Sequence[str] | None = None) -> list[
 
 @pytest.fixture(params=["folder", "catalog"])
 def session(request: pytest.FixtureRequest, lake: Path) -> Iterator[Session]:
-    """A session on a lake of its own: in a folder, or in the catalog that a Spark of its own has."""
+    """A session on its own lake: in a folder, or in the catalog of a separate Spark."""
     catalog = "spark_catalog" if request.param == "catalog" else None
     with spark_engine(lake, catalog).connect() as opened:
         if catalog:
@@ -99,7 +99,7 @@ def session(request: pytest.FixtureRequest, lake: Path) -> Iterator[Session]:
             opened.spark.sql("drop database if exists db cascade")
 
 
-# What is published is what is read
+# Published rows are what readers see
 
 
 def test_a_publication_replaces_its_days_and_no_other(session: Session) -> None:
@@ -113,18 +113,18 @@ def test_a_publication_replaces_its_days_and_no_other(session: Session) -> None:
     assert (sizes[D1] > 0, sizes[D2]) == (True, 0)
 
 
-def test_versions_are_those_of_the_last_commit_of_a_day(session: Session) -> None:
+def test_the_version_of_a_day_is_its_latest_commit(session: Session) -> None:
     first = put(session, VISITS, [D1, D2], visits(D1, 1))
     second = put(session, VISITS, [D2], [])
     assert session.versions(VISITS) == {D1: first, D2: second}
 
 
-def test_a_table_that_was_never_published_is_empty(session: Session) -> None:
+def test_an_unpublished_table_is_empty(session: Session) -> None:
     assert seen(session, VISITS) == []
     assert session.published(VISITS, [D1]) == set()
 
 
-def test_what_was_read_stays_as_it_was_read(session: Any) -> None:
+def test_rows_that_were_read_do_not_change_later(session: Any) -> None:
     put(session, VISITS, [D1], visits(D1, 1))
     rows = session.read(VISITS)
     put(session, VISITS, [D1], visits(D1, 2))
@@ -165,7 +165,7 @@ def test_a_broken_rule_stops_the_publication(session: Session) -> None:
     assert seen(session, VISITS) == visits(D1, 1)
 
 
-def test_the_publication_says_rows_and_bytes_of_each_day(session: Session) -> None:
+def test_the_publication_reports_rows_and_bytes_of_each_day(session: Session) -> None:
     rows = table_of(session, rows_as(VISITS, visits(D1, 1, 2)))
     said = publish(session, VISITS, [D1, D2], lambda: (rows, {}), {}, NOW)
     assert said.rows == {D1: 2, D2: 0}
@@ -176,7 +176,7 @@ def test_the_publication_says_rows_and_bytes_of_each_day(session: Session) -> No
 # Two writers
 
 
-def test_a_day_that_was_published_meanwhile_is_not_overwritten(session: Session) -> None:
+def test_a_day_published_in_the_meantime_is_not_overwritten(session: Session) -> None:
     for first in ([], [D1]):
         baseline = session.baseline(VISITS, [D1])
         put(session, VISITS, [D1], visits(D1, *range(len(first))))
@@ -186,7 +186,7 @@ def test_a_day_that_was_published_meanwhile_is_not_overwritten(session: Session)
         assert seen(session, VISITS) == visits(D1, *range(len(first)))
 
 
-def test_other_days_that_were_published_meanwhile_do_not_matter(session: Session) -> None:
+def test_other_days_published_in_the_meantime_are_no_conflict(session: Session) -> None:
     baseline = session.baseline(VISITS, [D1, D2])
     put(session, VISITS, [D3], visits(D3, 3))
     rows = table_of(session, rows_as(VISITS, visits(D1, 1)))
@@ -198,7 +198,7 @@ def test_other_days_that_were_published_meanwhile_do_not_matter(session: Session
 def test_a_commit_that_delta_skips_is_a_conflict(
     session: Any, monkeypatch: pytest.MonkeyPatch, days: list[str]
 ) -> None:
-    """The other one commits after the comparison with the baseline, before Delta takes its snapshot."""
+    """The other writer commits after the comparison with the baseline, before Delta takes its snapshot."""
     baseline = session.baseline(VISITS, days)
     rows = table_of(session, rows_as(VISITS, visits(D1, 1)))
     staged = stage(session, VISITS, rows, days, baseline, NOW)
@@ -226,7 +226,7 @@ ROUNDS = 3
     ids=["one day", "one range", "ranges that share a day"],
 )
 @pytest.mark.parametrize("other", ["spark", "duckdb"])
-def test_of_two_writers_at_once_one_wins(lake: Path, other: str, first: list[str], second: list[str]) -> None:
+def test_of_two_concurrent_writers_one_wins(lake: Path, other: str, first: list[str], second: list[str]) -> None:
     barrier = threading.Barrier(2)
     outcomes: dict[str, str] = {}
 
@@ -262,7 +262,7 @@ def test_of_two_writers_at_once_one_wins(lake: Path, other: str, first: list[str
             assert seen(sessions[0], table) == sorted(expected, key=lambda row: str(list(row.values())))
 
 
-# Beside DuckDB
+# Next to DuckDB
 
 
 @pytest.fixture
@@ -271,14 +271,14 @@ def both(lake: Path) -> Iterator[dict[str, Session]]:
         yield {"duckdb": duckdb, "spark": spark}
 
 
-def test_rows_of_which_the_condition_is_unknown_are_counted_as_none(both: dict[str, Session]) -> None:
+def test_rows_with_a_null_condition_are_not_counted(both: dict[str, Session]) -> None:
     ids = {"none met": [None, None], "one met": [None, 2], "no rows": []}
     for name, session in both.items():
         for case, found in ids.items():
             arrow = pa.table({"id": pa.array(found, pa.int64()), "half": pa.array([1] * len(found), pa.int64())})
             rows = table_of(session, arrow)
             counted = rows.aggregate(twos=rows.count(where=rows.id == 2), rows=rows.count())
-            # Over a window as well.
+            # The same over a window.
             each = rows.select(twos=rows.count(where=rows.id == 2).over(ibis.window(group_by="half")))
             twos = int(case == "one met")
             assert counted.to_pyarrow().to_pylist() == [{"twos": twos, "rows": len(found)}], (name, case)
@@ -287,7 +287,7 @@ def test_rows_of_which_the_condition_is_unknown_are_counted_as_none(both: dict[s
 
 @pytest.mark.parametrize("days", [[D1], [D1, D2]], ids=["day", "range"])
 @pytest.mark.parametrize(("writer", "reader"), [("duckdb", "spark"), ("spark", "duckdb")])
-def test_an_empty_day_is_published_for_the_other_engine_too(
+def test_the_other_engine_sees_an_empty_day_as_published(
     both: dict[str, Session], writer: str, reader: str, days: list[str]
 ) -> None:
     put(both[writer], VISITS, days, [])
@@ -297,7 +297,7 @@ def test_an_empty_day_is_published_for_the_other_engine_too(
 
 @pytest.mark.parametrize(("early", "late"), [("duckdb", "spark"), ("spark", "duckdb")])
 @pytest.mark.parametrize("rows", [[], visits(D1, 1)], ids=["empty", "rows"])
-def test_a_late_writer_is_refused_by_the_other_engine_too(
+def test_a_late_writer_is_also_refused_on_the_other_engine(
     both: dict[str, Session], early: str, late: str, rows: list[Row]
 ) -> None:
     baseline = both[late].baseline(VISITS, [D1])
@@ -331,13 +331,15 @@ EXTREMES: list[Row] = [
 
 
 @pytest.mark.parametrize(("writer", "reader"), [("duckdb", "spark"), ("spark", "duckdb"), ("spark", "spark")])
-def test_every_type_and_partition_reads_the_same(both: dict[str, Session], writer: str, reader: str) -> None:
+def test_both_engines_read_every_type_and_partition_the_same(
+    both: dict[str, Session], writer: str, reader: str
+) -> None:
     put(both[writer], EVERY_TYPE, [D1], EXTREMES)
     known = [dict.fromkeys(c.name for c in EVERY_TYPE.columns if c.name != "run_timestamp") | row for row in EXTREMES]
     assert seen(both[reader], EVERY_TYPE) == sorted(known, key=lambda row: str(list(row.values())))
 
 
-def test_data_files_hold_the_declared_types(both: dict[str, Session], lake: Path) -> None:
+def test_data_files_have_the_declared_types(both: dict[str, Session], lake: Path) -> None:
     put(both["spark"], EVERY_TYPE, [D1], EXTREMES)
     files = [f for f in (lake / "db" / "every_type").rglob("*.parquet") if "_delta_log" not in f.parts]
     assert len(files) == len(EXTREMES)
@@ -347,7 +349,7 @@ def test_data_files_hold_the_declared_types(both: dict[str, Session], lake: Path
         }
 
 
-def test_a_catalog_table_is_one_that_other_readers_understand(lake: Path) -> None:
+def test_other_readers_can_read_a_catalog_table(lake: Path) -> None:
     with spark_engine(lake, "spark_catalog").connect() as session:
         session.spark.sql("drop database if exists db cascade")
         put(session, VISITS, [D1, D2], visits(D1, 1))
@@ -358,12 +360,12 @@ def test_a_catalog_table_is_one_that_other_readers_understand(lake: Path) -> Non
         session.spark.sql("drop database db cascade")
 
 
-# Clocks
+# Timezones
 
 
 @pytest.mark.usefixtures("out_of_date")
-def test_a_spark_whose_clocks_show_another_time_than_the_machines_is_refused(lake: Path) -> None:
-    # Imported here as everywhere: a module of pyspark is not there where Spark cannot run.
+def test_a_spark_with_other_timezone_rules_than_the_machine_is_refused(lake: Path) -> None:
+    # Imported here: modules that need pyspark do not exist where Spark cannot run.
     from wemart_assets.lake.spark_engine import SparkEngine
 
     engine: Any = spark_engine(lake)
@@ -377,10 +379,10 @@ def test_a_spark_whose_clocks_show_another_time_than_the_machines_is_refused(lak
         assert session.spark.sql("select 1").count() == 1
 
 
-# Tables of someone else
+# External tables
 
 
-def test_a_table_of_someone_else_is_read_in_place(tmp_path: Path) -> None:
+def test_an_external_table_is_read_in_place(tmp_path: Path) -> None:
     rows = pa.table({"account": ["1", "2", "3"], "n": [0.5, 1.5, 2.5], "day": [D1, D1, D2]})
     write_deltalake(tmp_path / "theirs", rows, partition_by=["day"])
     expressions = {"id": "cast(account as bigint) * 10", "writer": "null"}
@@ -405,11 +407,11 @@ def test_a_table_of_someone_else_is_read_in_place(tmp_path: Path) -> None:
         session.read(VISITS)
 
 
-# A run that dies
+# Killed runs
 
 
 def publish_until_killed(lake: Path, step: str, parent: Connection) -> None:
-    """Publishes D1 and D2 anew and waits for ever at the step, once it has told so."""
+    """Republishes D1 and D2, reports when it reaches the step, and waits there forever."""
 
     def wait_here() -> None:
         parent.send(step)
@@ -428,7 +430,7 @@ def publish_until_killed(lake: Path, step: str, parent: Connection) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", ["audit", "commit"])
-def test_a_killed_driver_leaves_the_published_days_as_they_are(
+def test_a_killed_driver_leaves_the_published_days_unchanged(
     lake: Path, step: str, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = str(pytestconfig.rootpath)
@@ -458,11 +460,11 @@ def test_a_killed_driver_leaves_the_published_days_as_they_are(
         assert seen(session, VISITS) == visits(D1, 7)
 
 
-# A Spark that dies
+# Killed Spark
 
 
 def publish_after_each_death(lake: Path) -> list[list[dict[str, Any]]]:
-    """What is published after each way in which Spark may go away while a step runs; in a process of its own."""
+    """What is published after each way in which Spark can die while a step runs; in a separate process."""
 
     def kill(spark: Any) -> None:
         jvm = type(spark.sparkContext)._gateway.proc
@@ -489,7 +491,7 @@ def publish_after_each_death(lake: Path) -> list[list[dict[str, Any]]]:
 
 
 @pytest.mark.slow
-def test_a_spark_that_died_is_replaced_and_what_failed_is_seen(
+def test_a_dead_spark_is_replaced_and_the_failure_is_raised(
     lake: Path, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = str(pytestconfig.rootpath)
@@ -500,7 +502,7 @@ def test_a_spark_that_died_is_replaced_and_what_failed_is_seen(
     assert found == [visits(D1, n) for n in (0, 0, 1, 1, 2, 2)]
 
 
-# What is started when
+# Imports and start-up
 
 
 def run_python(code: str, **environment: str) -> str:
@@ -510,19 +512,19 @@ def run_python(code: str, **environment: str) -> str:
     return done.stdout
 
 
-def test_with_duckdb_nothing_of_spark_is_imported(tmp_path: Path) -> None:
+def test_duckdb_imports_nothing_of_spark(tmp_path: Path) -> None:
     code = "import sys, wemart_assets.definitions; print({'pyspark', 'delta', 'dagster_pyspark'} & set(sys.modules))"
     assert run_python(code, WEMART_ENGINE="duckdb", WEMART_LAKE=str(tmp_path)).strip() == "set()"
 
 
 def test_the_driver_is_not_bound_to_the_loopback(tmp_path: Path) -> None:
-    """pandera would see to it, and no executor of a cluster would find the driver."""
+    """pandera would bind it to the loopback, and no executor of a cluster would find the driver."""
     code = "import os, wemart_assets.definitions; print(os.environ.get('SPARK_LOCAL_IP'))"
     environment = {"WEMART_ENGINE": "spark", "WEMART_LAKE": str(tmp_path)}
     assert run_python(code, **environment).strip() == os.environ.get("SPARK_LOCAL_IP", "None")
 
 
-def test_definitions_on_spark_start_no_jvm(tmp_path: Path) -> None:
+def test_loading_the_definitions_on_spark_starts_no_jvm(tmp_path: Path) -> None:
     code = (
         "import wemart_assets.definitions as d; from pyspark import SparkContext;"
         "print(type(d.defs.resources['engine']).__name__, SparkContext._gateway, SparkContext._active_spark_context)"
@@ -547,9 +549,9 @@ def test_without_java_the_error_says_what_to_install(tmp_path: Path) -> None:
     assert "WEMART_ENGINE=duckdb" in said
 
 
-def test_staged_rows_are_gone_when_the_session_is_over(lake: Path) -> None:
+def test_staged_rows_are_removed_when_the_session_ends(lake: Path) -> None:
     def on_disk_alone(spark: Any) -> int:
-        # Delta keeps the state of its logs in memory as well.
+        # Delta also keeps the state of its logs, in memory.
         levels = [rdd.getStorageLevel() for rdd in spark.sparkContext._jsc.getPersistentRDDs().values()]
         return sum(level.useDisk() and not level.useMemory() for level in levels)
 
@@ -562,8 +564,8 @@ def test_staged_rows_are_gone_when_the_session_is_over(lake: Path) -> None:
     assert on_disk_alone(spark) == 0
 
 
-def test_files_of_a_run_that_failed_while_writing_are_not_part_of_the_table(lake: Path) -> None:
-    """A task that fails in the middle of the write leaves the table and its log as they were."""
+def test_a_failed_write_leaves_no_files_in_the_table(lake: Path) -> None:
+    """A task that fails in the middle of the write leaves the table and its log unchanged."""
     with spark_engine(lake).connect() as session:
         put(session, VISITS, [D1], visits(D1, 1))
         before = DeltaLake(lake).files(VISITS)

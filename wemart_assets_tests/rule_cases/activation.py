@@ -324,6 +324,6 @@ DOMAIN = Domain(
     GOOD,
     CASES,
     NULL_BREAKS_TOO,
-    lonely_row={FIRSTS: 1, FUNNEL: 2},
+    null_row={FIRSTS: 1, FUNNEL: 2},
     bad_values={("core.identity_map", "we_member_id", "fits_32_bits"): [2**31, -(2**31) - 1]},
 )

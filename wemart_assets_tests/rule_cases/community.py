@@ -282,10 +282,10 @@ NULL_BREAKS_TOO: dict[str, dict[str, set[str]]] = {
     },
 }
 # Rows on whose values nothing else depends: the new pair of the base, and the deletion among the updates.
-LONELY_ROW = {BASE: 2, UPDATE: 2}
+NULL_ROW = {BASE: 2, UPDATE: 2}
 
 # Table checks that count over a run as a whole, or look at the day before its first.
-OF_THE_RUN = {(BASE, "nobody_is_lost"), (BASE, "status_lines_add_up"), (COMM, "growth")}
+RUN_WIDE = {(BASE, "nobody_is_lost"), (BASE, "status_lines_add_up"), (COMM, "growth")}
 
 
 def bad_columns(table: Table, row: int, also: dict[str, str]) -> Iterator[Case]:
@@ -539,8 +539,8 @@ DOMAIN = Domain(
     good=GOOD,
     cases=CASES,
     null_breaks_too=NULL_BREAKS_TOO,
-    lonely_row=LONELY_ROW,
-    of_the_run=frozenset(OF_THE_RUN),
+    null_row=NULL_ROW,
+    run_wide=frozenset(RUN_WIDE),
     good_values={
         (PROFILE, "first_join_at"): 1_709_600_400_000,
         (PROFILE, "last_join_at"): 1_709_600_400_000,

@@ -406,6 +406,6 @@ NULL_BREAKS_TOO = {
     },
 }
 # The only row of its visitor or session.
-LONELY_ROW = {STATE: 1, FACTS: 3, SESSIONS: 2, COUNTED: 2, USERS: 1, DURATION: 2, FLOW: 5, ALIASES: 2, MAPPED: 3}
+NULL_ROW = {STATE: 1, FACTS: 3, SESSIONS: 2, COUNTED: 2, USERS: 1, DURATION: 2, FLOW: 5, ALIASES: 2, MAPPED: 3}
 
-DOMAIN = Domain(GOOD, CASES, NULL_BREAKS_TOO, LONELY_ROW, of_the_run=frozenset({(ALIASES, "nobody_is_lost")}))
+DOMAIN = Domain(GOOD, CASES, NULL_BREAKS_TOO, NULL_ROW, run_wide=frozenset({(ALIASES, "nobody_is_lost")}))

@@ -188,7 +188,7 @@ NULL_BREAKS_TOO: dict[str, dict[str, set[str]]] = {
     "we_mart.stats_wv_d_platform": {"sess_cnt": {"sessions_add_up"}},
 }
 # The row in which a value is set to NULL: the only one of its session.
-LONELY_ROW = {"we_mart.wv_server_log_base": 3, "we_mart.wv_sess_daily": 2, "we_mart.wv_user_daily": 2}
+NULL_ROW = {"we_mart.wv_server_log_base": 3, "we_mart.wv_sess_daily": 2, "we_mart.wv_user_daily": 2}
 
 BASE, SESS, USERS = "we_mart.wv_server_log_base", "we_mart.wv_sess_daily", "we_mart.wv_user_daily"
 BY_SESSION, BY_USER_SESSION = "we_mart.stats_wv_d_session", "we_mart.stats_wv_d_user_sess"
@@ -469,4 +469,4 @@ BAD_VALUES: dict[tuple[str, str, str], Sequence[Any]] = {
     ("we_mart.ws_fc_user_history", "is_cx_by_restore", "domains"): [2],
 }
 
-DOMAIN = Domain(GOOD, CASES, NULL_BREAKS_TOO, LONELY_ROW, GOOD_VALUES, BAD_VALUES)
+DOMAIN = Domain(GOOD, CASES, NULL_BREAKS_TOO, NULL_ROW, GOOD_VALUES, BAD_VALUES)

@@ -150,16 +150,16 @@ class Domain:
         good: for each mart, a world that passes every check; those of contracts are made from the column types.
         cases: changes, each of which breaks a check.
         null_breaks_too: the other checks that a NULL in a NOT NULL column breaks, by table and column.
-        lonely_row: the row in which a value is set to NULL, by table; the first by default.
+        null_row: the row in which a value is set to NULL, by table; the first by default.
         good_values: for contracts, valid values of columns that have checks, by (table, column).
         bad_values: for contracts, values that a check does not allow, by (table, column, check).
-        of_the_run: table checks that judge a run as a whole instead of each of its days, as (table, check).
+        run_wide: table checks that judge a run as a whole instead of each of its days, as (table, check).
     """
 
     good: Mapping[str, World] = field(default_factory=dict)
     cases: Sequence[Case] = ()
     null_breaks_too: Mapping[str, Mapping[str, set[str]]] = field(default_factory=dict)
-    lonely_row: Mapping[str, int] = field(default_factory=dict)
+    null_row: Mapping[str, int] = field(default_factory=dict)
     good_values: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     bad_values: Mapping[tuple[str, str, str], Sequence[Any]] = field(default_factory=dict)
-    of_the_run: frozenset[tuple[str, str]] = frozenset()
+    run_wide: frozenset[tuple[str, str]] = frozenset()
