@@ -1,6 +1,6 @@
-"""The first activation once more, in plain Python: each day rebuilt from all that happened up to it.
+"""Reference implementation of the first activation, in plain Python: each day is rebuilt from everything up to it.
 
-It follows the words of the tables' rules over lists of dicts; nothing of the package is used in it.
+It follows the tables' documented rules over lists of dicts and uses nothing of the package.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 Row = dict[str, Any]
 VISIT = "first_visit"
-# In this order copies of a track were received; NULL is last.
+# The order in which copies of a track were received; NULL is last.
 RECEIVED = ("received_at", "anonymous_id", "user_id", "event", "timestamp")
 
 
@@ -41,7 +41,7 @@ class Reference:
         return at.astimezone(self.zone).date()
 
     def first_visit(self, user: str, as_of: str) -> dt.datetime | None:
-        """On the first day on which anything is known of the user: the first session, without one the first event."""
+        """On the first day with any data of the user: the start of the first session, or else the first event."""
         began = [(s["part_date"], s["user_sess_start_dt"]) for s in self.sessions if str(s["we_member_id"]) == user]
         acted = [(e["part_date"], e["datetime"]) for e in self.events if e["user_id"] == user]
         days = [day for day, _ in began + acted if day <= as_of]
@@ -51,7 +51,7 @@ class Reference:
         return min([at for day, at in began if day == first] or [at for day, at in acted if day == first])
 
     def known(self, as_of: str) -> dict[str, dt.datetime]:
-        """The first visits of all users of a day."""
+        """The first visits of all users known on a day."""
         ids = {str(s["we_member_id"]) for s in self.sessions if s["we_member_id"] is not None}
         ids |= {e["user_id"] for e in self.events}
         visits = {user: self.first_visit(user, as_of) for user in ids}
@@ -77,13 +77,13 @@ class Reference:
         )
 
     def touch(self, user: str, as_of: str) -> tuple[Any, Any, Any]:
-        """Campaign, medium and source of the first touch of any device that is known to be the user's on the day."""
+        """Campaign, medium and source of the first touch of any device that belongs to the user on the day."""
         devices = {
             i["foreign_id"]
             for i in self.identities
             if i["space"] == "adid" and str(i["we_member_id"]) == user and i["part_date"] == as_of
         }
-        # Of a device's touches of one instant what they say decides, of several devices' the id.
+        # Ties between a device's touches are broken by their values, ties between devices by the id.
         firsts = [min(of, key=said) for d in devices if (of := self.touches_of(d, as_of))]
         if not firsts:
             return None, None, None
@@ -131,12 +131,12 @@ class Reference:
         return (self.day(then) - self.day(first)).days + 1
 
     def hours(self, first: dt.datetime, then: dt.datetime) -> int:
-        """Of a clock on the wall, which shows whole hours and is never set."""
+        """Hours of the local clock, as if it were never set forward or back."""
         came, went = (at.astimezone(self.zone).replace(tzinfo=None, minute=0, second=0) for at in (first, then))
         return max((went.replace(microsecond=0) - came.replace(microsecond=0)) // dt.timedelta(hours=1), 0) + 1
 
     def funnel(self, cohort: str, last: str) -> set[tuple[Any, ...]]:
-        """activation.activation_funnel_daily of a day, when the days up to the last are there: country, step, event,
+        """activation.activation_funnel_daily of a day, given data up to the last day: country, step, event,
         first visits, users, users in order."""
         visits = {u: at for u, at in self.known(last).items() if self.day(at).isoformat() == cohort}
         rows = set()
@@ -165,8 +165,8 @@ class Reference:
 
 
 def tracked(tracks: Sequence[Row], identities: Sequence[Row], names: Mapping[str, Sequence[str]]) -> list[Row]:
-    """core.fact__events of tracks: `names` are those that each event is told by. A track counts once: on the first day
-    of its id, as it was received first."""
+    """core.fact__events of tracks: `names` are the names of each event. A track counts once: on the first day
+    of its id, as first received."""
     found = []
     for id in {track["id"] for track in tracks}:
         copies = [track for track in tracks if track["id"] == id]

@@ -1,6 +1,6 @@
-"""The nine attribution reports once more, slowly: loops over rows, from the words of their rules alone.
+"""Reference implementation of the nine attribution reports: slow loops over rows, written from the documented rules.
 
-Each takes the days of a range and counts over it as a whole; a daily report is that of one day.
+Each takes a range of days and counts over all of it; a daily report is a range of one day.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ STEPS = ("firstopen", "login", "purchase")
 
 
 def step_of(event: Row) -> str | None:
-    """The step of the funnel that an event is, by its plain name or the export's."""
+    """The funnel step of an event, by its plain name or the export's name."""
     name = str(event["event_name"]).removeprefix("abx:")
     return name if name in STEPS else None
 
@@ -27,7 +27,7 @@ def shift(day: str, days: int) -> str:
 
 @dataclass(frozen=True)
 class Reference:
-    """All rows there are: `events` and `attributions` with their `part_date`, `unknown_time` attributions."""
+    """All rows: `events` and `attributions` with their `part_date`, and `unknown_time` attributions."""
 
     events: Sequence[Row]
     attributions: Sequence[Row]
@@ -35,7 +35,7 @@ class Reference:
     funnel_days: int = 7
 
     def happened(self, days: Iterable[str], *steps: str) -> list[Row]:
-        """Events of somebody on these days, of these steps if any are given."""
+        """Events with a user id on these days, only of these steps if any are given."""
         wanted = set(days)
         return [
             e

@@ -1,7 +1,7 @@
-"""Communities by hand: what happened in them, random such histories, and slow, plain implementations of the marts.
+"""Community histories, handwritten and random, and slow reference implementations of the community marts.
 
-The implementations follow the words of tables.md 3.1 line by line over lists of dicts: each day is built anew from
-all that happened up to it. Nothing of the package is used in them, only where the marts themselves are run.
+The implementations follow tables.md 3.1 line by line over lists of dicts: each day is rebuilt from
+everything up to it. They use nothing of the package, except where the marts themselves are run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Bench = Callable[..., list[Row]]
 
 SEOUL = "Asia/Seoul"
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-# The days that the tests speak of; what happened before is delivered with the first.
+# The days of the tests; earlier events are delivered with the first.
 DAYS = ("2024-03-01", "2024-03-02", "2024-03-03", "2024-03-04")
 
 PUSH_FLAGS = (
@@ -56,7 +56,7 @@ WV1_ALARMS = (
 
 
 def at(text: str) -> dt.datetime:
-    """UTC instant of a wall clock in Seoul, or of one whose offset is said: `2024-03-02T10:00`."""
+    """UTC instant of a local time in Seoul, or of a time with an offset: `2024-03-02T10:00`."""
     parsed = dt.datetime.fromisoformat(text)
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=ZoneInfo(SEOUL))).astimezone(dt.UTC)
 
@@ -73,7 +73,7 @@ def business_day(instant: dt.datetime, timezone: str = SEOUL) -> str:
     return instant.astimezone(ZoneInfo(timezone)).date().isoformat()
 
 
-# --- what happened ----------------------------------------------------------------------------------------------------
+# --- histories --------------------------------------------------------------------------------------------------------
 
 
 def profile(
@@ -85,7 +85,7 @@ def profile(
     comm: int = 11,
     **columns: Any,
 ) -> Row:
-    """A state of a profile from `updated` on; the last join is at `joined`, at `updated` if not said."""
+    """A profile row written at `updated`; the last join is at `joined`, by default at `updated`."""
 
     def ms(instant: str | dt.datetime) -> int:
         return milliseconds(at(instant) if isinstance(instant, str) else instant)
@@ -104,14 +104,14 @@ def profile(
 
 
 def status(kind: str, instant: str | dt.datetime, *, user: int = 7, comm: int = 11) -> Row:
-    """A line of the status log: `subscribe` or `unsubscribe`."""
+    """A line of the status log, `subscribe` or `unsubscribe`."""
     when = at(instant) if isinstance(instant, str) else instant
     return {"community_id": comm, "user_id": user, "type": kind, "created_at": when}
 
 
 @dataclass(frozen=True)
 class History:
-    """All that wv_comm_user is made of: the facts, and each day's snapshots by the name of the mart's input."""
+    """All inputs of wv_comm_user: the facts, and the snapshots by the name of the mart's input."""
 
     profiles: Sequence[Row] = ()
     statuses: Sequence[Row] = ()
@@ -119,7 +119,7 @@ class History:
     timezone: str = SEOUL
 
     def dated(self, of: str) -> list[Row]:
-        """`profiles` or `statuses` with the day of each; what lies before the first day belongs to the first."""
+        """`profiles` or `statuses` with the day of each; rows before the first day belong to the first."""
         instants = {"profiles": updated, "statuses": lambda row: row["created_at"]}
         rows: Sequence[Row] = getattr(self, of)
         return [
@@ -137,7 +137,7 @@ class History:
 
 
 def history(*facts: Row, timezone: str = SEOUL, **snapshots: Sequence[Row]) -> History:
-    """These profile rows and status lines; rows of snapshots that name no day are there on each."""
+    """These profile rows and status lines; snapshot rows without a day are present on every day."""
     dated = {
         name: [{"part_date": day} | row for row in rows for day in DAYS if row.get("part_date", day) == day]
         for name, rows in snapshots.items()
@@ -154,7 +154,7 @@ def updated(row: Row) -> dt.datetime:
     return found
 
 
-def base_by_hand(of: History, day: str) -> dict[Pair, Row]:
+def base_reference(of: History, day: str) -> dict[Pair, Row]:
     """wv_comm_user_base as of the day, by pair."""
     profiles = [row for row in of.profiles if business_day(updated(row), of.timezone) <= day]
     statuses = [row for row in of.statuses if business_day(row["created_at"], of.timezone) <= day]
@@ -164,7 +164,7 @@ def base_by_hand(of: History, day: str) -> dict[Pair, Row]:
             (row for row in profiles if (row["community_id"], row["user_id"]) == (comm, user)),
             key=lambda row: row["updated_at"],
         )
-        # Of equal instants, unsubscribe is last.
+        # At equal instants, unsubscribe is last.
         lines = sorted(
             (row for row in statuses if (row["community_id"], row["user_id"]) == (comm, user)),
             key=lambda row: (row["created_at"], row["type"] == "unsubscribe"),
@@ -195,8 +195,8 @@ def least(*instants: dt.datetime | None) -> dt.datetime | None:
     return min((i for i in instants if i is not None), default=None)
 
 
-def members_by_hand(of: History, day: str) -> dict[Pair, Row]:
-    """wv_comm_user of the day, `run_timestamp` aside, by pair. Numbers are those of the rules."""
+def members_reference(of: History, day: str) -> dict[Pair, Row]:
+    """wv_comm_user of the day without `run_timestamp`, by pair. Numbered comments refer to the rules."""
 
     def as_of(snapshot: str, **values: Any) -> list[Row]:
         rows = of.snapshots.get(snapshot, ())
@@ -207,7 +207,7 @@ def members_by_hand(of: History, day: str) -> dict[Pair, Row]:
         assert len(rows) < 2, f"{values} is no key of {snapshot}"
         return rows[0] if rows else None
 
-    pairs = base_by_hand(of, day)
+    pairs = base_reference(of, day)
     firsts = {}
     for (comm, user), pair in pairs.items():
         migrated = only("migrations", community_id=comm, user_id=user) or {}
@@ -310,7 +310,7 @@ def members_by_hand(of: History, day: str) -> dict[Pair, Row]:
 
 
 def holds_membership(order: Row, day: str, timezone: str) -> bool:
-    """Paid, not cancelled by a restore (or nobody knows), begun on the day or before, and not ended before it."""
+    """Paid, not (known to be) cancelled by a restore, started on or before the day, and not ended before it."""
     return (
         order["ord_status"] != "PAYMENT_FAILED"
         and order["is_cx_by_restore"] in (0, None)
@@ -325,7 +325,7 @@ Days = dict[str, dict[Pair, Row]]
 
 
 def by_day(rows: Sequence[Row], days: Sequence[str]) -> Days:
-    """The rows, `run_timestamp` aside, by day and pair."""
+    """The rows without `run_timestamp`, by day and pair."""
     found: Days = {day: {} for day in days}
     for row in rows:
         pair, said = (row["comm_id"], row["wv_user_id"]), {k: v for k, v in row.items() if k != "run_timestamp"}
@@ -335,7 +335,7 @@ def by_day(rows: Sequence[Row], days: Sequence[str]) -> Days:
 
 
 def run_base(bench: Bench, of: History, *runs: Sequence[str], before: Sequence[Row] = ()) -> Days:
-    """wv_comm_user_base in these runs, each carrying on what the one before has left."""
+    """wv_comm_user_base in these runs, each continuing from the state that the previous one left."""
     found: Days = {}
     facts = {name: of.dated(name) for name in ("profiles", "statuses")}
     for days in runs:
@@ -373,9 +373,9 @@ def unique(rows: Sequence[Row], *key: str) -> list[Row]:
 
 @st.composite
 def lives(draw: st.DrawFn, user: int, comm: int) -> list[Row]:
-    """What one user did in one community: joins, leaves, rejoins and edits of the profile, some without status line.
+    """One user's history in one community: joins, leaves, rejoins and profile edits, some without a status line.
 
-    A join is seen in the profile, whose row comes with it or a moment later.
+    A join appears in the profile, whose row is written with it or a moment later.
     """
     when = draw(st.sampled_from([*LONG_AGO, *NEAR]))
     first = draw(st.sampled_from([None, "join", *LONG_AGO]))
@@ -386,7 +386,7 @@ def lives(draw: st.DrawFn, user: int, comm: int) -> list[Row]:
     ):
         when = max(when, NEAR[0]) + step if facts else when
         if does == "line":
-            # A line that no profile row comes with.
+            # A status line without a profile row.
             facts.append(status(draw(st.sampled_from(["subscribe", "unsubscribe"])), when, user=user, comm=comm))
             belongs = facts[-1]["type"] == "subscribe"
             continue
@@ -415,7 +415,7 @@ def lives(draw: st.DrawFn, user: int, comm: int) -> list[Row]:
 
 @st.composite
 def changes(draw: st.DrawFn, day: str) -> Row:
-    """Something that happened on the day."""
+    """A profile row or status line of the day."""
     who = {"user": draw(st.sampled_from(USERS)), "comm": draw(st.sampled_from(COMMUNITIES))}
     start = at(f"{day}T00:00")
     when = start + draw(st.sampled_from([NOTHING, 10 * HOUR, A_DAY - MILLISECOND]))
@@ -426,8 +426,8 @@ def changes(draw: st.DrawFn, day: str) -> Row:
     return status(kind, when, **who)
 
 
-def one_row_a_key(of: History) -> History:
-    """Without the rows that the sources' keys rule out."""
+def without_duplicate_keys(of: History) -> History:
+    """Drops the rows that the keys of the sources rule out."""
     return replace(
         of,
         profiles=unique(of.profiles, "community_id", "user_id", "updated_at"),
@@ -436,24 +436,24 @@ def one_row_a_key(of: History) -> History:
 
 
 @st.composite
-def happenings(draw: st.DrawFn) -> History:
-    """What few users did in two communities."""
+def random_facts(draw: st.DrawFn) -> History:
+    """Histories of a few users in two communities."""
     facts = [row for user in USERS for comm in COMMUNITIES for row in draw(lives(user, comm))]
-    return one_row_a_key(History().with_facts(*facts))
+    return without_duplicate_keys(History().with_facts(*facts))
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> History:
-    """What few users did in two communities, with all that is known of them; each day's snapshots have most of it."""
-    happened = draw(happenings())
+    """Histories of a few users in two communities with snapshots, each of which lacks some rows on some days."""
+    happened = draw(random_facts())
 
     def maybe(*values: Any) -> Any:
         return draw(st.sampled_from([None, *values]))
 
     def some(rows: Sequence[Row]) -> list[Row]:
-        """For each day most of the rows."""
+        """Most of the rows, for each day."""
         every = [row | {"part_date": day} for day in DAYS for row in rows]
-        # Bits of a number: one draw, however many rows there are.
+        # The bits of one number, so that there is one draw however many rows there are.
         masks = st.integers(0, 2 ** len(every) - 1)
         kept = draw(masks) | draw(masks) | draw(masks)
         return [row for place, row in enumerate(every) if kept >> place & 1]
@@ -465,7 +465,7 @@ def histories(draw: st.DrawFn) -> History:
     for day in DAYS:
         for user in (7, 8):
             gone = left[user]
-            # A snapshot knows a leave from its day on, or later where it was carried forward from the days before.
+            # A snapshot shows a leave from its day onwards, or later if an earlier snapshot was carried forward.
             gone = None if gone is None or max(business_day(gone), known_from[user]) > day else gone
             state = "NORMAL" if gone is None else "DELETED"
             users.append(

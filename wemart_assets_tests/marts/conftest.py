@@ -1,7 +1,7 @@
-"""What the tests of the session marts share: a bench that runs mart functions, and slow, plain implementations.
+"""Shared by the tests of the session marts: a bench that runs mart functions, and slow reference implementations.
 
-The implementations follow the words of the tables' rules line by line, over lists of dicts; nothing of the package
-is used in them.
+The implementations follow the tables' documented rules line by line over lists of dicts, and use nothing of the
+package.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class Bench:
-    """Calls a mart function once for each set of settings, on tables that are filled anew for each run.
+    """Compiles a mart function once per set of settings, over tables that are refilled for each run.
 
-    Compiling an expression costs ten times what running it over a few rows does.
+    Compiling an expression costs ten times as much as running it over a few rows.
     """
 
     def __init__(self, session: DuckDBSession) -> None:
@@ -55,7 +55,7 @@ class Bench:
         for name, given in mart.inputs.items():
             self._fill(names[name], given.table.arrow_schema, inputs.get(name, ()))
         found = self.session.raw.execute(self.queries[key]).to_arrow_table()
-        # As a reader of the lake sees them: what the engine computes with, such as 128-bit sums, is not.
+        # Types as readers of the lake see them, not the engine's internal ones such as 128-bit sums.
         rows: list[Row] = found.cast(mart.table.arrow_schema).to_pylist()
         return rows
 
@@ -68,7 +68,7 @@ class Bench:
         }
         asked = parameters(mart.function)
         rows = mart(**{name: table for name, table in tables.items() if name in asked}, **settings)
-        # Over a range there is no day, and what is said of it.
+        # Over a range there is no day column, nor columns derived from it.
         missing = {c.name: ibis.null(data_type(c.type)) for c in mart.table.columns if c.name not in rows.columns}
         rows = rows.mutate(**missing).mutate(run_timestamp=ibis.literal(RUN, type="timestamp('UTC')"))
         return str(self.session.ibis.compile(mart.table.conform(rows)))
@@ -94,7 +94,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 def instant(text: str) -> dt.datetime:
-    """A time alone, such as `10:00:00.000`, is that of 15 January 2024 in Seoul; else day and offset are said."""
+    """A bare time such as `10:00:00.000` is on 15 January 2024 in Seoul; otherwise day and offset are given."""
     parsed = dt.datetime.fromisoformat(text if "T" in text else f"2024-01-15T{text}+09:00")
     assert parsed.tzinfo is not None, f"{text} lacks an offset"
     return parsed.astimezone(dt.UTC)
@@ -142,13 +142,13 @@ def _base(bench: Bench, form: Callable[..., Any]) -> Callable[..., list[Row]]:
 
 @pytest.fixture(scope="session", params=[by_buckets, by_windows], ids=lambda form: form.__name__)
 def base(bench: Bench, request: pytest.FixtureRequest) -> Callable[..., list[Row]]:
-    """The rows of wv_server_log_base over these lines, in the order of time; sessions in each form."""
+    """The rows of wv_server_log_base over these lines, ordered by time, with each form of sessionization."""
     return _base(bench, request.param)
 
 
 @pytest.fixture(scope="session")
 def parsed(bench: Bench) -> Callable[..., list[Row]]:
-    """Like `base`, in one form of sessions: what is read from a line comes before they are made."""
+    """Like `base`, but with one form of sessionization: lines are parsed before sessions are computed."""
     return _base(bench, by_buckets)
 
 
@@ -166,7 +166,7 @@ def session_name(start: dt.datetime, device: str, timezone: str) -> str:
 
 
 def place_in_order(row: Row) -> tuple[Any, ...]:
-    """Rule 7, of a line of the log or of wv_server_log_base: NULL is last, users are numbers."""
+    """Rule 7, for a line of the log or of wv_server_log_base: NULL is last, users are compared as numbers."""
     at = row["unix_log_timestamp"] if "unix_log_timestamp" in row else milliseconds(row["log_dt"])
     user = None if row["user_info_id"] is None else int(row["user_info_id"])
     others = (row[c] for c in LOG_COLUMNS if c.startswith("user_info_") and c != "user_info_id")
@@ -175,7 +175,7 @@ def place_in_order(row: Row) -> tuple[Any, ...]:
 
 
 def device_of(row: Row) -> str | None:
-    """Rule 2: the device that a line counts for, None where it is left out."""
+    """Rule 2: the device of a line, or None if the line is left out."""
     if row["user_info_device_id"]:
         return str(row["user_info_device_id"])
     try:
@@ -192,8 +192,8 @@ def device_of(row: Row) -> str | None:
     return None
 
 
-def sessions_by_hand(lines: Sequence[Row], timezone: str, gap_seconds: int) -> list[Row]:
-    """Rules 1 to 7 of wv_server_log_base: each counted line with its session and its user. Other keys are kept."""
+def sessions_reference(lines: Sequence[Row], timezone: str, gap_seconds: int) -> list[Row]:
+    """Rules 1 to 7 of wv_server_log_base: each counted line with its session and user. Other keys are kept."""
     of_device: dict[tuple[str, str], list[Row]] = {}
     for row in lines:
         device, at = device_of(row), from_milliseconds(row["unix_log_timestamp"])
@@ -233,7 +233,7 @@ def sessions_by_hand(lines: Sequence[Row], timezone: str, gap_seconds: int) -> l
 
 
 def fill(users: Sequence[str | None]) -> list[str | None]:
-    """Rule 5: the next known user at or after each place, else the last before."""
+    """Rule 5: the next known user at or after each position, otherwise the last one before it."""
     filled = []
     for place in range(len(users)):
         after = [user for user in users[place:] if user is not None]
@@ -243,25 +243,25 @@ def fill(users: Sequence[str | None]) -> list[str | None]:
 
 
 @pytest.fixture(scope="session")
-def by_hand() -> Callable[[Sequence[Row], str, int], list[Row]]:
-    return sessions_by_hand
+def sessions_expected() -> Callable[[Sequence[Row], str, int], list[Row]]:
+    return sessions_reference
 
 
 # --- tables.md 2.2 ----------------------------------------------------------------------------------------------------
 
-# What wv_server_log_base reads from url, params and user agent, as far as wv_sess_daily reads it.
+# Columns that wv_server_log_base parses from url, params and user agent and that wv_sess_daily reads.
 READ_FROM_LINE = ("comm_id", "post_id", "notice_id", "gcc", "platform", "os", "app_ver")
 
 
 def visit_line(at: str | int, user: int | None = None, device: str = "d", **columns: Any) -> Row:
-    """A line of the log of which is known what it speaks of; what it says is in its params, so that it has an order."""
+    """A parsed line of the log. Its values are also in its params, which gives lines an order."""
     read: Row = {name: columns.pop(name, None) for name in READ_FROM_LINE}
     return log_line(at, user, device, params=columns.pop("params", read), **columns) | read
 
 
 @dataclass(frozen=True)
 class World:
-    """All that wv_sess_daily reads: lines as `visit_line` makes them, and the snapshots of each day."""
+    """All inputs of wv_sess_daily: lines made by `visit_line`, and the snapshots of each day."""
 
     lines: Sequence[Row]
     posts: Sequence[Row] = ()
@@ -273,14 +273,14 @@ class World:
     timezone: str = SEOUL
 
     def base_lines(self) -> list[Row]:
-        """The lines as wv_server_log_base has them, in the order in which they were given."""
+        """The lines as rows of wv_server_log_base, in the order given."""
         numbered = [row | {"number": number} for number, row in enumerate(self.lines)]
-        rows = sorted(sessions_by_hand(numbered, self.timezone, 1800), key=lambda row: row["number"])
+        rows = sorted(sessions_reference(numbered, self.timezone, 1800), key=lambda row: row["number"])
         return [{k: v for k, v in row.items() if k not in ("unix_log_timestamp", "number")} for row in rows]
 
 
 def holds_membership(order: Row, day: str, timezone: str) -> bool:
-    """Paid, not cancelled by a restore, begun before the day is over, and not ended before it began."""
+    """Paid, not cancelled by a restore, started before the end of the day, and not ended before its start."""
     zone = ZoneInfo(timezone)
     midnight = dt.datetime.fromisoformat(day).replace(tzinfo=zone)
     next_midnight = (dt.datetime.fromisoformat(day) + dt.timedelta(days=1)).replace(tzinfo=zone)
@@ -306,8 +306,8 @@ def country(row: Row) -> Any:
     return row["user_info_country"] if row["gcc"] is None else row["gcc"]
 
 
-def sess_daily_by_hand(world: World) -> list[Row]:
-    """The rows of wv_sess_daily, `run_timestamp` aside."""
+def sess_daily_reference(world: World) -> list[Row]:
+    """The rows of wv_sess_daily without `run_timestamp`."""
     lines = world.base_lines()
     rows: list[Row] = []
     for row in lines:
@@ -374,7 +374,7 @@ def sess_daily_by_hand(world: World) -> list[Row]:
 
 
 def community_of(row: Row, as_of: Callable[..., Row | None], world: World) -> str | None:
-    """The line's community, else its post's, else its notice's."""
+    """The community of the line, otherwise of its post, otherwise of its notice."""
     if row["comm_id"] is not None:
         return str(row["comm_id"])
     if row["post_id"] is not None:
@@ -396,7 +396,7 @@ def visit() -> Callable[..., Row]:
 
 @pytest.fixture(scope="session")
 def sess_daily(bench: Bench) -> Callable[..., list[Row]]:
-    """The rows of wv_sess_daily over a world, in the order of session, user, community."""
+    """The rows of wv_sess_daily over a world, ordered by session, user and community."""
 
     def run(world: World) -> list[Row]:
         rows = bench(
@@ -417,12 +417,12 @@ def sess_daily(bench: Bench) -> Callable[..., list[Row]]:
 
 @pytest.fixture(scope="session")
 def sess_daily_expected() -> Callable[[World], list[Row]]:
-    return sess_daily_by_hand
+    return sess_daily_reference
 
 
 @pytest.fixture(scope="session")
 def world() -> Callable[..., World]:
-    """A world of the given lines. Snapshot rows that name no day are there on each business day of the lines."""
+    """A world of the given lines. Snapshot rows without a day are present on every business day of the lines."""
 
     def build(*lines: Row, timezone: str = SEOUL, **snapshots: Sequence[Row]) -> World:
         days = sorted({business_day(from_milliseconds(row["unix_log_timestamp"]), timezone) for row in lines})
@@ -437,20 +437,20 @@ def world() -> Callable[..., World]:
 
 # --- random worlds ----------------------------------------------------------------------------------------------------
 
-# Where two business days meet, with the days themselves: an ordinary midnight, and one at either end of a 25-hour day.
+# Midnights with the days on both sides: an ordinary one, and those at either end of a 25-hour day.
 MIDNIGHTS = (
     (SEOUL, "2024-01-14T15:00:00+00:00", ("2024-01-14", "2024-01-15")),
     ("America/New_York", "2024-11-03T04:00:00+00:00", ("2024-11-02", "2024-11-03")),
     ("America/New_York", "2024-11-04T05:00:00+00:00", ("2024-11-03", "2024-11-04")),
 )
-# Who uses a device: nobody, one user or several; user 77 has no account.
+# The users of a device: none, one or several; user 77 has no account.
 USERS: tuple[tuple[int | None, ...], ...] = ((None,), (77,), (9,), (None, 10), (None, 0, 9, 10, 77))
 STEPS = (0, 0, 1, 400, 999, 1000, 1001, 600_000, 1_799_999, 1_800_000, 1_800_001, 3_600_000)
 
 
 @st.composite
 def random_worlds(draw: st.DrawFn) -> World:
-    """Two days round a midnight with few devices, users, communities, posts; snapshots that differ from day to day."""
+    """Two days around a midnight with few devices, users, communities and posts; snapshots differ between days."""
     timezone, at, days = draw(st.sampled_from(MIDNIGHTS))
     midnight = instant(at)
 
@@ -482,9 +482,9 @@ def random_worlds(draw: st.DrawFn) -> World:
             )
 
     def some(rows: Sequence[Row]) -> list[Row]:
-        """For each day most of the rows."""
+        """Most of the rows, for each day."""
         every = [row | {"part_date": day} for day in days for row in rows]
-        # Bits of a number: one draw, however many rows there are.
+        # The bits of one number, so that there is one draw however many rows there are.
         masks = st.integers(0, 2 ** len(every) - 1)
         kept = draw(masks) | draw(masks)
         return [row for place, row in enumerate(every) if kept >> place & 1]

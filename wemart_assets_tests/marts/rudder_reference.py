@@ -1,7 +1,7 @@
-"""RudderStack's eight tables over again, in plain Python: all tracks at once, track by track, nothing of the package.
+"""Reference implementation of RudderStack's eight tables in plain Python, without anything of the package.
 
-Each table is rebuilt in full from all tracks up to a day. A track is mapped as of its own day, or as the original
-project's full refresh does it: all of them by the linkages that are known in the end.
+Each table is rebuilt in full from all tracks up to a day. A track is mapped as of its own day, or, as in the original
+project's full refresh, by the linkages that are known in the end.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ MINUTE = dt.timedelta(minutes=1)
 
 
 class Reference:
-    """What the tables have to say of `tracks`, by key: as of `day`, without part_date.
+    """The expected rows of the tables for `tracks`, by key, as of `day` and without part_date.
 
-    `refreshed`: each track is mapped by what is known on that day, and not as of its own.
+    `refreshed`: each track is mapped by what is known on that day instead of on its own day.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Reference:
         refreshed: bool = False,
     ) -> None:
         self.gap, self.view, self.signup = dt.timedelta(seconds=gap), view, signup
-        # Of an id the first that was received on its first day; NULL is last in an order.
+        # For each id the copy that was received first on its first day; NULL sorts last.
         copies: dict[str, list[Row]] = defaultdict(list)
         for track in tracks:
             copies[track["id"]].append(track)

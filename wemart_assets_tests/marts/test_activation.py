@@ -1,4 +1,4 @@
-"""The first activation: rules by hand, and random histories in random orders of arrival against a plain reference."""
+"""The first activation: each rule, and random histories in random orders of arrival against the reference."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ACCOUNTS, COUNTRIES, IDENTITIES = "we_mart.we_user", "we_meta.we_country", "core
 
 
 def local(text: str, zone: str = SEOUL) -> dt.datetime:
-    """UTC instant of a local time; the second pass of a repeated one has an F behind it."""
+    """UTC instant of a local time; an F at the end marks the second pass of a repeated hour."""
     at = dt.datetime.fromisoformat(text.removesuffix("F"))
     return at.replace(tzinfo=ZoneInfo(zone), fold=int(text.endswith("F"))).astimezone(dt.UTC)
 
@@ -82,7 +82,7 @@ def touch(adid: str | None, campaign: str | None, at: str, **said: Any) -> Row:
 
 
 def on(days: Iterable[str], **values: Any) -> list[Row]:
-    """The row of a snapshot on each of the days."""
+    """A snapshot row on each of the days."""
     return [{**values, "part_date": day} for day in days]
 
 
@@ -101,7 +101,7 @@ def steps_of(steps: dict[str, int]) -> Row:
 
 
 class Lake:
-    """Partitions of tables by name and day, and runs of the marts that read them as the declared inputs say."""
+    """Partitions of tables by name and day, and runs of marts that read them through their declared inputs."""
 
     MARTS = (first_touch, dim__users, fact__first_activation_events, activation_funnel_daily)
 
@@ -111,12 +111,12 @@ class Lake:
         self.partitions: dict[str, dict[str, list[Row]]] = {}
 
     def put(self, table: str, rows: Iterable[Row]) -> None:
-        """Further rows of a table that is not made here."""
+        """Adds rows to a table that no mart here computes."""
         for row in rows:
             self.partitions.setdefault(table, {}).setdefault(row["part_date"], []).append(row)
 
     def refresh_funnel(self) -> None:
-        """What the sensor requests beside the days that changed: the cohorts whose window they are in."""
+        """Runs what the sensor requests besides the changed days: the cohorts whose window contains them."""
         self.run(*DAYS, marts=[activation_funnel_daily])
 
     def run(self, *days: str, marts: Sequence[Mart] = MARTS) -> None:
@@ -172,10 +172,10 @@ def line(user: str | None, **said: Any) -> Row:
     return {"date_id": FIRST, "log_dt": local(f"{FIRST}T10:00:00.007"), "user_id_fill": user, **said}
 
 
-def told(
+def events_told(
     bench: Bench, *lines: Row, tracks: Sequence[Row] = (), events: dict[str, KeyEvent] | None = None
 ) -> list[tuple[str, str]]:
-    """User and name of each event; the account of user n of the log is n + 100, that of track user t-n is n + 200."""
+    """User and name of each event. The account of log user n is n + 100, that of track user t-n is n + 200."""
     users = [{"we_member_id": n + 100, "wv_user_id": n, "part_date": FIRST} for n in range(1, 4)]
     users += [{"we_member_id": 999, "wv_user_id": None, "part_date": FIRST}]
     users += [{"we_member_id": 104, "wv_user_id": 4, "part_date": SECOND}]
@@ -207,38 +207,36 @@ def told(
         ({"is_join": 1, "media_type": "LIVE"}, ["key_event_1", "key_event_2"]),
     ],
 )
-def test_a_line_tells_of_a_join_or_of_a_post_or_live_that_is_viewed(
-    bench: Bench, said: Row, expected: list[str]
-) -> None:
-    assert told(bench, line("1", **said)) == [("101", name) for name in expected]
+def test_joins_and_views_of_posts_and_lives_are_key_events(bench: Bench, said: Row, expected: list[str]) -> None:
+    assert events_told(bench, line("1", **said)) == [("101", name) for name in expected]
 
 
-def test_a_line_that_meets_two_conditions_of_an_event_is_one_event(bench: Bench) -> None:
+def test_a_line_that_meets_two_conditions_of_an_event_counts_once(bench: Bench) -> None:
     said = {"topic": "weverse.post", "method": "GET", "post_id": "1-2", "media_type": "LIVE"}
-    assert told(bench, line("1", **said)) == [("101", "key_event_2")]
+    assert events_told(bench, line("1", **said)) == [("101", "key_event_2")]
 
 
 def test_equal_lines_are_all_kept(bench: Bench) -> None:
-    assert told(bench, line("1", is_join=1), line("1", is_join=1)) == [("101", "key_event_1")] * 2
+    assert events_told(bench, line("1", is_join=1), line("1", is_join=1)) == [("101", "key_event_1")] * 2
 
 
 @pytest.mark.parametrize("user", [None, "4", "9"])
-def test_an_event_of_nobody_who_is_known_that_day_is_left_out(bench: Bench, user: str | None) -> None:
-    assert told(bench, line(user, is_join=1), line("2", is_join=1)) == [("102", "key_event_1")]
+def test_an_event_of_a_user_unknown_that_day_is_left_out(bench: Bench, user: str | None) -> None:
+    assert events_told(bench, line(user, is_join=1), line("2", is_join=1)) == [("102", "key_event_1")]
 
 
-def test_tracks_are_events_of_the_account_that_their_user_is(bench: Bench) -> None:
+def test_tracks_are_events_of_the_account_of_their_user(bench: Bench) -> None:
     rule = {"bought": KeyEvent(tracks=("buy", "pay"), log=DEFAULT_KEY_EVENTS["key_event_1"].log)}
     rows = [("a", "t-1", "buy"), ("b", "t-2", "pay"), ("c", "t-3", "look"), ("d", "t-4", "buy"), ("e", None, "buy")]
     tracks = [
         {"id": id, "user_id": user, "event": name, "timestamp": local(f"{FIRST}T12:00"), "part_date": FIRST}
         for id, user, name in rows
     ]
-    found = told(bench, line("3", is_join=1), tracks=tracks, events=rule)
+    found = events_told(bench, line("3", is_join=1), tracks=tracks, events=rule)
     assert found == [("103", "bought"), ("201", "bought"), ("202", "bought")]
 
 
-def test_the_instant_of_an_event_is_kept_to_the_microsecond(bench: Bench) -> None:
+def test_the_instant_of_an_event_keeps_its_microseconds(bench: Bench) -> None:
     at = local(f"{FIRST}T23:59:59.999999")
     [row] = bench(
         fact__events,
@@ -249,7 +247,7 @@ def test_the_instant_of_an_event_is_kept_to_the_microsecond(bench: Bench) -> Non
     assert (row["datetime"], str(row["date"])) == (at, FIRST)
 
 
-# --- tracks that were delivered again ---------------------------------------------------------------------------------
+# --- duplicate tracks -------------------------------------------------------------------------------------------------
 
 FROM_TRACKS = (repeated_tracks, fact__events)
 
@@ -269,25 +267,25 @@ def events_of(lake: Lake) -> list[tuple[str, str, dt.datetime]]:
 
 
 @pytest.mark.parametrize("runs", [[DAYS], [[day] for day in DAYS]], ids=["a range", "day by day"])
-def test_a_track_that_was_delivered_again_is_one_event(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
+def test_copies_of_a_track_are_one_event(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
     lake.put(IDENTITIES, tracked_user())
     received = [track("x", BUY, f"{FIRST}T{at}", received=f"{LAST}T{at}") for at in ("13:00", "12:00", "14:00")]
     lake.put(TRACKS, [*received, track("x", BUY, f"{THIRD}T12:00", received=f"{FIRST}T00:00")])
-    # Another track of the same instant is another event.
+    # Another track at the same instant is another event.
     lake.put(TRACKS, [track("y", BUY, f"{FIRST}T12:00")])
     for run in runs:
         lake.run(*run, marts=FROM_TRACKS)
     assert events_of(lake) == [("1", BUY, local(f"{FIRST}T12:00"))] * 2
 
 
-def test_of_a_track_that_was_delivered_again_only_the_copy_that_counts_says_whose_it_is(lake: Lake) -> None:
+def test_only_the_copy_that_counts_decides_the_user_of_a_track(lake: Lake) -> None:
     lake.put(IDENTITIES, tracked_user())
     lake.put(TRACKS, [track("x", BUY, f"{FIRST}T12:00", user=None), track("x", BUY, f"{SECOND}T12:00")])
     lake.run(*DAYS, marts=FROM_TRACKS)
     assert events_of(lake) == []
 
 
-def test_a_copy_that_is_dated_later_completes_no_order(lake: Lake) -> None:
+def test_a_later_copy_of_a_track_does_not_complete_a_step_in_order(lake: Lake) -> None:
     lake.put(IDENTITIES, tracked_user())
     lake.put(TRACKS, [track("x", BUY, f"{FIRST}T13:00"), track("y", CART, f"{FIRST}T14:00")])
     lake.put(TRACKS, [track("x", BUY, f"{SECOND}T09:00")])
@@ -309,7 +307,7 @@ def test_a_copy_that_is_dated_later_completes_no_order(lake: Lake) -> None:
         max_size=8,
     )
 )
-def test_tracks_in_any_number_of_copies_are_the_events_of_a_rebuild(bench: Bench, tracks: list[Row]) -> None:
+def test_duplicate_tracks_give_the_same_events_as_a_rebuild(bench: Bench, tracks: list[Row]) -> None:
     lake = Lake(bench)
     lake.put(IDENTITIES, tracked_user([FIRST, SECOND, LAST]))
     lake.put(TRACKS, tracks)
@@ -326,7 +324,7 @@ def first_visits(lake: Lake, *days: str) -> dict[str, Any]:
     return {row["user_id"]: row["first_datetime"] for row in lake.rows(USERS, *days)}
 
 
-def test_first_visit_is_the_users_part_of_the_first_session(lake: Lake) -> None:
+def test_the_first_visit_starts_with_the_users_part_of_the_first_session(lake: Lake) -> None:
     lake.put(SESSIONS, [session(1, f"{FIRST}T12:00"), session(1, f"{FIRST}T09:00"), session(None, f"{FIRST}T08:00")])
     lake.run(FIRST)
     assert first_visits(lake, FIRST) == {"1": local(f"{FIRST}T09:00")}
@@ -346,7 +344,7 @@ def test_a_session_counts_before_an_event_of_its_day(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("runs", [[DAYS], [[day] for day in DAYS]], ids=["a range", "day by day"])
-def test_a_first_visit_stays_when_a_session_comes_on_a_later_day(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
+def test_a_session_on_a_later_day_does_not_change_the_first_visit(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
     lake.put(EVENTS, [event(1, BUY, f"{FIRST}T09:00")])
     lake.put(SESSIONS, [session(1, f"{SECOND}T08:00")])
     for run in runs:
@@ -355,7 +353,7 @@ def test_a_first_visit_stays_when_a_session_comes_on_a_later_day(lake: Lake, run
 
 
 @pytest.mark.parametrize("runs", [[DAYS], [[day] for day in DAYS]], ids=["a range", "day by day"])
-def test_the_last_value_that_is_known_counts(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
+def test_the_last_known_value_counts(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
     lake.put(COUNTRIES, country("KR", "South Korea") + country("US", "United States"))
     lake.put(
         SESSIONS,
@@ -371,7 +369,7 @@ def test_the_last_value_that_is_known_counts(lake: Lake, runs: Sequence[Sequence
     assert said == [("South Korea", "IOS", "1.0.0"), *[("United States", "ANDROID", "1.0.0")] * 3]
 
 
-def test_names_of_countries_are_those_of_the_day_and_the_account_counts_where_no_session_says_one(lake: Lake) -> None:
+def test_the_country_is_named_as_of_the_day_and_defaults_to_the_account(lake: Lake) -> None:
     lake.put(COUNTRIES, country("TR", "Turkey", [FIRST]) + country("TR", "Türkiye", [SECOND]))
     lake.put(SESSIONS, [session(1, f"{FIRST}T09:00", sess_ctry="TR"), session(2, f"{FIRST}T09:00")])
     lake.put(ACCOUNTS, on(DAYS, we_member_id=2, ctry_code="TR") + on(DAYS, we_member_id=1, ctry_code="KR"))
@@ -385,9 +383,7 @@ def campaigns(lake: Lake) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("runs", [[DAYS], [[day] for day in DAYS]], ids=["a range", "day by day"])
-def test_the_campaign_is_that_of_the_first_touch_of_a_device_that_is_known_to_be_the_users(
-    lake: Lake, runs: Sequence[Sequence[str]]
-) -> None:
+def test_the_campaign_is_the_first_touch_of_the_users_known_devices(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
     lake.put(SESSIONS, [session(1, f"{FIRST}T09:00")])
     lake.put(
         ATTRIBUTIONS,
@@ -409,7 +405,7 @@ def test_the_campaign_is_that_of_the_first_touch_of_a_device_that_is_known_to_be
 
 
 @pytest.mark.parametrize("runs", [[DAYS], [[day] for day in DAYS]], ids=["a range", "day by day"])
-def test_an_id_has_one_first_touch_for_ever(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
+def test_an_id_keeps_its_first_touch(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
     lake.put(ATTRIBUTIONS, [touch("a", "x", f"{day}T{hour}:00") for day in DAYS for hour in ("12", "10")])
     lake.put(ATTRIBUTIONS, [touch("a", "w", f"{SECOND}T10:00"), touch("b", "z", f"{LAST}T10:00")])
     for run in runs:
@@ -434,7 +430,7 @@ EXPECTED = [
 
 
 @pytest.mark.parametrize("runs", [[DAYS], [[day] for day in DAYS]], ids=["a range", "day by day"])
-def test_the_documents_example(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
+def test_the_documented_example_gives_the_documented_rows(lake: Lake, runs: Sequence[Sequence[str]]) -> None:
     lake.put(EVENTS, [event("Jinseok", name, at) for at, name in EXAMPLE])
     for run in runs:
         lake.run(*run)
@@ -444,7 +440,7 @@ def test_the_documents_example(lake: Lake, runs: Sequence[Sequence[str]]) -> Non
     assert visits == {(FIRST, visit, FIRST), (FIRST, visit, SECOND)}
 
 
-def test_what_was_before_the_first_visit_is_no_first(lake: Lake) -> None:
+def test_events_before_the_first_visit_are_not_first_activations(lake: Lake) -> None:
     times = ("11:59:59.999999", "12:00:00", "13:00:00")
     lake.put(EVENTS, [event(1, CART, f"{FIRST}T{time}") for time in times])
     lake.put(SESSIONS, [session(1, f"{FIRST}T12:00")])
@@ -455,7 +451,7 @@ def test_what_was_before_the_first_visit_is_no_first(lake: Lake) -> None:
     assert lake.firsts() == {(visit, "1", VISIT, 1, 1), (visit, "1", CART, 1, 1), (visit, "2", VISIT, 1, 1)}
 
 
-def test_events_that_the_settings_do_not_name_are_no_firsts(lake: Lake) -> None:
+def test_events_that_are_not_configured_are_not_first_activations(lake: Lake) -> None:
     lake.put(EVENTS, [event(1, "search", f"{FIRST}T12:00")])
     lake.run(FIRST)
     assert {name for _, _, name, _, _ in lake.firsts()} == {VISIT}
@@ -472,7 +468,7 @@ def test_events_that_the_settings_do_not_name_are_no_firsts(lake: Lake) -> None:
         # Half an hour off the UTC hour.
         ("Asia/Kolkata", "2025-01-01T01:10:00", "2025-01-01T01:50:00", 1, 1),
         ("Asia/Kolkata", "2025-01-01T01:50:00", "2025-01-01T02:10:00", 2, 1),
-        # Clocks are set forward by an hour, and back by one.
+        # Clocks are set forward by an hour, and back by an hour.
         ("Europe/Berlin", "2025-03-29T12:00:00", "2025-03-30T12:00:00", 25, 2),
         ("Europe/Berlin", "2025-10-26T02:50:00", "2025-10-26T02:10:00F", 1, 1),
         ("Europe/Berlin", "2025-10-25T12:00:00", "2025-10-26T12:00:00", 25, 2),
@@ -482,7 +478,7 @@ def test_events_that_the_settings_do_not_name_are_no_firsts(lake: Lake) -> None:
         ("Antarctica/Troll", "2025-10-26T02:50:00", "2025-10-26T01:10:00F", 1, 1),
     ],
 )
-def test_hours_and_days_are_those_of_a_clock_on_the_wall(
+def test_hours_and_days_are_counted_on_the_local_clock(
     bench: Bench, zone: str, visit: str, then: str, hours: int, days: int
 ) -> None:
     lake = Lake(bench, zone=zone)
@@ -504,34 +500,34 @@ def test_hours_and_days_are_those_of_a_clock_on_the_wall(
 # --- activation_funnel_daily ------------------------------------------------------------------------------------------
 
 
-def came(lake: Lake, *acts: tuple[str, str], day: str = FIRST) -> list[tuple[int, int]]:
-    """Users of each step, by itself and in order, of one user who came at noon and then did these."""
+def funnel_of(lake: Lake, *acts: tuple[str, str], day: str = FIRST) -> list[tuple[int, int]]:
+    """Users per step, in any order and in order, of a user whose first visit is at noon and who then does `acts`."""
     lake.put(SESSIONS, [session(1, f"{day}T12:00")])
     lake.put(EVENTS, [event(1, name, at) for name, at in acts])
     lake.run(*DAYS)
     return [row[-2:] for row in sorted(lake.funnel(day), key=lambda row: row[1])]
 
 
-def test_a_cohort_that_did_nothing_has_every_step(lake: Lake) -> None:
-    assert came(lake) == [(1, 1), (0, 0), (0, 0)]
+def test_an_inactive_cohort_has_a_row_for_every_step(lake: Lake) -> None:
+    assert funnel_of(lake) == [(1, 1), (0, 0), (0, 0)]
 
 
 def test_a_step_counts_until_the_end_of_its_last_day(lake: Lake) -> None:
     acts = ((CART, f"{FIRST}T23:59:59.999999"), (BUY, f"{THIRD}T23:59:59.999999"))
-    assert came(lake, *acts) == [(1, 1), (1, 1), (1, 1)]
+    assert funnel_of(lake, *acts) == [(1, 1), (1, 1), (1, 1)]
 
 
 def test_a_step_does_not_count_after_its_last_day(lake: Lake) -> None:
-    assert came(lake, (CART, f"{SECOND}T00:00"), (BUY, f"{LAST}T00:00")) == [(1, 1), (0, 0), (0, 0)]
+    assert funnel_of(lake, (CART, f"{SECOND}T00:00"), (BUY, f"{LAST}T00:00")) == [(1, 1), (0, 0), (0, 0)]
 
 
 def test_equal_instants_are_in_order(lake: Lake) -> None:
-    assert came(lake, (BUY, f"{FIRST}T12:00"), (CART, f"{FIRST}T12:00")) == [(1, 1), (1, 1), (1, 1)]
+    assert funnel_of(lake, (BUY, f"{FIRST}T12:00"), (CART, f"{FIRST}T12:00")) == [(1, 1), (1, 1), (1, 1)]
 
 
-def test_what_came_too_early_counts_by_itself_and_waits_for_another(lake: Lake) -> None:
+def test_a_step_taken_too_early_is_not_in_order_until_it_is_taken_again(lake: Lake) -> None:
     acts = ((BUY, f"{FIRST}T13:00"), (CART, f"{FIRST}T14:00"))
-    assert came(lake, *acts) == [(1, 1), (1, 1), (1, 0)]
+    assert funnel_of(lake, *acts) == [(1, 1), (1, 1), (1, 0)]
     lake.put(EVENTS, [event(1, BUY, f"{THIRD}T09:00")])
     lake.run(THIRD, LAST)
     assert [row[-2:] for row in sorted(lake.funnel(FIRST))] == [(1, 1), (1, 1), (1, 0)]
@@ -539,7 +535,7 @@ def test_what_came_too_early_counts_by_itself_and_waits_for_another(lake: Lake) 
     assert {row[-2:] for row in lake.funnel(FIRST) if row[1] == 2} == {(1, 1)}
 
 
-def test_a_cohorts_country_is_that_of_its_day(lake: Lake) -> None:
+def test_the_country_of_a_cohort_is_that_of_its_first_day(lake: Lake) -> None:
     lake.put(COUNTRIES, country("KR", "South Korea") + country("US", "United States"))
     lake.put(
         SESSIONS,
@@ -553,7 +549,7 @@ def test_a_cohorts_country_is_that_of_its_day(lake: Lake) -> None:
     assert {(row[0], row[3]) for row in lake.funnel(FIRST)} == {("South Korea", 1), (None, 1)}
 
 
-def test_another_key_event_and_another_window_are_settings_and_a_backfill(lake: Lake) -> None:
+def test_changing_key_events_and_windows_takes_settings_and_a_backfill(lake: Lake) -> None:
     events = [event(1, VISIT, f"{FIRST}T12:00"), event(1, "search", f"{SECOND}T12:00"), event(1, BUY, f"{LAST}T12:00")]
     lake.put(EVENTS, events)
     lake.run(*DAYS)
@@ -568,11 +564,11 @@ def test_another_key_event_and_another_window_are_settings_and_a_backfill(lake: 
     )
 
 
-# --- the picture of the funnel ----------------------------------------------------------------------------------------
+# --- the chart of the funnel ------------------------------------------------------------------------------------------
 
 
 def conversion(*cohorts: tuple[str, dict[str, int]]) -> ElementTree.Element:
-    """The funnel's picture of cohorts of ten, each of a day and its key events with the users who had them."""
+    """The funnel's chart of cohorts of ten users, each given by its day and the users per key event."""
     [picture] = activation_funnel_daily.table.charts
     return ElementTree.fromstring(
         picture.draw(
@@ -587,7 +583,7 @@ def conversion(*cohorts: tuple[str, dict[str, int]]) -> ElementTree.Element:
 
 
 def lines_of(svg: ElementTree.Element) -> list[tuple[str, int, bool]]:
-    """Colour, points and whether dashed, of each line that is drawn."""
+    """Colour, points and whether dashed, for each line of the chart."""
     return [
         (line.attrib["stroke"], len(line.attrib["points"].split()), "stroke-dasharray" in line.attrib)
         for line in svg.iter("{http://www.w3.org/2000/svg}polyline")
@@ -603,20 +599,20 @@ def many_days(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("before", [{CART: 5, BUY: 3, "later": 1}, {CART: 5}], ids=["more events", "fewer events"])
-def test_the_picture_shows_the_latest_ninety_days_whatever_the_events_were_before(before: dict[str, int]) -> None:
+def test_the_chart_shows_the_latest_ninety_days(before: dict[str, int]) -> None:
     days = many_days(100)
     svg = conversion(*((day, before) for day in days[:10]), *((day, {CART: 5, BUY: 3}) for day in days[10:]))
     assert names_of(svg) == [f"{e} within {n} d{o}" for n, e in ((1, CART), (2, BUY)) for o in ("", ", in order")]
     assert [(points, dashed) for _, points, dashed in lines_of(svg)] == [(90, False), (90, True)] * 2
 
 
-def test_a_day_without_a_step_is_no_day_of_none() -> None:
+def test_a_day_without_a_step_is_not_drawn_as_zero() -> None:
     both, one = {CART: 5, BUY: 3}, {CART: 5}
     svg = conversion(*zip(many_days(5), (both, both, one, both, both), strict=True))
     assert [points for _, points, _ in lines_of(svg)] == [5, 5, 2, 2, 2, 2]
 
 
-def test_events_of_other_settings_are_lines_of_their_own() -> None:
+def test_events_of_other_settings_are_separate_lines() -> None:
     svg = conversion(*zip(many_days(5), [{CART: 5}] * 3 + [{BUY: 3}] * 2, strict=True))
     assert names_of(svg) == [f"{e} within 1 d{o}" for e in (CART, BUY) for o in ("", ", in order")]
     drawn = lines_of(svg)
@@ -627,7 +623,7 @@ def test_events_of_other_settings_are_lines_of_their_own() -> None:
 # --- random histories, in random orders of arrival --------------------------------------------------------------------
 
 PEOPLE = st.sampled_from([1, 2, 3])
-# Seoul's midnight is 15:00 UTC; some instants are equal, so that ties are met.
+# Midnight in Seoul is 15:00 UTC. Some instants are equal, so that ties occur.
 CLOCKS = st.sampled_from(["00:00:00", "09:00:00", "09:30:00", "10:00:00", "23:59:59.999999"])
 WHEN = st.builds("{}T{}".format, st.sampled_from(DAYS), CLOCKS)
 HAPPENINGS = st.one_of(
@@ -664,7 +660,7 @@ CUTS = st.lists(st.integers(1, len(DAYS) - 1), max_size=2)
 
 
 def compare_with_reference(bench: Bench, deliveries: list[list[tuple[str, Row]]], cuts: list[int]) -> None:
-    """After each delivery the days from its first on are run, in ranges that are cut somewhere."""
+    """After each delivery, runs the days from its first day onwards, split into ranges at random."""
     lake = Lake(bench)
     for table, rows in KNOWN.items():
         lake.put(table, rows)
@@ -696,7 +692,7 @@ QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, Hea
 
 @settings(QUIET, max_examples=examples(10, 100))
 @given(deliveries=DELIVERIES, cuts=CUTS)
-def test_whatever_the_order_of_arrival_the_tables_end_as_a_rebuild(
+def test_any_order_of_arrival_gives_the_tables_of_a_rebuild(
     bench: Bench, deliveries: list[list[tuple[str, Row]]], cuts: list[int]
 ) -> None:
     compare_with_reference(bench, deliveries, cuts)

@@ -1,4 +1,4 @@
-"""The attribution reports: rules by hand, and random worlds against a plain implementation, by day and over ranges."""
+"""The attribution reports: each rule, and random worlds against the reference, by day and over ranges."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def touch(user: str | None, campaign: str | None, day: str = DAY, type: int = 0,
 def report(
     bench: Bench, mart: Mart, day_columns: Sequence[str] = ("part_date",), days: int = 7, **inputs: Any
 ) -> set[Any]:
-    """The report's rows, its own columns alone; of a day where they are told apart by it."""
+    """The report's own columns, with the day if the report is by day."""
     settings = {"funnel_days": days, "app_events": AppEvents()}
     asked = parameters(mart.function)
     used = {"day_columns": tuple(day_columns), **{name: value for name, value in settings.items() if name in asked}}
@@ -99,25 +99,25 @@ def of_day(found: set[Any], day: str = DAY) -> set[Any]:
 # --- active_user_by_date, active_user_by_event ------------------------------------------------------------------------
 
 
-def test_a_user_counts_once_a_day_whatever_happened(bench: Bench) -> None:
+def test_a_user_counts_once_per_day(bench: Bench) -> None:
     events = [event("u"), event("u"), event("u", "search", country="JP", model="x"), event("v")]
     assert report(bench, active_user_by_date, events=events) == {(DAY, 2)}
 
 
-def test_a_user_of_two_days_counts_on_each_and_once_over_both(bench: Bench) -> None:
+def test_a_user_active_on_two_days_counts_once_over_the_range(bench: Bench) -> None:
     events = [event("u"), event("u", at=f"{NEXT} 00:00:00"), event("v")]
     assert report(bench, active_user_by_date, events=events) == {(DAY, 2), (NEXT, 1)}
     assert report(bench, active_user_by_date, day_columns=(), events=events) == {(2,)}
 
 
 @pytest.mark.parametrize("nobody", [None, ""])
-def test_events_of_nobody_count_for_nothing(bench: Bench, nobody: str | None) -> None:
+def test_events_without_a_user_are_not_counted(bench: Bench, nobody: str | None) -> None:
     events = [event(nobody), bought("u", "1"), event(nobody, "purchase", price=Decimal("5"))]
     assert report(bench, active_user_by_date, events=events) == {(DAY, 1)}
     assert report(bench, total_price_active_user_by_date, events=events) == {(DAY, 1, Decimal(1))}
 
 
-def test_events_without_a_name_are_a_row_of_their_own(bench: Bench) -> None:
+def test_events_without_a_name_have_their_own_row(bench: Bench) -> None:
     events = [event("u", None), event("v", None), event("u", "search"), event("u", "search")]
     assert report(bench, active_user_by_event, events=events) == {(DAY, None, 2), (DAY, "search", 1)}
 
@@ -131,7 +131,7 @@ def test_amounts_are_exact_to_the_last_decimal(bench: Bench) -> None:
     assert report(bench, total_price_active_user_by_date, events=events) == {(DAY, 2, total)}
 
 
-def test_equal_purchases_are_all_paid(bench: Bench) -> None:
+def test_equal_purchases_all_count(bench: Bench) -> None:
     events = [bought("u", "5"), bought("u", "5")]
     assert report(bench, total_price_active_user_by_date, events=events) == {(DAY, 1, Decimal(10))}
 
@@ -141,11 +141,11 @@ def test_prices_are_not_multiplied_by_the_quantity(bench: Bench) -> None:
     assert report(bench, total_price_active_user_by_date, events=events) == {(DAY, 1, Decimal(5))}
 
 
-def test_a_purchase_of_unknown_price_makes_a_buyer(bench: Bench) -> None:
+def test_a_purchase_without_a_price_still_counts_the_buyer(bench: Bench) -> None:
     assert report(bench, total_price_active_user_by_date, events=[bought("u", None)]) == {(DAY, 1, Decimal(0))}
 
 
-def test_a_price_on_another_event_is_no_amount(bench: Bench) -> None:
+def test_only_purchases_add_to_the_amount(bench: Bench) -> None:
     events = [event("u", "add_to_cart", price=Decimal(9)), bought("v", "1")]
     assert report(bench, total_price_active_user_by_date, events=events) == {(DAY, 1, Decimal(1))}
     found = report(bench, active_user_total_price_by_country_campaign, events=events)
@@ -155,7 +155,7 @@ def test_a_price_on_another_event_is_no_amount(bench: Bench) -> None:
 # --- campaigns --------------------------------------------------------------------------------------------------------
 
 
-def test_a_user_of_two_campaigns_counts_and_pays_in_both(bench: Bench) -> None:
+def test_a_user_touched_by_two_campaigns_counts_in_both(bench: Bench) -> None:
     attributions = [touch("u", "a"), touch("u", "b"), touch("u", "a"), touch("v", "a")]
     events = [bought("u", "5"), bought("v", "1"), event("u")]
     found = report(bench, active_user_by_campaign, events=events, attributions=attributions)
@@ -164,14 +164,14 @@ def test_a_user_of_two_campaigns_counts_and_pays_in_both(bench: Bench) -> None:
     assert found == {(DAY, "a", 2, Decimal(6)), (DAY, "b", 1, Decimal(5))}
 
 
-def test_a_touch_counts_from_its_day_on_whatever_its_hour(bench: Bench) -> None:
+def test_a_touch_counts_from_the_start_of_its_day_onwards(bench: Bench) -> None:
     days = [shift(DAY, n) for n in (-1, 0, 1)]
     events = [event("u", at=f"{day} 00:00:00") for day in days]
     found = report(bench, active_user_by_campaign, events=events, attributions=[touch("u", "a", DAY)])
     assert found == {(days[0], "(none)", 1), (days[1], "a", 1), (days[2], "a", 1)}
 
 
-def test_a_touch_of_an_unknown_time_counts_for_every_day(bench: Bench) -> None:
+def test_a_touch_of_unknown_time_counts_on_every_day(bench: Bench) -> None:
     events = [event("u", at=f"{day} 12:00:00") for day in ("2024-01-01", DAY)]
     unknown_time = [touch("u", "a", "unknown")]
     found = report(bench, active_user_by_campaign, events=events, unknown_time=unknown_time)
@@ -179,21 +179,21 @@ def test_a_touch_of_an_unknown_time_counts_for_every_day(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("unnamed", [None, ""])
-def test_none_is_for_users_whom_no_named_campaign_touched(bench: Bench, unnamed: str | None) -> None:
+def test_users_without_a_named_campaign_count_under_none(bench: Bench, unnamed: str | None) -> None:
     attributions = [touch("u", unnamed), touch("v", unnamed), touch("v", "a"), touch(None, "a")]
     events = [event("u"), event("v"), event("w")]
     found = report(bench, active_user_by_campaign, events=events, attributions=attributions)
     assert found == {(DAY, "(none)", 2), (DAY, "a", 1)}
 
 
-def test_over_a_range_a_user_counts_in_each_campaign_of_any_day(bench: Bench) -> None:
+def test_over_a_range_a_user_counts_in_the_campaigns_of_all_days(bench: Bench) -> None:
     events = [event("u"), event("u", at=f"{NEXT} 12:00:00"), event("v", at=f"{NEXT} 12:00:00")]
     attributions = [touch("u", "a", NEXT), touch("v", "a", DAY)]
     found = report(bench, active_user_by_campaign, day_columns=(), events=events, attributions=attributions)
     assert found == {("(none)", 1), ("a", 2)}
 
 
-def test_a_user_of_two_countries_counts_in_both_and_pays_where_they_bought(bench: Bench) -> None:
+def test_amounts_count_only_in_the_country_of_the_purchase(bench: Bench) -> None:
     events = [bought("u", "5", country="KR"), event("u", country="JP"), event("u", country=None)]
     found = report(bench, active_user_total_price_by_country_campaign, events=events, attributions=[touch("u", "a")])
     none = Decimal(0)
@@ -208,23 +208,23 @@ def steps(first: int, login: int, purchase: int, ordered: tuple[int, int, int]) 
     return set(users)
 
 
-def test_steps_by_themselves_need_no_order(bench: Bench) -> None:
+def test_users_are_counted_per_step_in_any_order(bench: Bench) -> None:
     events = [event("u", "purchase"), event("v", "login"), event("w", "firstopen"), event("w", "firstopen")]
     found = report(bench, hard_funnel, events=events, later=events)
     assert of_day(found) == steps(1, 1, 1, (1, 0, 0))
 
 
-def test_equal_instants_are_in_order(bench: Bench) -> None:
+def test_steps_at_the_same_instant_are_in_order(bench: Bench) -> None:
     events = [event("u", name) for name in ("purchase", "firstopen", "login")]
     assert of_day(report(bench, hard_funnel, events=events, later=events)) == steps(1, 1, 1, (1, 1, 1))
 
 
-def test_a_moment_too_early_is_not_in_order(bench: Bench) -> None:
+def test_a_step_a_microsecond_too_early_is_not_in_order(bench: Bench) -> None:
     events = [event("u", "firstopen", f"{DAY} 12:00:00.000001"), event("u", "login", f"{DAY} 12:00:00")]
     assert of_day(report(bench, hard_funnel, events=events, later=events)) == steps(1, 1, 0, (1, 0, 0))
 
 
-def test_a_purchase_before_the_login_waits_for_another(bench: Bench) -> None:
+def test_a_purchase_before_the_login_must_be_repeated_to_be_in_order(bench: Bench) -> None:
     events = [
         event("u", "firstopen", f"{DAY} 09:00:00"),
         event("u", "purchase", f"{DAY} 10:00:00"),
@@ -235,7 +235,7 @@ def test_a_purchase_before_the_login_waits_for_another(bench: Bench) -> None:
     assert of_day(report(bench, hard_funnel, events=events, later=again)) == steps(1, 1, 1, (1, 1, 1))
 
 
-def test_the_window_ends_with_its_last_day(bench: Bench) -> None:
+def test_the_window_ends_at_the_end_of_its_last_day(bench: Bench) -> None:
     opened = [event("u", "firstopen", f"{DAY} 23:59:59")]
     last = f"{shift(DAY, 2)} 23:59:59.999999"
     after = f"{shift(DAY, 3)} 00:00:00"
@@ -244,13 +244,13 @@ def test_the_window_ends_with_its_last_day(bench: Bench) -> None:
         assert of_day(report(bench, hard_funnel, days=2, events=opened, later=later)) == steps(1, 0, 0, expected)
 
 
-def test_a_window_of_no_days_is_the_day_itself(bench: Bench) -> None:
+def test_a_window_of_zero_days_is_the_day_itself(bench: Bench) -> None:
     opened = [event("u", "firstopen", f"{DAY} 23:59:59")]
     later = [*opened, event("u", "login", f"{NEXT} 00:00:00")]
     assert of_day(report(bench, hard_funnel, days=0, events=opened, later=later)) == steps(1, 0, 0, (1, 0, 0))
 
 
-def test_a_later_firstopen_of_the_day_is_as_good_as_the_first(bench: Bench) -> None:
+def test_any_firstopen_of_the_day_may_start_the_funnel(bench: Bench) -> None:
     events = [event("u", "login", f"{DAY} 10:00:00")]
     events += [event("u", "firstopen", f"{DAY} {hour}:00:00") for hour in ("09", "11")]
     assert of_day(report(bench, hard_funnel, events=events, later=events)) == steps(1, 1, 0, (1, 1, 0))
@@ -260,7 +260,7 @@ def test_a_day_without_any_step_has_no_funnel(bench: Bench) -> None:
     assert report(bench, hard_funnel, events=[event("u", "search")], later=[event("u", "search")]) == set()
 
 
-def test_a_partner_has_the_users_of_its_new_installs(bench: Bench) -> None:
+def test_a_partner_counts_the_users_of_its_new_installs(bench: Bench) -> None:
     events = [event("u", "firstopen"), event("u", "login"), event("v", "firstopen"), event("w", "login")]
     attributions = [
         touch("u", None, partner="p"),
@@ -277,7 +277,7 @@ def test_a_partner_has_the_users_of_its_new_installs(bench: Bench) -> None:
 # --- the names of the steps ------------------------------------------------------------------------------------------
 
 
-def test_the_exports_own_names_are_the_steps(bench: Bench) -> None:
+def test_event_names_of_the_export_count_as_steps(bench: Bench) -> None:
     events = [event("u", f"abx:{name}") for name in ("firstopen", "login")] + [bought("u", "5") | ABX_PURCHASE]
     inputs = {"events": events, "later": events}
     assert of_day(report(bench, hard_funnel, **inputs)) == steps(1, 1, 1, (1, 1, 1))
@@ -285,14 +285,14 @@ def test_the_exports_own_names_are_the_steps(bench: Bench) -> None:
     assert cohorts(bench, events) == {("u", DAY, events[0]["server_datetime"])}
 
 
-def test_a_user_with_a_step_under_two_names_is_one(bench: Bench) -> None:
+def test_a_user_with_two_names_of_a_step_counts_once(bench: Bench) -> None:
     events = [event("u", "login"), event("u", "abx:login"), event("v", "abx:login"), event("w", "login")]
     assert of_day(report(bench, hard_funnel, events=events, later=events)) == steps(0, 3, 0, (0, 0, 0))
     by_name = {(DAY, "login", 2), (DAY, "abx:login", 2)}
     assert report(bench, active_user_by_event, events=events) == by_name
 
 
-def test_names_that_the_settings_leave_out_are_no_steps(bench: Bench) -> None:
+def test_event_names_that_are_not_configured_are_no_steps(bench: Bench) -> None:
     names = AppEvents(purchase=("order",))
     events = [bought("u", "5"), bought("v", "2") | {"event_name": "order"}]
     rows = bench(total_price_active_user_by_date, {**BY_DAY, "app_events": names}, events=events)
@@ -307,20 +307,20 @@ def cohorts(bench: Bench, events: Sequence[Row], before: Sequence[Row] = ()) -> 
     return {(row["identity_adid"], row["part_date"], row["server_datetime"]) for row in rows}
 
 
-def test_a_user_is_in_the_cohort_of_the_first_firstopen_alone(bench: Bench) -> None:
+def test_a_user_belongs_only_to_the_cohort_of_the_first_firstopen(bench: Bench) -> None:
     late = event("u", "firstopen", f"{DAY} 23:00:00")
     early = event("u", "firstopen", f"{DAY} 01:00:00")
     events = [late, early, event("u", "firstopen", f"{NEXT} 00:00:00"), event("v", "login")]
     assert cohorts(bench, events) == {("u", DAY, early["server_datetime"])}
 
 
-def test_who_is_in_an_earlier_cohort_is_in_no_other(bench: Bench) -> None:
+def test_a_user_of_an_earlier_cohort_joins_no_other(bench: Bench) -> None:
     known = {"identity_adid": "u", "part_date": "2024-01-02"}
     events = [event("u", "firstopen"), event("v", "firstopen")]
     assert cohorts(bench, events, [known]) == {("v", DAY, events[1]["server_datetime"])}
 
 
-def test_retention_looks_at_cohorts_of_0_1_2_3_and_7_days_before(bench: Bench) -> None:
+def test_retention_covers_cohorts_of_0_1_2_3_and_7_days_before(bench: Bench) -> None:
     opens = [{"identity_adid": f"u{n}", "part_date": shift(DAY, -n)} for n in range(8)]
     opens += [{"identity_adid": f"gone{n}", "part_date": shift(DAY, -n)} for n in range(1, 8)]
     events = [event(f"u{n}") for n in range(8)]
@@ -331,7 +331,7 @@ def test_retention_looks_at_cohorts_of_0_1_2_3_and_7_days_before(bench: Bench) -
     assert found == {(DAY, shift(DAY, -n), n, 1 if n == 0 else 2, 1) for n in (0, 1, 2, 3, 7)}
 
 
-def test_a_cohort_that_nobody_came_back_of_has_a_row(bench: Bench) -> None:
+def test_a_cohort_without_returning_users_has_a_row(bench: Bench) -> None:
     opens = [{"identity_adid": "u", "part_date": shift(DAY, -1)}]
     found = report(bench, hard_retention_by_dates, events=[event("v")], first_opens=opens)
     assert found == {(DAY, 1, 1, 0)}
@@ -369,7 +369,7 @@ TOUCHES = st.builds(
     bounds=st.tuples(st.sampled_from(DAYS), st.sampled_from(DAYS)).map(sorted),
     window=st.sampled_from([0, 2, 7]),
 )
-def test_random_worlds_are_counted_as_plain_loops_count_them(
+def test_random_worlds_match_the_reference(
     bench: Bench, events: list[Row], attributions: list[Row], unknown_time: list[Row], bounds: list[str], window: int
 ) -> None:
     first, last = bounds
@@ -389,6 +389,6 @@ def test_random_worlds_are_counted_as_plain_loops_count_them(
         by_day = {(day, *row) for day in days for row in expected([day])}
         assert report(bench, mart, days=window, **inputs) == by_day, mart.table.name
         over_all = report(bench, mart, day_columns=(), days=window, **inputs)
-        # Over a range without anything there is one row of nothing, where rows are not told apart by anything.
+        # Over an empty range, a report without grouping columns has one row of zeros.
         empty = {row for row in over_all if not any(row)}
         assert over_all - empty == expected(days), mart.table.name

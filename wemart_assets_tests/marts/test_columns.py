@@ -1,4 +1,4 @@
-"""The columns of the marts are those of their documents: names, order and types."""
+"""The columns of the marts match their documents: names, order and types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wemart_assets_tests.facts import columns
 
 Columns = list[tuple[str, str]]
 
-# The table's columns as its rules were written, by type.
+# The table's columns as its document lists them, by type.
 SERVER_LOG_BASE = """
 date_id, hour string; log_dt timestamp; user_info_user_key string; sess_id string; sess_seq bigint;
 sess_start_dt, sess_end_dt timestamp; user_sess_id string; user_sess_start_dt, user_sess_end_dt timestamp;
@@ -35,7 +35,7 @@ def declared(table: Table) -> Columns:
 @pytest.mark.parametrize(
     ("table", "count"), [(wv_sess_daily.table, 28), (wv_comm_user.table, 59), (wv_user_daily.table, 25)]
 )
-def test_columns_of_a_mart_are_those_of_its_document(table: Table, count: int) -> None:
+def test_columns_of_a_mart_match_its_document(table: Table, count: int) -> None:
     listed = [tuple(line.split()) for line in columns()[table.full_name]]
     assert len(listed) == count
     assert declared(table) == listed
@@ -48,16 +48,14 @@ def test_columns_of_a_mart_are_those_of_its_document(table: Table, count: int) -
         (fact__first_activation_events.table, ["part_date", "run_timestamp"]),
     ],
 )
-def test_columns_of_an_activation_table_are_those_of_its_document_and_few_more(
-    table: Table, further: list[str]
-) -> None:
+def test_columns_of_an_activation_table_include_the_documented_ones(table: Table, further: list[str]) -> None:
     listed = columns()[table.full_name]
     assert len(listed) >= 8
     assert [c.name for c in table.columns if c.name not in further] == listed
     assert {c.name for c in table.columns} == {*listed, *further}
 
 
-def test_columns_of_wv_server_log_base_are_those_of_its_page() -> None:
+def test_columns_of_wv_server_log_base_match_its_page() -> None:
     listed = []
     for group in SERVER_LOG_BASE.split(";"):
         names, _, kind = group.strip().rpartition(" ")
@@ -77,7 +75,7 @@ def test_columns_of_wv_server_log_base_are_those_of_its_page() -> None:
         (fact__first_activation_events.table, ("user_id", "event_name")),
     ],
 )
-def test_grain(table: Table, grain: tuple[str, ...]) -> None:
+def test_each_table_has_the_documented_grain(table: Table, grain: tuple[str, ...]) -> None:
     assert table.grain == grain
 
 
@@ -91,5 +89,5 @@ def test_grain(table: Table, grain: tuple[str, ...]) -> None:
         (wv_comm_user.table, ("part_comm_id", "part_date")),
     ],
 )
-def test_partition_columns(table: Table, partitioned_by: tuple[str, ...]) -> None:
+def test_each_table_has_the_documented_partition_columns(table: Table, partitioned_by: tuple[str, ...]) -> None:
     assert table.partition_by == partitioned_by

@@ -1,4 +1,4 @@
-"""The tables that are made of wv_comm_user (tables.md 3.2)."""
+"""The tables computed from wv_comm_user (tables.md 3.2)."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from wemart_assets_tests.marts.communities import (
     business_day,
     histories,
     holds_membership,
-    members_by_hand,
+    members_reference,
 )
 
 FIRST, SECOND, THIRD, LAST = DAYS
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 OF_THE_RUN = ("key_date", "part_date", "run_timestamp")
-# Parameters of property tests are names: what breaks one is shown with them.
+# Property tests are parametrized by name, so that a failing example is shown with it.
 MARTS = {
     mart.table.name: mart
     for mart in (
@@ -78,7 +78,7 @@ def member(user: int = 7, comm: int = 11, day: str = FIRST, **columns: Any) -> R
 
 
 def values(rows: Iterable[Row], *columns: str) -> list[tuple[Any, ...]]:
-    """The rows' values of these columns, in their order."""
+    """Values of these columns of the rows, in order."""
     return sorted((tuple(row[name] for name in columns) for row in rows), key=str)
 
 
@@ -88,7 +88,7 @@ def day_before(day: str) -> str:
 
 @st.composite
 def snapshots(draw: st.DrawFn, *varied: str) -> list[Row]:
-    """Members of each day in two communities; the `varied` columns change, or are unknown, from day to day."""
+    """Members of each day in two communities; the `varied` columns change or are NULL from day to day."""
     choices: dict[str, list[Any]] = {
         "comm_user_status": ["NORMAL", "NORMAL", "DEACTIVATED", "WV_DEACTIVATED"],
         "ip_ctry": [None, "KR", "US"],
@@ -110,7 +110,7 @@ def snapshots(draw: st.DrawFn, *varied: str) -> list[Row]:
 
 
 def last_but_one(rows: Sequence[Row]) -> list[Row]:
-    """What a run over all days reads of the days before."""
+    """The previous days that a run over all days reads."""
     return [row for row in rows if row["part_date"] != LAST]
 
 
@@ -124,21 +124,21 @@ def updates(bench: Bench, now: Sequence[Row], before: Sequence[Row] = ()) -> dic
     return found
 
 
-def test_whoever_was_not_there_the_day_before_came(bench: Bench) -> None:
+def test_a_member_absent_the_day_before_is_created(bench: Bench) -> None:
     [row] = updates(bench, [member(7, day=SECOND, profile_name="name")]).values()
     assert row["update_type"] == "c"
     assert row["key_date"] == dt.date(2024, 3, 2)
     assert (row["part_date"], row["profile_name"], row["we_member_id"]) == (SECOND, "name", 107)
 
 
-def test_whoever_is_not_there_any_more_went_as_last_seen(bench: Bench) -> None:
+def test_a_member_who_is_gone_is_deleted_with_the_last_known_values(bench: Bench) -> None:
     [row] = updates(bench, [], [member(7, day=FIRST, profile_name="last")]).values()
     assert row["update_type"] == "d"
     assert row["key_date"] == dt.date(2024, 3, 2)
     assert (row["part_date"], row["profile_name"]) == (SECOND, "last")
 
 
-def test_whoever_is_the_same_is_no_update(bench: Bench) -> None:
+def test_an_unchanged_member_is_no_update(bench: Bench) -> None:
     before = member(7, day=FIRST, run_timestamp=at("2024-03-02T10:00"))
     now = member(7, day=SECOND, run_timestamp=at("2024-03-03T10:00"))
     assert updates(bench, [now], [before]) == {}
@@ -156,13 +156,13 @@ def test_whoever_is_the_same_is_no_update(bench: Bench) -> None:
         ({"fc_id": None}, {"fc_id": 1}),
     ],
 )
-def test_whoever_is_another_in_one_column_changed(bench: Bench, old: Row, new: Row) -> None:
+def test_a_member_changed_in_one_column_is_updated(bench: Bench, old: Row, new: Row) -> None:
     [row] = updates(bench, [member(day=SECOND, **new)], [member(day=FIRST, **old)]).values()
     assert row["update_type"] == "u"
     assert {name: row[name] for name in new} == new
 
 
-def test_every_column_but_those_of_the_day_is_compared(bench: Bench) -> None:
+def test_every_column_except_those_of_the_day_is_compared(bench: Bench) -> None:
     example: dict[str, Any] = {"int": 5, "bigint": 5, "tinyint": 5, "string": "x", "timestamp": at("2024-03-01T10:00")}
     columns = wv_comm_user_update.inputs["now"].table.columns
     said = [c for c in columns if c.name not in (*OF_THE_RUN, "comm_id", "wv_user_id")]
@@ -184,7 +184,7 @@ def said_of(row: Row) -> Row:
 
 @settings(QUIET, max_examples=20)
 @given(rows=snapshots("profile_name", "ip_ctry", "comm_user_status", "comm_user_end_dt"))
-def test_replaying_the_updates_over_an_empty_table_gives_the_members_of_any_day(bench: Bench, rows: list[Row]) -> None:
+def test_replaying_the_updates_gives_the_members_of_any_day(bench: Bench, rows: list[Row]) -> None:
     found = bench(wv_comm_user_update, {}, now=rows, before=last_but_one(rows))
     all_columns = dict.fromkeys(c.name for c in wv_comm_user_update.inputs["now"].table.columns)
     replayed: dict[tuple[int, int], Row] = {}
@@ -225,7 +225,7 @@ def test_members_and_holders_are_counted_by_community_and_day(bench: Bench) -> N
     ]
 
 
-def test_members_without_account_are_counted(bench: Bench) -> None:
+def test_members_without_an_account_are_counted(bench: Bench) -> None:
     found = bench(stats_wv_d_comm_fc, {}, members=[member(user, we_member_id=None) for user in (7, 8)])
     assert values(found, "total_members") == [(2,)]
 
@@ -241,7 +241,7 @@ def test_profiles_and_private_ones_are_counted(bench: Bench) -> None:
     ]
 
 
-def test_each_notification_is_counted_by_itself(bench: Bench) -> None:
+def test_each_notification_is_counted_separately(bench: Bench) -> None:
     rows = [member(n, **dict.fromkeys(PUSH_FLAGS[:n], 1)) for n in range(len(PUSH_FLAGS) + 1)]
     [found] = bench(stats_wv_d_user_setting, {}, members=rows)
     counts = {flag: found[f"{flag.removesuffix('_enabled')}_cnt"] for flag in PUSH_FLAGS}
@@ -262,7 +262,7 @@ def test_each_notification_is_counted_by_itself(bench: Bench) -> None:
 )
 @settings(QUIET, max_examples=10)
 @given(rows=snapshots("is_fc", "is_profile_private", PUSH_FLAGS[0], PUSH_FLAGS[-1]))
-def test_counts_by_community_are_those_of_a_plain_count(
+def test_counts_by_community_match_a_plain_count(
     bench: Bench, name: str, counts: dict[str, str | None], rows: list[Row]
 ) -> None:
     """Each count is of the members with a flag set, or of all where none is named."""
@@ -280,7 +280,7 @@ def test_counts_by_community_are_those_of_a_plain_count(
 JOIN = ("part_date", "comm_id", "ip_ctry", "joins", "leaves", "members")
 
 
-def joins_by_hand(rows: Sequence[Row], day: str) -> list[tuple[Any, ...]]:
+def joins_reference(rows: Sequence[Row], day: str) -> list[tuple[Any, ...]]:
     """tables.md 3.2, word by word."""
     before = {(row["comm_id"], row["wv_user_id"]): row["comm_user_status"] for row in of_day(rows, day_before(day))}
     joins, leaves, there = Counter[Any](), Counter[Any](), Counter[Any]()
@@ -292,7 +292,7 @@ def joins_by_hand(rows: Sequence[Row], day: str) -> list[tuple[Any, ...]]:
     return [(*key, joins[key], leaves[key], there[key]) for key in there]
 
 
-def test_joins_leaves_and_members_by_country(bench: Bench) -> None:
+def test_joins_leaves_and_members_are_counted_by_country(bench: Bench) -> None:
     before = [
         member(1, ip_ctry="KR"),
         member(2, ip_ctry="KR"),
@@ -300,7 +300,7 @@ def test_joins_leaves_and_members_by_country(bench: Bench) -> None:
         member(4, ip_ctry="KR", comm_user_status="WV_DEACTIVATED"),
     ]
     now = [
-        member(1, ip_ctry="US"),  # moved: no join there
+        member(1, ip_ctry="US"),  # the user changed country: no join
         member(2, ip_ctry="KR", comm_user_status="DEACTIVATED"),
         member(3, ip_ctry="KR"),  # came back
         member(5, ip_ctry="KR"),
@@ -316,37 +316,37 @@ def test_joins_leaves_and_members_by_country(bench: Bench) -> None:
     assert {row["key_date"] for row in found} == {dt.date(2024, 3, 2)}
 
 
-def test_on_the_first_day_all_have_joined(bench: Bench) -> None:
+def test_on_the_first_day_every_member_counts_as_joined(bench: Bench) -> None:
     found = bench(stats_wv_d_comm_join, {}, now=[member(7), member(8)])
     assert values(found, *JOIN) == [(FIRST, 11, None, 2, 0, 2)]
 
 
-def test_member_of_another_community_the_day_before_joins(bench: Bench) -> None:
+def test_a_member_of_another_community_the_day_before_joins(bench: Bench) -> None:
     found = bench(stats_wv_d_comm_join, {}, now=[member(7, 11, SECOND)], before=[member(7, 12), member(8, 11)])
     assert values(found, *JOIN) == [(SECOND, 11, None, 1, 0, 1)]
 
 
 @settings(QUIET, max_examples=15)
 @given(rows=snapshots("comm_user_status", "ip_ctry"))
-def test_joins_are_those_of_a_plain_count(bench: Bench, rows: list[Row]) -> None:
+def test_joins_match_a_plain_count(bench: Bench, rows: list[Row]) -> None:
     found = bench(stats_wv_d_comm_join, {}, now=rows, before=last_but_one(rows))
-    assert values(found, *JOIN) == sorted((row for day in DAYS for row in joins_by_hand(rows, day)), key=str)
+    assert values(found, *JOIN) == sorted((row for day in DAYS for row in joins_reference(rows, day)), key=str)
 
 
 def late_leaves(of: History, day: str) -> list[Pair]:
-    """Members of the day before that had not left by its snapshots, and are none of the day."""
-    before, now = members_by_hand(of, day_before(day)), members_by_hand(of, day)
+    """Members of the day before who had not left according to its snapshots, but are not members on the day."""
+    before, now = members_reference(of, day_before(day)), members_reference(of, day)
     return [pair for pair, row in before.items() if row["comm_user_status"] == "NORMAL" and pair not in now]
 
 
 @settings(QUIET, max_examples=30)
 @given(of=histories())
 def test_members_add_up_from_day_to_day_in_any_history(of: History) -> None:
-    """As tables.md demands it of a day: only who left before the day that shows it is missing."""
-    rows = [row for day in DAYS for row in members_by_hand(of, day).values()]
+    """As tables.md requires: only members whose leave is known late are missing from the sum."""
+    rows = [row for day in DAYS for row in members_reference(of, day).values()]
     for before, day in pairwise(DAYS):
         for comm in (11, 12):
-            joined = sum(row[3] for row in joins_by_hand(rows, day) if row[1] == comm)
+            joined = sum(row[3] for row in joins_reference(rows, day) if row[1] == comm)
             were = [row for row in of_day(rows, before) if row["comm_id"] == comm]
             left = sum(row["comm_user_status"] != "NORMAL" for row in were)
             late = sum(of_comm == comm for of_comm, _ in late_leaves(of, day))
@@ -373,7 +373,7 @@ def first_of_month(day: dt.date) -> dt.date:
 
 
 def act(day: str, user: int | None = 7, comm: int = 11, **columns: Any) -> Row:
-    """What the account of a user did in a community."""
+    """An action of the user's account in a community."""
     account = None if user is None else 100 + user
     return {
         "key_date": dt.date.fromisoformat(day),
@@ -411,19 +411,19 @@ def reaction(day: str, user: int | None = 7, comm: int = 11, like: int = 0, cmnt
         ({"views": [view(FIRST)], "media": [reaction(FIRST, like=1, cmnt=1)]}, (1, 1, 0, 0, 1, 1)),
     ],
 )
-def test_what_counts_as_engagement(bench: Bench, acts: Row, counts: tuple[int, ...]) -> None:
+def test_only_the_listed_actions_count_as_engagement(bench: Bench, acts: Row, counts: tuple[int, ...]) -> None:
     [found] = bench(stats_wv_d_comm_engage_usr, {}, members=[member()], **acts)
     assert tuple(found[name] for name in ENGAGED) == counts
 
 
-def test_member_without_account_is_counted_and_never_engaged(bench: Bench) -> None:
+def test_a_member_without_an_account_is_counted_but_never_engaged(bench: Bench) -> None:
     rows = bench(
         stats_wv_d_comm_engage_usr, {}, members=[member(we_member_id=None)], views=[view(FIRST), view(FIRST, None)]
     )
     assert values(rows, *ENGAGED) == [(1, 0, 0, 0, 0, 0)]
 
 
-def test_members_are_counted_by_country_of_the_members_not_of_the_acts(bench: Bench) -> None:
+def test_members_are_counted_by_their_own_country(bench: Bench) -> None:
     rows = bench(
         stats_wv_d_comm_engage_usr,
         {},
@@ -433,12 +433,12 @@ def test_members_are_counted_by_country_of_the_members_not_of_the_acts(bench: Be
     assert values(rows, "ip_ctry", "member_cnt", "view_user_cnt") == [("KR", 1, 1), (None, 2, 1)]
 
 
-def test_act_of_another_day_does_not_count_for_the_day(bench: Bench) -> None:
+def test_an_action_on_another_day_does_not_count(bench: Bench) -> None:
     rows = bench(stats_wv_d_comm_engage_usr, {}, members=[member(), member(day=SECOND)], views=[view(SECOND)])
     assert values(rows, "part_date", "view_user_cnt") == [(FIRST, 0), (SECOND, 1)]
 
 
-def test_week_is_from_monday_to_sunday(bench: Bench) -> None:
+def test_a_week_runs_from_monday_to_sunday(bench: Bench) -> None:
     """4 March 2024 is a Monday."""
     sundays = [member(user, day=day) for user in (7, 8, 9, 10) for day in ("2024-03-03", "2024-03-10")]
     acts = [("2024-03-03", 7), ("2024-03-04", 8), ("2024-03-10", 9)]
@@ -449,7 +449,7 @@ def test_week_is_from_monday_to_sunday(bench: Bench) -> None:
     ]
 
 
-def test_month_is_from_its_first_day_to_its_last(bench: Bench) -> None:
+def test_a_month_runs_from_its_first_day_to_its_last(bench: Bench) -> None:
     last_days = [member(user, day=day) for user in (7, 8, 9, 10) for day in ("2024-02-29", "2024-03-31")]
     acts = [("2024-02-29", 7), ("2024-03-01", 8), ("2024-03-31", 9)]
     rows = bench(stats_wv_m_comm_engage_usr, {}, members=last_days, views=[view(day, user) for day, user in acts])
@@ -459,7 +459,7 @@ def test_month_is_from_its_first_day_to_its_last(bench: Bench) -> None:
     ]
 
 
-def test_member_who_did_something_on_many_days_is_one(bench: Bench) -> None:
+def test_a_member_active_on_several_days_counts_once(bench: Bench) -> None:
     days = [f"2024-03-{n:02d}" for n in range(4, 11)]
     for mart, last in ((stats_wv_w_comm_engage_usr, "2024-03-10"), (stats_wv_m_comm_engage_usr, "2024-03-31")):
         rows = bench(
@@ -472,8 +472,8 @@ def test_member_who_did_something_on_many_days_is_one(bench: Bench) -> None:
         assert values(rows, *ENGAGED) == [(1, 1, 1, 1, 0, 1)]
 
 
-def test_only_members_of_the_last_day_count_in_a_period(bench: Bench) -> None:
-    """User 8 had left by the last day: what an account did while it was a member does not count then."""
+def test_only_members_on_the_last_day_count_in_a_period(bench: Bench) -> None:
+    """User 8 has left by the last day, so earlier actions of the account do not count."""
     rows = bench(
         stats_wv_w_comm_engage_usr,
         {},
@@ -483,7 +483,7 @@ def test_only_members_of_the_last_day_count_in_a_period(bench: Bench) -> None:
     assert values(rows, "ip_ctry", "member_cnt", "view_user_cnt", "engage_user_cnt") == [("US", 1, 1, 1)]
 
 
-def test_periods_read_each_day_of_the_acts_and_the_last_of_the_members() -> None:
+def test_periods_read_all_days_of_actions_and_the_last_day_of_members() -> None:
     for mart, start, days in (
         (stats_wv_w_comm_engage_usr, "2024-02-26", 7),
         (stats_wv_m_comm_engage_usr, "2024-02-01", 29),
@@ -497,7 +497,7 @@ def test_periods_read_each_day_of_the_acts_and_the_last_of_the_members() -> None
 
 @st.composite
 def acts(draw: st.DrawFn) -> dict[str, list[Row]]:
-    """Two weeks that two months share, with their borders."""
+    """Two weeks across the boundary of two months."""
     days = st.sampled_from(["2024-02-25", "2024-02-26", "2024-02-29", "2024-03-01", "2024-03-03", "2024-03-04"])
     users, comms, flag = st.sampled_from([7, 8, 9, None]), st.sampled_from([11, 12]), st.integers(0, 1)
     reactions = st.builds(reaction, days, users, comms, flag, flag)
@@ -518,7 +518,7 @@ def acts(draw: st.DrawFn) -> dict[str, list[Row]]:
 )
 @settings(QUIET, max_examples=10)
 @given(did=acts(), data=st.data())
-def test_engaged_members_are_those_of_a_plain_count(
+def test_engaged_members_match_a_plain_count(
     bench: Bench, name: str, start: Start, last_days: Sequence[str], did: dict[str, list[Row]], data: st.DataObject
 ) -> None:
     rows = [
@@ -556,7 +556,7 @@ def test_engaged_members_are_those_of_a_plain_count(
 CROSS = ("part_date", "comm_id", "other_comm_id", "member_cnt")
 
 
-def test_two_communities_share_members_both_ways_round(bench: Bench) -> None:
+def test_shared_members_are_counted_for_both_orders_of_a_pair(bench: Bench) -> None:
     rows = [member(7, 11), member(7, 12), member(8, 11), member(8, 12), member(9, 11), member(10, 13)]
     found = bench(stats_wv_d_comm_cross_join, {}, members=rows)
     assert values(found, *CROSS) == [(FIRST, 11, 12, 2), (FIRST, 12, 11, 2)]
@@ -578,7 +578,7 @@ def test_members_are_counted_by_the_number_of_their_communities(bench: Bench) ->
 
 @settings(QUIET, max_examples=10)
 @given(rows=snapshots())
-def test_shared_members_are_those_of_a_plain_count(bench: Bench, rows: list[Row]) -> None:
+def test_shared_members_match_a_plain_count(bench: Bench, rows: list[Row]) -> None:
     shared, numbers = Counter[Any](), Counter[Any]()
     for day in DAYS:
         of_user: dict[int, list[int]] = {}
@@ -628,7 +628,7 @@ ORDER: Row = {
 }
 
 
-def test_subscription_of_a_member_with_membership(bench: Bench) -> None:
+def test_a_member_with_a_membership_has_a_subscription_row(bench: Bench) -> None:
     [found] = subscriptions(
         bench,
         purchase(end="2024-04-01T10:00"),
@@ -664,13 +664,13 @@ def test_subscription_of_a_member_with_membership(bench: Bench) -> None:
         ("2024-02-01T10:00", "2024-03-01T23:59:59.999", False),
     ],
 )
-def test_subscription_runs_from_the_day_of_its_start_to_that_of_its_end(
+def test_a_subscription_runs_from_its_start_day_to_its_end_day(
     bench: Bench, start: str, end: str | None, runs: bool
 ) -> None:
     assert bool(subscriptions(bench, purchase(start, end))) == runs
 
 
-def test_of_renewals_the_one_that_began_last_is_shown(bench: Bench) -> None:
+def test_the_latest_renewal_is_shown(bench: Bench) -> None:
     old = purchase("2024-02-01T10:00", "2024-03-02T10:00", product_type="OLD")
     renewed = purchase("2024-03-02T10:00", "2024-04-02T10:00", product_type="NEW")
     coming = purchase("2024-03-03T10:00", product_type="COMING")
@@ -678,7 +678,7 @@ def test_of_renewals_the_one_that_began_last_is_shown(bench: Bench) -> None:
         assert values(subscriptions(bench, *purchases), "product_type") == [("NEW",)]
 
 
-def test_messages_of_several_artists_are_rows_of_their_own(bench: Bench) -> None:
+def test_subscriptions_to_several_artists_are_separate_rows(bench: Bench) -> None:
     rows = subscriptions(bench, purchase(), purchase(dm_id=2), purchase(dm_id=3, community_id=12))
     assert values(rows, "comm_id", "dm_id") == [(11, 1), (11, 2), (12, 3)]
 
@@ -695,7 +695,7 @@ def test_messages_of_several_artists_are_rows_of_their_own(bench: Bench) -> None
         ({"members": [member(7, 11, SECOND, comm_user_status="DEACTIVATED")]}, 1, None),
     ],
 )
-def test_membership_is_unknown_without_account_or_artist(
+def test_membership_is_null_without_an_account_or_artist(
     bench: Bench, inputs: Row, is_comm_user: int, is_fc: int | None
 ) -> None:
     rows = subscriptions(bench, purchase(), **inputs)
@@ -740,7 +740,7 @@ def purchases_and_more(draw: st.DrawFn) -> dict[str, list[Row]]:
 
 @settings(QUIET, max_examples=20)
 @given(of=purchases_and_more())
-def test_subscriptions_are_those_of_a_plain_loop(bench: Bench, of: dict[str, list[Row]]) -> None:
+def test_subscriptions_match_a_plain_loop(bench: Bench, of: dict[str, list[Row]]) -> None:
     expected: dict[Any, tuple[Any, ...]] = {}
     for row in sorted(of["purchases"], key=lambda row: row["start_dt"]):
         day, user, comm = row["part_date"], row["wv_user_id"], row["community_id"]

@@ -25,7 +25,7 @@ LEFT_OUT = ("is_device_login", "sess_ctry", "is_sess_login")
 
 
 def session(name: str, day: str = DAY, **columns: Any) -> Row:
-    """A row of wv_sess_daily: session `name` of nobody, one second long, in no community."""
+    """A row of wv_sess_daily: the anonymous session `name`, one second long, in no community."""
     start = dt.datetime.fromisoformat(f"{day}T10:00:00+09:00").astimezone(dt.UTC)
     row: Row = {
         "key_date": dt.date.fromisoformat(day),
@@ -48,7 +48,7 @@ def session(name: str, day: str = DAY, **columns: Any) -> Row:
 
 
 def counted(rows: Iterable[Row], *columns: str) -> set[tuple[Any, ...]]:
-    """The rows' values of these columns; no two rows may be alike."""
+    """Values of these columns of the rows, all of which must be distinct."""
     found = [tuple(row[name] for name in columns) for row in rows]
     assert len(set(found)) == len(found)
     return set(found)
@@ -89,7 +89,7 @@ SESSION = ("key_date", "we_member_id", "sess_cnt", "total_sess_dur", "part_date"
 JANUARY_15 = dt.date(2024, 1, 15)
 
 
-def test_session_with_two_communities_counts_once(bench: Bench) -> None:
+def test_a_session_with_two_communities_counts_once(bench: Bench) -> None:
     rows = [session("a", we_member_id=107, sess_dur=60, comm_id=comm, is_comm_user=1) for comm in ("11", "12")]
     found = bench(stats_wv_d_session, {}, sessions=rows)
     assert counted(found, *SESSION) == {(JANUARY_15, 107, 1, 60, DAY)}
@@ -101,13 +101,13 @@ def test_sessions_of_equal_length_all_count(bench: Bench) -> None:
     assert counted(found, *SESSION) == {(JANUARY_15, 107, 3, 180, DAY)}
 
 
-def test_session_of_two_accounts_counts_for_each(bench: Bench) -> None:
+def test_a_session_of_two_accounts_counts_for_each(bench: Bench) -> None:
     rows = [session("a", user=user, we_member_id=100 + user, sess_dur=60) for user in (7, 8)]
     found = bench(stats_wv_d_session, {}, sessions=rows)
     assert counted(found, *SESSION) == {(JANUARY_15, 107, 1, 60, DAY), (JANUARY_15, 108, 1, 60, DAY)}
 
 
-def test_sessions_without_account_are_a_row_of_their_own(bench: Bench) -> None:
+def test_sessions_without_an_account_have_their_own_row(bench: Bench) -> None:
     rows = [session("a", sess_dur=60), session("b", user=9, sess_dur=5), session("b", user=10, sess_dur=5)]
     found = bench(stats_wv_d_session, {}, sessions=rows)
     assert counted(found, *SESSION) == {(JANUARY_15, None, 2, 65, DAY)}
@@ -125,7 +125,7 @@ def test_sessions_count_by_day(bench: Bench) -> None:
 USER_SESSION = ("key_date", "we_member_id", "user_sess_cnt", "total_user_sess_dur", "part_date")
 
 
-def test_user_session_with_two_communities_counts_once(bench: Bench) -> None:
+def test_a_user_session_with_two_communities_counts_once(bench: Bench) -> None:
     user: Row = {"user": 7, "we_member_id": 107, "sess_dur": 99, "user_sess_dur": 60}
     rows = [session("a", **user, comm_id=comm, is_comm_user=1) for comm in ("11", "12")]
     found = bench(stats_wv_d_user_sess, {}, sessions=rows)
@@ -138,7 +138,7 @@ def test_user_sessions_of_equal_length_all_count(bench: Bench) -> None:
     assert counted(found, *USER_SESSION) == {(JANUARY_15, 107, 3, 180, DAY)}
 
 
-def test_users_of_one_session_without_account_are_two_user_sessions(bench: Bench) -> None:
+def test_two_users_without_an_account_are_two_user_sessions(bench: Bench) -> None:
     rows = [session("b", user=9, user_sess_dur=5), session("b", user=10, user_sess_dur=5)]
     found = bench(stats_wv_d_user_sess, {}, sessions=rows)
     assert counted(found, *USER_SESSION) == {(JANUARY_15, None, 2, 10, DAY)}
@@ -156,7 +156,7 @@ def test_user_sessions_count_by_day(bench: Bench) -> None:
 PLATFORM = ("key_date", "platform", "sess_cnt", "part_date")
 
 
-def test_platform_counts_each_session_once_over_communities_and_users(bench: Bench) -> None:
+def test_a_platform_counts_each_session_once(bench: Bench) -> None:
     rows = [
         session("a", user=user, platform="APP", comm_id=comm, is_comm_user=0)
         for user in (7, 8)
@@ -166,7 +166,7 @@ def test_platform_counts_each_session_once_over_communities_and_users(bench: Ben
     assert counted(found, *PLATFORM) == {(JANUARY_15, "APP", 2, DAY), (JANUARY_15, "PC", 1, DAY)}
 
 
-def test_sessions_of_no_known_platform_are_a_row_of_their_own(bench: Bench) -> None:
+def test_sessions_of_unknown_platform_have_their_own_row(bench: Bench) -> None:
     found = bench(stats_wv_d_platform, {}, sessions=[session("a"), session("b"), session("c", platform="TV")])
     assert counted(found, *PLATFORM) == {(JANUARY_15, None, 2, DAY), (JANUARY_15, "TV", 1, DAY)}
 
@@ -179,7 +179,7 @@ def test_platforms_count_by_day(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("mart", [wv_user_daily, stats_wv_d_session, stats_wv_d_user_sess, stats_wv_d_platform])
-def test_no_sessions_are_no_rows(mart: Mart, bench: Bench) -> None:
+def test_without_sessions_there_are_no_rows(mart: Mart, bench: Bench) -> None:
     assert bench(mart, {}, sessions=[]) == []
 
 
@@ -187,7 +187,7 @@ def test_no_sessions_are_no_rows(mart: Mart, bench: Bench) -> None:
 
 
 def totals(rows: list[Row], by: str, one: str, seconds: str | None) -> Counter[tuple[Any, ...]]:
-    """For each day and `by`: how many different `one` there are, and the seconds of each, once."""
+    """For each day and `by`: the number of distinct `one`, and the sum of their seconds, each counted once."""
     groups: dict[tuple[Any, ...], dict[str, int]] = {}
     for row in rows:
         groups.setdefault((row["key_date"], row["part_date"], row[by]), {})[row[one]] = row[seconds] if seconds else 0
@@ -196,7 +196,7 @@ def totals(rows: list[Row], by: str, one: str, seconds: str | None) -> Counter[t
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
-def test_random_worlds_are_counted_as_a_plain_loop_counts_them(
+def test_random_worlds_match_a_plain_loop(
     data: st.DataObject,
     worlds: st.SearchStrategy[Any],
     bench: Bench,

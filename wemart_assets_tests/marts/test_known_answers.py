@@ -1,4 +1,4 @@
-"""Sessions are those that two public projects expect of their own sessionizers."""
+"""Sessions match the expected results of two public projects' own sessionizers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sessions_by_device(rows: list[Row]) -> dict[str, list[list[Row]]]:
     return found
 
 
-def test_sessions_of_datafu(line: Line, base: Base) -> None:
+def test_sessions_match_datafu(line: Line, base: Base) -> None:
     answer = known_sessions()["by_device"]
     lines = [
         line(milliseconds(f"{answer['day']}T{time}+00:00"), device=device, topic=str(value))
@@ -44,7 +44,7 @@ def test_sessions_of_datafu(line: Line, base: Base) -> None:
 
 
 @pytest.mark.parametrize("pair", known_sessions()["pairs"]["cases"], ids=lambda of: f"{of['distance_ms']} ms")
-def test_pairs_of_datafu(pair: Row, line: Line, base: Base) -> None:
+def test_pairs_match_datafu(pair: Row, line: Line, base: Base) -> None:
     # WEMART_SESSION_GAP_SECONDS is whole seconds: a gap of 450 ms is tried as 450 s, its distance likewise.
     scale = 1 if pair["gap_ms"] % 1000 == 0 else 1000
     gap, distance = pair["gap_ms"] * scale // 1000, pair["distance_ms"] * scale
@@ -53,7 +53,7 @@ def test_pairs_of_datafu(pair: Row, line: Line, base: Base) -> None:
     assert (rows[0]["sess_id"] == rows[1]["sess_id"]) == pair["one_session"]
 
 
-def test_sessions_of_duckdb_behavioral(line: Line, base: Base) -> None:
+def test_sessions_match_duckdb_behavioral(line: Line, base: Base) -> None:
     answer = known_sessions()["numbers"]
     lines = [line(f"2024-01-15T{time}:00+00:00") for time in answer["times"]]
     rows = base(*lines, timezone=UTC, gap=answer["gap_seconds"])

@@ -1,4 +1,4 @@
-"""How Spark computes the tables: never in one task, never in the square of a group's rows, the log shuffled once."""
+"""Spark plans: never all rows in one task, never quadratic in a group's rows, and the log shuffled once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def plan_of(session: Any, rows: ir.Table) -> list[dict[str, Any]]:
-    """The nodes of the plan by which Spark computes the rows."""
+    """The nodes of Spark's plan for the rows."""
     query = session.spark.sql(session.ibis.compile(rows))._jdf.queryExecution()
     nodes: list[dict[str, Any]] = json.loads(query.analyzed().toJSON())
     return nodes
@@ -42,7 +42,7 @@ def reads_on(expression: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def too_much(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What does not scale.
+    """Returns the parts of a plan that do not scale.
 
     Windows without partitions and joins without an equality bring all rows together; frames that end with the group's
     last row take the square of its rows.
@@ -70,7 +70,7 @@ def test_a_table_scales(session: Any, name: str) -> None:
     assert too_much(plan_of(session, rows)) == []
 
 
-def test_what_does_not_scale_is_seen(session: Any) -> None:
+def test_plans_that_do_not_scale_are_detected(session: Any) -> None:
     table = next(iter(marts().values())).table
     rows = table_of(session, rows_as(table, []))
     assert too_much(plan_of(session, rows.mutate(n=ibis.row_number()))) == ["window"]
@@ -89,7 +89,7 @@ def shuffles(session: Any, rows: ir.Table) -> int:
     return int(plan.count("Exchange hashpartitioning("))
 
 
-def test_lines_are_shuffled_once(session: Any) -> None:
+def test_log_lines_are_shuffled_once(session: Any) -> None:
     mart = marts()["we_mart.wv_server_log_base"]
     line = {"date_id": DAYS[0], "user_info_device_id": "d", "unix_log_timestamp": 1_704_067_200_000}
     lines = table_of(session, rows_as(mart.inputs["lines"].table, [line]))

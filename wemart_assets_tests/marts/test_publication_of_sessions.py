@@ -51,7 +51,7 @@ SNAPSHOTS: dict[str, list[Row]] = {
 
 @dataclass(frozen=True)
 class Published:
-    """What each table's run published, its data files, and what a reader of the lake then has."""
+    """What each table's run published, its data files, and what a reader of the lake then sees."""
 
     publications: Mapping[str, Publication]
     files: Mapping[str, Sequence[Path]]
@@ -62,7 +62,7 @@ class Published:
 def published(tmp_path_factory: pytest.TempPathFactory, line: Callable[..., Row]) -> Published:
     tv = {"consumer_id": "tvApp"}
     first_day = [line("2024-11-02T23:50:00-04:00", 7, url="/community-11/post-1-2")]
-    # The hour from 01:00 passes twice.
+    # The hour from 01:00 is repeated.
     second_day = [
         line("2024-11-03T00:10:00-04:00", 7, url="/community-12/posts"),
         line("2024-11-03T01:30:00.900-04:00", url="/home"),
@@ -108,17 +108,17 @@ def run(session: DuckDBSession, mart: Mart, inputs: Mapping[str, ir.Table]) -> P
 
 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.table.name)
-def test_audit_finds_nothing_wrong_with_what_the_mart_makes(mart: Mart, published: Published) -> None:
+def test_the_audit_passes_for_every_session_mart(mart: Mart, published: Published) -> None:
     findings = published.publications[mart.table.full_name].findings
-    # Warnings are of shares and volumes, which a handful of lines does not have.
+    # Warnings concern shares and volumes, which are meaningless for a handful of lines.
     errors = [f for f in findings if f.check.severity is Severity.ERROR]
     assert errors
     assert [(f.check.name, f.examples or f.detail) for f in errors if not f.passed] == []
 
 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.table.name)
-def test_data_files_hold_the_declared_types(mart: Mart, published: Published) -> None:
-    # The log says the declared types, and readers other than DuckDB take its word.
+def test_data_files_have_the_declared_types(mart: Mart, published: Published) -> None:
+    # The Delta log states the declared types, and readers other than DuckDB rely on it.
     files = published.files[mart.table.full_name]
     assert len(files) == len(DAYS)
     for file in files:
@@ -128,7 +128,7 @@ def test_data_files_hold_the_declared_types(mart: Mart, published: Published) ->
         }
 
 
-def test_lines_without_device_are_counted(published: Published) -> None:
+def test_lines_without_a_device_are_counted(published: Published) -> None:
     assert published.publications["we_mart.wv_server_log_base"].measures == {"lines without device": 1}
 
 
@@ -138,7 +138,7 @@ def test_each_day_has_its_rows(published: Published) -> None:
     assert rows["we_mart.stats_wv_d_session"] == {DAYS[0]: 1, DAYS[1]: 2}
 
 
-def test_sessions_that_are_read_back_are_those_of_the_log(published: Published) -> None:
+def test_published_sessions_match_the_log(published: Published) -> None:
     sessions = {(row["part_date"], row["sess_id"], row["sess_dur"]) for row in published.rows["we_mart.wv_sess_daily"]}
     assert sessions == {
         ("2024-11-02", "20241102235000000|d", 1),

@@ -1,4 +1,4 @@
-"""RudderStack's sessions: rules by hand, and random tracks against a plain rebuild, in any sequence of runs."""
+"""RudderStack's sessions: each rule, and random tracks against a full rebuild, in any sequence of runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SEOUL = ZoneInfo("Asia/Seoul")
 DAYS = ("2024-01-15", "2024-01-16", "2024-01-17", "2024-01-18")
 SETTINGS = {"rudder_gap_seconds": 1800, "rudder_view_event": "view_product", "rudder_signup_event": "signup"}
 
-# In the order in which a run makes them.
+# In the order in which a run computes them.
 MARTS = (
     repeated_tracks,
     dbt_aliases_mapping,
@@ -69,7 +69,7 @@ def at_instant(id: str, at: dt.datetime, anonymous: str | None, user: str | None
 
 
 class Lake:
-    """Partitions of the tables, made by the marts' functions in runs of days."""
+    """Partitions of the tables, computed by the mart functions in runs over days."""
 
     def __init__(self, bench: Bench, tracks: Sequence[Row], **others: Any) -> None:
         self.bench = bench
@@ -101,7 +101,7 @@ class Lake:
         return [row for day in given.days(days, mart.table, DAYS[0]) for row in there[day]]
 
     def newest(self, mart: Mart) -> dict[Any, Row]:
-        """The newest row of each key, as SQL shows it, without day and clock."""
+        """The newest row of each key, as SQL shows it, without day and run timestamp."""
         found: dict[Any, Row] = {}
         [key] = mart.table.grain
         for _, rows in sorted(self.partitions[mart.table.full_name].items()):
@@ -141,8 +141,8 @@ SILENCES = (
 
 @st.composite
 def many_tracks(draw: st.DrawFn) -> list[Row]:
-    """Tracks of a few ids over four days: ties, logins, several devices of one user, one device of several users, an id
-    that is both, tracks of nobody, ids that come again on the same day or a later one."""
+    """Tracks with few ids over four days: ties, logins, several devices of a user, several users of a device, an id
+    that is both, tracks without any id, and track ids repeated on the same or a later day."""
     at = dt.datetime(2024, 1, 14, 15, tzinfo=dt.UTC) + draw(st.sampled_from([0, 12, 23, 24])) * dt.timedelta(hours=1)
     numbers = draw(st.permutations(range(24)))
     found: list[Row] = []
@@ -159,12 +159,12 @@ def many_tracks(draw: st.DrawFn) -> list[Row]:
     return found
 
 
-# Each set of days that runs together is compiled once, which costs more than a run.
+# Each set of days that run together is compiled once, which costs more than the run.
 RUNS = ([1, 1, 1, 1], [4], [2, 2], [1, 3])
 
 
 def check(bench: Bench, tracks: list[Row], runs: list[int], late: int) -> None:
-    """What is there after these runs, of which the tracks of a day missed a part, and after those from this day on."""
+    """Compares after these runs, in which some tracks of a day were missing, and after running from that day again."""
     on_time = [t for n, t in enumerate(tracks) if t["part_date"] != DAYS[late] or n % 2]
     lake, first = Lake(bench, on_time), 0
     for length in runs:
@@ -180,19 +180,17 @@ def check(bench: Bench, tracks: list[Row], runs: list[int], late: int) -> None:
 
 @settings(max_examples=examples(4, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tracks=many_tracks(), runs=st.sampled_from(RUNS), late=st.integers(0, 3))
-def test_the_newest_rows_are_those_of_a_full_rebuild(
-    bench: Bench, tracks: list[Row], runs: list[int], late: int
-) -> None:
+def test_the_newest_rows_match_a_full_rebuild(bench: Bench, tracks: list[Row], runs: list[int], late: int) -> None:
     check(bench, tracks, runs, late)
 
 
-# --- where identity was known from the first track, the original's full refresh ---------------------------------------
+# --- identity known from the first track: the original's full refresh -------------------------------------------------
 
 
 @st.composite
 def tracks_of_the_known(draw: st.DrawFn) -> list[Row]:
-    """Tracks of browsers whose first track says whose each is, or of which nobody ever knows: logins and logouts,
-    several browsers of a user, tracks of a user without a browser, ties, tracks that are delivered again."""
+    """Tracks of browsers whose first track identifies the user, or that are never identified: logins and logouts,
+    several browsers of a user, tracks of a user without a browser, ties, and duplicate tracks."""
     users = {browser: draw(st.sampled_from(["u", "u", "v", None])) for browser in "abc"}
     at = dt.datetime(2024, 1, 14, 15, tzinfo=dt.UTC) + draw(st.sampled_from([0, 23])) * dt.timedelta(hours=1)
     found: list[Row] = []
@@ -222,7 +220,7 @@ def check_against_refresh(bench: Bench, tracks: list[Row], runs: list[int]) -> N
 
 @settings(max_examples=examples(4, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tracks=tracks_of_the_known(), runs=st.sampled_from(RUNS))
-def test_where_identity_was_known_from_the_first_track_the_rows_are_those_of_a_full_refresh(
+def test_with_identity_known_from_the_start_rows_match_a_full_refresh(
     bench: Bench, tracks: list[Row], runs: list[int]
 ) -> None:
     check_against_refresh(bench, tracks, runs)
@@ -242,20 +240,20 @@ def test_a_gap_of_exactly_thirty_minutes_stays_in_the_session(bench: Bench, late
     )
 
 
-def test_the_gap_is_a_setting(bench: Bench) -> None:
+def test_the_gap_can_be_configured(bench: Bench) -> None:
     tracks = track("e1", "15 10:00:00"), track("e2", "15 10:01:00"), track("e3", "15 10:02:00.000001")
     lake = in_one_run(bench, *tracks, rudder_gap_seconds=60)
     assert lake.rows(dbt_session_track_facts, DAYS[0], "session_id", "num_pvs") == [("1 - a", 2), ("2 - a", 1)]
 
 
-def test_a_gap_of_more_than_twelve_hours_cannot_be_set() -> None:
-    """A session goes on from the day before at the most, and what a day completes lies a few days back."""
+def test_a_gap_of_more_than_twelve_hours_is_refused() -> None:
+    """A session continues from the previous day at most, and a day completes tracks of a few days before."""
     assert load_settings(rudder_gap_seconds=43_200).for_tables()["rudder_gap_seconds"] == 43_200
     with pytest.raises(SettingsError, match="WEMART_RUDDER_GAP_SECONDS=43201"):
         load_settings(rudder_gap_seconds=43_201)
 
 
-def test_the_events_that_are_counted_are_settings(bench: Bench) -> None:
+def test_the_counted_events_can_be_configured(bench: Bench) -> None:
     events = ("view_product", "view", "view", "signup", "join", None)
     tracks = [track(f"e{n}", "15 10:00:00", event=event) for n, event in enumerate(events)]
     counts = ("num_pvs", "cnt_viewed_product", "cnt_signup")
@@ -265,7 +263,7 @@ def test_the_events_that_are_counted_are_settings(bench: Bench) -> None:
     assert lake.rows(dbt_session_track_facts, DAYS[0], *counts) == [(6, 2, 1)]
 
 
-def test_idle_minutes_are_whole_and_go_back_over_days(bench: Bench) -> None:
+def test_idle_minutes_are_truncated_and_may_span_days(bench: Bench) -> None:
     instants = ("15 10:00:00", "15 10:00:59.999999", "15 10:01:59.999999", "18 10:01:59.999998")
     lake = in_one_run(bench, *(track(f"e{n}", at) for n, at in enumerate(instants)))
     idle = [row["idle_time_minutes"] for _, row in sorted(lake.newest(dbt_mapped_tracks).items())]
@@ -273,12 +271,12 @@ def test_idle_minutes_are_whole_and_go_back_over_days(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("runs", [[DAYS[:1], DAYS[1:2]], [DAYS[:2]]], ids=["by day", "in one run"])
-def test_a_session_goes_on_over_midnight(bench: Bench, runs: list[tuple[str, ...]]) -> None:
+def test_a_session_continues_across_midnight(bench: Bench, runs: list[tuple[str, ...]]) -> None:
     lake = Lake(bench, [track("e1", "15 23:40:00"), track("e2", "15 23:59:59"), track("e3", "16 00:10:00")])
     for run in runs:
         lake.run(*run)
     assert lake.rows(dbt_track_facts, DAYS[1], "session_id", "track_sequence_number") == [("1 - a", 3)]
-    # What was touched on a day is there as of that day.
+    # A day contains the rows that changed on it, as of that day.
     pieces = [lake.rows(dbt_session_track_facts, day, "session_id", "num_pvs") for day in DAYS[:2]]
     assert pieces == [[("1 - a", 2)], [("1 - a", 3)]]
     assert [lake.rows(dbt_session_duration, day, "session_duration") for day in DAYS[:2]] == [[(19,)], [(30,)]]
@@ -286,7 +284,7 @@ def test_a_session_goes_on_over_midnight(bench: Bench, runs: list[tuple[str, ...
 
 
 @pytest.mark.parametrize("runs", [[(day,) for day in DAYS[:3]], [DAYS[:3]]], ids=["by day", "in one run"])
-def test_the_session_before_says_the_next_start_on_the_day_that_has_it(
+def test_a_session_gets_its_next_start_on_the_day_of_the_next_session(
     bench: Bench, runs: list[tuple[str, ...]]
 ) -> None:
     first, second = track("e1", "15 10:00:00"), track("e2", "17 10:00:00")
@@ -303,7 +301,7 @@ def test_the_session_before_says_the_next_start_on_the_day_that_has_it(
 
 
 @pytest.mark.parametrize("runs", [[DAYS[:1], DAYS[1:2]], [DAYS[:2]]], ids=["by day", "in one run"])
-def test_a_day_completes_up_to_four_tracks_before_it(bench: Bench, runs: list[tuple[str, ...]]) -> None:
+def test_a_day_completes_the_flow_of_up_to_four_earlier_tracks(bench: Bench, runs: list[tuple[str, ...]]) -> None:
     before = [track(f"e{n}", f"15 23:5{n}:00", event=f"event {n}") for n in range(6)]
     lake = Lake(bench, [*before, track("f0", "16 00:00:00", event="last")])
     for run in runs:
@@ -322,7 +320,7 @@ def test_a_day_completes_up_to_four_tracks_before_it(bench: Bench, runs: list[tu
     ]
 
 
-def test_tracks_of_one_instant_are_in_the_order_of_their_ids(bench: Bench) -> None:
+def test_tracks_at_the_same_instant_are_ordered_by_id(bench: Bench) -> None:
     tracks = [track(id, "15 10:00:00", event=id) for id in ("c", "a", "B", "b")]
     lake = in_one_run(bench, *tracks)
     columns = ("track_sequence_number", "event_id", "event_2")
@@ -346,8 +344,8 @@ def test_a_session_may_last_for_days(bench: Bench, runs: list[tuple[str, ...]]) 
     assert lake.newest(dbt_session_track_facts)["1 - a"]["num_pvs"] == 180
 
 
-def test_four_tracks_before_may_lie_days_back(bench: Bench) -> None:
-    """With the longest gap that can be set, those that a day completes are of two days before."""
+def test_the_four_earlier_tracks_may_be_days_old(bench: Bench) -> None:
+    """With the longest allowed gap, a day completes tracks of two days before."""
     start = dt.datetime(2024, 1, 14, 15, tzinfo=dt.UTC)
     tracks = [at_instant(f"e{n}", start + n * dt.timedelta(hours=12), "a", None, f"event {n}") for n in range(7)]
     lake = Lake(bench, tracks, rudder_gap_seconds=43_200)
@@ -402,7 +400,7 @@ def test_several_browsers_of_a_user_are_one_visitor(bench: Bench) -> None:
     assert facts == [("2 - u", 3)]
 
 
-def test_a_browser_of_several_users_is_its_latest_users(bench: Bench) -> None:
+def test_a_browser_belongs_to_its_latest_user(bench: Bench) -> None:
     lake = in_one_run(
         bench,
         track("e1", "15 10:00:00", user="u"),
@@ -415,7 +413,7 @@ def test_a_browser_of_several_users_is_its_latest_users(bench: Bench) -> None:
     assert visitors(lake) == {"e1": "u", "e2": "v", "e3": "v", "e4": "v", "e5": "u", "e6": "u"}
 
 
-def test_of_logins_at_one_instant_that_of_the_greatest_id_is_the_latest(bench: Bench) -> None:
+def test_of_logins_at_the_same_instant_the_greatest_id_is_the_latest(bench: Bench) -> None:
     lake = in_one_run(
         bench, *(track(id, "15 10:00:00", user=f"u{id}") for id in ("e2", "e9", "e1")), track("f", "16 01:00:00")
     )
@@ -426,17 +424,17 @@ def test_of_logins_at_one_instant_that_of_the_greatest_id_is_the_latest(bench: B
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-def test_a_track_of_nobody_is_left_out(bench: Bench, nothing: str | None) -> None:
+def test_a_track_without_any_id_is_left_out(bench: Bench, nothing: str | None) -> None:
     lake = in_one_run(bench, track("e1", "15 10:00:00"), track("e2", "15 10:00:00", nothing, nothing))
     assert [len(lake.newest(mart)) for mart in EIGHT] == [1] * 8
 
 
-def test_an_empty_user_id_is_nobody(bench: Bench) -> None:
+def test_an_empty_user_id_is_no_user(bench: Bench) -> None:
     lake = in_one_run(bench, track("e1", "15 10:00:00", "a", ""))
     assert visitors(lake) == {"e1": "a"}
 
 
-def test_an_id_counts_on_its_first_day(bench: Bench) -> None:
+def test_a_repeated_track_id_counts_on_its_first_day(bench: Bench) -> None:
     first, again = track("e1", "15 10:00:00"), track("e1", "17 10:00:00", "b")
     lake = in_one_run(bench, first, again, track("e2", "17 10:00:00", "b"))
     columns = ("event_id", "first_part_date", "left_out")
@@ -447,10 +445,10 @@ def test_an_id_counts_on_its_first_day(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("runs", [[(day,) for day in DAYS], [DAYS]], ids=["by day", "in one run"])
-def test_an_id_counts_on_its_earliest_day_although_a_later_copy_was_received_first(
+def test_the_earliest_day_counts_even_if_a_later_copy_was_received_first(
     bench: Bench, runs: list[tuple[str, ...]]
 ) -> None:
-    """A day follows from itself and what lies before it."""
+    """The rows of a day depend only on that day and earlier ones."""
     first, again = track("e1", "15 10:00:00"), track("e1", "17 10:00:00", "b")
     first["received_at"] = again["received_at"] + dt.timedelta(days=1)
     lake = Lake(bench, [first, again])
@@ -459,8 +457,8 @@ def test_an_id_counts_on_its_earliest_day_although_a_later_copy_was_received_fir
     assert visitors(lake) == {"e1": "a"}
 
 
-def test_of_an_id_that_comes_twice_a_day_the_first_that_was_received_counts(bench: Bench) -> None:
-    """Landing files have no such rows any more; a table that a warehouse wrote may."""
+def test_of_two_copies_on_a_day_the_one_received_first_counts(bench: Bench) -> None:
+    """Landing removes such rows from files, but a warehouse table may contain them."""
     late = track("e1", "15 10:00:00", "b")
     late["received_at"] += dt.timedelta(seconds=1)
     lake = in_one_run(bench, late, track("e1", "15 10:00:00", "a"), {**late, "anonymous_id": "c", "received_at": None})
@@ -468,7 +466,7 @@ def test_of_an_id_that_comes_twice_a_day_the_first_that_was_received_counts(benc
     assert lake.rows(repeated_tracks, DAYS[0], "event_id", "first_part_date", "left_out") == [("e1", DAYS[0], 2)]
 
 
-def test_a_track_that_is_ahead_of_time_is_one_of_its_day(bench: Bench) -> None:
+def test_a_track_dated_in_the_future_belongs_to_its_own_day(bench: Bench) -> None:
     ahead = track("e2", "17 10:00:00")
     ahead["received_at"] -= dt.timedelta(days=2)
     lake = in_one_run(bench, track("e1", "15 10:00:00"), ahead)
@@ -478,7 +476,7 @@ def test_a_track_that_is_ahead_of_time_is_one_of_its_day(bench: Bench) -> None:
     ]
 
 
-def test_days_without_tracks_keep_the_aliases_and_nothing_else(bench: Bench) -> None:
+def test_days_without_tracks_keep_only_the_aliases(bench: Bench) -> None:
     lake = Lake(bench, [track("e1", "15 10:00:00", user="u")])
     for day in DAYS:
         lake.run(day)

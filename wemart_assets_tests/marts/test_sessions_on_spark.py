@@ -1,4 +1,4 @@
-"""The session marts on Spark over lines that no simulator writes: odd JSON, ties, repeated hours, odd addresses."""
+"""The session marts on Spark over lines that no simulator writes: odd JSON, ties, repeated hours, odd URLs."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ AGENTS = (None, "app;1.2.3", "weverse;10.20.30 app;1.2", "App;1.2.3", "app;1.2.3
 
 
 def odd_lines() -> list[Row]:
-    """A few lines of each of many devices, in steps that lie on, just under and just over the session gap."""
+    """A few lines for each of many devices, in steps at, just under and just over the session gap."""
     draw = random.Random(20240307)
     lines = []
     for device in range(120):
@@ -142,11 +142,11 @@ def made(bench: Callable[..., list[Row]], tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("table", ["base", "base by windows", "base by buckets", "daily"])
-def test_odd_lines_make_the_same_rows(made: dict[str, dict[str, list[Row]]], table: str) -> None:
+def test_odd_lines_give_the_same_rows_on_both_engines(made: dict[str, dict[str, list[Row]]], table: str) -> None:
     known, found = (sorted(made[engine][table], key=repr) for engine in ("duckdb", "spark"))
     assert len(known) > 300
     assert len(found) == len(known)
-    # One pair tells more than two lists.
+    # One differing pair is more readable than two lists.
     pairs = zip(found, known, strict=True)
     differing = [{c: (row[c], other[c]) for c in row if row[c] != other[c]} for row, other in pairs if row != other]
     assert differing == []

@@ -15,7 +15,7 @@ from wemart_assets_tests.examples import examples
 Row = dict[str, Any]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
-# Zone, and an instant near which something happens there: a midnight, or clocks that are set forth or back.
+# A zone and an instant of interest there: a midnight, or a clock change.
 PLACES = (
     ("Asia/Seoul", "2024-01-14T15:00:00+00:00"),
     ("America/New_York", "2024-03-10T07:00:00+00:00"),
@@ -47,7 +47,7 @@ SHOWN = (
 
 @st.composite
 def logs(draw: st.DrawFn) -> tuple[str, int, list[Row]]:
-    """A timezone, a session gap, and lines of few devices in steps that lie on, just under and just over the gap."""
+    """A timezone, a session gap, and lines of few devices in steps at, just under and just over the gap."""
     timezone, at = draw(st.sampled_from(PLACES))
     gap = draw(st.sampled_from(GAPS.get(timezone, (1800,))))
     middle = round(dt.datetime.fromisoformat(at).timestamp() * 1000)
@@ -78,26 +78,26 @@ def compare(
     log: tuple[str, int, list[Row]],
     line: Callable[..., Row],
     base: Callable[..., list[Row]],
-    by_hand: Callable[[Sequence[Row], str, int], list[Row]],
+    sessions_expected: Callable[[Sequence[Row], str, int], list[Row]],
 ) -> None:
     timezone, gap, drawn = log
     lines = [line(row["unix_log_timestamp"]) | row for row in drawn]
     rows = base(*lines, timezone=timezone, gap=gap)
-    assert shown(rows) == shown(by_hand(lines, timezone, gap))
+    assert shown(rows) == shown(sessions_expected(lines, timezone, gap))
     sessions = {(row["date_id"], row["user_info_device_id"], row["sess_seq"]) for row in rows}
     assert len(sessions) == len({row["sess_id"] for row in rows}), "two sessions share an id"
 
 
-# The fixtures are one bench for all examples: each example fills its tables anew.
+# All examples share the fixtures' bench; each example refills its tables.
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @settings(QUIET, max_examples=examples(40, 400))
 @given(log=logs())
-def test_random_log_has_the_sessions_of_a_plain_loop(
+def test_sessions_of_a_random_log_match_a_plain_loop(
     log: tuple[str, int, list[Row]],
     line: Callable[..., Row],
     base: Callable[..., list[Row]],
-    by_hand: Callable[[Sequence[Row], str, int], list[Row]],
+    sessions_expected: Callable[[Sequence[Row], str, int], list[Row]],
 ) -> None:
-    compare(log, line, base, by_hand)
+    compare(log, line, base, sessions_expected)

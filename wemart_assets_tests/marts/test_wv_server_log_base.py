@@ -1,4 +1,4 @@
-"""wv_server_log_base: sessions, users in them, and what is read from url, params and user agent (tables.md 2.1)."""
+"""wv_server_log_base: sessions, their users, and fields parsed from url, params and user agent (tables.md 2.1)."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ def column(rows: list[Row], name: str) -> list[Any]:
 
 
 def by_tag(rows: list[Row], name: str) -> dict[str, Any]:
-    """The column of each line, by the locale that the test gave the line as a name."""
+    """The column's value of each line, by the locale, which the test uses as the line's name."""
     return {row["user_info_locale"]: row[name] for row in rows}
 
 
 # --- instants, ids, lines that count ----------------------------------------------------------------------------------
 
 
-def test_instant_keeps_its_milliseconds(line: Line, base: Base) -> None:
+def test_an_instant_keeps_its_milliseconds(line: Line, base: Base) -> None:
     row = only(base(line(1_705_280_400_123)))
     assert row["log_dt"] == dt.datetime(2024, 1, 15, 1, 0, 0, 123_000, tzinfo=UTC)
 
 
-def test_day_and_hour_are_those_of_the_business_timezone(line: Line, base: Base) -> None:
+def test_day_and_hour_are_in_the_business_timezone(line: Line, base: Base) -> None:
     rows = base(line("2024-01-14T14:59:59.999Z"), line("2024-01-14T15:00:00.000Z"))
     assert [(r["date_id"], r["hour"]) for r in rows] == [("2024-01-14", "23"), ("2024-01-15", "00")]
 
 
-def test_user_zero_is_nobody(line: Line, base: Base) -> None:
+def test_user_zero_is_no_user(line: Line, base: Base) -> None:
     row = only(base(line("10:00:00", user=0)))
     assert (row["user_info_id"], row["user_id_fill"]) == (None, None)
 
 
-def test_user_is_the_text_of_its_number(line: Line, base: Base) -> None:
+def test_a_user_is_the_text_of_its_number(line: Line, base: Base) -> None:
     row = only(base(line("10:00:00", user=2_147_483_648)))
     assert (row["user_info_id"], row["user_id_fill"]) == ("2147483648", "2147483648")
 
@@ -61,45 +61,45 @@ def test_equal_lines_are_all_kept(line: Line, base: Base) -> None:
 
 
 @pytest.mark.parametrize("device", [None, ""])
-def test_line_without_device_is_left_out(device: str | None, line: Line, base: Base) -> None:
+def test_a_line_without_a_device_is_left_out(device: str | None, line: Line, base: Base) -> None:
     rows = base(line("10:00:00", device=device, user_info_user_key="k"), line("10:01:00"))
     assert column(rows, "user_info_device_id") == ["d"]
 
 
 @pytest.mark.parametrize("device", [None, ""])
 @pytest.mark.parametrize("key", ["consumer_id", "_consumer_id"])
-def test_tv_app_without_device_counts_for_its_users_device(
+def test_a_tv_app_without_a_device_uses_its_user_key_as_device(
     device: str | None, key: str, line: Line, base: Base
 ) -> None:
     row = only(base(line("10:00:00.000", device=device, params={key: "tvApp"}, user_info_user_key="k")))
     assert (row["user_info_device_id"], row["sess_id"]) == ("U_k", "20240115100000000|U_k")
 
 
-def test_tv_app_with_neither_device_nor_user_key_is_left_out(line: Line, base: Base) -> None:
+def test_a_tv_app_with_neither_device_nor_user_key_is_left_out(line: Line, base: Base) -> None:
     assert base(line("10:00:00", device=None, params={"consumer_id": "tvApp"})) == []
 
 
-def test_tv_app_with_a_device_keeps_it(line: Line, base: Base) -> None:
+def test_a_tv_app_with_a_device_keeps_it(line: Line, base: Base) -> None:
     row = only(base(line("10:00:00", params={"consumer_id": "tvApp"}, user_info_user_key="k")))
     assert row["user_info_device_id"] == "d"
 
 
 @pytest.mark.parametrize("consumer", ["web", "TVAPP", "tvosApp"])
-def test_other_consumer_without_device_is_left_out(consumer: str, line: Line, base: Base) -> None:
+def test_another_consumer_without_a_device_is_left_out(consumer: str, line: Line, base: Base) -> None:
     assert base(line("10:00:00", device=None, params={"consumer_id": consumer}, user_info_user_key="k")) == []
 
 
-def test_underscored_consumer_does_not_make_a_tv_app_of_another_consumer(line: Line, base: Base) -> None:
+def test_an_underscored_consumer_does_not_override_the_plain_one(line: Line, base: Base) -> None:
     both = {"consumer_id": "web", "_consumer_id": "tvApp"}
     assert base(line("10:00:00", device=None, params=both, user_info_user_key="k")) == []
 
 
 @pytest.mark.parametrize("params", [None, "", "no JSON", "[]", '"tvApp"'])
-def test_line_without_device_and_of_unreadable_params_is_left_out(params: str | None, line: Line, base: Base) -> None:
+def test_a_line_with_neither_device_nor_readable_params_is_left_out(params: str | None, line: Line, base: Base) -> None:
     assert base(line("10:00:00", device=None, params=params, user_info_user_key="k")) == []
 
 
-def test_lines_of_one_tv_user_are_one_device(line: Line, base: Base) -> None:
+def test_lines_of_one_tv_user_belong_to_one_device(line: Line, base: Base) -> None:
     tv: Row = {"device": None, "params": {"consumer_id": "tvApp"}}
     rows = base(
         line("10:00:00.000", user_info_user_key="k", **tv),
@@ -109,24 +109,24 @@ def test_lines_of_one_tv_user_are_one_device(line: Line, base: Base) -> None:
     assert column(rows, "sess_id") == ["20240115100000000|U_k", "20240115101000000|U_l", "20240115100000000|U_k"]
 
 
-def test_no_lines_are_no_rows(base: Base) -> None:
+def test_without_lines_there_are_no_rows(base: Base) -> None:
     assert base() == []
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------
 
 
-def test_gap_of_exactly_thirty_minutes_stays_in_the_session(line: Line, base: Base) -> None:
+def test_a_gap_of_exactly_thirty_minutes_stays_in_the_session(line: Line, base: Base) -> None:
     rows = base(line("10:00:00.000"), line("10:30:00.000"))
     assert column(rows, "sess_seq") == [1, 1]
 
 
-def test_gap_of_a_millisecond_more_than_thirty_minutes_splits(line: Line, base: Base) -> None:
+def test_a_gap_a_millisecond_over_thirty_minutes_starts_a_new_session(line: Line, base: Base) -> None:
     rows = base(line("10:00:00.000"), line("10:30:00.001"))
     assert column(rows, "sess_seq") == [1, 2]
 
 
-def test_gap_counts_from_the_line_before_and_not_from_the_start(line: Line, base: Base) -> None:
+def test_the_gap_is_measured_from_the_previous_line(line: Line, base: Base) -> None:
     rows = base(line("10:00:00"), line("10:29:00"), line("10:58:00"), line("11:28:00"))
     assert column(rows, "sess_seq") == [1, 1, 1, 1]
 
@@ -140,38 +140,38 @@ def test_gap_counts_from_the_line_before_and_not_from_the_start(line: Line, base
         (3600, "11:00:00.001", [1, 2]),
     ],
 )
-def test_session_gap_is_a_setting(gap: int, second: str, sequence: list[int], line: Line, base: Base) -> None:
+def test_the_session_gap_can_be_configured(gap: int, second: str, sequence: list[int], line: Line, base: Base) -> None:
     assert column(base(line("10:00:00.000"), line(second), gap=gap), "sess_seq") == sequence
 
 
-def test_lines_come_in_any_order(line: Line, base: Base) -> None:
+def test_lines_may_arrive_in_any_order(line: Line, base: Base) -> None:
     rows = base(line("11:00:00"), line("10:00:00"), line("10:20:00"))
     assert column(rows, "sess_seq") == [1, 1, 2]
 
 
-def test_devices_have_their_own_sessions(line: Line, base: Base) -> None:
+def test_each_device_has_its_own_sessions(line: Line, base: Base) -> None:
     rows = base(line("10:00:00", device="a"), line("10:20:00", device="b"), line("10:40:00", device="a"))
     assert column(rows, "sess_id") == ["20240115100000000|a", "20240115102000000|b", "20240115104000000|a"]
     assert column(rows, "sess_seq") == [1, 1, 2]
 
 
-def test_session_is_cut_at_midnight_in_seoul(line: Line, base: Base) -> None:
+def test_a_session_is_split_at_midnight_in_seoul(line: Line, base: Base) -> None:
     rows = base(line("2024-01-14T14:59:59.999Z"), line("2024-01-14T15:00:00.000Z"))
     assert column(rows, "sess_id") == ["20240114235959999|d", "20240115000000000|d"]
     assert column(rows, "sess_seq") == [1, 1]
 
 
-def test_midnight_of_utc_is_no_midnight_of_seoul(line: Line, base: Base) -> None:
+def test_a_session_is_not_split_at_midnight_utc(line: Line, base: Base) -> None:
     rows = base(line("2024-01-14T23:59:59.999Z"), line("2024-01-15T00:00:00.000Z"))
     assert len(set(column(rows, "sess_id"))) == 1
 
 
-def test_session_is_cut_at_midnight_in_new_york(line: Line, base: Base) -> None:
+def test_a_session_is_split_at_midnight_in_new_york(line: Line, base: Base) -> None:
     rows = base(line("2024-01-15T04:59:59.999Z"), line("2024-01-15T05:00:00.000Z"), timezone=NEW_YORK)
     assert column(rows, "sess_id") == ["20240114235959999|d", "20240115000000000|d"]
 
 
-def test_sequence_counts_from_one_on_each_day(line: Line, base: Base) -> None:
+def test_session_numbers_start_at_one_on_each_day(line: Line, base: Base) -> None:
     rows = base(
         line("2024-01-14T08:00:00+09:00"),
         line("2024-01-14T09:00:00+09:00"),
@@ -181,22 +181,22 @@ def test_sequence_counts_from_one_on_each_day(line: Line, base: Base) -> None:
     assert column(rows, "sess_seq") == [1, 2, 1, 2]
 
 
-def test_start_and_end_are_the_first_and_the_last_line_of_the_session(line: Line, base: Base) -> None:
+def test_a_session_starts_and_ends_with_its_first_and_last_line(line: Line, base: Base) -> None:
     rows = base(line("10:00:00.250"), line("10:10:00"), line("10:20:00.750"), line("12:00:00"))
     bounds = [(r["sess_start_dt"].time(), r["sess_end_dt"].time()) for r in rows]
     first = (dt.time(1, 0, 0, 250_000), dt.time(1, 20, 0, 750_000))
     assert bounds == [first, first, first, (dt.time(3), dt.time(3))]
 
 
-def test_session_id_is_the_start_in_local_time_with_milliseconds_and_the_device(line: Line, base: Base) -> None:
+def test_the_session_id_is_the_local_start_time_and_the_device(line: Line, base: Base) -> None:
     rows = base(line("2024-01-15T00:01:02.003Z", device="a|b"))
     assert only(rows)["sess_id"] == "20240115090102003|a|b"
 
 
-# --- clocks that are set back and forth -------------------------------------------------------------------------------
+# --- clock changes ----------------------------------------------------------------------------------------------------
 
 
-def test_second_pass_of_a_repeated_hour_has_an_f_in_new_york(line: Line, base: Base) -> None:
+def test_the_second_pass_of_a_repeated_hour_has_an_f_in_new_york(line: Line, base: Base) -> None:
     rows = base(line("2024-11-03T05:30:00Z"), line("2024-11-03T06:30:00Z"), timezone=NEW_YORK)
     assert column(rows, "sess_id") == ["20241103013000000|d", "20241103013000000F|d"]
 
@@ -212,7 +212,7 @@ def test_second_pass_of_a_repeated_hour_has_an_f_in_new_york(line: Line, base: B
         ("2024-11-03T07:00:00.000Z", "20241103020000000|d"),
     ],
 )
-def test_f_marks_exactly_the_second_pass(at: str, name: str, line: Line, base: Base) -> None:
+def test_an_f_marks_exactly_the_second_pass(at: str, name: str, line: Line, base: Base) -> None:
     assert only(base(line(at), timezone=NEW_YORK))["sess_id"] == name
 
 
@@ -220,19 +220,19 @@ def test_f_marks_exactly_the_second_pass(at: str, name: str, line: Line, base: B
     ("at", "name"),
     [("2024-03-10T06:59:59.999Z", "20240310015959999|d"), ("2024-03-10T07:00:00.000Z", "20240310030000000|d")],
 )
-def test_hour_that_the_clocks_skip_leaves_no_mark(at: str, name: str, line: Line, base: Base) -> None:
+def test_a_skipped_hour_leaves_no_mark(at: str, name: str, line: Line, base: Base) -> None:
     assert only(base(line(at), timezone=NEW_YORK))["sess_id"] == name
 
 
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        # 01:50 to 03:10 on the wall, over the hour that is skipped; 01:50 to 01:10 into the one that is repeated.
+        # Local 01:50 to 03:10 across the skipped hour; local 01:50 to 01:10 into the repeated hour.
         ("2024-03-10T06:50:00Z", "2024-03-10T07:10:00Z"),
         ("2024-11-03T05:50:00Z", "2024-11-03T06:10:00Z"),
     ],
 )
-def test_gap_is_time_that_passed_and_not_what_the_wall_shows(first: str, second: str, line: Line, base: Base) -> None:
+def test_the_gap_is_elapsed_time_not_local_time(first: str, second: str, line: Line, base: Base) -> None:
     assert column(base(line(first), line(second), timezone=NEW_YORK), "sess_seq") == [1, 1]
 
 
@@ -244,7 +244,7 @@ def test_gap_is_time_that_passed_and_not_what_the_wall_shows(first: str, second:
         ("2024-11-03", "03:59:59.999Z", "2024-11-03T04:00:00Z", "2024-11-04T04:59:59.999Z", "2024-11-04T05:00:00Z"),
     ],
 )
-def test_day_on_which_clocks_change_is_cut_at_both_midnights(
+def test_sessions_are_split_at_both_midnights_of_a_day_with_a_clock_change(
     day: str, before: str, start: str, last: str, after: str, line: Line, base: Base
 ) -> None:
     rows = base(line(f"{day}T{before}"), line(start), line(last), line(after), timezone=NEW_YORK)
@@ -252,7 +252,7 @@ def test_day_on_which_clocks_change_is_cut_at_both_midnights(
     assert len(set(column(rows, "sess_id"))) == 4
 
 
-def test_repeated_half_hour_of_lord_howe_has_an_f(line: Line, base: Base) -> None:
+def test_the_repeated_half_hour_on_lord_howe_has_an_f(line: Line, base: Base) -> None:
     rows = base(line("2024-04-06T14:45:00Z"), line("2024-04-06T15:15:00Z"), timezone=LORD_HOWE, gap=600)
     assert column(rows, "sess_id") == ["20240407014500000|d", "20240407014500000F|d"]
 
@@ -267,11 +267,11 @@ def test_repeated_half_hour_of_lord_howe_has_an_f(line: Line, base: Base) -> Non
         ("2024-04-06T15:30:00.000Z", "20240407020000000|d"),
     ],
 )
-def test_f_marks_exactly_the_second_half_hour_of_lord_howe(at: str, name: str, line: Line, base: Base) -> None:
+def test_an_f_marks_exactly_the_second_half_hour_on_lord_howe(at: str, name: str, line: Line, base: Base) -> None:
     assert only(base(line(at), timezone=LORD_HOWE))["sess_id"] == name
 
 
-def test_repeated_hour_before_midnight_belongs_to_the_day_that_it_ends_in_santiago(line: Line, base: Base) -> None:
+def test_a_repeated_hour_before_midnight_belongs_to_its_day_in_santiago(line: Line, base: Base) -> None:
     rows = base(
         line("2024-04-07T02:30:00Z"),
         line("2024-04-07T03:30:00Z"),
@@ -288,7 +288,7 @@ def test_repeated_hour_before_midnight_belongs_to_the_day_that_it_ends_in_santia
     ]
 
 
-def test_hour_that_santiago_skips_at_midnight_starts_the_day_at_one(line: Line, base: Base) -> None:
+def test_a_skipped_midnight_hour_starts_the_day_at_one_in_santiago(line: Line, base: Base) -> None:
     rows = base(line("2024-09-08T03:59:59.999Z"), line("2024-09-08T04:00:00Z"), timezone=SANTIAGO)
     assert column(rows, "sess_id") == ["20240907235959999|d", "20240908010000000|d"]
 
@@ -296,27 +296,27 @@ def test_hour_that_santiago_skips_at_midnight_starts_the_day_at_one(line: Line, 
 # --- the user of a line -----------------------------------------------------------------------------------------------
 
 
-def test_anonymous_head_belongs_to_the_login_that_follows(line: Line, base: Base) -> None:
+def test_anonymous_lines_before_a_login_belong_to_that_user(line: Line, base: Base) -> None:
     rows = base(line("10:00:00"), line("10:01:00"), line("10:02:00", user=7), line("10:03:00", user=8))
     assert column(rows, "user_id_fill") == ["7", "7", "7", "8"]
 
 
-def test_anonymous_tail_belongs_to_the_last_login(line: Line, base: Base) -> None:
+def test_anonymous_lines_at_the_end_belong_to_the_last_user(line: Line, base: Base) -> None:
     rows = base(line("10:00:00", user=7), line("10:01:00", user=8), line("10:02:00"), line("10:03:00", user=0))
     assert column(rows, "user_id_fill") == ["7", "8", "8", "8"]
 
 
-def test_anonymous_middle_belongs_to_the_next_user(line: Line, base: Base) -> None:
+def test_anonymous_lines_in_between_belong_to_the_next_user(line: Line, base: Base) -> None:
     rows = base(line("10:00:00", user=7), line("10:01:00"), line("10:02:00", user=8))
     assert column(rows, "user_id_fill") == ["7", "8", "8"]
 
 
-def test_single_user_has_all_lines_of_the_session(line: Line, base: Base) -> None:
+def test_a_single_user_has_all_lines_of_the_session(line: Line, base: Base) -> None:
     rows = base(line("10:00:00"), line("10:01:00", user=7), line("10:02:00"))
     assert column(rows, "user_id_fill") == ["7", "7", "7"]
 
 
-def test_session_of_nobody_has_no_user(line: Line, base: Base) -> None:
+def test_an_anonymous_session_has_no_user(line: Line, base: Base) -> None:
     rows = base(line("10:00:00"), line("10:01:00", user=0))
     assert column(rows, "user_id_fill") == [None, None]
 
@@ -326,7 +326,7 @@ def test_users_are_not_filled_from_the_session_before_or_after(line: Line, base:
     assert column(rows, "user_id_fill") == ["7", None, "8"]
 
 
-def test_users_are_not_filled_over_midnight(line: Line, base: Base) -> None:
+def test_users_are_not_filled_across_midnight(line: Line, base: Base) -> None:
     rows = base(line("2024-01-14T23:59:59+09:00", user=7), line("2024-01-15T00:00:00+09:00"))
     assert column(rows, "user_id_fill") == ["7", None]
 
@@ -336,7 +336,7 @@ def test_users_are_not_filled_from_another_device(line: Line, base: Base) -> Non
     assert {r["user_info_device_id"]: r["user_id_fill"] for r in rows} == {"a": "7", "b": None}
 
 
-def test_anonymous_line_of_a_logins_instant_stands_after_it_and_takes_the_next_user(line: Line, base: Base) -> None:
+def test_an_anonymous_line_at_a_logins_instant_takes_the_next_user(line: Line, base: Base) -> None:
     rows = base(
         line("10:00:00", user=7, user_info_locale="login"),
         line("10:00:00", user_info_locale="anonymous"),
@@ -345,7 +345,7 @@ def test_anonymous_line_of_a_logins_instant_stands_after_it_and_takes_the_next_u
     assert by_tag(rows, "user_id_fill") == {"login": "7", "anonymous": "8", "next": "8"}
 
 
-def test_anonymous_line_of_the_last_logins_instant_takes_that_user(line: Line, base: Base) -> None:
+def test_an_anonymous_line_at_the_last_logins_instant_takes_that_user(line: Line, base: Base) -> None:
     rows = base(
         line("10:00:00", user=7, user_info_locale="first"),
         line("10:01:00", user=8, user_info_locale="login"),
@@ -354,7 +354,7 @@ def test_anonymous_line_of_the_last_logins_instant_takes_that_user(line: Line, b
     assert by_tag(rows, "user_id_fill") == {"first": "7", "login": "8", "anonymous": "8"}
 
 
-def test_head_takes_the_lowest_of_two_users_of_one_instant_as_numbers(line: Line, base: Base) -> None:
+def test_leading_lines_take_the_lowest_user_of_an_instant_as_a_number(line: Line, base: Base) -> None:
     rows = base(
         line("10:00:00", user_info_locale="head"),
         line("10:01:00", user=10, user_info_locale="ten"),
@@ -363,7 +363,7 @@ def test_head_takes_the_lowest_of_two_users_of_one_instant_as_numbers(line: Line
     assert by_tag(rows, "user_id_fill") == {"head": "9", "ten": "10", "nine": "9"}
 
 
-def test_tail_takes_the_highest_of_two_users_of_one_instant_as_numbers(line: Line, base: Base) -> None:
+def test_trailing_lines_take_the_highest_user_of_an_instant_as_a_number(line: Line, base: Base) -> None:
     rows = base(
         line("10:01:00", user=10, user_info_locale="ten"),
         line("10:01:00", user=9, user_info_locale="nine"),
@@ -372,7 +372,7 @@ def test_tail_takes_the_highest_of_two_users_of_one_instant_as_numbers(line: Lin
     assert by_tag(rows, "user_id_fill") == {"tail": "10", "ten": "10", "nine": "9"}
 
 
-def test_anonymous_line_between_two_users_of_one_instant_takes_the_next_instants_user(line: Line, base: Base) -> None:
+def test_an_anonymous_line_at_two_users_instant_takes_the_next_user(line: Line, base: Base) -> None:
     rows = base(
         line("10:01:00", user=10, user_info_locale="ten"),
         line("10:01:00", user=9, user_info_locale="nine"),
@@ -385,17 +385,17 @@ def test_anonymous_line_between_two_users_of_one_instant_takes_the_next_instants
 # --- user sessions ----------------------------------------------------------------------------------------------------
 
 
-def test_user_session_is_session_and_user(line: Line, base: Base) -> None:
+def test_a_user_session_is_named_by_session_and_user(line: Line, base: Base) -> None:
     rows = base(line("10:00:00.000", user=7), line("10:01:00.000", user=8))
     assert column(rows, "user_sess_id") == ["20240115100000000|d|7", "20240115100000000|d|8"]
 
 
-def test_user_session_of_nobody_is_the_session(line: Line, base: Base) -> None:
+def test_an_anonymous_user_session_is_the_session(line: Line, base: Base) -> None:
     row = only(base(line("10:00:00.000")))
     assert row["user_sess_id"] == row["sess_id"] == "20240115100000000|d"
 
 
-def test_user_session_starts_and_ends_with_the_users_lines(line: Line, base: Base) -> None:
+def test_a_user_session_starts_and_ends_with_the_users_lines(line: Line, base: Base) -> None:
     rows = base(
         line("10:00:00"),
         line("10:01:00", user=7),
@@ -409,12 +409,12 @@ def test_user_session_starts_and_ends_with_the_users_lines(line: Line, base: Bas
     assert minutes == [("7", 0, 3), ("7", 0, 3), ("8", 2, 5), ("7", 0, 3), ("8", 2, 5), ("8", 2, 5)]
 
 
-def test_user_session_of_a_single_user_is_as_long_as_the_session(line: Line, base: Base) -> None:
+def test_the_user_session_of_a_single_user_spans_the_session(line: Line, base: Base) -> None:
     rows = base(line("10:00:00"), line("10:01:00", user=7), line("10:02:00"))
     assert {(r["user_sess_start_dt"].minute, r["user_sess_end_dt"].minute) for r in rows} == {(0, 2)}
 
 
-def test_user_that_comes_back_in_a_new_session_has_a_new_user_session(line: Line, base: Base) -> None:
+def test_a_user_who_returns_in_a_new_session_has_a_new_user_session(line: Line, base: Base) -> None:
     rows = base(line("10:00:00.000", user=7), line("11:00:00.000", user=7))
     assert column(rows, "user_sess_id") == ["20240115100000000|d|7", "20240115110000000|d|7"]
 
@@ -491,29 +491,29 @@ REQUEST = {
 
 
 @pytest.mark.parametrize("prefix", ["", "_"])
-def test_top_level_of_params_is_read(prefix: str, line: Line, parsed: Base) -> None:
+def test_top_level_fields_of_params_are_read(prefix: str, line: Line, parsed: Base) -> None:
     row = only(parsed(line("10:00:00", params={prefix + key: f"v-{key}" for key in TOP})))
     assert {name: row[name] for name in TOP.values()} == {name: f"v-{key}" for key, name in TOP.items()}
 
 
 @pytest.mark.parametrize("prefix", ["", "_"])
-def test_request_of_params_is_read(prefix: str, line: Line, parsed: Base) -> None:
+def test_request_fields_of_params_are_read(prefix: str, line: Line, parsed: Base) -> None:
     row = only(parsed(line("10:00:00", params={"request": {prefix + key: f"v-{key}" for key in REQUEST}})))
     assert {name: row[name] for name in REQUEST.values()} == {name: f"v-{key}" for key, name in REQUEST.items()}
 
 
 @pytest.mark.parametrize("params", [{"gcc": "KR", "_gcc": "US"}, {"_gcc": "US", "gcc": "KR"}])
-def test_plain_key_counts_before_the_underscored_one(params: Row, line: Line, parsed: Base) -> None:
+def test_a_plain_key_takes_precedence_over_the_underscored_one(params: Row, line: Line, parsed: Base) -> None:
     assert only(parsed(line("10:00:00", params=params)))["gcc"] == "KR"
 
 
-def test_plain_key_of_request_counts_before_the_underscored_one(line: Line, parsed: Base) -> None:
+def test_a_plain_request_key_takes_precedence_over_the_underscored_one(line: Line, parsed: Base) -> None:
     params = {"request": {"_videoId": "b", "videoId": "a", "_mediaType": "LIVE"}}
     row = only(parsed(line("10:00:00", params=params)))
     assert (row["video_id"], row["media_type"]) == ("a", "LIVE")
 
 
-def test_keys_of_request_do_not_count_at_the_top_level_nor_the_other_way_round(line: Line, parsed: Base) -> None:
+def test_request_keys_and_top_level_keys_are_not_interchangeable(line: Line, parsed: Base) -> None:
     row = only(parsed(line("10:00:00", params={"videoId": "v", "communityId": "11", "request": {"gcc": "KR"}})))
     assert (row["video_id"], row["comm_id"], row["gcc"]) == (None, None, None)
 
@@ -533,14 +533,14 @@ def test_keys_of_request_do_not_count_at_the_top_level_nor_the_other_way_round(l
         ("9007199254740993", "9007199254740993"),
     ],
 )
-def test_value_that_is_no_string_appears_as_its_json_text(
+def test_a_value_that_is_not_a_string_is_read_as_its_json_text(
     value: str, text: str | None, line: Line, parsed: Base
 ) -> None:
     row = only(parsed(line("10:00:00", params=f'{{"request_body":{value},"request":{{"mediaTime":{value}}}}}')))
     assert (row["body"], row["media_time"]) == (text, text)
 
 
-def test_escapes_of_json_strings_are_read(line: Line, parsed: Base) -> None:
+def test_escapes_in_json_strings_are_decoded(line: Line, parsed: Base) -> None:
     params = r'{"gcc":"\ud55c\n\"x\""}'
     assert only(parsed(line("10:00:00", params=params)))["gcc"] == '한\n"x"'
 
@@ -561,9 +561,7 @@ def test_escapes_of_json_strings_are_read(line: Line, parsed: Base) -> None:
         '[{"gcc":"KR","request":{"videoId":"v"}}]',
     ],
 )
-def test_line_of_params_that_are_no_json_object_stays_with_nothing_read(
-    params: str | None, line: Line, parsed: Base
-) -> None:
+def test_a_line_whose_params_are_not_a_json_object_is_kept(params: str | None, line: Line, parsed: Base) -> None:
     row = only(parsed(line("10:00:00", params=params)))
     read = (*TOP.values(), *REQUEST.values(), "comm_id", "chat_msg_count", "platform", "os")
     assert {name: row[name] for name in read} == dict.fromkeys(read)
@@ -571,17 +569,17 @@ def test_line_of_params_that_are_no_json_object_stays_with_nothing_read(
 
 
 @pytest.mark.parametrize("params", ['{"gcc":"KR",}', '{"gcc":"KR","x":[1,]}', '{"gcc":"KR","x":NaN}', '{"gcc":NaN}'])
-def test_params_that_only_a_lenient_parser_reads_are_no_json(params: str, line: Line, parsed: Base) -> None:
+def test_params_that_only_a_lenient_parser_accepts_are_not_json(params: str, line: Line, parsed: Base) -> None:
     assert only(parsed(line("10:00:00", params=params)))["gcc"] is None
 
 
 @pytest.mark.parametrize("text", [",}", ",]", "NaN", "Infinity", "a, ]", '",}', "\\", '\\",]', "null,}"])
-def test_strings_that_look_like_bad_json_inside_are_read(text: str, line: Line, parsed: Base) -> None:
+def test_strings_that_contain_what_looks_like_bad_json_are_read(text: str, line: Line, parsed: Base) -> None:
     assert only(parsed(line("10:00:00", params={"gcc": text, "x": [1, {"y": text}]})))["gcc"] == text
 
 
 @pytest.mark.parametrize("request_text", ["null", '"x"', "5", '[{"videoId":"v"}]', '"{\\"videoId\\":\\"v\\"}"', "{}"])
-def test_request_that_is_no_object_has_nothing_to_read(request_text: str, line: Line, parsed: Base) -> None:
+def test_a_request_that_is_not_an_object_has_no_fields(request_text: str, line: Line, parsed: Base) -> None:
     row = only(parsed(line("10:00:00", params=f'{{"gcc":"KR","request":{request_text}}}')))
     assert (row["gcc"], row["video_id"], row["comm_id"]) == ("KR", None, None)
 
@@ -605,7 +603,9 @@ def test_request_that_is_no_object_has_nothing_to_read(request_text: str, line: 
         ('"1_000"', None),
     ],
 )
-def test_number_of_chat_messages_is_a_number(sent: str, count: int | None, line: Line, parsed: Base) -> None:
+def test_the_number_of_chat_messages_must_be_a_whole_number(
+    sent: str, count: int | None, line: Line, parsed: Base
+) -> None:
     row = only(parsed(line("10:00:00", params=f'{{"request":{{"chatMsgCount":{sent}}}}}')))
     assert row["chat_msg_count"] == count
 
@@ -620,7 +620,7 @@ def test_number_of_chat_messages_is_a_number(sent: str, count: int | None, line:
         ("00", None),
     ],
 )
-def test_community_has_one_to_eighteen_digits_without_leading_zeros(
+def test_a_community_has_one_to_eighteen_digits_without_leading_zeros(
     community: str, found: str | None, line: Line, parsed: Base
 ) -> None:
     of_url = only(parsed(line("10:00:00", url=f"/community-{community}/x")))
@@ -643,18 +643,18 @@ def test_community_has_one_to_eighteen_digits_without_leading_zeros(
         ("[11]", None),
     ],
 )
-def test_community_of_params_is_all_digits(community: str, found: str | None, line: Line, parsed: Base) -> None:
+def test_a_community_in_params_is_all_digits(community: str, found: str | None, line: Line, parsed: Base) -> None:
     row = only(parsed(line("10:00:00", params=f'{{"request":{{"communityId":{community}}}}}')))
     assert row["comm_id"] == found
 
 
-def test_community_and_post_of_the_url_count_before_those_of_params(line: Line, parsed: Base) -> None:
+def test_the_url_takes_precedence_over_params_for_community_and_post(line: Line, parsed: Base) -> None:
     params = {"request": {"communityId": "12", "postId": "3-4"}}
     row = only(parsed(line("10:00:00", url="/community-11/post-1-2", params=params)))
     assert (row["comm_id"], row["post_id"]) == ("11", "1-2")
 
 
-def test_post_of_the_url_and_community_of_params_stand_together(line: Line, parsed: Base) -> None:
+def test_a_post_from_the_url_combines_with_a_community_from_params(line: Line, parsed: Base) -> None:
     params = {"request": {"communityId": "12", "postId": "3-4"}}
     row = only(parsed(line("10:00:00", url="/post-1-2", params=params)))
     assert (row["comm_id"], row["post_id"]) == ("12", "1-2")
@@ -676,7 +676,7 @@ def test_post_of_the_url_and_community_of_params_stand_together(line: Line, pars
         (None, None),
     ],
 )
-def test_app_version_is_read_from_the_user_agent(
+def test_the_app_version_is_read_from_the_user_agent(
     agent: str | None, version: str | None, line: Line, parsed: Base
 ) -> None:
     assert only(parsed(line("10:00:00", user_info_user_agent=agent)))["app_ver"] == version
@@ -704,7 +704,7 @@ def test_app_version_is_read_from_the_user_agent(
         ({}, None),
     ],
 )
-def test_platform(params: Row, platform: str | None, line: Line, parsed: Base) -> None:
+def test_the_platform_follows_from_params(params: Row, platform: str | None, line: Line, parsed: Base) -> None:
     assert only(parsed(line("10:00:00", params=params)))["platform"] == platform
 
 
@@ -722,14 +722,14 @@ def test_platform(params: Row, platform: str | None, line: Line, parsed: Base) -
         ({}, None),
     ],
 )
-def test_operating_system(params: Row, system: str | None, line: Line, parsed: Base) -> None:
+def test_the_operating_system_follows_from_params(params: Row, system: str | None, line: Line, parsed: Base) -> None:
     assert only(parsed(line("10:00:00", params=params)))["os"] == system
 
 
 # --- several days in one run ------------------------------------------------------------------------------------------
 
 
-def test_days_of_a_range_are_those_of_each_day_by_itself(line: Line, base: Base) -> None:
+def test_days_of_a_range_equal_days_run_one_by_one(line: Line, base: Base) -> None:
     first = [line("2024-01-14T23:50:00+09:00", user=7), line("2024-01-14T23:59:00+09:00", user=8)]
     second = [line("2024-01-15T00:01:00+09:00"), line("2024-01-15T00:02:00+09:00", user=9)]
     assert base(*first, *second) == base(*first) + base(*second)
