@@ -1,4 +1,4 @@
-"""What a simulation wrote, read back plainly."""
+"""Reads back what a simulation wrote."""
 
 import csv
 import gzip
@@ -53,7 +53,7 @@ class Simulated:
         return datetime.fromtimestamp(instant_ms / 1000, ZoneInfo(self.config.timezone)).date().isoformat()
 
     def log(self) -> Iterator[Row]:
-        """The lines that have an instant on or after the first day, with their business day."""
+        """The lines with an instant on or after the first day, with their business day."""
         for path in sorted(self.landing.glob(f"{LOG}/*/*")):
             for line in read(path):
                 if line["unix_log_timestamp"] is None:

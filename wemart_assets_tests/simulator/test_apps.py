@@ -1,4 +1,4 @@
-"""The simulated apps: what the files hold is what the truth tells of each day."""
+"""The simulated apps: the files match the truth of each day."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ def is_exact(price: str) -> bool:
     return len(price.partition(".")[2]) <= 4
 
 
-def test_there_are_as_many_rows_as_asked_for(simulated: Simulated) -> None:
+def test_the_number_of_rows_is_as_configured(simulated: Simulated) -> None:
     assert len(simulated.rows(EVENT)) == 4_000
     assert len(simulated.rows(ATTRIBUTION)) == CONFIG.size[0] == 844
 
 
-def test_each_file_has_rows_of_every_day(simulated: Simulated) -> None:
+def test_each_file_contains_rows_of_every_day(simulated: Simulated) -> None:
     for path in (simulated.landing / EVENT).iterdir():
         content = path.read_bytes()
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
         assert {line.split(",")[6][:10] for line in text.splitlines()} >= set(simulated.truth["days"])
 
 
-def test_the_truth_is_that_of_the_files(simulated: Simulated) -> None:
+def test_the_truth_matches_the_files(simulated: Simulated) -> None:
     events, touches = simulated.rows(EVENT), simulated.rows(ATTRIBUTION)
     assert simulated.truth["unknown"][EVENT] == sum(e["time"] == UNKNOWN for e in events) > 0
     assert simulated.truth["unknown"][ATTRIBUTION] == sum(t["time"] == UNKNOWN for t in touches) > 0
@@ -107,13 +107,13 @@ def test_the_truth_is_that_of_the_files(simulated: Simulated) -> None:
         opened |= first
 
 
-def test_only_purchases_have_price_and_quantity(simulated: Simulated) -> None:
+def test_only_purchases_have_a_price_and_a_quantity(simulated: Simulated) -> None:
     for event in simulated.rows(EVENT):
         known = {event["price"] != "null", event["quantity"] != "null"}
         assert known == {event["name"] == "purchase"}
 
 
-def test_equal_seeds_make_equal_files_and_another_makes_others(tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_files(tmp_path: Path) -> None:
     config = AppsConfig(days=2, events=500)
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         simulate_apps(AppsConfig(seed=seed, days=2, events=500), tmp_path / name, tmp_path / name)
@@ -123,7 +123,7 @@ def test_equal_seeds_make_equal_files_and_another_makes_others(tmp_path: Path) -
     assert len(a) == config.files
 
 
-def test_a_folder_with_files_is_left_alone(simulated: Simulated, tmp_path: Path) -> None:
+def test_a_folder_with_files_is_refused_and_left_alone(simulated: Simulated, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="simulate into an empty"):
         simulate_apps(CONFIG, simulated.landing, tmp_path)
     assert not (tmp_path / "igaworks.json").exists()
@@ -140,6 +140,6 @@ def test_a_folder_with_files_is_left_alone(simulated: Simulated, tmp_path: Path)
         ({"attributions": -1}, "attributions must not be negative"),
     ],
 )
-def test_an_impossible_size_is_said(wrong: dict[str, int], words: str) -> None:
+def test_an_impossible_size_is_refused(wrong: dict[str, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         AppsConfig(**wrong)  # type: ignore[arg-type]

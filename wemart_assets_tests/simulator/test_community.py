@@ -1,4 +1,4 @@
-"""The simulated sources of the community: by the rules of the mart they say exactly who the truth says is a member."""
+"""The simulated community sources: applying the mart's rules to them gives exactly the members of the truth."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def millis(instant: dt.datetime | None) -> int | None:
 
 
 def facts(simulated: Simulated, source: str) -> list[Row]:
-    """All rows of a source, however late they came, each once."""
+    """All rows of a source, including late ones, each once."""
     rows = [row for path in sorted(simulated.landing.glob(f"{source}/*/*")) for row in read(path)]
     return [dict(row) for row in {tuple(row.items()) for row in rows}]
 
 
 def as_of(simulated: Simulated, source: str, day: str) -> list[Row]:
-    """The rows of the last delivery of a snapshot up to the day."""
+    """The rows of the latest delivery of a snapshot up to the day."""
     folders = sorted(path.name.removeprefix("date=") for path in (simulated.landing / source).iterdir())
     return simulated.delivery(source, max(folder for folder in folders if folder <= day))
 
@@ -45,7 +45,7 @@ def by_pair(rows: Iterable[Row]) -> dict[Pair, Row]:
 
 
 class Reference:
-    """The rules of `wv_comm_user`, applied to what was delivered, one member at a time."""
+    """The rules of `wv_comm_user`, applied to the deliveries one member at a time."""
 
     def __init__(self, simulated: Simulated) -> None:
         self.simulated = simulated
@@ -56,7 +56,7 @@ class Reference:
         for row in facts(simulated, STATUS):
             at = millis(row["created_at"])
             assert at is not None
-            # In the order of the alphabet `unsubscribe` comes last, as it has to.
+            # In alphabetical order `unsubscribe` comes last, as required.
             self.lines[row["community_id"], row["user_id"]].append((at, row["type"]))
         for lines in self.lines.values():
             lines.sort()
@@ -149,7 +149,7 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row["day"], row["comm_id"], row["wv_user_id"]))
 
 
-def assert_members_are_those_of_the_rules(simulated: Simulated) -> None:
+def assert_members_match_the_rules(simulated: Simulated) -> None:
     reference = Reference(simulated)
     by_rule = [row for day in simulated.counts["days"] for row in reference.members(day)]
     made = members_in(simulated.truth)
@@ -157,11 +157,11 @@ def assert_members_are_those_of_the_rules(simulated: Simulated) -> None:
     assert in_order(by_rule) == in_order(made)
 
 
-# --- the truth is that of the deliveries ----------------------------------------------------------------------------
+# --- the truth matches the deliveries -------------------------------------------------------------------------------
 
 
-def test_the_rules_find_exactly_the_true_members(simulated: Simulated) -> None:
-    assert_members_are_those_of_the_rules(simulated)
+def test_the_rules_give_exactly_the_true_members(simulated: Simulated) -> None:
+    assert_members_match_the_rules(simulated)
 
 
 @pytest.mark.parametrize(
@@ -178,12 +178,12 @@ def test_the_rules_find_exactly_the_true_members(simulated: Simulated) -> None:
         pytest.param(SimulatorConfig(days=3, lines_per_day=500, timezone="UTC", oddities=False), id="no oddities"),
     ],
 )
-def test_the_rules_find_the_true_members_elsewhere(config: SimulatorConfig, tmp_path: Path) -> None:
+def test_the_rules_give_the_true_members_for_other_configurations(config: SimulatorConfig, tmp_path: Path) -> None:
     summary = simulate(config, tmp_path / "landing", tmp_path / "truth")
-    assert_members_are_those_of_the_rules(Simulated(config, tmp_path / "landing", tmp_path / "truth", summary))
+    assert_members_match_the_rules(Simulated(config, tmp_path / "landing", tmp_path / "truth", summary))
 
 
-def test_a_leaver_is_there_on_the_day_of_leaving_and_gone_the_next(simulated: Simulated) -> None:
+def test_a_leaver_is_present_on_the_day_of_leaving_and_gone_the_next(simulated: Simulated) -> None:
     days = list(simulated.counts["days"])
     members = members_in(simulated.truth)
     there = {(row["day"], row["comm_id"], row["wv_user_id"]): row["comm_user_status"] for row in members}
@@ -196,7 +196,7 @@ def test_a_leaver_is_there_on_the_day_of_leaving_and_gone_the_next(simulated: Si
     assert len(back_at_once) < len(leavers) / 2
 
 
-def test_counts_of_members_are_those_of_the_truth(simulated: Simulated) -> None:
+def test_member_counts_match_the_truth(simulated: Simulated) -> None:
     found = Counter(row["day"] for row in members_in(simulated.truth))
     for day, counts in simulated.counts["days"].items():
         assert counts["members"] == found[day]
@@ -208,7 +208,7 @@ def test_counts_of_members_are_those_of_the_truth(simulated: Simulated) -> None:
 
 
 @pytest.mark.parametrize("source", [PROFILE, STATUS])
-def test_the_first_day_delivers_all_the_time_before(source: str, simulated: Simulated) -> None:
+def test_the_first_day_delivers_all_earlier_rows(source: str, simulated: Simulated) -> None:
     def day_of(row: Row) -> str:
         return simulated.business_day(row["updated_at"] if source == PROFILE else millis(row["created_at"]))  # type: ignore[arg-type]
 
@@ -239,7 +239,7 @@ def test_no_two_states_of_a_profile_share_an_instant(simulated: Simulated) -> No
     assert len({(row["community_id"], row["user_id"], row["updated_at"]) for row in rows}) == len(rows)
 
 
-def test_histories_of_all_sorts_occur(simulated: Simulated) -> None:
+def test_histories_of_all_kinds_occur(simulated: Simulated) -> None:
     lines: dict[Pair, list[tuple[Any, str]]] = defaultdict(list)
     for row in facts(simulated, STATUS):
         lines[row["community_id"], row["user_id"]].append((row["created_at"], row["type"]))
@@ -270,7 +270,7 @@ def test_accounts_leave_with_and_without_unsubscribing(simulated: Simulated) -> 
     with_account = {pair in unsubscribed for pair, row in last.items() if row["comm_user_status"] == "WV_DEACTIVATED"}
     assert with_account == {True, False}
     assert any(user not in accounts for _, user in last)
-    # Nothing but the line tells that a user without an account is gone.
+    # Only a status line shows that a user without an account has left.
     gone = {pair for pair, row in last.items() if row["day"] < LAST and pair[1] not in accounts}
     assert gone <= unsubscribed
 
@@ -285,7 +285,7 @@ def test_profiles_are_edited_hidden_and_incomplete(simulated: Simulated) -> None
     assert any((row["first_join_at"] or row["last_join_at"]) < row["last_join_at"] for row in rows)
 
 
-def test_acts_are_of_members_and_others_on_real_posts(simulated: Simulated) -> None:
+def test_actions_are_by_members_and_others_on_existing_posts(simulated: Simulated) -> None:
     accounts = {row["we_member_id"]: row["wv_user_id"] for row in simulated.delivery("we_mart.we_user", LAST)}
     members = {(row["day"], row["comm_id"], row["wv_user_id"]) for row in members_in(simulated.truth)}
     sorts: Counter[tuple[str, str]] = Counter()
@@ -319,7 +319,7 @@ def test_the_known_examples_have_rows(simulated: Simulated) -> None:
     assert any(row["comm_id"] == KNOWN_COMMUNITY and row["is_fc"] for row in members)
 
 
-def test_push_switches_are_the_marts_columns(simulated: Simulated) -> None:
+def test_push_settings_match_the_columns_of_the_mart(simulated: Simulated) -> None:
     rows = as_of(simulated, "weverse2.notification_push_config", LAST)
     assert {row["config_key"] for row in rows} == {
         *("artist_cheering_me_push_enabled", "artist_comment_push_enabled", "artist_live_on_air_push_enabled"),
@@ -334,7 +334,7 @@ def test_push_switches_are_the_marts_columns(simulated: Simulated) -> None:
     assert {(value, now[key]) for key, value in before.items()} >= {("true", "false"), ("false", "true")}
 
 
-def test_periods_in_countries_leave_gaps_and_overlap(simulated: Simulated) -> None:
+def test_country_periods_have_gaps_and_overlaps(simulated: Simulated) -> None:
     periods = defaultdict(list)
     for row in simulated.delivery("we_mart.wv_user_ctry_history", LAST):
         periods[row["wv_user_id"]].append(row)
@@ -355,7 +355,7 @@ def test_periods_in_countries_leave_gaps_and_overlap(simulated: Simulated) -> No
     assert all(sorts.values())
 
 
-def test_special_members_have_some_of_their_names(simulated: Simulated) -> None:
+def test_special_members_have_only_some_names(simulated: Simulated) -> None:
     rows = as_of(simulated, "weverse2.community_member_special_member", LAST)
     known = {tuple(row[f"official_name_{language}"] is not None for language in ("ko", "en", "jp")) for row in rows}
     assert {(True, True, True), (False, True, True), (False, False, True)} <= known
@@ -363,7 +363,7 @@ def test_special_members_have_some_of_their_names(simulated: Simulated) -> None:
     assert {row["is_official"] for row in rows} == {"0", "1"}
 
 
-def test_members_come_from_former_products(simulated: Simulated) -> None:
+def test_some_members_come_from_former_products(simulated: Simulated) -> None:
     joined = {}
     for row in facts(simulated, PROFILE):
         joined[row["community_id"], row["user_id"]] = row["first_join_at"]
@@ -395,7 +395,7 @@ def test_purchases_are_open_closed_and_renewed(simulated: Simulated) -> None:
     assert any(row["end_dt"] is None and ends[row["wv_user_id"], row["dm_id"], row["start_dt"]] for row in first)
 
 
-def test_reports_grow(simulated: Simulated) -> None:
+def test_report_counts_grow(simulated: Simulated) -> None:
     first, last = (by_pair(as_of(simulated, "weverse2.community_common_report", day)) for day in (FIRST, LAST))
     assert first.keys() <= last.keys()
     assert any(row["report_count"] == 0 for row in first.values())
@@ -405,7 +405,7 @@ def test_reports_grow(simulated: Simulated) -> None:
 # --- sizes ----------------------------------------------------------------------------------------------------------
 
 
-def test_users_and_artists_do_not_depend_on_the_lines(tmp_path: Path) -> None:
+def test_the_number_of_users_does_not_depend_on_the_number_of_lines(tmp_path: Path) -> None:
     config = SimulatorConfig(days=1, lines_per_day=500, users=20_000, artists=30)
     simulate(config, tmp_path / "landing", tmp_path / "truth")
     counts = counts_in(tmp_path / "truth")["days"][FIRST]

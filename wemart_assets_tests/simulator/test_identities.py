@@ -1,4 +1,4 @@
-"""The simulated identity map: whose devices and tracks the accounts' are, as each day knows it."""
+"""The simulated identity map: which devices and track ids belong to which account, as of each day."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def delivered(landing: Path, day: int) -> list[Row]:
     return rows
 
 
-def test_an_id_is_somebodys_who_has_an_account_by_the_day(simulated: Simulated, landing: Path) -> None:
+def test_ids_belong_to_accounts_that_exist_on_the_day(simulated: Simulated, landing: Path) -> None:
     before: set[tuple[str, str]] = set()
     for day in range(1, 5):
         rows = delivered(landing, day)
@@ -43,7 +43,7 @@ def test_an_id_is_somebodys_who_has_an_account_by_the_day(simulated: Simulated, 
         before = keys
 
 
-def test_devices_are_those_of_the_apps_once_they_are_there(landing: Path) -> None:
+def test_devices_appear_after_their_app_is_installed(landing: Path) -> None:
     ids, installed = app_devices(APPS)
     since = dict(zip(ids.to_pylist(), installed.tolist(), strict=True))
     for day in range(1, 5):
@@ -53,7 +53,7 @@ def test_devices_are_those_of_the_apps_once_they_are_there(landing: Path) -> Non
     assert max(Counter(row["we_member_id"] for row in devices).values()) > 1, "some users have several"
 
 
-def test_equal_configurations_make_equal_maps(simulated: Simulated, landing: Path, tmp_path: Path) -> None:
+def test_equal_configurations_give_equal_maps(simulated: Simulated, landing: Path, tmp_path: Path) -> None:
     simulate_identities(simulated.config, APPS, tmp_path)
     assert delivered(tmp_path, 4) == delivered(landing, 4)
     other = SimulatorConfig(seed=8, days=4, lines_per_day=10_000)
@@ -61,7 +61,7 @@ def test_equal_configurations_make_equal_maps(simulated: Simulated, landing: Pat
     assert delivered(tmp_path / "other", 4) != delivered(landing, 4)
 
 
-def test_a_folder_with_files_is_left_alone(simulated: Simulated, landing: Path) -> None:
+def test_a_folder_with_files_is_refused(simulated: Simulated, landing: Path) -> None:
     with pytest.raises(FileExistsError, match=r"core\.identity_map"):
         simulate_identities(simulated.config, APPS, landing)
 

@@ -1,4 +1,4 @@
-"""The simulated platform: its landing files hold exactly the sessions that its truth tells of."""
+"""The simulated platform: its landing files contain exactly the sessions of its truth."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def consumer_of(line: Row) -> str | None:
 
 
 def device_of(line: Row) -> str | None:
-    """Rule 2: lines without a device id count only for TV apps, which are known by their user's key."""
+    """Rule 2: lines without a device id count only for TV apps, which are identified by their user key."""
     if line["user_info_device_id"] is not None:
         return str(line["user_info_device_id"])
     if consumer_of(line) == "tvApp" and line["user_info_user_key"] is not None:
@@ -100,10 +100,10 @@ def sessions(log: list[Row]) -> dict[tuple[str, str, int], list[Row]]:
     return sessions_in(iter(log))
 
 
-# --- the truth is that of the files -------------------------------------------------------------------------------
+# --- the truth matches the files ----------------------------------------------------------------------------------
 
 
-def assert_truth_is_that_of_the_files(simulated: Simulated) -> None:
+def assert_truth_matches_the_files(simulated: Simulated) -> None:
     sessions = sessions_in(simulated.log())
     found = {(*key, lines[0]["at"], lines[-1]["at"], len(lines)) for key, lines in sessions.items()}
     true = truth_rows(simulated.truth / "sessions.parquet")
@@ -138,12 +138,12 @@ def assert_truth_is_that_of_the_files(simulated: Simulated) -> None:
         pytest.param(SimulatorConfig(days=3, lines_per_day=4_000, devices=60, seed=5), id="few busy devices"),
     ],
 )
-def test_files_hold_exactly_the_true_sessions(config: SimulatorConfig, tmp_path: Path) -> None:
+def test_files_contain_exactly_the_true_sessions(config: SimulatorConfig, tmp_path: Path) -> None:
     summary = simulate(config, tmp_path / "landing", tmp_path / "truth")
-    assert_truth_is_that_of_the_files(Simulated(config, tmp_path / "landing", tmp_path / "truth", summary))
+    assert_truth_matches_the_files(Simulated(config, tmp_path / "landing", tmp_path / "truth", summary))
 
 
-def test_counts_are_those_of_the_files(simulated: Simulated, log: list[Row]) -> None:
+def test_counts_match_the_files(simulated: Simulated, log: list[Row]) -> None:
     lines = Counter(line["day"] for line in log)
     without_device = Counter(line["day"] for line in log if device_of(line) is None)
     broken_json = Counter(line["day"] for line in log if not is_json(line["params"]))
@@ -166,11 +166,11 @@ def test_summary_counts_what_was_written(simulated: Simulated) -> None:
     assert summary.user_sessions == len(truth_rows(simulated.truth / "user_sessions.parquet"))
 
 
-# --- the same again -----------------------------------------------------------------------------------------------
+# --- reproducibility ----------------------------------------------------------------------------------------------
 
 
 def contents(folder: Path) -> dict[str, list[Row] | str]:
-    """The rows of each file below the folder. Not its bytes: compressed pages may differ within one process."""
+    """The rows of each file below the folder, not its bytes: compressed pages may differ within one process."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): path.read_text() if path.suffix == ".json" else read(path)
@@ -178,32 +178,32 @@ def contents(folder: Path) -> dict[str, list[Row] | str]:
     }
 
 
-def test_same_configuration_makes_the_same_rows(tmp_path: Path) -> None:
+def test_the_same_configuration_gives_the_same_rows(tmp_path: Path) -> None:
     config = SimulatorConfig(days=2, lines_per_day=2_000)
     for turn in ("first", "second"):
         simulate(config, tmp_path / turn / "landing", tmp_path / turn / "truth")
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
 
 
-def test_another_process_makes_the_same_rows(tmp_path: Path) -> None:
+def test_another_process_gives_the_same_rows(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from wemart_assets.simulator import SimulatorConfig, simulate; "
         "simulate(SimulatorConfig(days=2, lines_per_day=500), Path(sys.argv[1], 'landing'), Path(sys.argv[1], 'truth'))"
     )
-    # Another hash seed puts sets and their like in another order.
+    # Another hash seed changes the order of sets.
     environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", program, tmp_path / "there"], check=True, env=environment)
     simulate(SimulatorConfig(days=2, lines_per_day=500), tmp_path / "here" / "landing", tmp_path / "here" / "truth")
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
 
-def test_another_seed_makes_other_sessions(tmp_path: Path) -> None:
+def test_another_seed_gives_other_sessions(tmp_path: Path) -> None:
     for seed in (1, 2):
         simulate(SimulatorConfig(seed=seed, days=1, lines_per_day=500), tmp_path / f"{seed}", tmp_path / f"t{seed}")
     assert truth_rows(tmp_path / "t1" / "sessions.parquet") != truth_rows(tmp_path / "t2" / "sessions.parquet")
 
 
-def test_files_of_another_simulation_are_not_mixed_in(tmp_path: Path) -> None:
+def test_a_folder_with_files_of_another_simulation_is_refused(tmp_path: Path) -> None:
     config = SimulatorConfig(days=1, lines_per_day=500)
     simulate(config, tmp_path / "landing", tmp_path / "truth")
     with pytest.raises(FileExistsError, match="already contains files"):
@@ -219,7 +219,7 @@ def test_impossible_sizes_are_refused(settings: dict[str, int]) -> None:
         SimulatorConfig(**settings)  # type: ignore[arg-type]
 
 
-# --- what the log holds -------------------------------------------------------------------------------------------
+# --- content of the log -------------------------------------------------------------------------------------------
 
 
 def is_json(text: str) -> bool:
@@ -234,7 +234,7 @@ def gaps_in(session: list[Row]) -> list[int]:
     return [after["at"] - before["at"] for before, after in pairwise(session)]
 
 
-def test_gaps_on_the_edge_of_the_rule_occur(
+def test_gaps_at_the_limit_of_a_session_occur(
     simulated: Simulated, sessions: dict[tuple[str, str, int], list[Row]]
 ) -> None:
     within = Counter((key[0], gap) for key, session in sessions.items() for gap in gaps_in(session))
@@ -251,7 +251,7 @@ def test_gaps_on_the_edge_of_the_rule_occur(
     assert min(between) == HALF_HOUR + 1
 
 
-def test_sessions_are_cut_at_midnight(simulated: Simulated, sessions: dict[tuple[str, str, int], list[Row]]) -> None:
+def test_sessions_are_split_at_midnight(simulated: Simulated, sessions: dict[tuple[str, str, int], list[Row]]) -> None:
     last_of_day: dict[tuple[str, str], Row] = {}
     for (day, device, _), session in sorted(sessions.items(), key=lambda item: item[0]):
         last_of_day[day, device] = session[-1]
@@ -271,7 +271,7 @@ def test_sessions_are_cut_at_midnight(simulated: Simulated, sessions: dict[tuple
 
 
 def pattern_of(session: list[Row]) -> str:
-    """Who the lines of a session belong to: `-` nobody, `A`, `B`, ... users in order of appearance."""
+    """The users of a session's lines: `-` for none, `A`, `B`, ... in order of appearance."""
     names: dict[int | None, str] = {None: "-"}
     letters = [names.setdefault(line["user"], "ABCDEFG"[len(names) - 1]) for line in session]
     return "".join(letter for place, letter in enumerate(letters) if place == 0 or letters[place - 1] != letter)
@@ -298,13 +298,13 @@ def test_equal_lines_occur(log: list[Row]) -> None:
     assert max(lines.values()) > 1
 
 
-def test_lines_without_device_id_are_of_all_sorts(log: list[Row]) -> None:
+def test_lines_without_a_device_id_of_all_kinds_occur(log: list[Row]) -> None:
     sorts = {
         (consumer_of(line), line["user_info_user_key"] is not None)
         for line in log
         if line["user_info_device_id"] is None
     }
-    # TV apps with a key have sessions; the same app without one, and the other TV app, have none.
+    # TV apps with a user key have sessions; the same app without one, and the other TV app, have none.
     assert {("tvApp", True), ("tvApp", False), ("tvOSApp", True), ("weverseWeb", False)} <= sorts
 
 
@@ -312,7 +312,7 @@ def test_lines_without_device_id_are_of_all_sorts(log: list[Row]) -> None:
     "part",
     ["/v1/community-", "/v1/post-", "/notice-", "/chat-", "/join", "/leave", "https://"],
 )
-def test_urls_of_all_sorts_occur(part: str, log: list[Row]) -> None:
+def test_urls_of_all_kinds_occur(part: str, log: list[Row]) -> None:
     assert any(part in line["url"] for line in log)
 
 
@@ -340,7 +340,7 @@ def test_user_agents_name_versions(log: list[Row]) -> None:
     assert any("Chrome/" in agent for agent in agents)
 
 
-def test_people_look_at_communities_as_members_and_as_guests(simulated: Simulated, log: list[Row]) -> None:
+def test_communities_are_visited_by_members_and_by_guests(simulated: Simulated, log: list[Row]) -> None:
     day = "2024-01-01"
     true = pq.read_table(simulated.truth / "members.parquet").to_pylist()
     members = {(row["wv_user_id"], row["comm_id"]) for row in true if row["day"] == day}
@@ -369,7 +369,7 @@ def test_snapshots_grow_from_day_to_day(simulated: Simulated) -> None:
         assert sizes[-1] > sizes[0]
 
 
-def test_snapshots_of_a_day_know_nothing_of_the_next(simulated: Simulated) -> None:
+def test_snapshots_of_a_day_contain_nothing_of_the_next(simulated: Simulated) -> None:
     for day in simulated.counts["days"]:
         for row in simulated.delivery("we_mart.we_user", day):
             known = [row["wv_leave_dt"], row["wv_first_join_dt"]]
@@ -378,7 +378,7 @@ def test_snapshots_of_a_day_know_nothing_of_the_next(simulated: Simulated) -> No
             assert simulated.business_day(row["create_dt"].timestamp() * 1000) <= day
 
 
-def test_artists_are_made_up_and_one_is_called_artist(simulated: Simulated) -> None:
+def test_artists_are_fictional_and_one_is_called_artist(simulated: Simulated) -> None:
     artists = simulated.delivery("we_mart.we_artist", "2024-01-04")
     names = Counter(row["we_art_name"] for row in artists)
     assert names["ARTIST"] == 1
@@ -397,7 +397,7 @@ def test_accounts_and_users_of_the_log_have_different_ids(simulated: Simulated, 
     assert {"KR", "US"} <= {row["ctry_code"] for row in accounts}
 
 
-def test_ids_fit_in_32_bits_but_for_the_counted_one(simulated: Simulated) -> None:
+def test_ids_fit_into_32_bits_except_the_counted_one(simulated: Simulated) -> None:
     wide: Counter[tuple[str, str]] = Counter()
     for source in SNAPSHOTS:
         for day in simulated.counts["days"]:
@@ -422,7 +422,7 @@ def test_a_daily_file_spans_two_business_days(simulated: Simulated) -> None:
     assert days == {"2024-01-01", "2024-01-02"}
 
 
-def test_late_lines_lie_in_the_folder_of_another_date(simulated: Simulated) -> None:
+def test_late_lines_are_in_the_folder_of_another_date(simulated: Simulated) -> None:
     [late] = [flaw for flaw in simulated.counts["late"] if flaw["source"] == LOG]
     lines = read(simulated.landing / LOG / f"date={late['folder']}" / "late.parquet")
     assert late["rows"] == len(lines) > 0
@@ -430,7 +430,7 @@ def test_late_lines_lie_in_the_folder_of_another_date(simulated: Simulated) -> N
     assert late["folder"] == "2024-01-04"
 
 
-def test_broken_rows_are_there_and_counted(simulated: Simulated) -> None:
+def test_broken_rows_occur_and_are_counted(simulated: Simulated) -> None:
     counts = simulated.counts
     broken = {(flaw["source"], flaw["reason"]): flaw for flaw in counts["broken"]}
     assert len(broken) == len(counts["broken"]) == 5
@@ -477,7 +477,7 @@ def test_some_rows_occur_twice(simulated: Simulated) -> None:
         assert flaw["rows"] == 3
 
 
-def test_deliveries_are_left_out_but_not_the_first(simulated: Simulated) -> None:
+def test_some_deliveries_are_skipped_but_not_the_first(simulated: Simulated) -> None:
     skipped = {(flaw["source"], flaw["folder"]) for flaw in simulated.counts["skipped"]}
     daily = {path.name for path in simulated.landing.iterdir()} - {
         "we_mart.wv1_join_info",
@@ -504,7 +504,7 @@ def test_lines_from_before_the_first_day_are_counted(simulated: Simulated) -> No
     assert max(early) == midnight - 1
 
 
-def test_without_oddities_deliveries_are_flawless(tmp_path: Path) -> None:
+def test_without_oddities_deliveries_have_no_flaws(tmp_path: Path) -> None:
     config = SimulatorConfig(days=3, lines_per_day=500, oddities=False)
     simulate(config, tmp_path / "landing", tmp_path / "truth")
     assert {path.suffix for path in (tmp_path / "landing").glob("*/*/*")} == {".parquet"}
@@ -513,7 +513,7 @@ def test_without_oddities_deliveries_are_flawless(tmp_path: Path) -> None:
         assert counts[flaws] == []
 
 
-def test_progress_is_told_day_by_day(tmp_path: Path) -> None:
+def test_progress_is_reported_day_by_day(tmp_path: Path) -> None:
     told: list[str] = []
     simulate(SimulatorConfig(days=2, lines_per_day=500), tmp_path / "landing", tmp_path / "truth", told.append)
     assert [line.split(":")[0] for line in told] == ["2024-01-01", "2024-01-02"]

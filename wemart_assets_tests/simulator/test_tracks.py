@@ -1,4 +1,4 @@
-"""The simulated visitors: the truth is what a plain rebuild finds in the files, and the files have what is odd."""
+"""The simulated visitors: the truth is what a plain rebuild finds in the files, and odd tracks occur."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
 
 
 def landed(rows: list[Row]) -> list[Row]:
-    """The rows of each id and day that were received first, with their day."""
+    """The first received row of each id and day, with its day."""
     first: dict[tuple[str, str], Row] = {}
     for row in sorted(rows, key=lambda row: row["received_at"]):
         day = row["timestamp"].astimezone(SEOUL).date().isoformat()
@@ -55,7 +55,7 @@ def millis(instant: dt.datetime) -> int:
     return (instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)
 
 
-def test_the_truth_is_that_of_the_files(simulated: Simulated) -> None:
+def test_the_truth_matches_the_files(simulated: Simulated) -> None:
     reference = Reference(landed(simulated.rows), LAST)
     sessions, facts = reference.dbt_session_tracks(), reference.dbt_session_track_facts()
     found = [
@@ -74,7 +74,7 @@ def test_the_truth_is_that_of_the_files(simulated: Simulated) -> None:
     assert {day: said["tracks"] for day, said in simulated.truth["days"].items()} == by_day
 
 
-def test_visits_are_as_various_as_real_ones(simulated: Simulated) -> None:
+def test_visits_are_as_varied_as_real_ones(simulated: Simulated) -> None:
     reference = Reference(landed(simulated.rows), LAST)
     browsers: dict[str, set[str]] = {}
     users: dict[str, set[str]] = {}
@@ -95,7 +95,7 @@ def test_visits_are_as_various_as_real_ones(simulated: Simulated) -> None:
     assert max(instants.values()) > 1, "two tracks of one instant"
 
 
-def test_what_is_odd_is_counted(simulated: Simulated) -> None:
+def test_odd_tracks_are_counted(simulated: Simulated) -> None:
     rows, truth = simulated.rows, simulated.truth
     equal = Counter(tuple(sorted((k, str(v)) for k, v in row.items())) for row in rows)
     assert truth["copied"] == sum(n - 1 for n in equal.values()) > 0
@@ -108,18 +108,18 @@ def test_what_is_odd_is_counted(simulated: Simulated) -> None:
     assert truth["ahead"] == sum(row["timestamp"] > row["received_at"] + dt.timedelta(days=1) for row in rows) > 0
 
 
-def test_the_same_seed_makes_the_same_tracks(simulated: Simulated, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_tracks(simulated: Simulated, tmp_path: Path) -> None:
     assert made(CONFIG, tmp_path / "same") == simulated
     assert made(replace(CONFIG, seed=8), tmp_path / "other").rows != simulated.rows
 
 
-def test_a_folder_with_files_is_not_written_to(tmp_path: Path) -> None:
+def test_a_folder_with_files_is_refused(tmp_path: Path) -> None:
     simulate_tracks(replace(CONFIG, tracks=10, visitors=2), tmp_path / "landing", tmp_path / "truth")
     with pytest.raises(FileExistsError, match="already contains files"):
         simulate_tracks(CONFIG, tmp_path / "landing", tmp_path / "truth")
 
 
 @pytest.mark.parametrize("wrong", [{"seed": -1}, {"days": 0}, {"visitors": 0}, {"tracks": 0}], ids=str)
-def test_sizes_that_cannot_be_are_refused(wrong: dict[str, int]) -> None:
+def test_impossible_sizes_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TracksConfig(**wrong)  # type: ignore[arg-type]
