@@ -1,4 +1,4 @@
-"""A simulated platform and the lake that the whole graph made of it, shared by the tests that only read.
+"""A simulated platform and the lake that the whole graph computed from it, shared by read-only tests.
 
 Tests that are marked `spark` are skipped where it cannot run. With `WEMART_TEST_SPARK=required` they fail there.
 
@@ -44,12 +44,12 @@ from wemart_assets_tests.marts.attribution_reference import Reference
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
-# Tests whose examples are dear, or have to be many, ask `examples` for another number.
+# Tests whose examples are expensive, or need many, ask `examples` for another number.
 for profile, most in (("quick", 25), ("thorough", 100)):
     hypothesis_settings.register_profile(profile, max_examples=most, deadline=None)
 hypothesis_settings.load_profile(PROFILE)
 
-# Modules that take minutes, the longest first: one that starts last keeps the other processes waiting.
+# Modules that take minutes, longest first: a long module that starts last keeps the other processes waiting.
 LONGEST = (
     "test_parity.py",
     "test_page_commands.py",
@@ -68,7 +68,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a module stay together: they share what is costly to make."""
+    """Keeps the tests of a module together, because they share expensive fixtures."""
     modules: dict[Path, list[pytest.Item]] = {}
     for item in items:
         modules.setdefault(item.path, []).append(item)
@@ -78,7 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         shuffled.shuffle(ordered)
         for path in ordered:
             shuffled.shuffle(modules[path])
-    # Whatever the seed: if one process were given the two longest, the other would wait for it.
+    # Independent of the seed: if one process received the two longest modules, the other would wait for it.
     ordered.sort(key=lambda path: _rank(path.name))
     items[:] = [item for path in ordered for item in modules[path]]
 
@@ -93,7 +93,7 @@ def pytest_report_header() -> str | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests ignore what was noted for the lake of this folder, such as a demo's first day."""
+    """Makes tests ignore settings saved for the lake of this folder, such as a demo's first day."""
     state = tempfile.TemporaryDirectory(prefix="wemart_state_")
     config.add_cleanup(state.cleanup)
     os.environ["WEMART_STATE"] = state.name
@@ -108,7 +108,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def out_of_date(tmp_path: Path) -> Iterator[None]:
-    """A machine whose rules for Tokyo and for Lagos are those of UTC+8."""
+    """A machine whose timezone rules for Tokyo and Lagos are those of UTC+8."""
     fixed = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbb", 8 * 3600, 0, 0) + b"XXX\0"
     for name in ("Asia/Tokyo", "Africa/Lagos"):
         (tmp_path / name).parent.mkdir()
@@ -135,7 +135,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture(scope="session")
 def make_environment(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> MakeEnvironment:
-    """A new environment, under settings of its own."""
+    """A new environment with its own settings."""
     return lambda **settings: Environment(tmp_path_factory.mktemp("environment"), instance, **settings)
 
 
@@ -146,9 +146,9 @@ def environment(make_environment: MakeEnvironment) -> Environment:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `landing`, `truth`, and the `lake` that one run over five days made of it. Not to be written.
+    """A folder with `landing`, `truth`, and the `lake` that one run over five days computed from it. Read-only.
 
-    Processes that share a run of the tests share it: the first that needs it makes it.
+    It is shared by the processes of a test run: the first that needs it builds it.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "world"
@@ -162,7 +162,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def reference(world: Path) -> Reference:
-    """The world's published events and attributions, for plain loops over them."""
+    """The reference implementation of the reports over the world's published events and attributions."""
 
     def read(table: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = DeltaTable(world / "lake" / "igaworks" / table).to_pyarrow_table().to_pylist()

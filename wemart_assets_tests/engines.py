@@ -1,4 +1,4 @@
-"""Both engines as tests open them: small, and on Spark one JVM for the whole run of pytest."""
+"""Both engines as the tests open them: small, and on Spark one JVM for the whole pytest run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wemart_assets.lake.table import Table
 
 JAVA = 17
 ENGINES = ("duckdb", pytest.param("spark", marks=pytest.mark.spark))
-# A JVM that compiles little starts a thousand small queries sooner than one that makes each fast.
+# A JVM that compiles little is faster for thousands of small queries than one that optimizes each.
 SPARK_CONF = {
     "spark.driver.memory": "2g",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
@@ -34,13 +34,13 @@ SPARK_CONF = {
     "spark.default.parallelism": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
 }
-# The same with another master is another Spark.
+# Another master needs another Spark.
 MASTER = "local[2]"
 
 
 @cache
 def why_no_spark() -> str | None:
-    """What to install for the tests on Spark, None where it is there."""
+    """What to install for the tests on Spark, or None if everything is installed."""
     if find_spec("pyspark") is None or find_spec("delta") is None:
         return "pyspark and delta-spark are not installed: pip install -c constraints.txt -e '.[spark]'"
     home = os.environ.get("JAVA_HOME")
@@ -72,7 +72,7 @@ def open_engine(name: str, lake: Path) -> Engine:
 
 
 def settings_of(name: str) -> dict[str, Any]:
-    """The settings by which a whole graph runs on an engine."""
+    """The settings with which a whole graph runs on an engine."""
     if name == "spark":
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         return {"engine": "spark", "spark": {"master": MASTER, "conf": SPARK_CONF}}
@@ -80,7 +80,7 @@ def settings_of(name: str) -> dict[str, Any]:
 
 
 def table_of(session: Any, arrow: pa.Table) -> ir.Table:
-    """Rows as a table of the session."""
+    """Returns rows as a table of the session."""
     name = f"given_{uuid.uuid4().hex}"
     if hasattr(session, "spark"):
         return session.view(session.spark.createDataFrame(arrow))
@@ -88,6 +88,6 @@ def table_of(session: Any, arrow: pa.Table) -> ir.Table:
 
 
 def rows_as(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows with a table's columns; those that a row does not name are NULL."""
+    """Returns rows with all columns of a table; columns that a row does not name are NULL."""
     full = [{c.name: row.get(c.name) for c in table.columns} for row in rows]
     return pa.Table.from_pylist(full, schema=table.arrow_schema)

@@ -1,6 +1,6 @@
-"""An environment for one test: a lake, a landing folder, the asset graph over them, and its sensor, ticked by hand.
+"""An environment for one test: a lake, a landing folder, the asset graph over them, and its sensor, ticked manually.
 
-What was published is read with delta-rs alone, so that no test believes the engine's own reader.
+Published rows are read with delta-rs only, so that no test relies on the engine's own reader.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def millis(local: str, timezone: str = "Asia/Seoul") -> int:
 
 
 def as_csv(rows: Sequence[Row], delimiter: str = ",") -> str:
-    """Rows as CSV, the columns those of the first row; NULL is nothing between two delimiters."""
+    """Rows as CSV with the columns of the first row; NULL is an empty field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter, lineterminator="\n")
     writer.writeheader()
@@ -57,12 +57,12 @@ def as_csv(rows: Sequence[Row], delimiter: str = ",") -> str:
 
 
 def as_jsonl(rows: Sequence[Row]) -> str:
-    """Rows as JSON lines; what is NULL is left out."""
+    """Rows as JSON lines; NULL fields are left out."""
     return "".join(json.dumps({k: v for k, v in row.items() if v is not None}) + "\n" for row in rows)
 
 
 def as_parquet(rows: Sequence[Row] | pa.Table, types: Mapping[str, pa.DataType] | None = None) -> bytes:
-    """Rows as Parquet; a column is of `types`, else of what its values are: bigint, instant or text."""
+    """Rows as Parquet; a column has the type in `types`, or else that of its values: bigint, instant or text."""
     if not isinstance(rows, pa.Table):
         kinds = {name: _arrow_type([row[name] for row in rows]) for name in rows[0]} | dict(types or {})
         rows = pa.table({name: pa.array([row[name] for row in rows], type=kind) for name, kind in kinds.items()})
@@ -77,7 +77,7 @@ def _arrow_type(values: Sequence[Any]) -> pa.DataType:
 
 
 def encoded(name: str, rows: Sequence[Row]) -> bytes:
-    """Rows in the format that a file's name says."""
+    """Rows in the format of the file name's ending."""
     plain = name.lower().removesuffix(".gz")
     if plain.endswith(".parquet"):
         return as_parquet(rows)
@@ -90,12 +90,12 @@ def encoded(name: str, rows: Sequence[Row]) -> bytes:
 
 @dataclass
 class Run:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
-        failed: what the tables that failed with words for a person said, by table.
-        crashed: what was raised in those that failed without.
-        metadata: of what was published, by table and day.
+        failed: messages of the tables that failed with a readable error, by table.
+        crashed: exceptions of the tables that failed in any other way, by table.
+        metadata: metadata of the publications, by table and day.
         checks: results by table and check name.
     """
 
@@ -126,7 +126,7 @@ class _Warnings(logging.Handler):
 
 @dataclass(frozen=True)
 class Tick:
-    """What one tick of the sensor did. `cursor` is what the next tick starts from, this one's own where it set none."""
+    """The result of one sensor tick. `cursor` is where the next tick starts: the new cursor or else the given one."""
 
     requests: list[Request]
     cursor: str | None
@@ -136,11 +136,11 @@ class Tick:
 
     @property
     def days(self) -> list[str]:
-        """The days of all requests, as often as they are requested."""
+        """The days of all requests, repeated if they are requested repeatedly."""
         return sorted(day for request in self.requests for day in request.days)
 
     def days_of(self, table: str) -> list[str]:
-        """All days for which the table was requested."""
+        """The days for which the table is requested."""
         return sorted(day for request in self.requests if table in request.tables for day in request.days)
 
     @property
@@ -149,11 +149,11 @@ class Tick:
 
 
 class Environment:
-    """Settings, files and the graph of one test. Days are business days in Seoul unless set otherwise.
+    """Settings, files and the graph of one test. Days are business days in Seoul unless configured otherwise.
 
     Attributes:
-        overrides: the settings; the graph follows a change of them.
-        ignored: tables that a tick of the sensor looks away from.
+        overrides: the settings; the graph follows their changes.
+        ignored: tables that a sensor tick ignores.
     """
 
     csv = staticmethod(as_csv)
@@ -179,7 +179,7 @@ class Environment:
 
     @staticmethod
     def line(local: str = "2024-03-02 12:00:00", **other: Any) -> Row:
-        """A line of the server log at a local time in Seoul; `other` says more of it."""
+        """A line of the server log at a local time in Seoul, with further columns in `other`."""
         defaults = {"unix_log_timestamp": millis(local), "user_info_id": 0, "user_info_device_id": "d", "url": "/home"}
         return dict.fromkeys(LOG_COLUMNS) | defaults | other
 
@@ -190,7 +190,7 @@ class Environment:
 
     @staticmethod
     def user(we_member_id: Any, **other: Any) -> Row:
-        """A row of we_user; what `other` does not say is NULL."""
+        """A row of we_user; columns that are not in `other` are NULL."""
         columns = ("wv_user_id", "wv_status", "wv_leave_dt", "wv_first_join_dt", "ctry_code", "vlive_id")
         return {"we_member_id": we_member_id, **dict.fromkeys(columns), **other}
 
@@ -215,7 +215,7 @@ class Environment:
         return Path(self.overrides["landing"])
 
     def map(self, yaml_text: str) -> Path:
-        """Write `sources.yaml` and load the graph again with it."""
+        """Writes `sources.yaml` and reloads the graph with it."""
         path = self.root / "sources.yaml"
         path.write_text(yaml_text)
         self.overrides["sources"] = path
@@ -223,7 +223,7 @@ class Environment:
         return path
 
     def give(self, *names: str, last: str = "2025-02-28") -> Environment:
-        """Publish tables for the days up to `last`, empty: no tick has to ask for them any more."""
+        """Publishes empty days up to `last` for the tables, so that no tick has to request them."""
         lake, days = DeltaLake(self.lake), days_between("2024-03-01", last)
         for name in names:
             table = catalog.tables()[name]
@@ -232,7 +232,7 @@ class Environment:
         return self
 
     def land(self, source: str, path: str, content: str | bytes | Sequence[Row]) -> Path:
-        """Put a file into the source's landing folder; rows are written as its name says."""
+        """Puts a file into the source's landing folder; rows are written in the format of its name."""
         target = self.landing / source / path
         target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, str):
@@ -246,15 +246,15 @@ class Environment:
         return self.land(LOG, path, [self.line(local, url=url) for local in locals_])
 
     def copy_of(self, template: Environment) -> Environment:
-        """Take over the template's lake and landing files, their times included."""
+        """Copies the template's lake and landing files, including modification times."""
         shutil.copytree(template.lake, self.lake, dirs_exist_ok=True)
         shutil.copytree(template.landing, self.landing)
         return self
 
     def publish(self, source: str, first: str, last: str | None = None) -> Row:
-        """Publish a source (with `UNKNOWN_DAY`, its rows of an unknown time) as its asset does; the metadata.
+        """Publishes a source (with `UNKNOWN_DAY`, its rows of unknown time) as its asset does. Returns the metadata.
 
-        Raises whatever stops the publication.
+        Raises whatever error stops the publication.
         """
         settings = self.settings
         landing = landings(settings, catalog.contracts())[source]
@@ -265,7 +265,7 @@ class Environment:
         return {name: v.value if isinstance(v, dg.MetadataValue) else v for name, v in metadata.items()}
 
     def run(self, first: str | None, last: str | None = None, tables: Iterable[str] = (LOG,)) -> Run:
-        """Materialize the tables for a day, or for the days from first to last as one run; without days if None."""
+        """Materializes the tables for a day, for the days from first to last as one run, or without days if None."""
         result = self.defs.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=self.instance,
             partition_key=first if last is None else None,
@@ -277,13 +277,13 @@ class Environment:
         return _run(result)
 
     def execute(self, request: Request) -> None:
-        """Run what a tick requested; it has to succeed."""
+        """Runs what a tick requested, which has to succeed."""
         first, *more = request.days or (None,)
         done = self.run(first, more[-1] if more else None, request.tables)
         assert done.success, {**done.failed, **done.crashed}
 
     def tick(self, cursor: str | None = None, at: str = "2024-03-20 12:00:00") -> Tick:
-        """Evaluate the landing sensor as the daemon does, at a local time in Seoul."""
+        """Evaluates the landing sensor as the daemon does, at a local time in Seoul."""
         sensor = next(s for s in self.defs.sensors or () if s.name == "landing_sensor")
         assert isinstance(sensor, dg.SensorDefinition)
         heard = _Warnings()
@@ -311,7 +311,7 @@ class Environment:
         )
 
     def ticks(self, cursor: str | None = None, at: str = "2024-03-20 12:00:00", most: int = 20) -> list[Tick]:
-        """Tick until nothing is requested any more, `most` times at most; the ticks that requested something."""
+        """Ticks until nothing more is requested, at most `most` times. Returns the ticks that requested something."""
         found: list[Tick] = []
         while len(found) < most:
             tick = self.tick(cursor, at)
@@ -322,7 +322,7 @@ class Environment:
         return found
 
     def read(self, table: str, day: str | None = None) -> list[Row]:
-        """Published rows without the run's clock, in an order of their own; of all days if none is given."""
+        """Published rows without the run timestamp in a fixed order, of one day or of all days."""
         location = self.lake / table.replace(".", "/")
         if not DeltaTable.is_deltatable(str(location)):
             return []
@@ -332,15 +332,15 @@ class Environment:
         return sorted((r for r in rows if day in (None, r[day_column])), key=lambda row: repr(list(row.items())))
 
     def column(self, table: str, column: str, day: str | None = None) -> list[Any]:
-        """Published values of one column, in their order; NULL is last."""
+        """Published values of one column, sorted with NULL last."""
         return sorted((row[column] for row in self.read(table, day)), key=lambda v: (v is None, v))
 
     def quarantine(self, source: str, day: str | None = None) -> list[Row]:
-        """Published quarantined rows, `raw_row` as what its JSON says."""
+        """Published quarantined rows, with `raw_row` parsed from JSON."""
         return [row | {"raw_row": json.loads(row["raw_row"])} for row in self.read(f"{source}__quarantine", day)]
 
     def published(self, table: str, *days: str) -> set[str]:
-        """Those of the days that were published, empty ones included."""
+        """Which of the days were published, including empty ones."""
         with DuckDBEngine(self.lake, "1GB", 2, self.root / "spill").connect() as session:
             return set(session.published(catalog.tables()[table], days))
 

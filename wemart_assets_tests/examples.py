@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries: few in `make test`, many in CI."""
+"""The number of Hypothesis examples: few in `make test`, many in CI."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
 
 
 def examples(quick: int, thorough: int) -> int:
-    """The `max_examples` of a test in the profile that is set."""
+    """The `max_examples` of a test in the current profile."""
     return {"quick": quick, "thorough": thorough}[PROFILE]

@@ -1,4 +1,4 @@
-"""What a table is made of."""
+"""Upstream tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from wemart_assets import catalog
 
 
 def upstream(table: str) -> set[str]:
-    """The table, and all tables by day that it is made of."""
+    """The table and all daily tables upstream of it."""
     found, waiting = {table}, [table]
     while waiting:
         declared = catalog.marts().get(waiting.pop())

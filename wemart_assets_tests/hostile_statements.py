@@ -1,6 +1,6 @@
-"""Statements that would write, delete, reach out of the lake, keep something, or change the session.
+"""Statements that would write, delete, read outside the lake, leave something behind, or change the session.
 
-`{file}` is a published data file, `{name}` the same as the session's own file system calls it, `{log}` the first entry
+`{file}` is a published data file, `{name}` the same file in the session's own file system, `{log}` the first entry
 of its table's log, `{table}` the table's folder, `{lake}`, `{landing}` and `{outside}` are folders.
 """
 

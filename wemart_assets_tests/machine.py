@@ -1,4 +1,4 @@
-"""What a machine can be made to lack, without any rights."""
+"""Faults of the machine that tests can cause without special rights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def small_files(most: int) -> Iterator[None]:
-    """No file of this process may become larger, as on a disk that is full."""
+    """Limits the size of this process's files, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
     try:

@@ -1,4 +1,4 @@
-"""Runs statements against a lake, each in a process of its own, and says what became of it and of the files.
+"""Runs statements against a lake, each in a separate process, and reports what happened to it and to the files.
 
 The processes are forked from one that has imported everything and opened nothing.
 """
@@ -24,7 +24,7 @@ STOPPED, RAN, FAILED = range(3)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the process ended (`STOPPED` by the first wall as it should be; a negative number is a signal)."""
+    """How the process ended (expected: `STOPPED` by the first wall; a negative number is a signal)."""
 
     statement: str
     end: int
@@ -32,7 +32,7 @@ class Outcome:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """What is in each file below the folder."""
+    """The hash of each file below the folder."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files} | {
         str(path): "folder" for path in folder.rglob("*") if path.is_dir()
@@ -40,7 +40,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def attack(world: Path, statements: list[str]) -> list[Outcome]:
-    """Each statement through the door, and then once more on the session's connection itself."""
+    """Runs each statement through the analyst's session, and then again on the session's connection itself."""
     os.environ["HOME"] = str(world / "outside")
     os.chdir(world / "outside")
     outcomes, before = [], hashes(world)
@@ -60,7 +60,7 @@ def attack(world: Path, statements: list[str]) -> list[Outcome]:
 
 def _end(lake: Path, statement: str) -> int:
     with analyst(lake, catalog.tables(), memory_limit="1GB", threads=1) as session:
-        # Its files are then what a statement can name.
+        # Statements can then name its files.
         if session.run("select count(*) as n from we_mart.wv_user_daily").to_pylist()[0]["n"] == 0:
             return FAILED
         try:
@@ -68,10 +68,10 @@ def _end(lake: Path, statement: str) -> int:
             return RAN
         except (WemartError, duckdb.Error):
             pass
-        # Most fail here too; what is carried out must have no effect but on this session.
+        # Most fail here too; the others must have no effect beyond this session.
         with suppress(duckdb.Error, RuntimeError):
             session._connection.execute(statement).fetchall()
-        # What was turned on acts on the next query.
+        # Anything that was turned on would act on the next query.
         with suppress(duckdb.Error, RuntimeError):
             session._connection.execute("select 42").fetchall()
     return STOPPED

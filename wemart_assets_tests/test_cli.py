@@ -1,4 +1,4 @@
-"""The command line, called as people call it."""
+"""The command line, called as users call it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_sql_prints_a_table(lake: dict[str, str], made: list[tuple[str, int]]) -
     assert lines[-1] == "(5 rows)"
 
 
-def test_sql_says_how_many_rows_it_does_not_show(lake: dict[str, str]) -> None:
+def test_sql_reports_how_many_rows_are_not_shown(lake: dict[str, str]) -> None:
     result = wemart("sql", QUERY, "--rows", "2", environment=lake)
     assert "3 more rows" in result.output
 
@@ -62,14 +62,14 @@ def test_sql_reads_the_query_from_standard_input(lake: dict[str, str]) -> None:
     assert "(5 rows)" in wemart("sql", "-", environment=lake, stdin=QUERY).output
 
 
-def test_a_wrong_query_is_one_message(lake: dict[str, str]) -> None:
+def test_an_invalid_query_is_one_message(lake: dict[str, str]) -> None:
     result = wemart("sql", "select * from we_mart.nothing", environment=lake)
     assert result.exit_code == 1
     assert "nothing does not exist" in result.output
     assert "Traceback" not in result.output
 
 
-def test_a_wrong_setting_is_one_message_that_names_the_variable() -> None:
+def test_an_invalid_setting_is_one_message_that_names_the_variable() -> None:
     result = wemart("sql", "select 1", environment={"WEMART_TIMEZONE": "Asia/Soul"})
     assert result.exit_code == 1
     assert "WEMART_TIMEZONE='Asia/Soul'" in result.output
@@ -99,7 +99,7 @@ def test_an_impossible_size_is_one_message(tmp_path: Path) -> None:
     assert result.output == "Error: users must be at least 500 in this configuration: 3\n"
 
 
-def test_vacuum_removes_only_what_no_version_needs(tmp_path: Path, world: Path) -> None:
+def test_vacuum_removes_only_files_that_no_version_needs(tmp_path: Path, world: Path) -> None:
     lake = tmp_path / "lake"
     shutil.copytree(world / "lake" / "we_mart" / "wv_sess_daily", lake / "we_mart" / "wv_sess_daily")
     orphan = lake / "we_mart" / "wv_sess_daily" / "part_date=2024-01-01" / "orphan.parquet"
@@ -128,15 +128,15 @@ def test_a_damaged_table_is_named_and_does_not_stop_the_others(
 
 
 @pytest.mark.parametrize("command", ["sql", "spark-sql", "simulate", "demo", "run", "tables", "ui", "vacuum"])
-def test_help_is_there(command: str) -> None:
+def test_every_command_has_help(command: str) -> None:
     assert "Usage" in wemart(command, "--help").output
 
 
-# The demo's days, without the runs over them.
+# The days of the demo, without running them.
 
 
 class Place:
-    """A folder of somebody who sets nothing, and what the demo runs in it."""
+    """The folder of a user without any settings, and what the demo runs in it."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ran: list[tuple[str, list[str]]] = []
@@ -145,7 +145,7 @@ class Place:
         monkeypatch.setattr("wemart_assets.cli.materialize", lambda select, days, *_: self.ran.append((select, days)))
 
     def demo(self, *arguments: str, at: str = "2026-11-24T18:00:00+00:00") -> Result:
-        """At 03:00 of the next day in Seoul, if not said otherwise."""
+        """Runs the demo, by default at 03:00 of the next day in Seoul."""
         now = dt.datetime.fromisoformat(at)
         return CliRunner().invoke(main, ["demo", "--lines", "600", *arguments], obj=lambda: now)
 
@@ -155,19 +155,19 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return Place(tmp_path, monkeypatch)
 
 
-def test_the_demo_is_of_the_last_seven_business_days_and_all_commands_agree_on_them(place: Place) -> None:
+def test_the_demo_covers_the_last_seven_business_days_for_all_commands(place: Place) -> None:
     assert place.demo().exit_code == 0
     assert place.ran == [('tag:"period"="day"', days_between("2026-11-18", "2026-11-24"))]
     assert load_settings().first_day == dt.date(2026, 11, 18)
 
 
-def test_the_demo_of_the_next_day_goes_over_the_files_that_are_there(place: Place) -> None:
+def test_repeating_the_demo_on_the_next_day_reuses_the_files(place: Place) -> None:
     place.demo("--days", "2")
     assert place.demo("--days", "2", at="2026-11-25T18:00:00+00:00").exit_code == 0
     assert place.ran[0] == place.ran[1]
 
 
-def test_the_demo_of_a_first_day_is_the_same_on_any_day(place: Place, tmp_path: Path) -> None:
+def test_a_demo_with_a_first_day_is_the_same_on_any_day(place: Place, tmp_path: Path) -> None:
     def truth() -> bytes:
         return (tmp_path / ".wemart/truth/sessions.parquet").read_bytes()
 
@@ -179,12 +179,12 @@ def test_the_demo_of_a_first_day_is_the_same_on_any_day(place: Place, tmp_path: 
     assert place.ran == [('tag:"period"="day"', ["2024-01-01"])] * 2
 
 
-def test_a_week_that_lies_whole_in_the_demo_is_run_too(place: Place) -> None:
+def test_a_complete_week_of_the_demo_is_run_too(place: Place) -> None:
     place.demo("--first-day", "2024-01-01")
     assert place.ran[1] == ('tag:"period"="week"', ["2024-01-01"])
 
 
-def test_a_first_day_that_the_environment_sets_is_the_demos(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_uses_a_first_day_set_in_the_environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEMART_FIRST_DAY", "2024-02-01")
     place.demo("--days", "1")
     assert place.ran == [('tag:"period"="day"', ["2024-02-01"])]
@@ -192,7 +192,7 @@ def test_a_first_day_that_the_environment_sets_is_the_demos(place: Place, monkey
     assert (other.exit_code, "WEMART_FIRST_DAY is 2024-02-01" in other.output) == (1, True)
 
 
-def test_another_first_day_than_that_of_the_files_that_are_there_is_refused(place: Place) -> None:
+def test_a_first_day_that_differs_from_the_existing_files_is_refused(place: Place) -> None:
     place.demo("--days", "1")
     result = place.demo("--days", "1", "--first-day", "2024-01-01")
     assert (result.exit_code, "start on 2026-11-24" in result.output, len(place.ran)) == (1, True, 1)
@@ -201,27 +201,27 @@ def test_another_first_day_than_that_of_the_files_that_are_there_is_refused(plac
 # `wemart run`.
 
 
-def run_dry(world: Path, *arguments: str) -> Result:
+def dry_run(world: Path, *arguments: str) -> Result:
     environment = {"WEMART_LAKE": str(world / "lake")}
     now = dt.datetime(2024, 1, 6, 12, tzinfo=dt.UTC)
     return CliRunner().invoke(main, ["run", "--dry-run", *arguments], env=environment, obj=lambda: now)
 
 
-def test_run_says_which_runs_it_would_make(world: Path) -> None:
-    result = run_dry(world, "--from", "-3", "core/fact__events")
+def test_a_dry_run_lists_the_runs(world: Path) -> None:
+    result = dry_run(world, "--from", "-3", "core/fact__events")
     assert (result.exit_code, result.output.splitlines()) == (
         0,
         ["Run 1 of 1: 1 table by day over 2024-01-03 to 2024-01-05", "  core.fact__events"],
     )
 
 
-def test_run_of_an_unknown_table_is_one_message(world: Path) -> None:
-    result = run_dry(world, "--from", "2024-01-03", "core/fact_events")
+def test_running_an_unknown_table_is_one_message(world: Path) -> None:
+    result = dry_run(world, "--from", "2024-01-03", "core/fact_events")
     assert (result.exit_code, "did you mean core/fact__events" in result.output) == (2, True)
 
 
-def test_run_of_what_is_no_day_is_one_message(world: Path) -> None:
-    result = run_dry(world, "--from", "someday", "core/fact__events")
+def test_running_an_invalid_day_is_one_message(world: Path) -> None:
+    result = dry_run(world, "--from", "someday", "core/fact__events")
     assert (result.exit_code, "-1 for yesterday" in result.output) == (2, True)
 
 

@@ -1,4 +1,4 @@
-"""The queries of the project's own documents run, and find something."""
+"""The queries of the project's own documents run and return rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_a_query_of_the_document_finds_something(query: str, world: Path) -> None:
+def test_every_query_of_the_document_returns_rows(query: str, world: Path) -> None:
     functions = catalog.functions(Settings().for_tables())
     with analyst(world / "lake", catalog.tables(), catalog.views(), functions) as session:
         rows = session.run(query).to_pylist()
@@ -30,12 +30,12 @@ def test_a_query_of_the_document_finds_something(query: str, world: Path) -> Non
     assert any(value is not None for row in rows for value in row.values())
 
 
-def test_the_document_asks_each_report() -> None:
+def test_the_document_queries_every_report() -> None:
     reports = {name for name, group in catalog.groups().items() if group == "attribution"} - {"igaworks.first_open"}
     assert {name for name in reports if any(name in query for query in QUERIES)} == reports
 
 
-def test_the_page_of_rudderstack_names_each_of_its_tables() -> None:
+def test_the_rudderstack_page_names_every_table() -> None:
     page = (PROJECT / "docs" / "rudder.md").read_text()
     names = {name.split(".")[1] for name, group in catalog.groups().items() if group == "rudder"}
     assert len(names) == 11

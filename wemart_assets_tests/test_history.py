@@ -1,4 +1,4 @@
-"""Dagster's history as `dagster.yaml` sets it up: below the state, a folder per lake, cheap to write."""
+"""Dagster's history as configured in `dagster.yaml`: in the state folder, one folder per lake, cheap to write."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_all_that_dagster_keeps_lies_in_the_state(home: Path) -> None:
+def test_everything_that_dagster_stores_is_in_the_state_folder(home: Path) -> None:
     with dg.DagsterInstance.get() as instance:
         instance.add_run(dg.DagsterRun("job", run_id="0" * 32))
         path = instance.compute_log_manager.get_captured_local_path(["run", "step"], "out")
@@ -38,7 +38,7 @@ def test_all_that_dagster_keeps_lies_in_the_state(home: Path) -> None:
     assert {path.name for path in home.iterdir()} == {"dagster.yaml", "state"}
 
 
-def test_another_lake_does_not_see_what_failed_over_the_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_lake_does_not_see_the_first_lakes_failures(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = dg.DagsterRun("job", status=dg.DagsterRunStatus.FAILURE)
     with dg.DagsterInstance.get() as instance:
         instance.add_run(failed)
@@ -50,7 +50,7 @@ def test_another_lake_does_not_see_what_failed_over_the_first(home: Path, monkey
         assert [run.run_id for run in instance.get_runs()] == [failed.run_id]
 
 
-def test_processes_that_dagster_starts_find_the_same_history(home: Path) -> None:
+def test_processes_started_by_dagster_find_the_same_history(home: Path) -> None:
     with dg.DagsterInstance.get() as instance:
         run = dg.DagsterRun("job")
         instance.add_run(run)
@@ -82,9 +82,7 @@ def _line(run: str, text: str) -> EventLogEntry:
     return EventLogEntry(None, "info", text, run, timestamp=0.0)
 
 
-def test_a_run_opens_few_databases_however_many_checks_and_days_it_has(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_opens_few_databases_for_many_checks_and_days(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     connect = sqlite3.connect
 
@@ -101,7 +99,7 @@ def test_a_run_opens_few_databases_however_many_checks_and_days_it_has(
     assert sum(Path(path).name == "index.db" for path in events) < 10
 
 
-def test_dagsters_own_storage_reads_what_was_written_and_is_read(home: Path) -> None:
+def test_the_history_is_compatible_with_dagsters_own_storage(home: Path) -> None:
     folder = str(home / "state" / "dagster" / "history" / "runs")
     with dg.DagsterInstance.get() as instance:
         run = _run(instance)
@@ -112,7 +110,7 @@ def test_dagsters_own_storage_reads_what_was_written_and_is_read(home: Path) -> 
         assert instance.all_logs(run)[-1].user_message == "by another process"
 
 
-def test_what_a_killed_process_stored_is_kept(home: Path) -> None:
+def test_events_stored_by_a_killed_process_are_kept(home: Path) -> None:
     """The process dies with its databases open and nothing copied from the write-ahead log."""
     script = (
         "import os, dagster as dg\n"
@@ -126,7 +124,7 @@ def test_what_a_killed_process_stored_is_kept(home: Path) -> None:
         assert instance.get_latest_materialization_event(dg.AssetKey("told")) is not None
 
 
-def test_a_run_is_followed_while_its_database_is_open(home: Path) -> None:
+def test_a_run_can_be_watched_while_its_database_is_open(home: Path) -> None:
     with dg.DagsterInstance.get() as writer, dg.DagsterInstance.get() as reader:
         run = _run(writer)
         seen = threading.Event()
@@ -135,14 +133,14 @@ def test_a_run_is_followed_while_its_database_is_open(home: Path) -> None:
         assert seen.wait(60)
 
 
-def test_more_runs_than_databases_stay_open(home: Path) -> None:
+def test_more_runs_than_open_databases_can_be_read(home: Path) -> None:
     with dg.DagsterInstance.get() as instance:
         runs = [_run(instance) for _ in range(OPEN_DATABASES + 2)]
         lengths = {len(instance.all_logs(run)) for run in runs}
         assert len(lengths) == 1
 
 
-def test_a_wiped_history_is_empty_and_can_be_written_again(home: Path) -> None:
+def test_a_wiped_history_is_empty_and_writable(home: Path) -> None:
     with dg.DagsterInstance.get() as instance:
         _run(instance)
         instance.wipe()

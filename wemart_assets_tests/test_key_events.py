@@ -1,4 +1,4 @@
-"""The settings that say what a key event is, and the errors of those that cannot be used."""
+"""The settings that define key events, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_condition_names_columns_of_the_log_base() -> None:
         ({"a": JOIN}, "1 7", "WEMART_KEY_EVENT_DAYS is not JSON"),
     ],
 )
-def test_what_cannot_be_used_is_said_with_its_place(
+def test_the_error_of_an_invalid_key_event_names_its_location(
     monkeypatch: pytest.MonkeyPatch, events: Any, days: str, message: str
 ) -> None:
     with pytest.raises(SettingsError) as error:
@@ -77,7 +77,7 @@ def test_what_cannot_be_used_is_said_with_its_place(
     assert message in str(error.value)
 
 
-def test_a_setting_of_spark_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_spark_setting_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEMART_SPARK__CONF", '{"spark.x": [1]}')
     with pytest.raises(SettingsError, match=r"WEMART_SPARK__CONF__SPARK\.X="):
         load_settings()

@@ -1,4 +1,4 @@
-"""What each command imports. Commands are quick because they import little, so the imported modules are tested."""
+"""What each command imports. Commands start quickly because they import little, so imported modules are tested."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAVY = {"dagster", "ibis", "pandas", "pandera", "pyspark"}
 
 
 def imported(code: str, environment: dict[str, str] | None = None) -> set[str]:
-    """The modules that a process of its own has when it has run the code."""
+    """The modules that a separate process has imported after running the code."""
     script = f"import sys\n{code}\nprint('MODULES', *sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
@@ -24,7 +24,7 @@ def imported(code: str, environment: dict[str, str] | None = None) -> set[str]:
 
 
 def marts_in(modules: set[str]) -> set[str]:
-    """The domains of which a module was imported that declares tables."""
+    """The domains that have an imported module which declares tables."""
     rules_of_settings = {"activation.key_events", "attribution.app_events"}
     names = {m.removeprefix("wemart_assets.marts.") for m in modules if m.startswith("wemart_assets.marts.")}
     return {name.split(".")[0] for name in names - rules_of_settings if "." in name}
@@ -35,7 +35,7 @@ def query(lake: Path, sql: str) -> set[str]:
     return imported(code, {"WEMART_LAKE": str(lake)})
 
 
-def test_a_query_of_no_table_imports_no_heavy_library_and_no_mart(world: Path) -> None:
+def test_a_query_without_tables_imports_no_heavy_library_and_no_mart(world: Path) -> None:
     modules = query(world / "lake", "select 1")
     assert modules & HEAVY == set()
     assert marts_in(modules) == set()
@@ -56,13 +56,13 @@ def test_the_definitions_import_neither_pandera_nor_spark() -> None:
     assert imported("import wemart_assets.definitions") & {"pandas", "pandera", "pyspark"} == set()
 
 
-def test_an_import_that_is_heavy_is_seen() -> None:
+def test_heavy_imports_are_detected() -> None:
     modules = imported("import wemart_assets.lake.pandera_backends\nimport wemart_assets.marts.rudder.rules")
     assert {"pandera", "ibis"} <= modules
     assert marts_in(modules) == {"rudder"}
 
 
-def test_a_mart_in_a_file_of_another_name_is_refused() -> None:
+def test_a_mart_in_a_file_with_another_name_is_refused() -> None:
     module = ModuleType("wemart_assets.marts.sessions.wv_user_daily")
     declared = catalog.marts()["we_mart.wv_user_daily"]
     module.wv_user_daily = declared  # type: ignore[attr-defined]

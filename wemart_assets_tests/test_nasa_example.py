@@ -1,4 +1,4 @@
-"""The example of a real log, as its page says to run it. The known answers are those of an independent loop."""
+"""The example with a real log, run as its page describes. The known answers come from an independent loop."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return request.param, folder / "lake"
 
 
-def test_sessions_are_the_known_ones(lake: tuple[str, Path]) -> None:
+def test_sessions_match_the_known_answers(lake: tuple[str, Path]) -> None:
     timezone, folder = lake
     known = {
-        # sessions, seconds in all, sessions of a single request, the longest
+        # sessions, total seconds, sessions of a single request, the longest session
         "Asia/Seoul": (3030, 1_133_055, 336, 10_383),
-        # The log is one day of New York, where no midnight cuts a session.
+        # The log covers one day in New York, so no session is split at midnight.
         "America/New_York": (2989, 1_168_010, 332, 11_903),
     }
     mart, base = folder / "we_mart" / "wv_sess_daily", folder / "we_mart" / "wv_server_log_base"

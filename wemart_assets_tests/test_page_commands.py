@@ -1,6 +1,6 @@
-"""The commands of the pages run as they stand there: each page's blocks of `sh`, one after the other, in one shell.
+"""The commands of the pages run unchanged: each page's `sh` blocks, one after the other, in one shell.
 
-They run in a folder as a clone is after `make demo`, the demo being a small one. Lines that begin with `make` are what
+They run in a folder like a clone after `make demo`, with a small demo. Lines that begin with `make` are what
 has been done for it, or would run these tests: they have to be targets of the Makefile. What needs a cluster or a tool
 that is not ours is marked `text` on the pages.
 """
@@ -24,13 +24,13 @@ SHELL = {
     if (blocks := re.findall(r"^```sh\n(.*?)^```", path.read_text(), flags=re.DOTALL | re.MULTILINE))
 }
 PAGES = [pytest.param(page, marks=pytest.mark.spark if page == "docs/spark.md" else []) for page in SHELL]
-# As a person has it who sets nothing.
+# The defaults, as for a user without any settings.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("WEMART_", "DAGSTER_"))}
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the commands of the pages need of a clone, and a small demo. Not to be written."""
+    """A folder with the parts of a clone that the commands need, and a small demo. Read-only."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("dagster.yaml", "examples"):
         (folder / name).symlink_to(PROJECT / name)
@@ -54,10 +54,10 @@ def _run(folder: Path, script: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_the_commands_of_a_page_run_as_they_stand_there(page: str, clone: Path, tmp_path: Path) -> None:
+def test_the_commands_of_a_page_run_unchanged(page: str, clone: Path, tmp_path: Path) -> None:
     shutil.copytree(clone, tmp_path / "clone", symlinks=True)
     said = _run(tmp_path / "clone", "\n".join(re.sub(r"^make .*$", "", block, flags=re.M) for block in SHELL[page]))
-    # What a page shows of the answer, indented below the commands, is the answer, but for the width of columns.
+    # Output shown on a page, indented below the commands, is the real output except for column widths.
     answers = {" ".join(line.split()) for line in said.splitlines()}
     outside = re.sub(r"```.*?```", "", (PROJECT / page).read_text(), flags=re.DOTALL)
     shown = [" ".join(line.split()) for line in re.findall(r"^    (\d.*)$", outside, flags=re.MULTILINE)]
@@ -65,12 +65,12 @@ def test_the_commands_of_a_page_run_as_they_stand_there(page: str, clone: Path, 
 
 
 @pytest.mark.parametrize("page", SHELL)
-def test_what_is_made_is_a_target_of_the_makefile(page: str) -> None:
+def test_make_commands_are_targets_of_the_makefile(page: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), flags=re.M))
     assert set(re.findall(r"^make (\S+)", "\n".join(SHELL[page]), flags=re.M)) <= targets
 
 
-def test_the_pages_with_commands_are_known() -> None:
-    """So that a block which is marked otherwise by mistake is seen."""
+def test_commands_are_found_on_the_expected_pages() -> None:
+    """Detects a block that is marked otherwise by mistake."""
     assert {"README.md", "docs/spark.md", "examples/nasa/README.md"} <= set(SHELL)
     assert len(SHELL["README.md"]) >= 5

@@ -21,7 +21,7 @@ CODE_BLOCK = re.compile(r"^```.*?^```", flags=re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", ["README.md", "docs/tables.md"])
-def test_a_page_is_up_to_date(path: str) -> None:
+def test_generated_pages_are_up_to_date(path: str) -> None:
     assert (PROJECT / path).read_text() == render(PROJECT)[Path(path)], "run `wemart pages`"
 
 
@@ -53,7 +53,7 @@ def test_every_link_of_a_page_leads_somewhere(page: str) -> None:
     assert [link for link in links if not _leads_somewhere(PROJECT / page, link)] == []
 
 
-def test_a_link_without_a_file_or_a_heading_is_seen(tmp_path: Path) -> None:
+def test_a_link_without_a_file_or_a_heading_is_detected(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# One `a.b_c`\n\n## Twice\n\n## Twice\n\n```sh\n# no heading\n```\n")
     links = ["page.md", "#one-ab_c", "page.md#twice", "#twice-1", "#twice-2", "#no-heading", "other.md", "other.md#one"]

@@ -1,4 +1,4 @@
-"""The same rows come out of both engines, whichever wrote the lake before."""
+"""Both engines give the same rows, whichever wrote the lake before."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from wemart_assets.simulator import (
 from wemart_assets_tests.engines import settings_of
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-# The last two days of a week and of a month, on which the platform begins.
+# The platform begins on the last two days of a week and of a month.
 DAYS = ("2024-03-30", "2024-03-31")
 FIRST_OF = {Period.WEEK: "2024-03-25", Period.MONTH: "2024-03-01"}
 
@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 
 def make(lake: Path, landing: Path, engine: str, days: Sequence[str]) -> None:
-    """Run every table by day over the days as one range, and then those by week and by month if these are over."""
+    """Runs every daily table over the days as one range, and then weekly and monthly tables of complete periods."""
     paths = {"lake": lake, "landing": landing, "spill": lake.parent / "spill", **settings_of(engine)}
 
     def defs_from(first_day: str) -> dg.Definitions:
@@ -51,7 +51,7 @@ def make(lake: Path, landing: Path, engine: str, days: Sequence[str]) -> None:
         by_day.execute_in_process(instance=instance, tags=tags)
         if days[-1] != DAYS[-1]:
             return
-        # These are run over all their days: those before the platform began are published as empty ones.
+        # They read all days of the period: those before the platform began are published empty.
         longer = [of for of in marts().values() if of.table.period in FIRST_OF]
         before = days_between(min(FIRST_OF.values()), DAYS[0])[:-1]
         publish_nothing(lake, {given.table.full_name for of in longer for given in of.inputs.values()}, before)
@@ -83,7 +83,7 @@ def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def lakes(landing: Path) -> dict[str, Path]:
-    """By what wrote it: each engine alone, day by day or as a range, and each after the other."""
+    """Lakes by writer: each engine alone, day by day or as a range, and each engine after the other."""
     names = ("duckdb", "spark after duckdb", "duckdb at once", "spark", "duckdb after spark")
     found = {name: landing.parent / name.replace(" ", "_") / "lake" for name in names}
     make(found["duckdb"], landing, "duckdb", DAYS[:-1])
@@ -98,10 +98,10 @@ def lakes(landing: Path) -> dict[str, Path]:
 
 
 def content(lake: Path, name: str) -> pa.Table:
-    """A table's rows without the run's clock, in an order of their own."""
+    """A table's rows without the run timestamp, in a fixed order."""
     rows = DeltaTable(lake / name.replace(".", "/")).to_pyarrow_table().drop_columns(["run_timestamp"])
     rows = rows.select(sorted(rows.column_names))
-    # Types that cannot be put in order are not used.
+    # No column type is unsortable.
     return rows.take(pc.sort_indices(rows, sort_keys=[(c, "ascending") for c in rows.column_names]))
 
 
@@ -109,19 +109,19 @@ def stored(lake: Path) -> list[str]:
     return sorted(".".join(log.parent.relative_to(lake).parts) for log in lake.glob("*/*/_delta_log"))
 
 
-def test_every_table_was_made(lakes: dict[str, Path]) -> None:
+def test_every_table_is_in_every_lake(lakes: dict[str, Path]) -> None:
     expected = set(tables()) | {contract.quarantine.full_name for contract in contracts().values()}
     assert {Period.WEEK, Period.MONTH} <= {table.period for table in tables().values()}
     for lake in lakes.values():
         assert set(stored(lake)) >= expected
 
 
-# What reads the days after its own sees those that were there, so the days have to come in the same runs.
+# Tables that read later days see those already published, so both lakes need the days in the same runs.
 @pytest.mark.parametrize(
     ("name", "alike"),
     [("spark after duckdb", "duckdb"), ("spark", "duckdb at once"), ("duckdb after spark", "duckdb at once")],
 )
-def test_rows_are_those_of_duckdb_alone(lakes: dict[str, Path], name: str, alike: str) -> None:
+def test_rows_are_the_same_as_on_duckdb_alone(lakes: dict[str, Path], name: str, alike: str) -> None:
     assert stored(lakes[name]) == stored(lakes[alike])
     rows: dict[str, int] = {}
     for table in stored(lakes[alike]):
@@ -134,8 +134,8 @@ def test_rows_are_those_of_duckdb_alone(lakes: dict[str, Path], name: str, alike
     assert sum(rows.values()) > 3_000
 
 
-def test_quarantined_rows_are_compared(lakes: dict[str, Path]) -> None:
-    """Raw rows of every format are among them."""
+def test_the_compared_tables_include_quarantined_rows(lakes: dict[str, Path]) -> None:
+    """The simulator's broken rows reach the quarantine, so there are raw rows to compare."""
     raw = [
         row["file"]
         for table in stored(lakes["spark"])
@@ -146,7 +146,7 @@ def test_quarantined_rows_are_compared(lakes: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("name", ["duckdb", "spark", "spark after duckdb", "duckdb after spark"])
-def test_days_are_known_as_published_whoever_published_them(lakes: dict[str, Path], name: str) -> None:
+def test_days_count_as_published_on_either_engine(lakes: dict[str, Path], name: str) -> None:
     lake = DeltaLake(lakes[name])
     for table in tables().values():
         if table.only_partition is not None:

@@ -1,4 +1,4 @@
-"""Which days, weeks and months there are."""
+"""Which days, weeks and months are partitions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def keys(last: dt.date | None, at: str, timezone: str = "Asia/Seoul") -> dict[Pe
 @pytest.mark.parametrize("timezone", ["Asia/Seoul", "America/New_York", "UTC"])
 @pytest.mark.parametrize("at", ["2024-02-14 00:00:01", "2024-06-01 12:00:00"])
 @pytest.mark.parametrize("last", ["2024-01-01", "2024-01-07", "2024-01-08", "2024-01-30", "2024-01-31", "2024-03-10"])
-def test_a_last_day_ends_every_period_that_it_does_not_hold_whole(last: str, at: str, timezone: str) -> None:
+def test_only_periods_that_end_by_the_last_day_are_partitions(last: str, at: str, timezone: str) -> None:
     over = (dt.date.fromisoformat(at[:10]) - dt.timedelta(days=1)).isoformat()
     days = days_between("2024-01-01", min(last, over))
     expected = {
@@ -33,10 +33,10 @@ def test_a_last_day_ends_every_period_that_it_does_not_hold_whole(last: str, at:
     assert keys(dt.date.fromisoformat(last), at, timezone) == expected
 
 
-def test_without_a_last_day_there_is_each_day_that_is_over() -> None:
+def test_without_a_last_day_every_past_day_is_a_partition() -> None:
     assert keys(None, "2024-01-04 00:00:01")[Period.DAY] == ["2024-01-01", "2024-01-02", "2024-01-03"]
 
 
-def test_a_first_and_last_day_within_a_week_have_no_week() -> None:
+def test_a_range_within_a_week_has_no_weekly_partition() -> None:
     week = partitions_from(dt.date(2024, 1, 3), "Asia/Seoul", dt.date(2024, 1, 4))[Period.WEEK]
     assert week.get_partition_keys() == []

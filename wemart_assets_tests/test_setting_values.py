@@ -1,4 +1,4 @@
-"""Settings that cannot work are refused when they are read, by the name of their variable."""
+"""Invalid settings are refused when they are read, with the name of their variable."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from wemart_assets.settings import SettingsError, load_settings
 
 @pytest.mark.usefixtures("out_of_date")
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "Africa/Lagos"])
-def test_a_timezone_of_which_machine_and_duckdb_know_other_rules_is_refused(zone: str) -> None:
+def test_a_timezone_with_different_rules_in_duckdb_is_refused(zone: str) -> None:
     with pytest.raises(SettingsError, match=rf"WEMART_TIMEZONE='{zone}'.*different local times at 2023-12-30"):
         load_settings(timezone=zone)
 
 
 @pytest.mark.usefixtures("out_of_date")
-def test_a_timezone_of_which_both_know_the_same_is_taken_beside_it() -> None:
+def test_a_timezone_with_the_same_rules_is_accepted_on_that_machine() -> None:
     assert load_settings(timezone="Asia/Singapore").timezone == "Asia/Singapore"
 
 
 @pytest.mark.parametrize("zone", ["Asia/Seoul", "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
-def test_a_timezone_is_taken(zone: str) -> None:
+def test_a_valid_timezone_is_accepted(zone: str) -> None:
     assert load_settings(timezone=zone).timezone == zone
 
 
 @pytest.mark.parametrize("zone", ["localtime", "Seoul", "", "+09:00"])
-def test_what_is_no_timezone_everywhere_is_refused(zone: str) -> None:
+def test_a_value_that_is_not_an_iana_timezone_is_refused(zone: str) -> None:
     with pytest.raises(SettingsError, match=r"WEMART_TIMEZONE=.* is not an IANA timezone"):
         load_settings(timezone=zone)
 
@@ -43,7 +43,7 @@ def test_what_is_no_timezone_everywhere_is_refused(zone: str) -> None:
         ("{login}", "WEMART_APP_EVENTS is not JSON"),
     ],
 )
-def test_names_of_app_events_that_cannot_be_told_apart_are_refused(
+def test_invalid_or_ambiguous_app_event_names_are_refused(
     monkeypatch: pytest.MonkeyPatch, said: str, message: str
 ) -> None:
     monkeypatch.setenv("WEMART_APP_EVENTS", said)
@@ -51,7 +51,7 @@ def test_names_of_app_events_that_cannot_be_told_apart_are_refused(
         load_settings()
 
 
-def test_a_step_that_is_not_said_keeps_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_is_not_configured_keeps_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEMART_APP_EVENTS", '{"login": ["signin"]}')
     assert load_settings().app_events.by_step() == {
         "firstopen": ("firstopen", "abx:firstopen"),

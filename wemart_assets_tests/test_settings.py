@@ -1,4 +1,4 @@
-"""Where things lie by the settings, which settings win, and which cannot be used."""
+"""Where the settings place things, which settings take precedence, and which are invalid."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_is_kept_beside_the_lake_lies_in_the_state() -> None:
+def test_spill_and_history_are_in_the_state_folder() -> None:
     assert (load_settings().spill, load_settings().history) == (Path(".wemart/spill"), Path(".wemart/dagster"))
     moved = load_settings(state=Path("/elsewhere"))
     assert (moved.spill, moved.history) == (Path("/elsewhere/spill"), Path("/elsewhere/dagster"))
 
 
-def test_the_spill_can_lie_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_spill_folder_can_be_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEMART_SPILL", "/fast")
     assert load_settings().spill == Path("/fast")
 
 
-def test_a_state_that_is_an_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_folder_on_object_storage_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEMART_STATE", "s3://bucket/state")
     with pytest.raises(SettingsError, match="WEMART_STATE='s3://bucket/state': must be a local folder"):
         load_settings()
@@ -40,7 +40,7 @@ def test_a_last_day_before_the_first_is_refused(monkeypatch: pytest.MonkeyPatch)
         load_settings()
 
 
-def test_each_lake_has_a_history_of_its_own_by_whatever_name_it_is_called(folder: Path) -> None:
+def test_each_lake_has_its_own_history_however_its_path_is_written(folder: Path) -> None:
     (folder / "link").symlink_to(folder)
     one = load_settings(lake=folder / "one").history
     histories = {one, load_settings(lake=folder / "two").history, load_settings().history}
@@ -48,17 +48,17 @@ def test_each_lake_has_a_history_of_its_own_by_whatever_name_it_is_called(folder
     assert load_settings(lake=Path("one")).history == load_settings(lake=folder / "link" / "one").history == one
 
 
-def test_the_default_lake_called_by_its_path_is_the_default_lake(folder: Path) -> None:
+def test_the_path_of_the_default_lake_means_the_default_lake(folder: Path) -> None:
     assert load_settings(lake=folder / ".wemart" / "lake").history == Path(".wemart/dagster")
 
 
-def test_tables_in_a_catalog_of_spark_have_a_history_of_their_own() -> None:
+def test_tables_in_a_spark_catalog_have_their_own_history() -> None:
     spark = SparkSettings.model_validate({"catalog": "wev_prod"})
     assert load_settings(spark=spark).history == Path(".wemart/dagster"), "DuckDB does not use it"
     assert load_settings(spark=spark, engine=EngineName.SPARK).history != Path(".wemart/dagster")
 
 
-def test_what_was_noted_for_a_lake_counts_for_it_alone_and_the_environment_wins(
+def test_saved_settings_apply_to_their_lake_and_the_environment_wins(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     saved = load_settings().saved
@@ -71,7 +71,7 @@ def test_what_was_noted_for_a_lake_counts_for_it_alone_and_the_environment_wins(
     assert load_settings().first_day == dt.date(2025, 5, 5)
 
 
-def test_a_noted_setting_that_cannot_be_used_is_one_message() -> None:
+def test_an_invalid_saved_setting_is_one_message() -> None:
     saved = load_settings().saved
     saved.parent.mkdir(parents=True)
     saved.write_text("WEMART_FIRST_DAY=someday\n")

@@ -1,6 +1,6 @@
-"""A real cluster of two processes, a master and a worker on the loopback: it runs the tables, and loses executors.
+"""A real cluster of a master and a worker on the loopback, which runs the tables and loses executors.
 
-And a server of Spark Connect, of which the driver is only a client.
+Also a Spark Connect server, of which the driver is only a client.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from pyspark.sql import SparkSession
 context = SparkSession.getActiveSession().sparkContext
 print(context.master, context._jsc.sc().statusTracker().getExecutorInfos().__len__())
 """
-# What the executors had staged is killed with them while it is audited.
+# The executors are killed, with the rows that they staged, during the audit.
 LOSE = """
 import datetime as dt, os, signal, subprocess, sys
 from deltalake import DeltaTable
@@ -85,7 +85,7 @@ assert published() == list(range(100, 300)), "the new rows are not those that we
 print("published")
 """
 
-# Publishes three times; the third time the client's session is a new one.
+# Publishes three times, the third time with a new client session.
 CONNECT = """
 import datetime as dt, sys
 from wemart_assets.definitions import open_engine
@@ -118,7 +118,7 @@ def free_port() -> int:
 
 
 def start(command: Sequence[str], ready: str) -> subprocess.Popen[str]:
-    """A process of Spark's, once it has said that it is ready."""
+    """Starts a Spark process and waits until it reports that it is ready."""
     environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said: list[str] = []
@@ -140,7 +140,7 @@ def start(command: Sequence[str], ready: str) -> subprocess.Popen[str]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A master and its one worker, whose children are the executors."""
+    """A master and its only worker, whose child processes are the executors."""
 
     master: str
     worker: int
@@ -171,8 +171,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def on_cluster(cluster: Cluster, lake: Path, landing: Path, code: str, argument: str) -> str:
-    """What a driver says that runs the code on the cluster."""
-    # With the code that Spark generates, as a real one runs: the other tests do without, since it takes them longer.
+    """The output of a driver that runs the code on the cluster."""
+    # With code generation, as on a real cluster; the other tests turn it off because it slows them down.
     of_small_tests = ("driver.memory", "codegen")
     conf = {name: value for name, value in SPARK_CONF.items() if not any(of in name for of in of_small_tests)}
     environment = {
@@ -191,13 +191,13 @@ def on_cluster(cluster: Cluster, lake: Path, landing: Path, code: str, argument:
     return done.stdout
 
 
-def test_a_cluster_makes_the_rows_that_duckdb_makes(world: Path, cluster: Cluster, tmp_path: Path) -> None:
+def test_a_cluster_gives_the_same_rows_as_duckdb(world: Path, cluster: Cluster, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     shutil.copytree(world / "lake", lake)
     for name in SESSIONS:
         shutil.rmtree(lake / "we_mart" / name)
     master, executors = on_cluster(cluster, lake, world / "landing", RUN, DAY).split()[-2:]
-    # The driver counts as one.
+    # The driver counts as an executor.
     assert (master, int(executors)) == (cluster.master, 2)
     for name in SESSIONS:
         rows = [
@@ -212,12 +212,12 @@ def test_a_cluster_makes_the_rows_that_duckdb_makes(world: Path, cluster: Cluste
         assert rows[0]
 
 
-def test_a_killed_executor_leaves_the_old_rows_and_the_run_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_run_survives_a_killed_executor(cluster: Cluster, tmp_path: Path) -> None:
     said = on_cluster(cluster, tmp_path / "lake", tmp_path / "landing", LOSE, str(cluster.worker))
     assert [line for line in said.splitlines() if line in ("killed", "published")] == ["killed", "published"]
 
 
-def test_a_server_of_spark_connect_publishes_and_replaces(tmp_path: Path) -> None:
+def test_a_spark_connect_server_publishes_and_replaces(tmp_path: Path) -> None:
     from pyspark import find_spark_home
 
     from wemart_assets.lake.spark_engine import session_conf

@@ -1,4 +1,4 @@
-"""`WEMART_SPARK__*`: what a cluster needs is said in the environment, and said wrongly it is an error that names it."""
+"""`WEMART_SPARK__*`: the environment configures a cluster, and the error of an invalid setting names it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def load(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> Set
     return load_settings()
 
 
-def test_everything_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     spark = load(
         monkeypatch,
         {
@@ -34,13 +34,13 @@ def test_everything_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch
     ("name", "value"),
     [("WEMART_ENGINE", "flink"), ("WEMART_SPARK__CONF", '{"spark.x": [1]}'), ("WEMART_SPARK__MASTR", "yarn")],
 )
-def test_what_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_an_invalid_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         load(monkeypatch, {name: value})
 
 
 @pytest.mark.spark
-def test_settings_of_a_person_win_over_the_projects() -> None:
+def test_user_settings_override_the_projects_settings() -> None:
     from wemart_assets.lake.spark_engine import session_conf
 
     own = {"spark.driver.memory": "9g", "spark.sql.shuffle.partitions": "7"}

@@ -1,4 +1,4 @@
-"""The views and the functions over a range of days, defined in a session of Spark, say what they say on DuckDB."""
+"""Views and functions over a range of days, defined in a Spark session, give the same rows as on DuckDB."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def door(world: Path) -> Iterator[Analyst]:
 
 @pytest.fixture(scope="module")
 def spark(world: Path) -> Iterator[Any]:
-    """A session that has all of them over the lake's folders."""
+    """A Spark session that defines all of them over the lake's folders."""
     with open_engine("spark", world / "lake").connect() as session:
         assert define(session.spark, Settings(lake=world / "lake")) == VIEWS + FUNCTIONS
         yield session.spark
@@ -49,13 +49,13 @@ def same(found: pa.Table, known: pa.Table) -> bool:
     return rows_of(found) == rows_of(known)
 
 
-def test_names_are_told_apart_without_their_databases() -> None:
+def test_names_are_unique_without_their_databases() -> None:
     assert len({*VIEWS, *FUNCTIONS}) == len(VIEWS) + len(FUNCTIONS) == 12
 
 
 @pytest.mark.spark
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_counts_as_on_duckdb_and_as_plain_loops_do(
+def test_a_function_matches_duckdb_and_the_reference(
     name: str, spark: Any, door: Analyst, reference: Reference
 ) -> None:
     for first, last in RANGES:
@@ -69,12 +69,12 @@ def test_a_function_counts_as_on_duckdb_and_as_plain_loops_do(
 
 @pytest.mark.spark
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_view_shows_what_it_shows_on_duckdb(name: str, spark: Any, door: Analyst) -> None:
+def test_a_view_shows_the_same_rows_as_on_duckdb(name: str, spark: Any, door: Analyst) -> None:
     assert same(spark.table(name).toArrow(), door.run(f"from {name}"))
 
 
 @pytest.mark.spark
-def test_days_are_dates_or_texts_and_have_names(spark: Any) -> None:
+def test_days_may_be_dates_or_text_and_may_be_named(spark: Any) -> None:
     found = [
         spark.sql(f"select active_users from active_user_by_date_between({days})").collect()[0][0]
         for days in (
@@ -89,9 +89,7 @@ def test_days_are_dates_or_texts_and_have_names(spark: Any) -> None:
 
 
 @pytest.mark.spark
-def test_tables_of_a_catalog_are_read_there_and_only_those_that_it_has(
-    world: Path, tmp_path: Path, door: Analyst
-) -> None:
+def test_only_functions_over_tables_of_the_catalog_are_defined(world: Path, tmp_path: Path, door: Analyst) -> None:
     event = world / "lake" / "igaworks" / "event"
     settings = Settings(lake=tmp_path / "lake", spark={"catalog": "spark_catalog"})
     with open_engine("spark", tmp_path / "lake").connect() as session:
@@ -114,7 +112,7 @@ def test_tables_of_a_catalog_are_read_there_and_only_those_that_it_has(
             own.sql("drop database igaworks cascade")
 
 
-def test_the_command_prints_a_statement_a_line(world: Path, tmp_path: Path) -> None:
+def test_the_command_prints_one_statement_per_line(world: Path, tmp_path: Path) -> None:
     def printed(**environment: str) -> list[str]:
         result = CliRunner().invoke(main, ["spark-sql"], env=environment)
         assert result.exit_code == 0
@@ -122,7 +120,7 @@ def test_the_command_prints_a_statement_a_line(world: Path, tmp_path: Path) -> N
 
     lake = world / "lake"
     assert printed(WEMART_LAKE=str(lake)) == [f"{text};" for text in statements(Settings(lake=lake)).values()]
-    # Of a catalog it cannot know which tables there are.
+    # It cannot know which tables a catalog has.
     of_catalog = printed(WEMART_LAKE=str(tmp_path), WEMART_SPARK__CATALOG="wev_prod")
     assert len(of_catalog) == len(VIEWS) + len(FUNCTIONS)
     assert all("`wev_prod`." in line for line in of_catalog)

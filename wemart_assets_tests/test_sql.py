@@ -1,4 +1,4 @@
-"""The analyst's door: the queries of the documents run unchanged, and nothing else gets through."""
+"""The analyst's session: documented queries run unchanged, and statements that do more than read are refused."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def plain_sum(column: str) -> Callable[[list[Row]], int]:
 
 
 def expected(number: int, visits: list[Row]) -> list[tuple[Any, ...]]:
-    """What the query of that number asks for, in plain Python."""
+    """The expected answer to the query of that number, in plain Python."""
     day = [v for v in visits if str(v["part_date"]) == FIRST]
     week = [v for v in visits if "2024-01-01" <= str(v["part_date"]) <= "2024-01-07"]
     artist = {v["we_art_id"] for v in visits if v["we_art_name"] == "ARTIST"}
@@ -79,7 +79,7 @@ def expected(number: int, visits: list[Row]) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("number", range(len(QUERIES)))
-def test_a_query_of_the_documents_runs_unchanged(number: int, door: Analyst, visits: list[Row]) -> None:
+def test_documented_queries_run_unchanged(number: int, door: Analyst, visits: list[Row]) -> None:
     query = QUERIES[number]
     found = door.run(query)
     if created := re.search(r"^create or replace table (\S+)", query, re.MULTILINE):
@@ -89,7 +89,7 @@ def test_a_query_of_the_documents_runs_unchanged(number: int, door: Analyst, vis
     assert rows == expected(number, visits)
 
 
-def test_the_documents_queries_over_days_see_at_least_three(visits: list[Row]) -> None:
+def test_documented_queries_over_days_cover_at_least_three(visits: list[Row]) -> None:
     assert len({v["part_date"] for v in visits if v["we_art_name"] == "ARTIST"}) >= 3
 
 
@@ -97,13 +97,13 @@ FUNCTIONS = {of.name: of for of in catalog.functions(Settings().for_tables())}
 ALL_DAYS = [f"2024-01-{day:02d}" for day in range(1, 6)]
 
 
-def test_every_attribution_report_is_a_function_of_a_range() -> None:
+def test_every_attribution_report_has_a_function_over_a_range() -> None:
     reports = {name.split(".")[1] for name in catalog.marts() if name.startswith("igaworks.")}
     assert {f"{name}_between" for name in reports - {"first_open"}} == set(FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_of_one_day_is_the_daily_table(name: str, door: Analyst) -> None:
+def test_a_function_over_one_day_equals_the_daily_table(name: str, door: Analyst) -> None:
     for day in ALL_DAYS[1:3]:
         of_range = door.run(f"from igaworks.{name}('{day}', '{day}')")
         columns = ", ".join(of_range.column_names)
@@ -114,7 +114,7 @@ def test_a_function_of_one_day_is_the_daily_table(name: str, door: Analyst) -> N
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_of_several_days_counts_as_plain_loops_do(name: str, door: Analyst, reference: Reference) -> None:
+def test_a_function_over_several_days_matches_the_reference(name: str, door: Analyst, reference: Reference) -> None:
     for days in (ALL_DAYS, ALL_DAYS[1:4]):
         found = door.run(f"from igaworks.{name}(date '{days[0]}', date '{days[-1]}')")
         assert {tuple(row.values()) for row in found.to_pylist()} == getattr(reference, name.removesuffix("_between"))(
@@ -122,7 +122,7 @@ def test_a_function_of_several_days_counts_as_plain_loops_do(name: str, door: An
         )
 
 
-def test_a_function_has_three_names(door: Analyst) -> None:
+def test_a_function_can_be_called_by_three_names(door: Analyst) -> None:
     call = "active_user_by_event_between('2024-01-01', '2024-01-03')"
     found = [rows_of(door.run(f"from {prefix}{call}")) for prefix in ("", "igaworks.", "wev_prod.igaworks.")]
     assert found[0] == found[1] == found[2] != []
@@ -130,13 +130,13 @@ def test_a_function_has_three_names(door: Analyst) -> None:
     assert rows_of(named) == found[0]
 
 
-def test_a_shadowed_table_is_what_a_function_reads(door: Analyst) -> None:
+def test_a_function_reads_a_shadow_of_its_table(door: Analyst) -> None:
     door.run("create table igaworks.event as select * from igaworks.event where event_name = 'login' limit 1")
     found = door.run("from igaworks.active_user_by_event_between('2024-01-01', '2024-01-05')").to_pylist()
     assert found == [{"event_name": "login", "active_users": 1}]
 
 
-def test_the_wide_view_has_a_cohort_a_row(door: Analyst, reference: Reference) -> None:
+def test_the_wide_view_has_one_row_per_cohort(door: Analyst, reference: Reference) -> None:
     [first] = door.run(
         "select cohort_users, day_0, day_1, day_2, day_3, day_7 from igaworks.hard_retention_by_dates_wide"
         " where cohort_date = date '2024-01-01'"
@@ -146,7 +146,7 @@ def test_the_wide_view_has_a_cohort_a_row(door: Analyst, reference: Reference) -
     assert list(first.values()) == [len(cohort), *there, None]
 
 
-def test_a_table_has_three_names(door: Analyst) -> None:
+def test_a_table_can_be_read_by_three_names(door: Analyst) -> None:
     counts = [
         door.run(f"select count(*) as n from {name}").to_pylist()
         for name in ("we_mart.wv_sess_daily", "wev_prod.we_mart.wv_sess_daily", "wv_sess_daily")
@@ -155,14 +155,14 @@ def test_a_table_has_three_names(door: Analyst) -> None:
     assert counts[0] == counts[1] == counts[2]
 
 
-def test_artists_show_one_row_each_and_keep_their_days_beside(door: Analyst) -> None:
+def test_a_snapshot_shows_its_latest_rows_and_has_a_daily_table(door: Analyst) -> None:
     newest = door.run("select count(*) as n, count(distinct we_art_id) as artists from we_mart.we_artist").to_pylist()
     daily = door.run("select count(distinct part_date) as days from we_mart.we_artist__daily").to_pylist()
     assert newest[0]["n"] == newest[0]["artists"] > 0
     assert daily == [{"days": 5}]
 
 
-def test_types_are_the_declared_ones(door: Analyst) -> None:
+def test_types_are_as_declared(door: Analyst) -> None:
     names = {"BIGINT": "bigint", "INTEGER": "int", "VARCHAR": "string", "DATE": "date"}
     names["TIMESTAMP WITH TIME ZONE"] = "timestamp"
     described = door.run("describe we_mart.wv_sess_daily").to_pylist()
@@ -170,7 +170,7 @@ def test_types_are_the_declared_ones(door: Analyst) -> None:
     assert [(row["column_name"], names[row["column_type"]]) for row in described] == declared
 
 
-def test_a_shadow_lasts_for_the_session_and_leaves_the_lake_alone(world: Path, door: Analyst) -> None:
+def test_a_shadow_lasts_for_the_session_and_does_not_change_the_lake(world: Path, door: Analyst) -> None:
     before = sorted(str(p) for p in (world / "lake").rglob("*"))
     all_rows = door.run("select count(*) as n from we_mart.wv_user_daily").to_pylist()[0]["n"]
     door.run("create or replace table we_mart.wv_user_daily as select * from we_mart.wv_user_daily limit 3")
@@ -182,7 +182,7 @@ def test_a_shadow_lasts_for_the_session_and_leaves_the_lake_alone(world: Path, d
     assert sorted(str(p) for p in (world / "lake").rglob("*")) == before
 
 
-def test_a_name_may_have_quotes_and_is_the_same_in_any_case(door: Analyst) -> None:
+def test_names_may_contain_quotes_and_are_case_insensitive(door: Analyst) -> None:
     door.run('create table we_mart."a""b" as select 1 as x')
     assert door.run('select x from we_mart."a""b"').to_pylist() == [{"x": 1}]
     door.run("create or replace table WE_MART.WV_USER_DAILY as select 2 as x")
@@ -190,7 +190,7 @@ def test_a_name_may_have_quotes_and_is_the_same_in_any_case(door: Analyst) -> No
 
 
 @pytest.mark.parametrize("kind", ["table", "view"])
-def test_a_shadow_has_the_columns_that_are_named(kind: str, door: Analyst) -> None:
+def test_a_shadow_has_the_listed_columns(kind: str, door: Analyst) -> None:
     door.run(f'create {kind} of_two(a, "b""c") as select 1 as x, 2 as y')
     assert door.run("from of_two").to_pylist() == [{"a": 1, 'b"c': 2}]
     with pytest.raises(duckdb.BinderException, match="1 columns available but 2 columns specified"):
@@ -202,7 +202,7 @@ def test_a_shadow_that_fails_leaves_nothing_behind(door: Analyst) -> None:
     for query in ("select no_such from we_mart.wv_sess_daily", "select cast('x' as int) as x"):
         with pytest.raises(duckdb.Error):
             door.run(f"create table we_mart.wv_user_daily as {query}")
-    # The rows are there already when it fails.
+    # This fails only after the rows have been computed.
     with pytest.raises(duckdb.CatalogException, match="information_schema"):
         door.run("create table information_schema.t as select 1 as x")
     assert door.run("from we_mart.wv_user_daily").num_rows == rows
@@ -236,7 +236,7 @@ def test_a_shadow_that_fails_leaves_nothing_behind(door: Analyst) -> None:
         "-- nothing",
     ],
 )
-def test_what_writes_or_reaches_out_is_refused(statement: str, world: Path, door: Analyst) -> None:
+def test_statements_that_write_or_read_elsewhere_are_refused(statement: str, world: Path, door: Analyst) -> None:
     with pytest.raises(QueryRefused):
         door.run(statement.replace("LAKE", str(world / "lake")))
 
@@ -251,12 +251,12 @@ def test_what_writes_or_reaches_out_is_refused(statement: str, world: Path, door
         "create table mine as select * from read_text('/etc/hostname')",
     ],
 )
-def test_no_file_but_the_lakes_is_read(query: str, world: Path, door: Analyst) -> None:
+def test_files_outside_the_lake_cannot_be_read(query: str, world: Path, door: Analyst) -> None:
     with pytest.raises(QueryRefused):
         door.run(query.replace("LAKE", str(world / "lake")))
 
 
-def test_python_variables_are_no_tables(door: Analyst) -> None:
+def test_python_variables_are_not_tables(door: Analyst) -> None:
     secret = [1, 2, 3]
     assert secret
     with pytest.raises(duckdb.CatalogException):
@@ -289,7 +289,7 @@ def test_python_variables_are_no_tables(door: Analyst) -> None:
         "/* a; */ select ';' as x; -- b;",
     ],
 )
-def test_what_only_reads_is_let_through(query: str, door: Analyst) -> None:
+def test_read_only_statements_are_allowed(query: str, door: Analyst) -> None:
     assert door.run(query).num_rows > 0
 
 
@@ -304,7 +304,7 @@ PIVOTS = [
 
 
 @pytest.mark.parametrize("query", PIVOTS)
-def test_a_pivot_finds_its_columns_as_duckdbs_own_does(query: str, door: Analyst, world: Path) -> None:
+def test_a_pivot_finds_the_same_columns_as_in_plain_duckdb(query: str, door: Analyst, world: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         files = f"read_parquet('{world}/lake/we_mart/wv_sess_daily/*/*.parquet', hive_types_autocast = false)"
@@ -321,19 +321,19 @@ def test_a_pivot_can_be_a_shadow(door: Analyst) -> None:
     assert {"part_date", "APP"} <= set(door.run("from by_platform").column_names)
 
 
-def test_a_shadow_is_what_the_text_says_to_the_letter(door: Analyst) -> None:
+def test_the_text_of_a_shadow_is_kept_literally(door: Analyst) -> None:
     door.run("create table letters as select [x + 1 for x in [1, 2]] as l, 'a' as \"as\" -- as")
     assert door.run("from letters").to_pylist() == [{"l": [2, 3], "as": "a"}]
     door.run("create view named(x) as select 1 -- one")
     assert door.run("from named").to_pylist() == [{"x": 1}]
 
 
-def test_an_unknown_function_is_told_with_one_that_is_near(door: Analyst) -> None:
+def test_the_error_of_an_unknown_function_suggests_a_similar_one(door: Analyst) -> None:
     with pytest.raises(QueryRefused, match="no function uppr; did you mean upper"):
         door.run("select uppr('x')")
 
 
-def test_rows_come_as_a_stream_that_ends_with_the_next_query(door: Analyst) -> None:
+def test_a_stream_of_rows_ends_with_the_next_query(door: Analyst) -> None:
     rows = door.stream("select range as n from range(1_000_000)")
     first = next(iter(rows))
     assert 0 < first.num_rows < 1_000_000
@@ -344,7 +344,7 @@ def test_rows_come_as_a_stream_that_ends_with_the_next_query(door: Analyst) -> N
         list(left)
 
 
-def test_memory_that_runs_out_names_the_setting(world: Path) -> None:
+def test_running_out_of_memory_names_the_setting(world: Path) -> None:
     query = "select max(h) from (select md5(range::varchar) as h, count(*) from range(9_000_000) group by all)"
     with (
         analyst(world / "lake", catalog.tables(), memory_limit="100MB", threads=1) as session,

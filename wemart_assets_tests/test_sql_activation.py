@@ -1,4 +1,4 @@
-"""The queries of the activation document run unchanged, and ask for what plain Python counts."""
+"""The queries of the activation document run unchanged and match plain Python."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def cohorts(firsts: list[Row], windows: dict[str, int]) -> list[tuple[Any, ...]]
 
 
 def expected(number: int, firsts: list[Row], users: list[Row]) -> list[tuple[Any, ...]]:
-    """What the query of that number asks for, in plain Python."""
+    """The expected answer to the query of that number, in plain Python."""
     if number == 0:
         return sorted(Counter(row["date"] for row in firsts if row["event_name"] == JOIN).items())
     windows = {VISIT: 1, JOIN: 1} if number == 1 else {VISIT: 1, JOIN: 1, VIEW: 7}
@@ -60,16 +60,14 @@ def expected(number: int, firsts: list[Row], users: list[Row]) -> list[tuple[Any
 
 
 @pytest.mark.parametrize("number", range(len(QUERIES)))
-def test_a_query_of_the_documents_runs_unchanged(
-    number: int, door: Analyst, firsts: list[Row], users: list[Row]
-) -> None:
+def test_documented_queries_match_plain_python(number: int, door: Analyst, firsts: list[Row], users: list[Row]) -> None:
     found = [tuple(row.values()) for row in door.run(QUERIES[number]).to_pylist()]
     assert found == expected(number, firsts, users)
     assert len(found) >= 3
     assert all(sum(row[place] for row in found) > 0 for place in range(1, len(found[0])))
 
 
-def test_users_are_shown_once_as_of_the_latest_day(door: Analyst, users: list[Row]) -> None:
+def test_each_user_is_shown_once_as_of_the_latest_day(door: Analyst, users: list[Row]) -> None:
     [found] = door.run(
         "select count(*) as rows, count(distinct user_id) as users, max(part_date) as day from dim__users"
     ).to_pylist()
@@ -78,15 +76,15 @@ def test_users_are_shown_once_as_of_the_latest_day(door: Analyst, users: list[Ro
     assert door.run("from core.dim__users__daily").num_rows == len(users) > there
 
 
-def test_what_is_known_of_users_comes_from_every_source(users: list[Row]) -> None:
+def test_user_columns_have_several_values(users: list[Row]) -> None:
     for column in ("country", "device_os", "app_version", "first_campaign", "first_medium", "first_source"):
         assert len({user[column] for user in users} - {None}) > 1, column
 
 
-def test_the_funnel_by_itself_is_what_the_document_counts(
+def test_the_funnel_table_matches_the_documents_definition(
     door: Analyst, world: Path, firsts: list[Row], users: list[Row]
 ) -> None:
-    """By country too, which is that of the day of the first visit."""
+    """Also by country, as of the day of the first visit."""
     country = {(u["user_id"], u["first_date"]): u["country"] for u in users if str(u["first_date"]) == u["part_date"]}
     windows = {VISIT: 1, JOIN: 1, VIEW: 7}
     counted = Counter(

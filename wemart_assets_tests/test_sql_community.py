@@ -1,4 +1,4 @@
-"""The queries of the community document run unchanged, and ask for what plain Python counts."""
+"""The queries of the community document run unchanged and match plain Python."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def members(world: Path) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def orders(world: Path) -> Counter[tuple[Any, ...]]:
-    """Membership orders by (account, artist, day): as often as a member's row is repeated by the document's join."""
+    """Membership orders by (account, artist, day): how often the document's join repeats a member's row."""
     found = rows_of(world, "we_mart/ws_fc_user_history")
     return Counter((row["we_member_id"], row["we_art_id"], row["part_date"]) for row in found)
 
@@ -61,7 +61,7 @@ def accounts(rows: list[Row]) -> int:
 
 
 def expected(number: int, members: list[Row], orders: Counter[tuple[Any, ...]], world: Path) -> list[tuple[Any, ...]]:
-    """What the query of that number asks for, in plain Python."""
+    """The expected answer to the query of that number, in plain Python."""
     day = [m for m in members if m["part_date"] == FIRST]
     artist = ("comm_id", "we_art_id", "we_art_name")
     if number == 0:
@@ -97,7 +97,7 @@ def expected(number: int, members: list[Row], orders: Counter[tuple[Any, ...]], 
 
 @pytest.mark.parametrize("prefix", ["wev_prod.", ""], ids=["with the catalog", "without"])
 @pytest.mark.parametrize("number", range(len(QUERIES)))
-def test_a_query_of_the_documents_runs_unchanged(
+def test_documented_queries_match_plain_python(
     number: int, prefix: str, door: Analyst, members: list[Row], orders: Counter[tuple[Any, ...]], world: Path
 ) -> None:
     found = door.run(QUERIES[number].replace("wev_prod.", prefix))
@@ -108,11 +108,11 @@ def test_a_query_of_the_documents_runs_unchanged(
     assert rows == sorted(expected(number, members, orders, world), key=str)
 
 
-def test_the_documents_query_over_days_sees_at_least_three(members: list[Row]) -> None:
+def test_the_documented_query_over_days_covers_at_least_three(members: list[Row]) -> None:
     assert len({m["part_date"] for m in members if m["we_art_name"] == "ARTIST"}) >= 3
 
 
-def test_the_view_has_every_day(door: Analyst, members: list[Row]) -> None:
+def test_the_view_covers_every_day(door: Analyst, members: list[Row]) -> None:
     found = door.run("select part_date, comm_id, user_country, user_count from we_mart.wv_comm_user_ctry_dist")
     rows = [tuple(row.values()) for row in found.to_pylist()]
     groups = by(members, "part_date", "comm_id", "ip_ctry")
@@ -121,7 +121,7 @@ def test_the_view_has_every_day(door: Analyst, members: list[Row]) -> None:
 
 
 @pytest.mark.parametrize("column", ["part_comm_id", "part_date"])
-def test_who_asks_for_one_partition_touches_its_files_only(column: str, door: Analyst, world: Path) -> None:
+def test_a_filter_on_one_partition_reads_only_its_files(column: str, door: Analyst, world: Path) -> None:
     value = {"part_comm_id": "1234", "part_date": f"'{FIRST}'"}[column]
     of = {"part_comm_id": "part_comm_id=1234/*/*.parquet", "part_date": f"*/part_date={FIRST}/*.parquet"}[column]
     files = len(list((world / "lake/we_mart/wv_comm_user").glob(of)))

@@ -1,4 +1,4 @@
-"""A damaged table is told by table, day, file and what to type, and disturbs nobody who does not ask for it."""
+"""The error of a damaged table names table, day, file and the command to run; other tables are not affected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COUNT = f"select count(*), max(device_id) from {TABLE}"
 
 @pytest.fixture
 def lake(world: Path, tmp_path: Path) -> Path:
-    """A lake of three tables, to be written."""
+    """A writable lake of three tables."""
     for table in (TABLE, OTHER, "igaworks.event"):
         path = table.replace(".", "/")
         shutil.copytree(world / "lake" / path, tmp_path / "lake" / path)
@@ -43,15 +43,15 @@ def run(lake: Path, query: str) -> int:
         return session.run(query).num_rows
 
 
-def garbled(path: Path) -> None:
-    """In the middle, where a page of a column is."""
+def corrupt(path: Path) -> None:
+    """Corrupts the middle of the file, where a column page is."""
     content = bytearray(path.read_bytes())
     for place in range(200, len(content) // 2):
         content[place] ^= 0x5A
     path.write_bytes(content)
 
 
-def garbled_at_its_end(path: Path) -> None:
+def corrupt_the_end(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-200:-8] = bytes(192)
     path.write_bytes(content)
@@ -62,13 +62,13 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "cut off": lambda path: os.truncate(path, path.stat().st_size // 2),
     "empty": lambda path: path.write_bytes(b""),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
-    "garbled": garbled,
-    "garbled at its end": garbled_at_its_end,
+    "corrupt": corrupt,
+    "corrupt at its end": corrupt_the_end,
 }
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-def test_a_damaged_data_file_is_told_with_what_to_type(how: str, lake: Path) -> None:
+def test_a_damaged_data_file_is_named_with_the_command_that_repairs_it(how: str, lake: Path) -> None:
     damaged = file_of_the_day(lake)
     DAMAGES[how](damaged)
     with pytest.raises(UnreadableTable) as told:
@@ -80,12 +80,12 @@ def test_a_damaged_data_file_is_told_with_what_to_type(how: str, lake: Path) -> 
 @pytest.mark.parametrize(
     "query", ["select 1", f"from {OTHER}", f"with wv_user_daily as (from {OTHER}) from wv_user_daily"]
 )
-def test_it_disturbs_nobody_who_does_not_ask_for_it(query: str, lake: Path) -> None:
-    garbled_at_its_end(file_of_the_day(lake))
+def test_a_damaged_file_does_not_affect_other_tables(query: str, lake: Path) -> None:
+    corrupt_the_end(file_of_the_day(lake))
     assert run(lake, query) > 0
 
 
-def spoilt_entries(lake: Path) -> list[tuple[Path, bytes]]:
+def damaged_entries(lake: Path) -> list[tuple[Path, bytes]]:
     log = folder(lake) / "_delta_log"
     last = max(log.glob("*.json"))
     following = log / f"{int(last.stem) + 1:020}.json"
@@ -94,8 +94,8 @@ def spoilt_entries(lake: Path) -> list[tuple[Path, bytes]]:
 
 
 @pytest.mark.parametrize("number", range(5))
-def test_a_damaged_log_is_damage_and_no_empty_table(number: int, lake: Path) -> None:
-    entry, content = spoilt_entries(lake)[number]
+def test_a_table_with_a_damaged_log_is_unreadable_not_empty(number: int, lake: Path) -> None:
+    entry, content = damaged_entries(lake)[number]
     entry.write_bytes(content)
     with pytest.raises(UnreadableTable, match=f"{TABLE}.*_delta_log.*wemart run"):
         open_delta(folder(lake), TABLE)
@@ -104,7 +104,7 @@ def test_a_damaged_log_is_damage_and_no_empty_table(number: int, lake: Path) -> 
     assert run(lake, f"select 1 from {OTHER} limit 1") == 1
 
 
-def test_an_entry_that_a_checkpoint_covers_may_be_anything(lake: Path) -> None:
+def test_a_damaged_entry_covered_by_a_checkpoint_is_ignored(lake: Path) -> None:
     log = DeltaTable(folder(lake))
     rows = log.to_pyarrow_table().num_rows
     log.create_checkpoint()
@@ -113,7 +113,7 @@ def test_an_entry_that_a_checkpoint_covers_may_be_anything(lake: Path) -> None:
         assert session.run(f"select count(*) as n from {TABLE}").to_pylist() == [{"n": rows}]
 
 
-def test_who_asks_what_there_is_sees_all_tables_and_which_is_damaged(lake: Path) -> None:
+def test_show_all_tables_lists_damaged_tables_too(lake: Path) -> None:
     file_of_the_day(lake).unlink()
     with analyst(lake, catalog.tables()) as session:
         listed = {row["name"]: row["column_names"] for row in session.run("show all tables").to_pylist()}
@@ -134,7 +134,7 @@ def test_a_table_with_renamed_columns_is_refused_by_name(lake: Path) -> None:
     assert run(lake, f"from {OTHER}") > 0
 
 
-def test_a_log_cannot_name_a_file_of_another_folder(lake: Path, tmp_path: Path) -> None:
+def test_a_log_cannot_refer_to_a_file_in_another_folder(lake: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret.parquet"
     shutil.copy(file_of_the_day(lake), secret)
     inside = file_of_the_day(lake)
@@ -145,7 +145,7 @@ def test_a_log_cannot_name_a_file_of_another_folder(lake: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["a*b", "[x]", "a?b", "it's", "é, ä"])
-def test_the_lakes_own_path_may_have_signs_of_patterns(name: str, lake: Path, tmp_path: Path) -> None:
+def test_the_lake_path_may_contain_pattern_characters(name: str, lake: Path, tmp_path: Path) -> None:
     def rows(session: Analyst) -> object:
         return session.run(f"select count(*), min(part_date), max(part_date) from {TABLE}").to_pylist()
 

@@ -1,4 +1,4 @@
-"""What `wemart sql` writes: every value in every format, while it comes, and nothing that a terminal obeys."""
+"""The output of `wemart sql`: every value in every format, streamed, and without terminal escape sequences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from wemart_assets.text import visible
 
 COMMAND = [str(Path(sys.executable).with_name("wemart")), "sql"]
 MEGABYTES = 300
-# Values that one of the formats, or Python, has nothing for, with DuckDB's text of them.
+# Values that one of the formats, or Python, cannot represent, with DuckDB's text for them.
 ODD = {
     "[1, 2]": "[1, 2]",
     "{'a': 1, 'b': [date '290000-01-01']}": "{'a': 1, 'b': [290000-01-01]}",
@@ -68,7 +68,7 @@ def as_json(query: str) -> list[dict[str, Any]]:
     return rows
 
 
-def test_every_value_has_a_text_in_csv_and_in_a_table() -> None:
+def test_every_value_has_a_text_form_in_csv_and_in_the_table() -> None:
     query = "select " + ", ".join(f"{sql} as c{number}" for number, sql in enumerate(ODD))
     [_head, row] = as_csv(query)
     assert row == list(ODD.values())
@@ -78,7 +78,7 @@ def test_every_value_has_a_text_in_csv_and_in_a_table() -> None:
         assert text in shown.stdout
 
 
-def test_every_value_has_a_place_in_json_and_in_parquet(tmp_path: Path) -> None:
+def test_every_value_can_be_written_to_json_and_parquet(tmp_path: Path) -> None:
     query = "select " + ", ".join(f"{sql} as c{number}" for number, sql in enumerate(ODD))
     [row] = as_json(query)
     assert row["c0"] == [1, 2]
@@ -87,24 +87,24 @@ def test_every_value_has_a_place_in_json_and_in_parquet(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "x.parquet")["c3"].to_pylist() == ["3 months 1 day"]
 
 
-def test_an_odd_date_leaves_its_neighbours_as_they_are() -> None:
+def test_an_unrepresentable_date_does_not_affect_other_rows() -> None:
     query = "select unnest([timestamptz '2024-01-01', 'infinity'::timestamptz, null]) as t"
     assert [row["t"] for row in as_json(query)] == ["2024-01-01T00:00:00+00:00", "infinity", None]
     assert [row for [row] in as_csv(query)[1:3]] == ["2024-01-01 00:00:00.000000Z", "infinity"]
 
 
-def test_json_is_json_where_numbers_are_none() -> None:
+def test_nan_and_infinity_are_strings_in_json() -> None:
     query = "select 'nan'::double as a, 'inf'::float as b, ['-inf'::double] as c, {'x': 'nan'::double} as d, 1.5 as e"
     assert as_json(query) == [{"a": "NaN", "b": "Infinity", "c": ["-Infinity"], "d": {"x": "NaN"}, "e": "1.5"}]
 
 
-def test_no_rows_are_an_empty_list() -> None:
+def test_a_query_without_rows_gives_an_empty_result() -> None:
     assert as_json("select 1 as x where false") == []
     assert as_csv("select 1 as x where false") == [["x"]]
     assert wemart("select 1 as x where false").stdout.splitlines()[-1] == "(0 rows)"
 
 
-def test_columns_of_one_name_are_all_there(tmp_path: Path) -> None:
+def test_columns_with_the_same_name_are_all_written(tmp_path: Path) -> None:
     query = "select 1 as x, 2 as x, 3 as x_1, 4 as x"
     [row] = as_json(query)
     assert sorted(row.values()) == [1, 2, 3, 4]
@@ -115,27 +115,27 @@ def test_columns_of_one_name_are_all_there(tmp_path: Path) -> None:
     assert list(pq.read_table(tmp_path / "x.parquet").to_pylist()[0].values()) == [1, 2, 3, 4]
 
 
-def test_the_table_says_how_many_rows_it_does_not_show() -> None:
+def test_the_table_reports_how_many_rows_are_not_shown() -> None:
     lines = wemart("from range(1_000_000)", "--rows", "2").stdout.splitlines()
     assert [line.strip() for line in lines[2:4]] == ["0", "1"]
     assert lines[4:] == ["(1,000,000 rows)", "… and 999,998 more rows (--rows, or --format csv)"]
 
 
-def test_a_table_shows_escape_sequences_and_does_not_send_them() -> None:
+def test_a_table_shows_escape_sequences_as_text() -> None:
     shown = wemart(f"select {ESCAPE} as value, 1 as {json.dumps(chr(27))}, 'two' || chr(10) || 'lines' as text").stdout
     assert visible(shown, keep="\n") == shown
     assert "\\x1b[31m\\x9b2J\\u202e" in shown
     assert "two\\nlines" in shown
 
 
-def test_an_error_shows_escape_sequences_and_does_not_send_them() -> None:
+def test_an_error_shows_escape_sequences_as_text() -> None:
     told = wemart(f"select cast({ESCAPE} as int)").stderr
     assert visible(told, keep="\n") == told
     assert "\\x1b[31m" in told
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
-def test_a_terminal_never_gets_them_and_a_file_gets_the_value(form: str, tmp_path: Path) -> None:
+def test_a_terminal_gets_no_escape_sequences_and_a_file_the_exact_value(form: str, tmp_path: Path) -> None:
     query = f"select {ESCAPE} as value"
     reading, writing = pty.openpty()
     subprocess.run([*COMMAND, query, "--format", form], stdout=writing, check=True)
@@ -157,11 +157,11 @@ def test_a_query_that_is_not_utf_8_is_one_message(query: bytes) -> None:
     assert "byte 9" in wemart(os.fsdecode(query)).stderr
 
 
-def test_a_mark_of_utf_8_at_its_beginning_is_no_part_of_it() -> None:
+def test_a_byte_order_mark_is_not_part_of_the_query() -> None:
     assert "(1 rows)" in wemart("-", stdin=b"\xef\xbb\xbfselect 1").stdout
 
 
-def test_an_output_that_cannot_be_is_one_message(world: Path, tmp_path: Path) -> None:
+def test_an_impossible_output_path_is_one_message(world: Path, tmp_path: Path) -> None:
     assert "there is no folder" in wemart("select 1", "--output", str(tmp_path / "no" / "x")).stderr
     before = sorted(map(str, world.rglob("*")))
     for inside in ("lake/x.csv", "lake/we_mart/wv_user_daily/_delta_log/00000000000000000000.json"):
@@ -171,7 +171,7 @@ def test_an_output_that_cannot_be_is_one_message(world: Path, tmp_path: Path) ->
     assert sorted(map(str, world.rglob("*"))) == before
 
 
-def test_an_output_is_whole_or_is_what_it_was(tmp_path: Path) -> None:
+def test_an_output_file_is_complete_or_unchanged(tmp_path: Path) -> None:
     target = tmp_path / "x.csv"
     target.write_text("before\n")
     late = "select cast(if(range = 2_000_000, 'x', '1') as int) as n from range(2_000_001)"
@@ -188,7 +188,7 @@ def test_a_full_disk_is_one_message() -> None:
     assert (told.returncode, told.stderr) == (1, "Error: standard output cannot be written: No space left on device\n")
 
 
-def test_who_has_read_enough_gets_no_trace() -> None:
+def test_a_closed_pipe_causes_no_traceback() -> None:
     with subprocess.Popen(
         [*COMMAND, "from range(50_000_000)", "--format", "csv"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -207,8 +207,8 @@ def test_ctrl_c_stops_a_query() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background job ignores SIGINT, and so would its children: the query would run on for ever, and what
-        # it writes would be collected here.
+        # A shell's background job ignores SIGINT, and so would its children: the query would run forever, and its
+        # output would be collected here.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
@@ -218,7 +218,7 @@ def test_ctrl_c_stops_a_query() -> None:
     assert (process.returncode, told.strip()) == (130, "Stopped; nothing was changed.")
 
 
-# Linux counts a parent's memory as its child's most, but not here.
+# Linux includes the parent's memory in a child's peak, but not in this number.
 MOST_MEMORY = """
 import sys
 from pathlib import Path
@@ -232,7 +232,7 @@ finally:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["table", "csv", "json", "parquet"])
-def test_ten_million_rows_need_no_memory(form: str, tmp_path: Path) -> None:
+def test_ten_million_rows_are_written_in_constant_memory(form: str, tmp_path: Path) -> None:
     query = "select range as n, md5(range::varchar) as h from range(10_000_000)"
     arguments = ["sql", query, "--format", form, "--output", str(tmp_path / "out")]
     told = subprocess.run(

@@ -1,4 +1,4 @@
-"""Whatever is typed, the bytes of the lake, of the landing folder and of all else stay, and the process lives."""
+"""Whatever is typed, no byte of the lake, the landing folder or other files changes, and the process survives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROCESSES = 2
 
 
 def attacked(world: Path, tmp_path: Path, statements: list[str]) -> list[Outcome]:
-    """What became of the statements, each process over a world of its own."""
+    """The outcomes of the statements, with a separate world per process."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(PROCESSES, mp_context=spawn) as pool:
         found = [
@@ -28,7 +28,7 @@ def attacked(world: Path, tmp_path: Path, statements: list[str]) -> list[Outcome
 
 
 def small_world(world: Path, folder: Path, statements: list[str]) -> tuple[Path, list[str]]:
-    """A folder with a lake of one table, a landing folder and one outside; the statements with their paths."""
+    """A folder with a lake of one table, a landing folder and an outside folder; statements with their paths."""
     table = folder / "lake" / "we_mart" / "wv_user_daily"
     shutil.copytree(world / "lake" / "we_mart" / "wv_user_daily", table)
     for name in ("landing", "outside"):
@@ -52,18 +52,18 @@ def check(outcomes: list[Outcome]) -> None:
     assert [o for o in outcomes if o.end != STOPPED] == []
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_enough_hostile_statements() -> None:
     assert len(set(STATEMENTS)) == len(STATEMENTS) >= 250
 
 
-def test_some_of_them_change_nothing(world: Path, tmp_path: Path) -> None:
+def test_a_sample_of_hostile_statements_changes_nothing(world: Path, tmp_path: Path) -> None:
     outcomes = attacked(world, tmp_path, STATEMENTS[::12])
     check(outcomes)
     assert len(outcomes) == len(STATEMENTS[::12])
 
 
 @pytest.mark.slow
-def test_none_of_them_changes_anything(world: Path, tmp_path: Path) -> None:
+def test_no_hostile_statement_changes_anything(world: Path, tmp_path: Path) -> None:
     outcomes = attacked(world, tmp_path, STATEMENTS)
     check(outcomes)
     assert len(outcomes) == len(STATEMENTS)

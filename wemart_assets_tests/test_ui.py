@@ -1,4 +1,4 @@
-"""Dagster's UI loads the definitions: what its pages ask the server for is there."""
+"""Dagster's UI loads the definitions: the server answers the queries of its pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    """A GraphQL query to a server of the definitions."""
+    """Sends a GraphQL query to a server of the definitions."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -68,7 +68,7 @@ def test_the_definitions_are_loaded(ask: Ask) -> None:
     assert entry["locationOrLoadError"] == {"__typename": "RepositoryLocation"}
 
 
-def test_every_table_is_there_with_the_days_that_can_be_run(ask: Ask) -> None:
+def test_every_table_is_listed_with_its_partitions(ask: Ask) -> None:
     nodes = ask("{assetNodes {assetKey {path} isPartitioned partitionKeys}}")["assetNodes"]
     by_name = {".".join(node["assetKey"]["path"]): node for node in nodes}
     assert set(tables()) <= set(by_name)

@@ -1,4 +1,4 @@
-"""The whole graph over a simulated platform: does the mart find exactly what was made?"""
+"""The whole graph over a simulated platform: the marts contain exactly what was simulated."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_the_community_mart_has_exactly_the_simulated_members(world: Path) -> No
     assert found == made
 
 
-def test_updates_replayed_over_an_empty_table_give_each_day(world: Path) -> None:
+def test_replaying_the_updates_gives_each_day(world: Path) -> None:
     columns = [c.name for c in marts()["we_mart.wv_comm_user"].table.columns if c.name not in OF_THE_RUN]
     names = ", ".join(f'"{name}"' for name in columns)
     replayed: dict[tuple[object, ...], tuple[object, ...]] = {}
@@ -129,10 +129,10 @@ def test_updates_replayed_over_an_empty_table_give_each_day(world: Path) -> None
 
 
 @pytest.mark.slow
-def test_days_one_by_one_are_the_days_of_a_range(world: Path, tmp_path: Path) -> None:
+def test_days_run_one_by_one_equal_the_days_of_a_range(world: Path, tmp_path: Path) -> None:
     settings = Settings(lake=tmp_path / "lake", landing=world / "landing", spill=tmp_path / "spill")
     job = build_defs(settings).resolve_job_def("requested_by_day")
-    # What looks at days to come is made again when they are there, as the sensor requests it.
+    # Tables that read later days run again once these are published, as the sensor requests it.
     ahead = {
         name
         for name, of in marts().items()
@@ -159,7 +159,7 @@ def test_days_one_by_one_are_the_days_of_a_range(world: Path, tmp_path: Path) ->
     assert compared > 50_000
 
 
-def test_every_broken_row_is_in_quarantine_and_nothing_else(world: Path) -> None:
+def test_the_quarantine_contains_exactly_the_broken_rows(world: Path) -> None:
     counts = json.loads((world / "truth" / "counts.json").read_text())
     made: dict[str, int] = {}
     for broken in counts["broken"]:
@@ -177,7 +177,7 @@ def test_every_broken_row_is_in_quarantine_and_nothing_else(world: Path) -> None
     assert found == made
 
 
-def test_the_attribution_reports_say_what_was_simulated(world: Path) -> None:
+def test_the_attribution_reports_match_the_simulation(world: Path) -> None:
     truth = json.loads((world / "truth" / "igaworks.json").read_text())
     reports = "read_parquet('LAKE/igaworks"
     for day, made in truth["days"].items():
@@ -210,7 +210,7 @@ def test_the_attribution_reports_say_what_was_simulated(world: Path) -> None:
     assert sum(made["cohort"] for made in truth["days"].values()) > 300
 
 
-def test_cohorts_sum_to_the_users_with_a_firstopen_of_a_known_date(world: Path) -> None:
+def test_cohorts_add_up_to_the_users_with_a_dated_firstopen(world: Path) -> None:
     reports = "read_parquet('LAKE/igaworks"
     [(cohorts,)] = rows_of(
         world,
@@ -223,8 +223,8 @@ def test_cohorts_sum_to_the_users_with_a_firstopen_of_a_known_date(world: Path) 
     assert cohorts == users > 300
 
 
-def test_the_sessions_of_tracked_visitors_are_those_that_were_simulated(world: Path) -> None:
-    """In SQL, where a table's name shows the newest row of each key."""
+def test_the_sessions_of_tracked_visitors_match_the_simulation(world: Path) -> None:
+    """Through SQL, where a table shows the newest row of each key."""
     truth = json.loads((world / "truth" / "rudder.json").read_text())
     made = pq.read_table(world / "truth" / "rudder_sessions.parquet")
     with analyst(world / "lake", catalog.tables(), catalog.views()) as door:
@@ -244,7 +244,7 @@ def test_the_sessions_of_tracked_visitors_are_those_that_were_simulated(world: P
     assert minutes[0] > minutes[-1]
 
 
-def test_run_timestamp_is_the_clock_of_the_run(tmp_path: Path) -> None:
+def test_run_timestamp_is_the_time_of_the_run(tmp_path: Path) -> None:
     clock = dt.datetime(2030, 5, 6, 7, 8, 9, 123456, tzinfo=dt.UTC)
     simulate(SimulatorConfig(days=1, lines_per_day=500), tmp_path / "landing", tmp_path / "truth")
     settings = Settings(lake=tmp_path / "lake", landing=tmp_path / "landing", spill=tmp_path / "spill")
@@ -261,7 +261,7 @@ def test_run_timestamp_is_the_clock_of_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_weeks_and_months_are_made_of_their_days(world: Path, tmp_path: Path) -> None:
+def test_weeks_and_months_are_computed_from_their_days(world: Path, tmp_path: Path) -> None:
     settings = Settings(lake=tmp_path / "lake", landing=world / "landing", spill=tmp_path / "spill")
     graph = build_defs(settings)
     by_week, by_month = "stats_wv_w_comm_engage_usr", "stats_wv_m_comm_engage_usr"
@@ -297,6 +297,6 @@ def test_weeks_and_months_are_made_of_their_days(world: Path, tmp_path: Path) ->
                 where part_date::varchar in ({str(last_days)[1:-1]}) group by all order by all""",
         )
         assert [row[1] for row in counted] == [row[1] for row in members]
-        # What was done was done in the first five days.
+        # All activity is in the first five days.
         assert int(str(counted[0][2])) > 50
         assert all(row[2] == 0 for row in counted[1:])
