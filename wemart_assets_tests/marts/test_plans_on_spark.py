@@ -35,7 +35,7 @@ def plan_of(session: Any, rows: ir.Table) -> list[dict[str, Any]]:
 
 
 def reads_on(expression: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a window's frame goes from about the row to the last one: Spark reads all of that anew for each row."""
+    """Whether a window's frame extends from near the row to the last row, which Spark rereads for each row."""
     classes = [part["class"].rpartition(".")[2] for part in expression]
     _, _, bounds = " ".join(classes).partition("SpecifiedWindowFrame ")
     return "UnboundedFollowing" in bounds and "UnboundedPreceding" not in bounds

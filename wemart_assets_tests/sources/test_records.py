@@ -111,7 +111,7 @@ def _days(count: int) -> list[str]:
 
 
 def _publish(engine: str, root: Path, dialect: Dialect, files: Sequence[bytes], is_gzipped: bool) -> Landed:
-    """Land each file on a day of its own and publish all days whose file is not refused."""
+    """Lands each file on its own day and publishes all days whose file is not refused."""
     landing = Landing(PAIRS, dialect.mapping, root / "landing", root / "lake", "UTC", FIRST_DAY.isoformat())
     name = f"f.{dialect.ending}{'.gz' if is_gzipped else ''}"
     days = _days(len(files))
