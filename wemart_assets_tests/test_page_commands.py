@@ -7,6 +7,7 @@ that is not ours is marked `text` on the pages.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from wemart_assets_tests.engines import SPARK_CONF
+
 PROJECT = Path(__file__).parents[1]
 FOUND = [PROJECT / "README.md", *PROJECT.glob("docs/*.md"), *PROJECT.glob("examples/*/README.md")]
 SHELL = {
@@ -24,8 +27,9 @@ SHELL = {
     if (blocks := re.findall(r"^```sh\n(.*?)^```", path.read_text(), flags=re.DOTALL | re.MULTILINE))
 }
 PAGES = [pytest.param(page, marks=pytest.mark.spark if page == "docs/spark.md" else []) for page in SHELL]
-# The defaults, as for a user without any settings.
+# The defaults, as for a user without any settings, but for a Spark that starts many small queries quickly.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("WEMART_", "DAGSTER_"))}
+ENVIRONMENT["WEMART_SPARK__CONF"] = json.dumps(SPARK_CONF)
 
 
 @pytest.fixture(scope="module")

@@ -38,27 +38,41 @@ FIRST_OF = {Period.WEEK: "2024-03-25", Period.MONTH: "2024-03-01"}
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 
+# Sources do not read their own earlier days, so one of each kind of file is enough to continue DuckDB's lake.
+SOURCES_ON_SPARK = {"service_log.weverse_server_log", "we_mart.we_artist", "igaworks.attribution"}
+
+
 def make(lake: Path, landing: Path, engine: str, days: Sequence[str]) -> None:
     """Runs every daily table over the days as one range, and then weekly and monthly tables of complete periods."""
-    paths = {"lake": lake, "landing": landing, "spill": lake.parent / "spill", **settings_of(engine)}
+    make_days(lake, landing, engine, days)
+    if days[-1] == DAYS[-1]:
+        make_periods(lake, landing, engine)
 
-    def defs_from(first_day: str) -> dg.Definitions:
-        return build_defs(Settings(first_day=dt.date.fromisoformat(first_day), **paths))
 
+def make_days(lake: Path, landing: Path, engine: str, days: Sequence[str], names: Iterable[str] | None = None) -> None:
+    """Runs the daily tables (all of them by default) over the days as one range."""
+    job = defs_from(DAYS[0], lake, landing, engine).resolve_job_def("requested_by_day")
+    selection = None if names is None else [dg.AssetKey(list(tables()[name].key)) for name in names]
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {RANGE_START: days[0], RANGE_END: days[-1]}
-        by_day = defs_from(DAYS[0]).resolve_job_def("requested_by_day")
-        by_day.execute_in_process(instance=instance, tags=tags)
-        if days[-1] != DAYS[-1]:
-            return
-        # They read all days of the period: those before the platform began are published empty.
-        longer = [of for of in marts().values() if of.table.period in FIRST_OF]
-        before = days_between(min(FIRST_OF.values()), DAYS[0])[:-1]
-        publish_nothing(lake, {given.table.full_name for of in longer for given in of.inputs.values()}, before)
-        defs = defs_from(min(FIRST_OF.values()))
+        job.execute_in_process(instance=instance, tags=tags, asset_selection=selection)
+
+
+def make_periods(lake: Path, landing: Path, engine: str) -> None:
+    """Runs the weekly and monthly tables; the days of their periods before the platform began are published empty."""
+    longer = [of for of in marts().values() if of.table.period in FIRST_OF]
+    before = days_between(min(FIRST_OF.values()), DAYS[0])[:-1]
+    publish_nothing(lake, {given.table.full_name for of in longer for given in of.inputs.values()}, before)
+    defs = defs_from(min(FIRST_OF.values()), lake, landing, engine)
+    with dg.DagsterInstance.ephemeral() as instance:
         for period, first_day in FIRST_OF.items():
             job = defs.resolve_job_def(f"requested_by_{period}")
             job.execute_in_process(instance=instance, partition_key=first_day)
+
+
+def defs_from(first_day: str, lake: Path, landing: Path, engine: str) -> dg.Definitions:
+    paths = {"lake": lake, "landing": landing, "spill": lake.parent / "spill"}
+    return build_defs(Settings(first_day=dt.date.fromisoformat(first_day), **paths, **settings_of(engine)))
 
 
 def publish_nothing(lake: Path, names: Iterable[str], days: Sequence[str]) -> None:
@@ -89,12 +103,21 @@ def lakes(landing: Path) -> dict[str, Path]:
     make(found["duckdb"], landing, "duckdb", DAYS[:-1])
     shutil.copytree(found["duckdb"], found["spark after duckdb"])
     make(found["duckdb"], landing, "duckdb", DAYS[-1:])
-    make(found["spark after duckdb"], landing, "spark", DAYS[-1:])
+    continue_on_spark(found["spark after duckdb"], landing)
     make(found["duckdb at once"], landing, "duckdb", DAYS)
     make(found["spark"], landing, "spark", DAYS)
     shutil.copytree(found["spark"], found["duckdb after spark"])
     make(found["duckdb after spark"], landing, "duckdb", DAYS[-1:])
     return found
+
+
+def continue_on_spark(lake: Path, landing: Path) -> None:
+    """Runs the last day in a lake that DuckDB began: on Spark every mart, and one source of each kind of file."""
+    by_day = {name for name, table in tables().items() if table.period is Period.DAY}
+    on_spark = (by_day & set(marts())) | SOURCES_ON_SPARK
+    make_days(lake, landing, "duckdb", DAYS[-1:], by_day - on_spark)
+    make_days(lake, landing, "spark", DAYS[-1:], on_spark)
+    make_periods(lake, landing, "spark")
 
 
 def content(lake: Path, name: str) -> pa.Table:

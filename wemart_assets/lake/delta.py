@@ -324,8 +324,11 @@ def _is_blank(entry: Path) -> bool:
 def partition_values(log: DeltaTable) -> list[tuple[str, dict[str, str | None], int, int]]:
     """(path, partition values as text, rows, bytes) of each active file."""
     columns = log.metadata().partition_columns
+    # The statistics of every column lie beside; `pa.table` would import pandas to see whether this is a data frame.
+    actions = log.get_add_actions(flatten=True)
+    needed = ["path", "num_records", "size_bytes", *(f"partition.{c}" for c in columns)]
     files = []
-    for action in pa.table(log.get_add_actions(flatten=True)).to_pylist():
+    for action in pa.RecordBatchReader.from_stream(actions.select(needed)).read_all().to_pylist():
         values = {c: action[f"partition.{c}"] for c in columns}
         files.append(
             (
