@@ -8,6 +8,7 @@ single task. Only the rows of a failed check are queried again, for its days and
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from wemart_assets.lake.faults import fault_of
 from wemart_assets.lake.inject import call
 from wemart_assets.lake.table import GRAIN, NOT_NULL, ROWS, SCHEMA, RowCheck, Severity, Table, data_type
 
+log = logging.getLogger(__name__)
 EXAMPLES = 5
 # The column that says how many rows share a key that is not unique.
 SHARING = "rows"
@@ -141,6 +143,8 @@ def _count(table: Table, rows: ir.Table, broken: Mapping[str, _Broken]) -> dict[
     All row conditions are counted in one scan; the grain and the table checks are branches of the same query. If the
     query fails, each check is counted alone: this finds the check that cannot run, or needs less memory.
 
+    A warning in the log says so.
+
     Raises:
         DeclarationError: a check cannot run; the message names it.
     """
@@ -148,8 +152,11 @@ def _count(table: Table, rows: ir.Table, broken: Mapping[str, _Broken]) -> dict[
         return {}
     try:
         return _count_together(rows, broken)
-    except Exception:
-        return {name: _count_alone(table, rows, name, broken[name]) for name in broken}
+    except Exception as error:
+        counts = {name: _count_alone(table, rows, name, broken[name]) for name in broken}
+        # Each of them could be counted: the audit is right, only slower than it should be.
+        log.warning("%s: the checks could not be counted by one query, so each ran alone: %s", table.full_name, error)
+        return counts
 
 
 def _count_together(rows: ir.Table, broken: Mapping[str, _Broken]) -> dict[str, int]:

@@ -642,3 +642,14 @@ def test_a_check_that_fails_while_it_runs_is_named(run: Publish) -> None:
     table = with_row_check(lambda t: t.shop.cast("int64") > 0)
     with pytest.raises(DeclarationError, match=r"db.orders: check 'the_row_check' cannot run: "):
         run(table, [D1], orders(D1, 1))
+
+
+def test_a_check_that_cannot_be_counted_with_the_others_is_counted_alone(
+    run: Publish, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An engine filters rows by a window, but does not count rows by one."""
+    table = with_row_check(lambda t: t.amount * 2 > t.amount.max().over(ibis.window()))
+    assert run(table, [D1], [*orders(D1, 1, amount=9), *orders(D1, 2, amount=10)]).rows == {D1: 2}
+    assert "db.orders: the checks could not be counted by one query, so each ran alone" in caplog.text
+    with pytest.raises(RejectedByAudit, match="the_row_check"):
+        run(table, [D1], [*orders(D1, 1, amount=4), *orders(D1, 2, amount=10)])
