@@ -431,12 +431,6 @@ def test_a_broken_warning_is_reported_and_stops_nothing(published_run: Callable[
     assert sum(1 for row in found.seen_after if row[day_column] == place(n)) == len(world.rows)
 
 
-@pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    with spark_engine(tmp_path_factory.mktemp("rules_on_spark") / "lake").connect() as opened:
-        yield opened
-
-
 @dataclass(frozen=True)
 class SparkBench:
     """Audits worlds of a table, each on its own day, as if they had been staged on Spark."""

@@ -178,7 +178,7 @@ def check(bench: Bench, tracks: list[Row], runs: list[int], late: int) -> None:
     lake.is_that_of(Reference(tracks, DAYS[-1]))
 
 
-@settings(max_examples=examples(4, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(4, 30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tracks=many_tracks(), runs=st.sampled_from(RUNS), late=st.integers(0, 3))
 def test_the_newest_rows_match_a_full_rebuild(bench: Bench, tracks: list[Row], runs: list[int], late: int) -> None:
     check(bench, tracks, runs, late)
