@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 
-from wemart_assets.lake.days import Period, period_days, ranges, shift
+from wemart_assets.lake.days import Period, period_days, periods_between, ranges
 from wemart_assets.lake.engine import Session
 from wemart_assets.lake.errors import WemartError
 from wemart_assets.lake.mart import Mart
@@ -91,7 +91,7 @@ def affected(
                     keys |= mart_input.affected(result.get(mart_input.table.full_name, set()), declared.table, days)
             if keys and declared.is_stateful:
                 # Each partition is made from the previous one.
-                keys |= set(_from(min(keys), latest, declared.table.period))
+                keys |= set(periods_between(min(keys), latest, declared.table.period))
             keys = before | {key for key in keys - before if wanted(name, key)}
             if keys != before:
                 result[name] = keys
@@ -199,14 +199,6 @@ def _split_by_tables(days: Sequence[str], tables: Mapping[str, set[str]]) -> lis
         else:
             groups.append([day])
     return groups
-
-
-def _from(first: str, latest: str, period: Period) -> list[str]:
-    """The partitions from `first` to `latest`."""
-    keys = [first]
-    while (following := shift(keys[-1], 1, period)) <= latest:
-        keys.append(following)
-    return keys
 
 
 def unpartitioned(todo: Keys) -> list[Request]:

@@ -51,6 +51,14 @@ def days_between(first: str, last: str) -> list[str]:
     return [shift(first, n) for n in range((dt.date.fromisoformat(last) - dt.date.fromisoformat(first)).days + 1)]
 
 
+def periods_between(first: str, last: str, period: Period) -> list[str]:
+    """The first days of all periods from that of `first` to that of `last`, both included."""
+    starts = [period_start(first, period)]
+    while (following := shift(starts[-1], 1, period)) <= last:
+        starts.append(following)
+    return starts if starts[0] <= last else []
+
+
 def ranges(keys: Iterable[str], longest: int, period: Period = Period.DAY) -> list[Sequence[str]]:
     """Group `keys` into ranges of consecutive periods, at most `longest` each, oldest first."""
     grouped: list[list[str]] = []

@@ -7,12 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wemart_assets.lake.days import Period, days_between, period_days, period_start, shift
+from wemart_assets.lake.days import Period, period_days, period_start, periods_between, shift
 from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.table import Table
 
 if TYPE_CHECKING:
     import dagster as dg
+
+
+# Thirty years, further back than a table goes. Dagster steps back week by week, at 30 microseconds a step.
+ALL_EARLIER = {Period.DAY: 10_958, Period.WEEK: 1_566, Period.MONTH: 360}
 
 
 class HasTable(Protocol):
@@ -26,10 +30,11 @@ class HasTable(Protocol):
 class Input:
     """A table that a mart reads, and which of its partitions.
 
-    If both tables have the same period, the partitions are those from `first` to `last`, counted from the mart's own;
-    if `first` is None, they start at the earliest partition. If the mart's period is longer, they are all days of its
-    period, or only the last one with `only_last_day`. Nothing before the earliest partition is read. Partitions after
-    the mart's own are read if they have been published by the time of the run. A table without days is read whole.
+    They are those of the periods from `first` to `last`, counted in periods of the mart from its own; if `first` is
+    None, they start at the earliest partition. If the mart's period is longer than the table's, they are all days of
+    these periods, or with `only_last_day` the last day of each. Nothing before the earliest partition is read.
+    Partitions after the mart's own period are read if they have been published by the time of the run. A table without
+    days is read whole.
 
     `last_setting` names a setting whose value `resolve` adds to `last`: a number, or several, of which the greatest
     counts.
@@ -53,14 +58,15 @@ class Input:
         """Returns the input's partitions that a run over these partitions of the reader reads."""
         if self.table.only_partition is not None:
             return [self.table.only_partition]
-        if self.table.period is not reader.period:
-            periods = [period_days(key, reader.period) for key in run]
-            wanted = {day for days in periods for day in (days[-1:] if self.only_last_day else days)}
-        elif self.first is None:
-            wanted = set(days_between(first_day, shift(max(run), self.last)))
+        if self.first is None:
+            last = period_days(shift(max(run), self.last, reader.period), reader.period)[-1]
+            wanted = set(periods_between(first_day, last, self.table.period))
         else:
             offsets = range(self.first, self.last + 1)
             wanted = {shift(key, offset, reader.period) for key in run for offset in offsets}
+            if self.table.period is not reader.period:
+                periods = [period_days(start, reader.period) for start in wanted]
+                wanted = {day for days in periods for day in (days[-1:] if self.only_last_day else days)}
         if self.is_own(reader):
             wanted -= set(run)
         return sorted(day for day in wanted if day >= first_day)
@@ -70,19 +76,15 @@ class Input:
         latest = max(days, default="")
         if self.table.only_partition is not None:
             return {period_start(day, reader.period) for day in days} if set(keys) else set()
-        if self.table.period is not reader.period:
-            starts = {key: period_start(key, reader.period) for key in keys}
-            if self.only_last_day:
-                starts = {key: s for key, s in starts.items() if key == period_days(s, reader.period)[-1]}
-            return {start for start in starts.values() if start <= latest}
+        if self.only_last_day:
+            keys = [key for key in keys if key == period_days(period_start(key, reader.period), reader.period)[-1]]
+        starts = {period_start(key, reader.period) for key in keys}
         if self.first is None:
-            earliest = min(keys, default=None)
-            return set() if earliest is None else set(days_between(shift(earliest, -self.last), latest))
-        if (self.first, self.last) == (0, 0):
-            return {key for key in keys if key <= latest}
+            earliest = shift(min(starts), -self.last, reader.period) if starts else None
+            return set() if earliest is None else set(periods_between(earliest, latest, reader.period))
         offsets = range(self.first, self.last + 1)
-        readers = (shift(key, -offset, reader.period) for key in keys for offset in offsets)
-        return {key for key in readers if key <= latest}
+        readers = (shift(start, -offset, reader.period) for start in starts for offset in offsets)
+        return {start for start in readers if start <= latest}
 
     def is_own(self, reader: Table) -> bool:
         """Whether the reader reads its own partitions."""
@@ -98,25 +100,14 @@ class Input:
             if self.last < 0:
                 return f"the same {period} and those after it, {setting} in all"
             return f"the same {period} and the {setting} {period}s after it"
-        if self.table.period is not period:
-            return f"the last day of the {period}" if self.only_last_day else f"every day of the {period}"
-        match self.first, self.last:
-            case 0, 0:
-                return f"the same {period}"
-            case -1, -1:
-                return f"the {period} before"
-            case None, 0:
-                return f"the same {period} and all before it"
-            case None, -1:
-                return f"all {period}s before"
-            case None, last:
-                return f"all {period}s up to {last:+d}"
-            case 0, last:
-                return f"the same {period} and the {period if last == 1 else f'{last} {period}s'} after it"
-            case first, 0:
-                return f"the same {period} and the {period if first == -1 else f'{-first} {period}s'} before it"
-            case first, last:
-                return f"{period}s {first:+d} to {last:+d}"
+        if self.table.period is period:
+            return _periods(self.first, self.last, period)
+        what = "the last day" if self.only_last_day else "every day"
+        if self.first is None:
+            return {0: f"all days to the end of the {period}", -1: f"all days before the {period}"}.get(
+                self.last, f"all days of the {period}s up to {self.last:+d}"
+            )
+        return f"{what} of {_periods(self.first, self.last, period).replace('the same', 'the', 1)}"
 
     def mapping(self, reader: Table) -> dg.PartitionMapping | None:
         """Returns what Dagster shows as the lineage of partitions; None for a table without days."""
@@ -125,32 +116,53 @@ class Input:
 
         if self.table.only_partition is not None:
             return None
-        first, last = self.first, self.last
-        if self.table.period is not reader.period:
-            first = last = 0
-        elif first is None:
-            # The day before stands for all earlier days: it was itself built from them.
-            first = -1
+        # Dagster counts in periods of the reader, too, and shifts a window no further than to the earliest partition.
+        first = -ALL_EARLIER[reader.period] if self.first is None else self.first
         with warnings.catch_warnings():
             # The first days have no days before them. Dagster warns at each use that the parameter is in beta.
             warnings.simplefilter("ignore", dg.BetaWarning)
             return dg.TimeWindowPartitionMapping(
-                start_offset=first, end_offset=last, allow_nonexistent_upstream_partitions=first < 0 or last > 0
+                start_offset=first,
+                end_offset=self.last,
+                allow_nonexistent_upstream_partitions=first < 0 or self.last > 0,
             )
 
 
+def _periods(first: int | None, last: int, period: Period) -> str:
+    """The periods from `first` to `last`, in words."""
+    match first, last:
+        case 0, 0:
+            return f"the same {period}"
+        case -1, -1:
+            return f"the {period} before"
+        case None, 0:
+            return f"the same {period} and all before it"
+        case None, -1:
+            return f"all {period}s before"
+        case None, last:
+            return f"all {period}s up to {last:+d}"
+        case 0, last:
+            return f"the same {period} and the {period if last == 1 else f'{last} {period}s'} after it"
+        case first, 0:
+            return f"the same {period} and the {period if first == -1 else f'{-first} {period}s'} before it"
+    return f"{period}s {first:+d} to {last:+d}"
+
+
 def same_day(upstream: HasTable) -> Input:
-    """The input's partition for the mart's own day (week, month)."""
+    """The input's partition for the mart's own day (week, month); of a daily table, every day of it."""
     return Input(upstream.table)
 
 
 def day_before(upstream: HasTable) -> Input:
-    """The input's partition for the day (week, month) before the mart's."""
+    """The input's partition for the day (week, month) before the mart's; of a daily table, every day of it."""
     return Input(upstream.table, -1, -1)
 
 
 def trailing(upstream: HasTable, days: int) -> Input:
-    """The input's partitions for the mart's day and the `days - 1` before it."""
+    """The input's partitions for the mart's day (week, month) and the `days - 1` before it.
+
+    For a weekly or monthly mart `days` counts weeks or months, also if the input is daily.
+    """
     return Input(upstream.table, 1 - days, 0)
 
 
@@ -168,12 +180,15 @@ def window(upstream: HasTable, setting: str) -> Input:
 
 
 def up_to(upstream: HasTable) -> Input:
-    """The input's partitions for the mart's day and all days before it."""
+    """The input's partitions for the mart's day (week, month) and all before it."""
     return Input(upstream.table, None, 0)
 
 
 def earlier_days(upstream: HasTable) -> Input:
-    """The input's partitions for all days before the mart's. A run over several days also reads those between them."""
+    """The input's partitions for all days before the mart's day (week, month).
+
+    A run over several days also reads those between them.
+    """
     return Input(upstream.table, None, -1)
 
 
@@ -208,16 +223,12 @@ def check_input(given: Input, reader: Table) -> None:
     Raises:
         DeclarationError: they cannot.
     """
-    differs = given.table.period is not reader.period
-    if differs and (given.table.period is not Period.DAY or (given.first, given.last) != (0, 0)):
+    if given.table.period not in (reader.period, Period.DAY) and given.table.only_partition is None:
         raise DeclarationError(
-            f"{reader.full_name} (by {reader.period}) cannot read {given.table.full_name} (by {given.table.period}) "
-            "this way: a weekly or monthly table reads tables of its own period, or the days of its period"
-        )
-    if given.first is None and given.table.period is not Period.DAY:
-        raise DeclarationError(
-            f"{reader.full_name} cannot read all earlier partitions of {given.table.full_name}: only those of daily "
-            "tables can be read"
+            f"{reader.full_name} (by {reader.period}) cannot read {given.table.full_name} (by {given.table.period}), "
+            f"because a {reader.period} is not made of {given.table.period}s. Read the daily table that "
+            f"{given.table.full_name} is made of, for example with "
+            f"{'trailing(..., days=7)' if reader.period is Period.DAY else 'days_of(...)'}"
         )
     if given.is_own(reader) and given.last >= 0:
         raise DeclarationError(f"{reader.full_name} reads itself, including the partition that the run computes")

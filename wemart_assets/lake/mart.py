@@ -11,6 +11,7 @@ from typing import Any
 
 import ibis.expr.types as ir
 
+from wemart_assets.lake.days import period_days
 from wemart_assets.lake.engine import Session
 from wemart_assets.lake.errors import DeclarationError, MissingPartition
 from wemart_assets.lake.inject import parameters
@@ -71,8 +72,9 @@ def read_input(session: Session, reader: Table, given: Input, days: Sequence[str
     """
     wanted = given.days(days, reader, first_day)
     published = session.published(given.table, wanted)
-    read_if_there = days[-1] if given.last > 0 else max(wanted, default="")
-    missing = [day for day in wanted if day not in published and day <= read_if_there]
+    # Days after the reader's own period are read only if they are there.
+    last_required = period_days(days[-1], reader.period)[-1] if given.last > 0 else max(wanted, default="")
+    missing = [day for day in wanted if day not in published and day <= last_required]
     if missing:
         what = "its own partition" if given.is_own(reader) else f"{given.table.full_name}, which has no partition"
         never = ", which was never published" if given.is_own(reader) else ""
