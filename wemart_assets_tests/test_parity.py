@@ -87,7 +87,7 @@ def publish_nothing(lake: Path, names: Iterable[str], days: Sequence[str]) -> No
 def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parity")
     when: dict[str, Any] = {"first_day": dt.date.fromisoformat(DAYS[0]), "days": len(DAYS)}
-    config, apps = SimulatorConfig(lines_per_day=1_200, **when), AppsConfig(events=1_400, **when)
+    config, apps = SimulatorConfig(lines_per_day=2_400, **when), AppsConfig(events=1_400, **when)
     simulate(config, folder / "landing", folder / "truth")
     simulate_apps(apps, folder / "landing", folder / "truth")
     simulate_identities(config, apps, folder / "landing")

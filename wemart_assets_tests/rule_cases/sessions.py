@@ -129,6 +129,17 @@ USER_DAILY = World(
 )
 
 
+# An artist member visits their own community.
+ARTIST_VISITS = (*VISITS, VISITS[0] | {"art_indi_id": "10-101", "art_indi_type": "ARTIST", "comm_id": "12"})
+LINES = tuple(line_of(visit) for visit in (VISITS[0], *VISITS))
+KEY = {"key_date": dt.date(2024, 3, 5), "part_date": DAY}
+
+
+def by_artist(artist: int, seconds: int) -> Row:
+    counts = {"visitor_cnt": 1, "user_sess_cnt": 1, "total_user_sess_dur": seconds}
+    return {**KEY, "we_art_id": artist, "user_type": "member", "user_ctry": "KR", **counts}
+
+
 def by_account(account: int | None, **counts: int) -> Row:
     return {"key_date": dt.date(2024, 3, 5), "we_member_id": account, "part_date": DAY, **counts}
 
@@ -154,6 +165,36 @@ GOOD: dict[str, World] = {
             {"key_date": dt.date(2024, 3, 5), "platform": None, "sess_cnt": 1, "part_date": DAY},
         ),
         inputs={"sessions": VISITS},
+    ),
+    "we_mart.wv_visit_daily_log": World(
+        rows=(by_account(1, user_sess_cnt=1, total_sess_dur=301), by_account(2, user_sess_cnt=1, total_sess_dur=60)),
+        inputs={"sessions": (*VISITS[:3], VISITS[3] | {"we_member_id": 2})},
+    ),
+    "we_mart.stats_wv_d_art_comm_visit": World(
+        rows=(by_artist(10, 301), by_artist(11, 301)),
+        inputs={"sessions": VISITS},
+    ),
+    "we_mart.stats_wv_d_ctry_lang": World(
+        rows=(
+            {**KEY, "user_ctry": "KR", "language": "ko", "visitor_cnt": 1},
+            {**KEY, "user_ctry": "KR", "language": None, "visitor_cnt": 2},
+        ),
+        inputs={"sessions": VISITS, "lines": LINES},
+    ),
+    "we_mart.stats_wv_d_art_indi_comm_activity": World(
+        rows=(
+            {
+                **KEY,
+                "comm_id": "12",
+                "art_indi_id": "10-101",
+                "art_indi_type": "ARTIST",
+                "user_sess_cnt": 1,
+                "total_user_sess_dur": 301,
+                "first_dt": kst("10:00:00.250"),
+                "last_dt": kst("10:05:00.400"),
+            },
+        ),
+        inputs={"sessions": ARTIST_VISITS},
     ),
 }
 
@@ -186,6 +227,22 @@ NULL_BREAKS_TOO: dict[str, dict[str, set[str]]] = {
     "we_mart.stats_wv_d_session": {"total_sess_dur": {"durations_add_up"}},
     "we_mart.stats_wv_d_user_sess": {"total_user_sess_dur": {"durations_add_up"}},
     "we_mart.stats_wv_d_platform": {"sess_cnt": {"sessions_add_up"}},
+    "we_mart.wv_visit_daily_log": {"total_sess_dur": {"durations_add_up"}},
+    "we_mart.stats_wv_d_art_comm_visit": {
+        "we_art_id": {"durations_add_up"},
+        "user_type": {"durations_add_up"},
+        "visitor_cnt": {"sessions_of_visitors"},
+        "user_sess_cnt": {"sessions_of_visitors"},
+        "total_user_sess_dur": {"sessions_of_visitors", "durations_add_up"},
+    },
+    "we_mart.stats_wv_d_ctry_lang": {"visitor_cnt": {"visitors_add_up"}},
+    "we_mart.stats_wv_d_art_indi_comm_activity": {
+        "comm_id": {"durations_add_up"},
+        "art_indi_id": {"durations_add_up"},
+        "total_user_sess_dur": {"durations_add_up"},
+        "first_dt": {"in_order"},
+        "last_dt": {"in_order"},
+    },
 }
 # The row in which a value is set to NULL: the only one of its session.
 NULL_ROW = {"we_mart.wv_server_log_base": 3, "we_mart.wv_sess_daily": 2, "we_mart.wv_user_daily": 2}
@@ -193,6 +250,8 @@ NULL_ROW = {"we_mart.wv_server_log_base": 3, "we_mart.wv_sess_daily": 2, "we_mar
 BASE, SESS, USERS = "we_mart.wv_server_log_base", "we_mart.wv_sess_daily", "we_mart.wv_user_daily"
 BY_SESSION, BY_USER_SESSION = "we_mart.stats_wv_d_session", "we_mart.stats_wv_d_user_sess"
 BY_PLATFORM = "we_mart.stats_wv_d_platform"
+VISIT_LOG, BY_ARTIST = "we_mart.wv_visit_daily_log", "we_mart.stats_wv_d_art_comm_visit"
+BY_LANGUAGE, BY_MEMBER = "we_mart.stats_wv_d_ctry_lang", "we_mart.stats_wv_d_art_indi_comm_activity"
 
 CASES: list[Case] = [
     # we_mart.wv_server_log_base
@@ -454,6 +513,45 @@ CASES: list[Case] = [
     case(BY_PLATFORM, GRAIN, "the same platform twice", change_row(0, sess_cnt=1), add_row(0, sess_cnt=1)),
     case(BY_PLATFORM, "sessions_add_up", "one session too many", change_row(0, sess_cnt=3)),
     case(BY_PLATFORM, "sessions_add_up", "sessions without a known platform were lost", drop_row(1)),
+    # we_mart.wv_visit_daily_log
+    bad_value(VISIT_LOG, "user_sess_cnt", 0),
+    bad_value(VISIT_LOG, "total_sess_dur", 0, change_row(1, total_sess_dur=361)),
+    case(VISIT_LOG, GRAIN, "the same account twice", change_row(0, total_sess_dur=300), add_row(0, total_sess_dur=1)),
+    case(VISIT_LOG, "durations_add_up", "a session without an account is counted", change_row(0, total_sess_dur=302)),
+    case(VISIT_LOG, "durations_add_up", "counted once per community", change_row(0, total_sess_dur=602)),
+    case(VISIT_LOG, "durations_add_up", "an account was lost", drop_row(1)),
+    case(VISIT_LOG, "volume", "far fewer rows than the day before", published_before(5)),
+    # we_mart.stats_wv_d_art_comm_visit
+    bad_value(BY_ARTIST, "user_type", "artist", also=["durations_add_up"]),
+    bad_value(BY_ARTIST, "visitor_cnt", 0),
+    bad_value(BY_ARTIST, "user_sess_cnt", 0, also=["sessions_of_visitors"]),
+    bad_value(BY_ARTIST, "total_user_sess_dur", 0, also=["sessions_of_visitors", "durations_add_up"]),
+    case(
+        BY_ARTIST,
+        GRAIN,
+        "the same country twice",
+        change_row(0, total_user_sess_dur=300),
+        add_row(0, total_user_sess_dur=1),
+    ),
+    case(BY_ARTIST, "sessions_of_visitors", "more visitors than sessions", change_row(0, visitor_cnt=2)),
+    case(BY_ARTIST, "durations_add_up", "one second too many", change_row(0, total_user_sess_dur=302)),
+    case(BY_ARTIST, "durations_add_up", "an artist was lost", drop_row(1)),
+    case(BY_ARTIST, "durations_add_up", "visits of another kind of user", change_row(0, user_type="visitor")),
+    case(BY_ARTIST, "volume", "far fewer rows than the day before", published_before(5)),
+    # we_mart.stats_wv_d_ctry_lang
+    bad_value(BY_LANGUAGE, "visitor_cnt", 0, change_row(1, visitor_cnt=3)),
+    case(BY_LANGUAGE, GRAIN, "two rows without a language", change_row(1, visitor_cnt=1), add_row(1, visitor_cnt=1)),
+    case(BY_LANGUAGE, "visitors_add_up", "one visitor too many", change_row(0, visitor_cnt=2)),
+    case(BY_LANGUAGE, "visitors_add_up", "visitors without a language were lost", drop_row(1)),
+    case(BY_LANGUAGE, "visitors_add_up", "visitors of another country", change_row(0, user_ctry=None)),
+    case(BY_LANGUAGE, "volume", "far fewer rows than the day before", published_before(5)),
+    # we_mart.stats_wv_d_art_indi_comm_activity
+    bad_value(BY_MEMBER, "user_sess_cnt", 0),
+    bad_value(BY_MEMBER, "total_user_sess_dur", 0, also=["durations_add_up"]),
+    case(BY_MEMBER, GRAIN, "the same member twice", add_row(0)),
+    case(BY_MEMBER, "in_order", "the last session ends before the first", change_row(0, last_dt=kst("09:00:00.000"))),
+    case(BY_MEMBER, "durations_add_up", "one second too many", change_row(0, total_user_sess_dur=302)),
+    case(BY_MEMBER, "durations_add_up", "an artist member was lost", drop_row(0)),
 ]
 
 GOOD_VALUES: dict[tuple[str, str], Any] = {

@@ -8,6 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import from_utc_timestamp, in_repeated_time, unix_millis, unix_seconds
+from wemart_assets.lake.table import one_of
 
 # Log lines are ordered by time, then user id as a number, then these columns.
 LINE_ORDER = (
@@ -22,6 +23,9 @@ LINE_ORDER = (
     "user_info_country",
     "user_info_user_agent",
 )
+
+# The kinds of users of a community, from closest to most distant.
+USER_TYPES = one_of("membership", "member", "visitor")
 
 
 def session_id(start: ir.TimestampValue, device_id: ir.StringValue, timezone: str) -> ir.StringValue:
@@ -74,3 +78,22 @@ def days_with_other_seconds(
     days = actual.outer_join(expected, "part_date")
     days = days.select("actual", "expected", part_date=ibis.coalesce(days.part_date, days.part_date_right))
     return days.filter((days.actual != days.expected).fill_null(True))
+
+
+def visitor(rows: ir.Table) -> ir.StringValue:
+    """The account, or the device if it is unknown, tagged by kind so that a device id never equals an account."""
+    return rows.we_member_id.notnull().ifelse("m" + rows.we_member_id.cast("string"), "d" + rows.device_id)
+
+
+def user_type(rows: ir.Table) -> ir.StringValue:
+    """`membership` for holders of the artist's membership, else `member` of the community, else `visitor`."""
+    return ibis.cases((rows.is_fc == 1, "membership"), (rows.is_comm_user == 1, "member"), else_="visitor")
+
+
+def seconds_once(sessions: ir.Table, by: Sequence[str]) -> ir.Table:
+    """Seconds per key, with each user session counted once per key: `by` and `seconds`.
+
+    For checks. Grouped, where the tables themselves use distinct: a check must not repeat the expression it checks.
+    """
+    user_sessions = sessions.group_by(*by, "user_sess_id").aggregate(dur=sessions.user_sess_dur.max())
+    return user_sessions.group_by(*by).aggregate(seconds=user_sessions.dur.sum())
