@@ -75,9 +75,7 @@ def days_with_other_seconds(
         seconds=sessions[duration_column].max()
     )
     expected = sessions_per_account.group_by("part_date").aggregate(expected=sessions_per_account.seconds.sum())
-    days = actual.outer_join(expected, "part_date")
-    days = days.select("actual", "expected", part_date=ibis.coalesce(days.part_date, days.part_date_right))
-    return days.filter((days.actual != days.expected).fill_null(True))
+    return unequal(actual, expected, ["part_date"])
 
 
 def visitor(rows: ir.Table) -> ir.StringValue:
@@ -88,6 +86,13 @@ def visitor(rows: ir.Table) -> ir.StringValue:
 def user_type(rows: ir.Table) -> ir.StringValue:
     """`membership` for holders of the artist's membership, else `member` of the community, else `visitor`."""
     return ibis.cases((rows.is_fc == 1, "membership"), (rows.is_comm_user == 1, "member"), else_="visitor")
+
+
+def unequal(actual: ir.Table, expected: ir.Table, by: Sequence[str]) -> ir.Table:
+    """The keys `by` whose `actual` and `expected` differ, or that only one of the tables has. NULL is a key, too."""
+    rows = actual.outer_join(expected, [actual[c].identical_to(expected[c]) for c in by])
+    rows = rows.select("actual", "expected", **{c: ibis.coalesce(rows[c], rows[f"{c}_right"]) for c in by})
+    return rows.filter((rows.actual != rows.expected).fill_null(True))
 
 
 def seconds_once(sessions: ir.Table, by: Sequence[str]) -> ir.Table:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.lake.volume import volume_check
-from wemart_assets.marts.sessions.rules import USER_TYPES, seconds_once, user_type, visitor
+from wemart_assets.marts.sessions.rules import USER_TYPES, seconds_once, unequal, user_type, visitor
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
 
@@ -20,9 +19,7 @@ def _artists_with_other_seconds(staged: ir.Table, sessions: ir.Table) -> ir.Tabl
     expected = seconds_once(visits, [*by, "user_ctry"])
     expected = expected.group_by(*by).aggregate(expected=expected.seconds.sum())
     actual = staged.group_by(*by).aggregate(actual=staged.total_user_sess_dur.sum())
-    rows = actual.outer_join(expected, by)
-    rows = rows.select("actual", "expected", **{c: ibis.coalesce(rows[c], rows[f"{c}_right"]) for c in by})
-    return rows.filter((rows.actual != rows.expected).fill_null(True))
+    return unequal(actual, expected, by)
 
 
 TABLE = Table(

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
-from wemart_assets.marts.sessions.rules import seconds_once
+from wemart_assets.marts.sessions.rules import seconds_once, unequal
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
 
 def _communities_with_other_seconds(staged: ir.Table, sessions: ir.Table) -> ir.Table:
     by = ["part_date", "comm_id", "art_indi_id"]
     expected = seconds_once(sessions.filter(sessions.art_indi_id.notnull()), by).rename(expected="seconds")
-    rows = staged.select(*by, actual="total_user_sess_dur").outer_join(expected, by)
-    rows = rows.select("actual", "expected", **{c: ibis.coalesce(rows[c], rows[f"{c}_right"]) for c in by})
-    return rows.filter((rows.actual != rows.expected).fill_null(True))
+    return unequal(staged.select(*by, actual="total_user_sess_dur"), expected, by)
 
 
 TABLE = Table(

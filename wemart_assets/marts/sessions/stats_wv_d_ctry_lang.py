@@ -9,7 +9,7 @@ from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, at_least, column
 from wemart_assets.lake.volume import volume_check
-from wemart_assets.marts.sessions.rules import last_known, visitor
+from wemart_assets.marts.sessions.rules import last_known, unequal, visitor
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
@@ -22,11 +22,8 @@ def _countries_off_count(staged: ir.Table, sessions: ir.Table) -> ir.Table:
     counts = [rows.group_by(*by).aggregate(expected=ibis._.count()) for rows in (members, devices)]
     expected = ibis.union(*counts)
     expected = expected.group_by(*by).aggregate(expected=expected.expected.sum())
-    # A visitor has one language, so the languages of a country add up to its visitors. NULL is a country, too.
-    same = [actual.part_date == expected.part_date, actual.user_ctry.identical_to(expected.user_ctry)]
-    rows = actual.outer_join(expected, same)
-    rows = rows.select("actual", "expected", part_date=ibis.coalesce(rows.part_date, rows.part_date_right))
-    return rows.filter((rows.actual != rows.expected).fill_null(True))
+    # A visitor has one language, so the languages of a country add up to its visitors.
+    return unequal(actual, expected, by)
 
 
 TABLE = Table(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, at_least, column
+from wemart_assets.marts.sessions.rules import unequal
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
 
@@ -15,9 +15,7 @@ def _days_off_count(staged: ir.Table, sessions: ir.Table) -> ir.Table:
     actual = staged.group_by("part_date").aggregate(actual=staged.sess_cnt.sum())
     # A session has exactly one platform, so the platforms' counts add up to all sessions.
     expected = sessions.group_by("part_date").aggregate(expected=sessions.sess_id.nunique())
-    days = actual.outer_join(expected, "part_date")
-    days = days.select("actual", "expected", part_date=ibis.coalesce(days.part_date, days.part_date_right))
-    return days.filter((days.actual != days.expected).fill_null(True))
+    return unequal(actual, expected, ["part_date"])
 
 
 TABLE = Table(
