@@ -30,6 +30,7 @@ import pytest
 
 from wemart_assets.catalog import contracts, marts, tables
 from wemart_assets.lake.audit import EXAMPLES, GRAIN, NOT_NULL, ROWS, SCHEMA, Finding, audit, checks_of
+from wemart_assets.lake.days import shift
 from wemart_assets.lake.engine import Engine, Session, Staged
 from wemart_assets.lake.publication import RejectedByAudit, publish, stage
 from wemart_assets.lake.table import Column, Severity, Table
@@ -40,6 +41,7 @@ from wemart_assets_tests.engines import spark_engine
 from wemart_assets_tests.rule_cases import sessions
 from wemart_assets_tests.rule_cases.worlds import (
     DAY,
+    FIRST_PLACE,
     Case,
     Domain,
     Row,
@@ -48,6 +50,7 @@ from wemart_assets_tests.rule_cases.worlds import (
     add_row,
     case,
     change_row,
+    date_of,
     kst,
     moved,
     nothing_at_all,
@@ -186,13 +189,11 @@ def inputs_of(name: str) -> dict[str, Table]:
 
 
 SPARK_RUN = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)
-# Far enough apart that no day is in the trailing week of another.
-DAYS_APART = 10
 
 
-def place(n: int, days: int = 0) -> str:
-    """The day of the n-th world of a run."""
-    return (dt.date.fromisoformat(DAY) + dt.timedelta(days=n * DAYS_APART + days)).isoformat()
+def place(n: int, table: Table) -> str:
+    """The partition of the n-th world of a run."""
+    return date_of(dt.date.fromisoformat(FIRST_PLACE[table.period]), n, table.period).isoformat()
 
 
 @dataclass(frozen=True)
@@ -226,14 +227,14 @@ class Bench:
     def outcome(self, table: Table, worlds: Sequence[World], present: World | None = None) -> Outcome:
         """Publishes the n-th world on the n-th day, for which the rows of `present` are already published."""
         name = table.full_name
-        days = [place(n) for n in range(len(worlds))]
+        days = [place(n, table) for n in range(len(worlds))]
         there = (
-            [] if present is None else [row for n in range(len(worlds)) for row in moved(present, n * DAYS_APART).rows]
+            [] if present is None else [row for n in range(len(worlds)) for row in moved(present, n, table.period).rows]
         )
-        worlds = [moved(world, n * DAYS_APART) for n, world in enumerate(worlds)]
+        worlds = [moved(world, n, table.period) for n, world in enumerate(worlds)]
         before = [row for world in worlds for row in world.before]
         if there or before:
-            self.write(self.session, table, [*(place(n, -1) for n in range(len(worlds))), *days], [*before, *there])
+            self.write(self.session, table, [*(shift(day, -1, table.period) for day in days), *days], [*before, *there])
 
         def compute() -> tuple[ir.Table, dict[str, ir.Table]]:
             inputs = {
@@ -368,8 +369,9 @@ def test_good_rows_pass_every_check(published_run: Callable[[str], Outcome], nam
     found = published_run(name)
     assert found.message == ""
     assert list(found.findings) == [spec.name for spec in checks_of(without_run_wide_checks(name))]
-    assert found.broken_on(DAY) == set()
-    assert sum(1 for row in found.seen_after if row[tables()[name].day_column] == DAY) == len(good(name).rows)
+    assert found.broken_on(place(0, tables()[name])) == set()
+    published = [row for row in found.seen_after if row[tables()[name].day_column] == place(0, tables()[name])]
+    assert len(published) == len(good(name).rows)
 
 
 @pytest.mark.parametrize("name", sorted({table for table, _ in RUN_WIDE}))
@@ -384,13 +386,13 @@ def test_good_rows_pass_the_run_wide_checks(alone: Callable[[str, World], Outcom
 
 @pytest.mark.parametrize("of", [of for name in TABLES for of in stopping(name)], ids=str)
 def test_a_broken_check_is_found(stopped: Callable[[str], Outcome], of: Case) -> None:
-    assert stopped(of.table).broken_on(place(stopping(of.table).index(of))) == {of.check, *of.also}
+    assert stopped(of.table).broken_on(place(stopping(of.table).index(of), tables()[of.table])) == {of.check, *of.also}
 
 
 @pytest.mark.parametrize("of", [of for of in cases() if is_run_wide(of)], ids=str)
 def test_a_broken_run_wide_check_is_found(alone: Callable[[str, World], Outcome], of: Case) -> None:
     found = alone(of.table, of.change(good(of.table)))
-    assert found.broken_on(DAY) == {of.check, *of.also}
+    assert found.broken_on(place(0, tables()[of.table])) == {of.check, *of.also}
     assert (found.message != "") == stops(of)
     assert found.log_is_the_same == stops(of)
 
@@ -409,12 +411,13 @@ def test_the_message_names_every_broken_check_with_its_days_and_rows(
     stopped: Callable[[str], Outcome], name: str
 ) -> None:
     found = stopped(name)
-    assert f"{name}: {DAY} to {place(len(stopping(name)) - 1)} was not published" in found.message
+    table = tables()[name]
+    assert f"{name}: {place(0, table)} to {place(len(stopping(name)) - 1, table)} was not published" in found.message
     for check, finding in found.findings.items():
         if finding.check.severity is Severity.WARN or check not in breakable(tables()[name]):
             assert f"  {check} (" not in found.message
             continue
-        days = [place(n) for n, of in enumerate(stopping(name)) if check in (of.check, *of.also)]
+        days = [place(n, table) for n, of in enumerate(stopping(name)) if check in (of.check, *of.also)]
         [said] = [line for line in found.message.splitlines() if line.startswith(f"  {check} (")]
         assert re.findall(r"(\d{4}-\d\d-\d\d) \(\d+\)", said) == days
         rows = "1 row breaks" if finding.bad_rows == 1 else f"{finding.bad_rows} rows break"
@@ -426,9 +429,9 @@ def test_the_message_names_every_broken_check_with_its_days_and_rows(
 @pytest.mark.parametrize("of", [of for name in TABLES for of in warning(name)], ids=str)
 def test_a_broken_warning_is_reported_and_stops_nothing(published_run: Callable[[str], Outcome], of: Case) -> None:
     found, n = published_run(of.table), 1 + warning(of.table).index(of)
-    assert found.broken_on(place(n)) == {of.check, *of.also}
-    day_column, world = tables()[of.table].day_column, of.change(good(of.table))
-    assert sum(1 for row in found.seen_after if row[day_column] == place(n)) == len(world.rows)
+    table, world = tables()[of.table], of.change(good(of.table))
+    assert found.broken_on(place(n, table)) == {of.check, *of.also}
+    assert sum(1 for row in found.seen_after if row[table.day_column] == place(n, table)) == len(world.rows)
 
 
 @dataclass(frozen=True)
@@ -439,8 +442,8 @@ class SparkBench:
     given: Given
 
     def broken(self, table: Table, worlds: Sequence[World]) -> list[set[str]]:
-        days = [place(n) for n in range(len(worlds))]
-        worlds = [moved(world, n * DAYS_APART) for n, world in enumerate(worlds)]
+        days = [place(n, table) for n in range(len(worlds))]
+        worlds = [moved(world, n, table.period) for n, world in enumerate(worlds)]
         rows = [{**row, "run_timestamp": SPARK_RUN} for world in worlds for row in world.rows]
         counts = Counter(str(row[table.day_column]) for row in rows)
         published = self.given(self.session, table, [row for world in worlds for row in world.before])
@@ -485,8 +488,8 @@ def test_a_column_of_another_type_fails_the_schema_check(
 ) -> None:
     # Other checks cannot run over columns of the wrong type, so the table is audited without them.
     table = replace(tables()[name], row_checks=(), table_checks=())
-    rows = given(session, table, good(name).rows)
-    staged = stage(session, table, rows, [DAY], session.baseline(table, [DAY]), now)
+    rows, day = given(session, table, good(name).rows), place(0, table)
+    staged = stage(session, table, rows, [day], session.baseline(table, [day]), now)
     other = staged.rows.mutate(run_timestamp=staged.rows.run_timestamp.cast("string"))
     findings = audit(replace(staged, rows=other), lambda: session.read(table), {}, SETTINGS)
     [found] = [f for f in findings if not f.passed]

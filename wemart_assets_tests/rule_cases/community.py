@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from wemart_assets.lake.audit import GRAIN, ROWS
+from wemart_assets.lake.days import Period
 from wemart_assets.lake.table import Table
 from wemart_assets.marts.community.engagement import ACTS as COUNTS
 from wemart_assets.marts.community.wv_comm_user import PUSH_FLAGS
@@ -16,6 +17,7 @@ from wemart_assets.marts.community.wv_comm_user_update import TABLE as UPDATES
 from wemart_assets_tests.rule_cases.worlds import (
     DAY,
     DAY_BEFORE,
+    FIRST_PLACE,
     Case,
     Domain,
     Row,
@@ -44,7 +46,7 @@ FC, PRIVATE, SETTING = (
 )
 JOIN, DM = "we_mart.stats_wv_d_comm_join", "we_mart.wv_dm_subscr"
 CROSS, CROSS_AGG = "we_mart.stats_wv_d_comm_cross_join", "we_mart.stats_wv_d_comm_cross_join_agg"
-ENGAGED = [f"we_mart.stats_wv_{period}_comm_engage_usr" for period in "dwm"]
+ENGAGED = {f"we_mart.stats_wv_{period.value[0]}_comm_engage_usr": FIRST_PLACE[period] for period in Period}
 
 KEY_DATE, KEY_DATE_BEFORE = dt.date(2024, 3, 5), dt.date(2024, 3, 4)
 
@@ -161,6 +163,10 @@ UPDATE_WORLD = World(
 )
 
 
+def of_period(first_day: str) -> Row:
+    return {"key_date": dt.date.fromisoformat(first_day), "part_date": first_day, "comm_id": 10}
+
+
 def of_day(**columns: Any) -> Row:
     """A row of a report on the day."""
     return {"key_date": KEY_DATE, "part_date": DAY, **columns}
@@ -236,11 +242,11 @@ GOOD: dict[str, World] = {
     **{
         name: World(
             rows=(
-                of_day(comm_id=10, ip_ctry=None, member_cnt=1, **dict.fromkeys(COUNTS, 0)),
-                of_day(comm_id=10, ip_ctry="KR", member_cnt=2, **dict.fromkeys(COUNTS, 2)),
+                {**of_period(first), "ip_ctry": None, "member_cnt": 1, **dict.fromkeys(COUNTS, 0)},
+                {**of_period(first), "ip_ctry": "KR", "member_cnt": 2, **dict.fromkeys(COUNTS, 2)},
             )
         )
-        for name in ENGAGED
+        for name, first in ENGAGED.items()
     },
 }
 
@@ -317,7 +323,7 @@ def engagement_cases(name: str) -> Iterator[Case]:
     yield case(name, "engaged_are_members", "more engaged users than members", change_row(1, engage_user_cnt=3))
     yield case(name, GRAIN, "the same community twice", add_row(0))
     yield case(name, GRAIN, "the same country twice", add_row(1))
-    yield case(name, "first_day_of_the_period", "the day before", change_row(0, key_date=KEY_DATE_BEFORE))
+    yield case(name, "first_day_of_the_period", "another day", change_row(0, key_date=dt.date(2024, 2, 15)))
 
 
 CASES: list[Case] = [

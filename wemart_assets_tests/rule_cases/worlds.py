@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from wemart_assets.lake.days import Period
+
 Row = Mapping[str, Any]
 
 DAY, DAY_BEFORE = "2024-03-05", "2024-03-04"
@@ -45,20 +47,36 @@ def kst(clock: str, day: str = DAY) -> dt.datetime:
     return dt.datetime.fromisoformat(f"{day}T{clock}+09:00").astimezone(dt.UTC)
 
 
-def moved(world: World, days: int) -> World:
-    """Returns the same world moved by that many days: its dates, its instants, and the dates in its strings."""
+# The worlds of a run are far enough apart that none is in the trailing week, or the period before, of another.
+DAYS_APART, WEEKS_APART, MONTHS_APART = 10, 3, 3
+FIRST_PLACE = {Period.DAY: DAY, Period.WEEK: "2024-03-04", Period.MONTH: "2024-03-01"}
+
+
+def date_of(date: dt.date, n: int, period: Period) -> dt.date:
+    """A date of the first world, in the n-th world after it. Months have as many days as the shortest of them."""
+    if period is Period.MONTH:
+        months = date.year * 12 + date.month - 1 + n * MONTHS_APART
+        return date.replace(year=months // 12, month=months % 12 + 1)
+    return date + dt.timedelta(days=n * (7 * WEEKS_APART if period is Period.WEEK else DAYS_APART))
+
+
+def moved(world: World, n: int, period: Period = Period.DAY) -> World:
+    """Returns the world at the n-th place: its dates, its instants, and the dates in its strings are moved."""
 
     def moved_value(value: Any) -> Any:
-        if isinstance(value, dt.datetime | dt.date):
-            return value + dt.timedelta(days=days)
+        if isinstance(value, dt.datetime):
+            return dt.datetime.combine(date_of(value.date(), n, period), value.timetz())
+        if isinstance(value, dt.date):
+            return date_of(value, n, period)
         if isinstance(value, str):
-            return re.sub(r"2024(-?)03\1(0[3-7])", later, value)
+            return re.sub(r"2024(-?)(0[23])\1([0-3]\d)", later, value)
         if isinstance(value, int) and not isinstance(value, bool) and 1_700_000_000_000 < value < 1_720_000_000_000:
-            return value + days * 86_400_000
+            at = dt.datetime.fromtimestamp(value // 1000, dt.UTC)
+            return value + (date_of(at.date(), n, period) - at.date()).days * 86_400_000
         return value
 
     def later(match: re.Match[str]) -> str:
-        date = dt.date(2024, 3, int(match[2])) + dt.timedelta(days=days)
+        date = date_of(dt.date(2024, int(match[2]), int(match[3])), n, period)
         return date.isoformat().replace("-", match[1])
 
     def moved_rows(rows: tuple[Row, ...]) -> tuple[Row, ...]:
