@@ -92,6 +92,12 @@ class Settings(BaseSettings):
     session_gap_seconds: int = Field(
         1800, ge=1, le=86_400, description="inactivity of more than this many seconds starts a new session"
     )
+    engaged_gap_seconds: int = Field(
+        300,
+        ge=1,
+        le=86_400,
+        description="of the time between two log lines, at most this many seconds count as engaged in a community",
+    )
     funnel_days: int = Field(
         7, ge=0, le=90, description="days after the first step within which users complete the funnel in order"
     )
@@ -230,6 +236,7 @@ class Settings(BaseSettings):
             "timezone": self.timezone,
             "first_day": self.first_day.isoformat(),
             "session_gap_seconds": self.session_gap_seconds,
+            "engaged_gap_seconds": self.engaged_gap_seconds,
             "funnel_days": self.funnel_days,
             "key_events": tuple(self.key_events.items()),
             "key_event_days": self.key_event_days,

@@ -155,6 +155,23 @@ def column(name: str, type: str, description: str, *checks: ValueCheck, nullable
 
 KEY_DATE = column("key_date", "date", "business day", nullable=False)
 PART_DATE = column("part_date", "string", "business day, as partitions are named", nullable=False)
+
+
+def key_date_of(period: Period) -> Column:
+    """`key_date` of a table by week or month: the first day of the period."""
+    return column("key_date", "date", f"first day of the {period}", nullable=False)
+
+
+def part_date_of(period: Period) -> Column:
+    """`part_date` of a table by week or month: the first day of the period."""
+    return column("part_date", "string", f"first day of the {period}, as partitions are named", nullable=False)
+
+
+KEY_DATE_IS_PART_DATE = RowCheck(
+    "first_day_of_the_period",
+    "key_date is the day in part_date",
+    lambda t: t.part_date == t.key_date.cast("string"),
+)
 RUN_TIMESTAMP = column("run_timestamp", "timestamp", "UTC instant of the run that wrote the row", nullable=False)
 
 

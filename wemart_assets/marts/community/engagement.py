@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.functions import first_day_of
-from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, at_least, column
+from wemart_assets.lake.table import KEY_DATE_IS_PART_DATE, RUN_TIMESTAMP, RowCheck, Table, at_least, column
 
 ACTS = ("view_user_cnt", "like_user_cnt", "cmnt_user_cnt", "media_react_user_cnt", "engage_user_cnt")
 
@@ -55,11 +55,7 @@ def engagement_table(name: str, period: Period) -> Table:
                     (t.engage_user_cnt <= t.member_cnt) & ibis.and_(*(t[act] <= t.engage_user_cnt for act in ACTS[:-1]))
                 ),
             ),
-            RowCheck(
-                "first_day_of_the_period",
-                "key_date is the day in part_date",
-                lambda t: t.part_date == t.key_date.cast("string"),
-            ),
+            KEY_DATE_IS_PART_DATE,
         ),
     )
 

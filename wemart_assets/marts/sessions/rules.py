@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import ibis
 import ibis.expr.types as ir
@@ -83,9 +83,19 @@ def visitor(rows: ir.Table) -> ir.StringValue:
     return rows.we_member_id.notnull().ifelse("m" + rows.we_member_id.cast("string"), "d" + rows.device_id)
 
 
+def closeness(rows: ir.Table) -> ir.IntegerValue:
+    """How close the user is to the community: 2 for holders of the artist's membership, 1 for members, else 0."""
+    return ibis.cases((rows.is_fc == 1, 2), (rows.is_comm_user == 1, 1), else_=0)
+
+
+def type_of(closeness: ir.IntegerValue) -> ir.StringValue:
+    """`membership`, `member` or `visitor`."""
+    return closeness.cases((2, "membership"), (1, "member"), else_="visitor")
+
+
 def user_type(rows: ir.Table) -> ir.StringValue:
     """`membership` for holders of the artist's membership, else `member` of the community, else `visitor`."""
-    return ibis.cases((rows.is_fc == 1, "membership"), (rows.is_comm_user == 1, "member"), else_="visitor")
+    return type_of(closeness(rows))
 
 
 def unequal(actual: ir.Table, expected: ir.Table, by: Sequence[str]) -> ir.Table:
@@ -102,3 +112,27 @@ def seconds_once(sessions: ir.Table, by: Sequence[str]) -> ir.Table:
     """
     user_sessions = sessions.group_by(*by, "user_sess_id").aggregate(dur=sessions.user_sess_dur.max())
     return user_sessions.group_by(*by).aggregate(seconds=user_sessions.dur.sum())
+
+
+def nearest_ranks(
+    values: ir.Table, by: Sequence[str], value: str, percents: Mapping[str, int], **aggregates: Callable[..., ir.Scalar]
+) -> ir.Table:
+    """Quantiles of a column of integers by key: the nearest rank, that is the ceil(p * n)-th of n values in order.
+
+    `percents` names the quantiles. NULL is a key, too. `aggregates` are computed from the table of distinct values,
+    of which `n` says how many there are of each.
+    """
+    distinct = values.group_by(*by, value).aggregate(n=values.count())
+    group = [distinct[c] for c in by]
+    # At least `place` values are not above this one.
+    distinct = distinct.mutate(
+        place=distinct.n.sum().over(ibis.window(group_by=group, order_by=distinct[value], preceding=None, following=0)),
+        total=distinct.n.sum().over(ibis.window(group_by=group)),
+    )
+    return distinct.group_by(*by).aggregate(
+        **{
+            name: distinct[value].min(where=distinct.place * 100 >= distinct.total * percent)
+            for name, percent in percents.items()
+        },
+        **{name: aggregate(distinct) for name, aggregate in aggregates.items()},
+    )

@@ -26,6 +26,12 @@ from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 from wemart_assets.marts.memberships import membership_holders
 from wemart_assets.marts.sessions.rules import duration_seconds, last_known, session_id
+from wemart_assets.marts.sessions.visited_communities import (
+    NAMES_SUBJECT,
+    with_account,
+    with_community,
+    without_passing_through,
+)
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.sources.contracts.we_mart import we_artist, we_user, ws_fc_user_history
 from wemart_assets.sources.contracts.weverse2 import community_content_common_notice, community_content_post
@@ -213,7 +219,7 @@ def wv_sess_daily(
     A user passes through a community if they are not a member and none of their lines there names a post or notice.
     """
     lines = lines.mutate(country=lines.gcc.fill_null(lines.user_info_country))
-    visits = _visits(_with_community(lines, posts, notices), members)
+    visits = _visits(with_community(lines, posts, notices), members)
     visits = visits.mutate(
         key_date=visits.date_id.cast("date"),
         part_date=visits.date_id,
@@ -222,61 +228,21 @@ def wv_sess_daily(
         is_sess_login=visits.user_id_fill.notnull().cast("int32"),
     )
     visits = _with_device_login(_with_country(_with_client(visits, lines), lines))
-    visits = _with_account(visits, users)
+    visits = with_account(visits, users)
     return _with_membership(_with_artist(visits, artists), memberships, timezone)
-
-
-def _with_community(lines: ir.Table, posts: ir.Table, notices: ir.Table) -> ir.Table:
-    """Adds the community of each line: the one it names, else its post's, else its notice's."""
-    posts = posts.select(
-        "part_date",
-        named_post=posts.shard_id.cast("string") + "-" + posts.post_local_id.cast("string"),
-        post_comm_id=posts.community_id.cast("string"),
-    )
-    notices = notices.select(
-        "part_date",
-        named_notice=notices.id.cast("string"),
-        notice_comm_id=notices.parent_id.re_extract("^community-([0-9]+)$", 1).nullif(""),
-    )
-    lines = lines.left_join(posts, [lines.date_id == posts.part_date, lines.post_id == posts.named_post])
-    lines = lines.drop("part_date", "named_post")
-    lines = lines.left_join(notices, [lines.date_id == notices.part_date, lines.notice_id == notices.named_notice])
-    lines = lines.drop("part_date", "named_notice")
-    return lines.mutate(comm_id=ibis.coalesce(lines.comm_id, lines.post_comm_id, lines.notice_comm_id))
 
 
 def _visits(lines: ir.Table, members: ir.Table) -> ir.Table:
     """One row per session, user and community visited; the community is NULL where none was."""
-    lines = lines.mutate(names_subject=lines.post_id.notnull() | lines.notice_id.notnull())
     user_session = ["date_id", "sess_id", "user_sess_id", "user_id_fill"]
-    passages = lines.group_by(*user_session, "comm_id", "names_subject").aggregate(
+    passages = lines.group_by(*user_session, "comm_id", NAMES_SUBJECT).aggregate(
         device_id=lines.user_info_device_id.min(),
         sess_start_dt=lines.sess_start_dt.min(),
         sess_end_dt=lines.sess_end_dt.max(),
         user_sess_start_dt=lines.user_sess_start_dt.min(),
         user_sess_end_dt=lines.user_sess_end_dt.max(),
     )
-    members = members.select(
-        "part_date",
-        "art_indi_id",
-        "art_indi_type",
-        member_comm=members.comm_id.cast("string"),
-        member_user=members.wv_user_id.cast("string"),
-        is_member=ibis.literal(1, "int32"),
-    )
-    at = [
-        passages.date_id == members.part_date,
-        passages.comm_id == members.member_comm,
-        passages.user_id_fill == members.member_user,
-    ]
-    passages = passages.left_join(members, at).drop("part_date", "member_comm", "member_user")
-    is_visit = passages.is_member.notnull() | passages.names_subject
-    visited = is_visit & passages.comm_id.notnull()
-    visits = passages.mutate(
-        comm_id=visited.ifelse(passages.comm_id, ibis.null("string")),
-        is_comm_user=visited.ifelse(passages.is_member.fill_null(0), ibis.null("int32")),
-    )
-    return visits.drop("names_subject", "is_member").distinct()
+    return without_passing_through(passages, members).distinct()
 
 
 def _with_client(visits: ir.Table, lines: ir.Table) -> ir.Table:
@@ -301,14 +267,6 @@ def _with_country(visits: ir.Table, lines: ir.Table) -> ir.Table:
 def _with_device_login(visits: ir.Table) -> ir.Table:
     device_day = ibis.window(group_by=[visits.date_id, visits.device_id])
     return visits.mutate(is_device_login=visits.is_sess_login.max().over(device_day))
-
-
-def _with_account(visits: ir.Table, users: ir.Table) -> ir.Table:
-    users = users.filter(users.wv_user_id.notnull()).select(
-        "we_member_id", "wv_user_id", user_day="part_date", account_user=users.wv_user_id.cast("string")
-    )
-    at = [visits.date_id == users.user_day, visits.user_id_fill == users.account_user]
-    return visits.left_join(users, at).drop("user_day", "account_user")
 
 
 def _with_artist(visits: ir.Table, artists: ir.Table) -> ir.Table:

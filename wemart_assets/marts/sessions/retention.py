@@ -1,0 +1,120 @@
+"""Who of the visitors of the week or month before came back: one rule for the two tables."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.days import Period
+from wemart_assets.lake.functions import day_after, first_day_of
+from wemart_assets.lake.table import (
+    KEY_DATE_IS_PART_DATE,
+    RUN_TIMESTAMP,
+    RowCheck,
+    Table,
+    TableCheck,
+    at_least,
+    column,
+    key_date_of,
+    part_date_of,
+)
+from wemart_assets.marts.sessions.rules import USER_TYPES, unequal
+
+TYPES = ("membership", "member", "visitor")
+# Days after the first day of a period that always fall into the next one.
+NEXT = {Period.WEEK: 7, Period.MONTH: 31}
+
+
+def _of_next_period(before: ir.Table, period: Period) -> ir.Table:
+    """The visits to artists, with the first day of the period after theirs: key_date and part_date."""
+    visits = before.filter(before.we_art_id.notnull())
+    next_day = first_day_of(day_after(visits.part_date, NEXT[period]).cast("date"), period)
+    return visits.mutate(key_date=next_day, part_date=next_day.cast("string"))
+
+
+def retention_table(name: str, period: Period) -> Table:
+    """Declaration of the table of retention."""
+
+    def artists_with_other_visitors(staged: ir.Table, before: ir.Table) -> ir.Table:
+        by = ["part_date", "we_art_id"]
+        actual = staged.group_by(*by).aggregate(actual=staged.visitors.sum())
+        members = _of_next_period(before, period)
+        return unequal(actual, members.group_by(*by).aggregate(expected=members.we_member_id.nunique()), by)
+
+    def artists_with_other_returns(staged: ir.Table, now: ir.Table, before: ir.Table) -> ir.Table:
+        by = ["part_date", "we_art_id"]
+        actual = staged.group_by(*by).aggregate(actual=staged.back.sum())
+        back = now.semi_join(_of_next_period(before, period), [*by, "we_member_id"])
+        expected = back.group_by(*by).aggregate(expected=back.we_member_id.nunique())
+        return unequal(actual.filter(actual.actual != 0), expected, by)
+
+    return Table(
+        database="we_mart",
+        name=name,
+        description=f"One row per {period}, artist and kind of user: the members who visited the artist in the "
+        f"{period} before, by their kind of then, and how many of them visited again in this one. An artist with "
+        f"visitors in the {period} before has a row for each kind. The first {period} of all has no rows.",
+        grain=("key_date", "we_art_id", "user_type"),
+        period=period,
+        may_be_empty=True,
+        columns=(
+            key_date_of(period),
+            column("we_art_id", "int", "artist", nullable=False),
+            column(
+                "user_type",
+                "string",
+                f"membership, member or visitor, as of the member's last visit in the {period} before",
+                USER_TYPES,
+                nullable=False,
+            ),
+            column("visitors", "bigint", f"members who visited in the {period} before", at_least(0), nullable=False),
+            column("back", "bigint", f"of them, those who visited in this {period}", at_least(0), nullable=False),
+            column("rate", "double", "back / visitors, NULL without visitors"),
+            part_date_of(period),
+            RUN_TIMESTAMP,
+        ),
+        row_checks=(
+            KEY_DATE_IS_PART_DATE,
+            RowCheck("back_are_visitors", "no more come back than there were", lambda t: t.back <= t.visitors),
+            RowCheck(
+                "rate_of_visitors",
+                "rate is back / visitors, and NULL if and only if there are none",
+                lambda t: t.rate.identical_to(t.back / t.visitors.nullif(0)),
+            ),
+        ),
+        table_checks=(
+            TableCheck(
+                "visitors_add_up",
+                f"an artist's visitors are the members of the base of the {period} before",
+                artists_with_other_visitors,
+            ),
+            TableCheck(
+                "returns_add_up", "those who came back are the members of both bases", artists_with_other_returns
+            ),
+        ),
+    )
+
+
+def retention(now: ir.Table, before: ir.Table, period: Period) -> ir.Table:
+    """Members of the period before by artist and kind, and how many of them are in the base of this one."""
+    members = _of_next_period(before, period)
+    returns = now.select("key_date", "we_art_id", "we_member_id", is_back=ibis.literal(1))
+    members = members.left_join(returns, ["key_date", "we_art_id", "we_member_id"])
+    artists = members.group_by("key_date", "part_date", "we_art_id").aggregate(
+        **{f"visitors_{kind}": members.count(where=members.user_type == kind) for kind in TYPES},
+        **{f"back_{kind}": members.is_back.count(where=members.user_type == kind) for kind in TYPES},
+    )
+    rows = ibis.union(
+        *(
+            artists.select(
+                "key_date",
+                "part_date",
+                "we_art_id",
+                user_type=ibis.literal(kind),
+                visitors=f"visitors_{kind}",
+                back=f"back_{kind}",
+            )
+            for kind in TYPES
+        )
+    )
+    return rows.mutate(rate=rows.back / rows.visitors.nullif(0))

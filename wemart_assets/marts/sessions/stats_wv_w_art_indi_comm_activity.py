@@ -1,0 +1,82 @@
+"""`we_mart.stats_wv_w_art_indi_comm_activity`: the artists' own members in the communities, by week."""
+
+from __future__ import annotations
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.days import Period
+from wemart_assets.lake.functions import first_day_of
+from wemart_assets.lake.inputs import days_of
+from wemart_assets.lake.mart import mart
+from wemart_assets.lake.table import (
+    KEY_DATE_IS_PART_DATE,
+    RUN_TIMESTAMP,
+    RowCheck,
+    Table,
+    TableCheck,
+    at_least,
+    column,
+    key_date_of,
+    part_date_of,
+)
+from wemart_assets.marts.sessions.rules import unequal
+from wemart_assets.marts.sessions.stats_wv_d_art_indi_comm_activity import stats_wv_d_art_indi_comm_activity
+
+
+def _communities_with_other_seconds(staged: ir.Table, days: ir.Table) -> ir.Table:
+    by = ["part_date", "comm_id"]
+    expected = days.group_by("comm_id", part_date=first_day_of(days.key_date, Period.WEEK).cast("string"))
+    actual = staged.group_by(*by).aggregate(actual=staged.total_user_sess_dur.sum())
+    return unequal(actual, expected.aggregate(expected=days.total_user_sess_dur.sum()), by)
+
+
+TABLE = Table(
+    database="we_mart",
+    name="stats_wv_w_art_indi_comm_activity",
+    description="One row per week, community and artist member who visited it.",
+    grain=("key_date", "comm_id", "art_indi_id"),
+    period=Period.WEEK,
+    may_be_empty=True,
+    columns=(
+        key_date_of(Period.WEEK),
+        column("comm_id", "string", "community", nullable=False),
+        column("art_indi_id", "string", "artist member", nullable=False),
+        column("active_day_cnt", "bigint", "days with a visit", at_least(1), nullable=False),
+        column("user_sess_cnt", "bigint", "user sessions", at_least(1), nullable=False),
+        column("total_user_sess_dur", "bigint", "total seconds of these", at_least(1), nullable=False),
+        part_date_of(Period.WEEK),
+        RUN_TIMESTAMP,
+    ),
+    row_checks=(
+        KEY_DATE_IS_PART_DATE,
+        RowCheck(
+            "sessions_on_days",
+            "at most 7 days, each with a user session, each of which lasts a second or more",
+            lambda t: (
+                (t.active_day_cnt <= 7)
+                & (t.active_day_cnt <= t.user_sess_cnt)
+                & (t.user_sess_cnt <= t.total_user_sess_dur)
+            ),
+        ),
+    ),
+    table_checks=(
+        TableCheck(
+            "durations_add_up",
+            "total_user_sess_dur adds up, by community, to the days of stats_wv_d_art_indi_comm_activity",
+            _communities_with_other_seconds,
+        ),
+    ),
+)
+
+
+@mart(TABLE, days=days_of(stats_wv_d_art_indi_comm_activity))
+def stats_wv_w_art_indi_comm_activity(days: ir.Table) -> ir.Table:
+    """Sums over the days, of which none has a user session of another."""
+    by = ("key_date", "part_date", "comm_id", "art_indi_id")
+    monday = first_day_of(days.key_date, Period.WEEK)
+    weeks = days.mutate(key_date=monday, part_date=monday.cast("string"))
+    return weeks.group_by(*by).aggregate(
+        active_day_cnt=weeks.count(),
+        user_sess_cnt=weeks.user_sess_cnt.sum(),
+        total_user_sess_dur=weeks.total_user_sess_dur.sum(),
+    )

@@ -1,0 +1,65 @@
+"""`we_mart.wv_art_first_vst`: the day each member first visited an artist, once and for all: the cohorts of visits."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from wemart_assets.lake.inputs import own_earlier_days, same_day
+from wemart_assets.lake.mart import mart
+from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, column
+from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
+
+PAIR = ("we_member_id", "we_art_id")
+
+
+def _visits(sessions: ir.Table) -> ir.Table:
+    return sessions.filter(sessions.we_member_id.notnull() & sessions.we_art_id.notnull())
+
+
+def _never_first(staged: ir.Table, before: ir.Table, sessions: ir.Table) -> ir.Table:
+    """The day's visits of members to artists that they first visited neither that day nor before."""
+    firsts = ibis.union(*(t.select(*PAIR, first="part_date") for t in (staged, before)))
+    visits = _visits(sessions).select("part_date", *PAIR).distinct()
+    return visits.anti_join(firsts, [*PAIR, firsts.first <= visits.part_date])
+
+
+def _first_twice(staged: ir.Table, before: ir.Table) -> ir.Table:
+    firsts = ibis.union(*(t.select(*PAIR, "part_date") for t in (staged, before)))
+    repeated = firsts.group_by(*PAIR).aggregate(days=firsts.count(), part_date=firsts.part_date.max())
+    return repeated.filter(repeated.days > 1)
+
+
+def _without_visit(staged: ir.Table, sessions: ir.Table) -> ir.Table:
+    return staged.anti_join(_visits(sessions), ["part_date", *PAIR])
+
+
+TABLE = Table(
+    database="we_mart",
+    name="wv_art_first_vst",
+    description="One row per member and artist: the first business day on which the member visited a community of the "
+    "artist. The members of a day, or of a week or month, are its cohort.",
+    grain=PAIR,
+    may_be_empty=True,
+    columns=(
+        KEY_DATE,
+        column("we_member_id", "int", "account", nullable=False),
+        column("we_art_id", "int", "artist of the community", nullable=False),
+        PART_DATE,
+        RUN_TIMESTAMP,
+    ),
+    table_checks=(
+        TableCheck("in_a_cohort", "every visit is the member's first to the artist, or after it", _never_first),
+        TableCheck("in_one_cohort", "no member visits an artist first on two days", _first_twice),
+        TableCheck("with_a_visit", "every member visited the artist on that day", _without_visit),
+    ),
+)
+
+
+@mart(TABLE, sessions=same_day(wv_sess_daily), before=own_earlier_days(TABLE))
+def wv_art_first_vst(sessions: ir.Table, before: ir.Table) -> ir.Table:
+    """Visits of members to artists that they had not visited before."""
+    visits = _visits(sessions)
+    firsts = visits.group_by(*PAIR).aggregate(part_date=visits.part_date.min())
+    firsts = firsts.anti_join(before, PAIR)
+    return firsts.mutate(key_date=firsts.part_date.cast("date"))

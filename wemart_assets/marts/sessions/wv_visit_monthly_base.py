@@ -1,0 +1,19 @@
+"""`we_mart.wv_visit_monthly_base`: visits of members to artists by month."""
+
+from __future__ import annotations
+
+import ibis.expr.types as ir
+
+from wemart_assets.lake.days import Period
+from wemart_assets.lake.inputs import days_of
+from wemart_assets.lake.mart import mart
+from wemart_assets.marts.sessions.visit_bases import visit_base, visit_base_table
+from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
+
+TABLE = visit_base_table("wv_visit_monthly_base", Period.MONTH)
+
+
+@mart(TABLE, sessions=days_of(wv_sess_daily))
+def wv_visit_monthly_base(sessions: ir.Table) -> ir.Table:
+    """Visits by member and artist, over the month."""
+    return visit_base(sessions, Period.MONTH)
