@@ -41,6 +41,7 @@ class Stream(IntEnum):
     APP_TOUCH_IDS = 21
     APP_EVENTS = 22
     IDENTITIES = 30
+    MESSAGES = 40
     TRACKED_PEOPLE = 23
     TRACKED_VISITS = 24
     TRACKS = 25

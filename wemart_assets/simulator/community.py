@@ -150,12 +150,12 @@ def wv_user_ctry_history(platform: Platform, histories: Histories, day: int) -> 
 
 
 def community_member_purchase(platform: Platform, histories: Histories, day: int) -> pa.Table:
-    """One row per purchase of direct messages.
+    """One row per purchase of direct messages; rows of some purchases disappear.
 
     Columns: wv_user_id, community_id, dm_id, product_type, start_dt, end_dt (UTC; end_dt is NULL while open).
     """
     purchases = histories.purchases
-    rows = np.flatnonzero(purchases.start_day <= day)
+    rows = np.flatnonzero(purchases.delivered(day))
     comm_id, user_id = _ids(platform, purchases.member[rows])
     return pa.table(
         {

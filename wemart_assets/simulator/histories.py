@@ -82,7 +82,10 @@ class Switches:
 
 @dataclass(frozen=True)
 class Purchases:
-    """One row per purchase of direct messages. It is open, with no end, before `end_known_day`."""
+    """One row per purchase of direct messages. It is open, with no end, before `end_known_day`.
+
+    Some rows are no longer delivered from `gone_day` on, such as those of refunded purchases.
+    """
 
     member: Ints
     dm_id: Ints
@@ -91,6 +94,20 @@ class Purchases:
     start_ms: Ints
     end_ms: Ints
     end_known_day: Ints
+    gone_day: Ints
+
+    def delivered(self, day: int) -> Bools:
+        """Whether each is a row of the day's delivery."""
+        return np.logical_and(self.start_day <= day, self.gone_day > day)
+
+    def running(self, day: int, start_of_day: int) -> Bools:
+        """Whether each has started by the day and, as far as its delivery tells, not ended before it."""
+        return np.asarray((self.start_day <= day) & ((self.end_known_day > day) | (self.end_ms >= start_of_day)))
+
+
+def dm_channel(community: Ints, number: Ints) -> Ints:
+    """The id of one of the three channels of each community."""
+    return np.asarray(7_000 + 3 * community + number)
 
 
 @dataclass(frozen=True)
@@ -197,6 +214,10 @@ class Histories:
         is_last = place == np.repeat(times, times) - 1
         start, length = days.start(0) - 3 * MONTH_MS, days.end(self.config.days - 1) - days.start(0)
         first_start = start + (random.random(len(buyers)) * (3 * MONTH_MS + length)).astype(np.int64)
+        # Some buy for the first time during the days, or months earlier, so that a renewal or an end falls into them.
+        is_near = random.random(len(buyers)) < 0.35
+        near = days.start(0) + (random.random(len(buyers)) * length).astype(np.int64)
+        first_start = np.where(is_near, near - random.integers(0, 3, len(buyers)) * MONTH_MS, first_start)
         start_ms = np.repeat(first_start, times) + place * MONTH_MS
         start_day = np.searchsorted(days.midnights, start_ms, side="right") - 1
         yearly = is_last & (random.random(len(member)) < 0.1)
@@ -205,14 +226,17 @@ class Histories:
         cancelled_day = np.maximum(random.integers(0, 4 * self.config.days, len(member)), start_day)
         end_of_day = days.midnights[(cancelled_day + 1).clip(max=self.config.days)]
         cancelled_ms = np.maximum(end_of_day - random.integers(1, UTC_DAY_MS // 2, len(member)), start_ms)
+        gone_day = random.integers(1, max(self.config.days, 2), len(member))
+        is_gone = (random.random(len(member)) < 0.04) & (gone_day > start_day)
         return Purchases(
             member=member,
-            dm_id=7_000 + 3 * members.community[member] + np.repeat(buyers, times) % 3,
+            dm_id=dm_channel(members.community[member], np.repeat(buyers, times) % 3),
             yearly=yearly,
             start_day=start_day,
             start_ms=start_ms,
             end_ms=np.where(is_open, cancelled_ms, start_ms + np.where(yearly, YEAR_MS, MONTH_MS)),
             end_known_day=np.where(is_open, cancelled_day, BEFORE),
+            gone_day=np.where(is_gone, gone_day, NEVER),
         )
 
     @cached_property

@@ -16,6 +16,7 @@ from wemart_assets.simulator.community import COMMUNITY_SNAPSHOTS, DELIVERED_ONC
 from wemart_assets.simulator.config import SimulatorConfig
 from wemart_assets.simulator.histories import Histories
 from wemart_assets.simulator.landing import SERVER_LOG, Landing, ServerLog
+from wemart_assets.simulator.messages import DM_MESSAGE, Messages, messages_of_day
 from wemart_assets.simulator.oddities import LogOddities, Record, deliver_facts, deliver_snapshot
 from wemart_assets.simulator.platform import BEFORE, Platform, build_platform
 from wemart_assets.simulator.profiles import Profiles
@@ -28,7 +29,7 @@ from wemart_assets.simulator.visits import Visits, visits_of_day
 CHUNK_LINES = 250_000
 WORKERS = 2
 
-COMMUNITY_FACTS = (PROFILE, STATUS, *SHARES)
+COMMUNITY_FACTS = (PROFILE, STATUS, DM_MESSAGE, *SHARES)
 FULL_DELIVERY = "full.parquet"
 
 
@@ -65,6 +66,10 @@ def simulate(
       cnt_comm_user_id (joins so far), comm_user_cre_ms and comm_user_end_ms (last join, and leaving by the end of the
       day), comm_user_first_ms (first join, on any product), tot_comm_user_first_ms (the user's first join of any
       community), is_fc, fc_id, ip_ctry, is_profile_private.
+    - `direct_messages.parquet`, one row per channel and day, grain (day, comm_id, dm_id): subscribers (users with a
+      subscription that runs on the day, according to the day's delivery), new_subscribers and ended_subscribers (since
+      the day before; on the first day, everyone is new), fans (users who wrote) and their messages. Channels with none
+      of these have no row.
     - `counts.json`: `config`; `days`, the counts of each business day; `rows` by source and date folder; and the flaws:
       `broken`, `exact_duplicates`, `skipped`, `before_first_day`, `late` (see `Record`).
 
@@ -110,8 +115,10 @@ def _write_days(
         counts["lines_with_broken_json"] = _write_log(config, platform, log, record, day, visits)
         log.close_before(platform.days.end(day))
         _deliver_snapshots(config, platform, histories, files, record, day)
-        _deliver_facts(config, platform, histories, profiles, files, record, day)
+        messages = messages_of_day(config, platform, histories, day)
+        _deliver_facts(config, platform, histories, profiles, messages, files, record, day)
         counts |= truth_files.add_members(day, histories, profiles.is_private)
+        counts |= truth_files.add_messages(day, histories, messages)
         days[date] = counts
         if progress:
             progress(f"{date}: {counts['lines']:,} lines, {counts['sessions']:,} sessions")
@@ -135,6 +142,7 @@ def _deliver_facts(
     platform: Platform,
     histories: Histories,
     profiles: Profiles,
+    messages: Messages,
     files: Landing,
     record: Record,
     day: int,
@@ -144,7 +152,11 @@ def _deliver_facts(
         date = platform.days.name(day)
         files.write(PROFILE, date, FULL_DELIVERY, profiles.history())
         files.write(STATUS, date, FULL_DELIVERY, status_lines(platform, BEFORE))
-    facts = {PROFILE: profiles.changes(day), STATUS: status_lines(platform, day)}
+    facts = {
+        PROFILE: profiles.changes(day),
+        STATUS: status_lines(platform, day),
+        DM_MESSAGE: messages.deliver(platform),
+    }
     for source, table in {**facts, **acts_of_day(config, platform, histories, day)}.items():
         deliver_facts(config, files, source, platform.days, day, table, record)
 

@@ -1,6 +1,7 @@
-"""The truth: the sessions that took place and the members of each community, kept apart from the landing files.
+"""The truth: the sessions that took place, the members of each community and their direct messages.
 
-It follows from the generated visits and stays. It is not derived from the files by searching for gaps or histories.
+It is kept apart from the landing files, and follows from the generated visits and stays. It is not derived from the
+files by searching for gaps or histories.
 """
 
 import json
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from wemart_assets.simulator.columns import Bools, Ints, from_pool, starts_of_runs, take
 from wemart_assets.simulator.histories import Histories
+from wemart_assets.simulator.messages import Messages
 from wemart_assets.simulator.platform import COUNTRIES, MEMBER_KINDS, NOBODY, Platform
 from wemart_assets.simulator.visits import MOST_RUNS, NO_VISIT, SESSION_GAP_MS, Visits
 
@@ -55,6 +57,18 @@ MEMBERS = pa.schema(
         ("is_profile_private", pa.int64()),
     ]
 )
+DIRECT_MESSAGES = pa.schema(
+    [
+        ("day", pa.string()),
+        ("comm_id", pa.int64()),
+        ("dm_id", pa.int64()),
+        ("subscribers", pa.int64()),
+        ("new_subscribers", pa.int64()),
+        ("ended_subscribers", pa.int64()),
+        ("fans", pa.int64()),
+        ("messages", pa.int64()),
+    ]
+)
 STATUSES = pa.array(["NORMAL", "DEACTIVATED", "WV_DEACTIVATED"])
 GRADES = MEMBER_KINDS.fill_null("FAN")
 NO_INSTANT = np.iinfo(np.int64).max
@@ -71,6 +85,8 @@ class Truth:
         self.sessions = pq.ParquetWriter(folder / "sessions.parquet", SESSIONS, compression="zstd")
         self.user_sessions = pq.ParquetWriter(folder / "user_sessions.parquet", USER_SESSIONS, compression="zstd")
         self.members = pq.ParquetWriter(folder / "members.parquet", MEMBERS, compression="zstd")
+        self.messages = pq.ParquetWriter(folder / "direct_messages.parquet", DIRECT_MESSAGES, compression="zstd")
+        self.subscribers = np.zeros((0, 2), dtype=np.int64)
 
     def add_day(self, day: int, visits: Visits) -> dict[str, int]:
         """Writes the sessions of a business day; returns the counts of the day."""
@@ -114,6 +130,34 @@ class Truth:
             "leaves": int((members.left_day == day).sum()),
         }
 
+    def add_messages(self, day: int, histories: Histories, messages: Messages) -> dict[str, int]:
+        """Writes the subscribers of a business day and what fans wrote; returns the counts of the day."""
+        members, purchases = self.platform.members, histories.purchases
+        held = purchases.delivered(day) & purchases.running(day, self.platform.days.start(day))
+        # A subscription is a channel and a member; a member is one user of one community, and so is a channel.
+        before, now = self.subscribers, np.unique(np.column_stack([purchases.dm_id, purchases.member])[held], axis=0)
+        self.subscribers = now
+        written = np.column_stack([messages.dm_id, messages.member])[~messages.from_artist]
+        sets = {
+            "subscribers": now,
+            "new_subscribers": _without(now, before),
+            "ended_subscribers": _without(before, now),
+            "fans": np.unique(written, axis=0),
+            "messages": written,
+        }
+        pairs = np.concatenate(list(sets.values()))
+        channels, first = np.unique(pairs[:, 0], return_index=True)
+        counts = [
+            np.bincount(np.searchsorted(channels, of[:, 0]), minlength=len(channels)).astype(np.int64)
+            for of in sets.values()
+        ]
+        comm_id = self.platform.communities.comm_id[members.community[pairs[first, 1]]]
+        names = pa.repeat(self.platform.days.name(day), len(channels))
+        self.messages.write_table(
+            pa.table([names, *map(pa.array, (comm_id, channels, *counts))], schema=DIRECT_MESSAGES)
+        )
+        return {name: len(of) for name, of in sets.items()}
+
     def _table(self, schema: pa.Schema, day: int, device: Ints, *columns: Ints | pa.Array) -> pa.Table:
         name = pa.repeat(self.platform.days.name(day), len(device))
         ids = self.platform.devices.id.take(pa.array(device))
@@ -123,8 +167,15 @@ class Truth:
         self.sessions.close()
         self.user_sessions.close()
         self.members.close()
+        self.messages.close()
         text = json.dumps(counts, indent=2, ensure_ascii=False)
         (self.folder / "counts.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _without(pairs: Ints, others: Ints) -> Ints:
+    """The rows of `pairs` that are not rows of `others`; neither has a row twice."""
+    every, times = np.unique(np.concatenate([pairs, others, others]), axis=0, return_counts=True)
+    return np.asarray(every[times == 1])
 
 
 def _members_of_day(platform: Platform, histories: Histories, is_private: Bools, day: int) -> pa.Table:

@@ -1,11 +1,14 @@
-"""The line chart: the position of its points, and its labels."""
+"""The line chart: the position of its points, and its labels; the heat map: its cells, colours and labels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from xml.etree import ElementTree
 
-from wemart_assets.lake.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, line_chart
+import pytest
+
+from wemart_assets.lake.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Line, Scale, heat_map, line_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 DAYS = ["2024-03-01", "2024-03-02", "2024-03-03"]
@@ -91,3 +94,135 @@ def test_only_some_of_many_days_are_labelled() -> None:
 
 def test_an_empty_chart_is_drawn() -> None:
     assert points(drawn([])) == []
+
+
+def counted(*values: float | None) -> ElementTree.Element:
+    days = [f"day {n}" for n in range(len(values))]
+    return ElementTree.fromstring(line_chart("Joins", days, [Line("joins", values, 0)], Scale.COUNTS))
+
+
+def axis(svg: ElementTree.Element) -> list[str]:
+    return [str(text.text) for text in svg.findall(f"{SVG}text") if text.attrib.get("text-anchor") == "end"]
+
+
+@pytest.mark.parametrize(
+    ("highest", "marks"),
+    [
+        (0, ["0", "1"]),
+        (1, ["0", "1"]),
+        (3, ["0", "1", "2", "3"]),
+        (5, ["0", "1", "2", "3", "4", "5"]),
+        (6, ["0", "2", "4", "6"]),
+        (11, ["0", "5", "10", "15"]),
+        (26, ["0", "10", "20", "30"]),
+        (99.5, ["0", "20", "40", "60", "80", "100"]),
+        (101, ["0", "50", "100", "150"]),
+        (1234, ["0", "500", "1,000", "1,500"]),
+    ],
+)
+def test_an_axis_of_counts_is_marked_at_round_whole_numbers(highest: float, marks: list[str]) -> None:
+    assert axis(counted(0, highest)) == marks
+
+
+def test_counts_are_scaled_between_zero_and_the_top() -> None:
+    [found] = points(counted(0, 5, 10))
+    assert [y for _, y in found] == [HEIGHT - BOTTOM, (TOP + HEIGHT - BOTTOM) / 2, TOP]
+    # The labels of the axis fit between the edge and the first day.
+    [found] = points(counted(0, 12_345_678))
+    assert found[0][0] > len("15,000,000") * 6
+    assert found[1][0] == WIDTH - RIGHT
+
+
+def test_a_count_of_none_is_a_gap() -> None:
+    assert [len(piece) for piece in points(counted(1, None, 3, 4))] == [1, 2]
+
+
+Values = Sequence[Sequence[float | None]]
+
+
+def heat(rows: Sequence[str], columns: Sequence[str], values: Values) -> ElementTree.Element:
+    return ElementTree.fromstring(heat_map("Back & more", rows, columns, values))
+
+
+def cells(svg: ElementTree.Element) -> list[ElementTree.Element]:
+    """The rectangles of the cells, without the background."""
+    return svg.findall(f"{SVG}rect")[1:]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG defines it."""
+    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+    shares = [int(digits[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+    red, green, blue = (s / 12.92 if s <= 0.03928 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_cells_stand_in_rows_and_columns_with_their_percentages() -> None:
+    svg = heat(["w1 < w2", "w2"], ["0", "1", "2"], [[1.0, 0.5, 0.04], [0.25, None, 0.0]])
+    places = [(float(cell.attrib["y"]), float(cell.attrib["x"])) for cell in cells(svg)]
+    assert len({y for y, _ in places}) == 2
+    assert len({x for _, x in places}) == 3
+    assert places == sorted(places)
+    assert places[3][1] == places[0][1]
+    assert places[4][1] == places[2][1]
+    said = texts(svg)
+    assert said[:4] == ["Back & more", "0", "1", "2"]
+    assert said[4:] == ["w1 < w2", "100%", "50%", "4.0%", "w2", "25%", "0%"]
+
+
+def test_a_cell_without_a_share_is_empty() -> None:
+    svg = heat(["w1"], ["0", "1"], [[None, None]])
+    assert cells(svg) == []
+    assert texts(svg) == ["Back & more", "0", "1", "w1"]
+
+
+def test_higher_shares_are_darker() -> None:
+    shares = [n / 20 for n in range(21)]
+    fills = [luminance(cell.attrib["fill"]) for cell in cells(heat(["w1"], [str(s) for s in shares], [shares]))]
+    assert all(lighter > darker for lighter, darker in pairwise(fills))
+    # Even the lightest differs from a cell without a share.
+    assert fills[0] < 0.9
+
+
+def test_the_highest_share_is_the_darkest() -> None:
+    [[low], [high]] = (
+        [cell.attrib["fill"] for cell in cells(heat(["w1"], ["0"], [[share]]))] for share in (0.01, 0.99)
+    )
+    assert low == high
+    assert cells(heat(["w1"], ["0"], [[0.0]]))[0].attrib["fill"] != high
+
+
+def test_the_text_of_every_cell_contrasts_with_its_colour() -> None:
+    shares = [n / 100 for n in range(101)]
+    svg = heat(["w1"], [str(n) for n in range(101)], [shares])
+    percentages = [text for text in svg.findall(f"{SVG}text") if "fill" in text.attrib]
+    for cell, text in zip(cells(svg), percentages, strict=True):
+        dark, light = sorted([luminance(cell.attrib["fill"]), luminance(text.attrib["fill"])])
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_a_small_share_is_written_with_a_tenth() -> None:
+    said = texts(heat(["w1"], list("abcde"), [[0.004, 0.0994, 0.0996, 0.104, 0.999]]))
+    assert said[-5:] == ["0.4%", "9.9%", "10%", "10%", "100%"]
+
+
+def test_long_labels_do_not_overlap() -> None:
+    days = [f"2024-03-{n:02}" for n in range(1, 31)]
+    svg = heat(days, days, [[0.1] * 30] * 30)
+    left, width = float(cells(svg)[0].attrib["x"]), float(svg.attrib["width"])
+    assert left > 6 * len(days[0])
+    assert max(float(cell.attrib["x"]) for cell in cells(svg)) + 40 < width
+    labels = [
+        text for text in svg.findall(f"{SVG}text") if text.text in days and text.attrib["text-anchor"] == "middle"
+    ]
+    assert len(labels) == 15
+    assert all(float(b.attrib["x"]) - float(a.attrib["x"]) > 6 * len(days[0]) for a, b in pairwise(labels))
+
+
+def test_an_empty_heat_map_is_drawn() -> None:
+    assert texts(heat([], [], [])) == ["Back & more"]
+
+
+def test_a_row_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        heat_map("Back", ["w1"], ["0", "1"], [[0.1]])

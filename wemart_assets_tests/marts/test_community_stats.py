@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
+from xml.etree import ElementTree
 
+import ibis
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -331,6 +333,30 @@ def test_a_member_of_another_community_the_day_before_joins(bench: Bench) -> Non
 def test_joins_match_a_plain_count(bench: Bench, rows: list[Row]) -> None:
     found = bench(stats_wv_d_comm_join, {}, now=rows, before=last_but_one(rows))
     assert values(found, *JOIN) == sorted((row for day in DAYS for row in joins_reference(rows, day)), key=str)
+
+
+def test_the_chart_shows_joins_and_leaves_of_all_communities_by_day() -> None:
+    def row(day: str, comm: int, joins: int, leaves: int) -> Row:
+        return {"part_date": day, "comm_id": comm, "joins": joins, "leaves": leaves}
+
+    [chart] = stats_wv_d_comm_join.table.charts
+    staged = ibis.memtable([row(LAST, 11, 5, 1), row(LAST, 12, 2, 3)])
+    published = ibis.memtable([row(FIRST, 11, 900, 0), row(THIRD, 11, 4, 0), row(SECOND, 11, 1, 2)])
+    points = chart.points(staged, published, FIRST).to_pyarrow().to_pylist()
+    assert values(points, "part_date", "joins", "leaves") == [(SECOND, 1, 2), (THIRD, 4, 0), (LAST, 7, 4)]
+    svg = ElementTree.fromstring(chart.draw(points))
+    texts = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[1:] == ["0", "2", "4", "6", "8", SECOND, THIRD, LAST, "joins", "leaves"]
+    heights = [
+        [float(point.split(",")[1]) for point in line.attrib["points"].split()]
+        for line in svg.iter("{http://www.w3.org/2000/svg}polyline")
+    ]
+    assert [sorted(range(3), key=lambda n, of=of: -of[n]) for of in heights] == [[0, 1, 2], [1, 0, 2]]
+
+
+def test_the_chart_of_the_first_day_is_empty() -> None:
+    [chart] = stats_wv_d_comm_join.table.charts
+    assert "<circle" not in chart.draw([])
 
 
 def late_leaves(of: History, day: str) -> list[Pair]:

@@ -18,6 +18,7 @@ from wemart_assets_tests.simulator.deliveries import Row, Simulated, counts_in, 
 
 PROFILE, STATUS = "we_mart.ods_wv_member_profile", "weverse2.community_log_member_status_log"
 ACTS = ("we_mart.wv_post_view", "we_mart.wv_post_reaction", "we_mart.wv_media_reaction")
+PURCHASE = "weverse2.community_member_purchase"
 FIRST, LAST = "2024-01-01", "2024-01-04"
 KNOWN_COMMUNITY = 1234
 Pair = tuple[int, int]
@@ -42,6 +43,10 @@ def as_of(simulated: Simulated, source: str, day: str) -> list[Row]:
 def by_pair(rows: Iterable[Row]) -> dict[Pair, Row]:
     names = (("community_id", "user_id"), ("comm_id", "wv_user_id"))
     return {(row[comm_id], row[user]): row for row in rows for comm_id, user in names if user in row}
+
+
+def local_day(instant: dt.datetime) -> str:
+    return instant.astimezone(ZoneInfo("Asia/Seoul")).date().isoformat()
 
 
 class Reference:
@@ -385,14 +390,71 @@ def test_some_members_come_from_former_products(simulated: Simulated) -> None:
 
 
 def test_purchases_are_open_closed_and_renewed(simulated: Simulated) -> None:
-    first, last = (simulated.delivery("weverse2.community_member_purchase", day) for day in (FIRST, LAST))
+    first, last = (simulated.delivery(PURCHASE, day) for day in (FIRST, LAST))
     assert {row["end_dt"] is None for row in last} == {True, False}
     assert max(Counter((row["wv_user_id"], row["dm_id"]) for row in last).values()) > 1
     keys = Counter((row["wv_user_id"], row["dm_id"], row["start_dt"]) for row in last)
     assert max(keys.values()) == 1
     ends = {(row["wv_user_id"], row["dm_id"], row["start_dt"]): row["end_dt"] for row in last}
     assert all(row["end_dt"] is None or row["end_dt"] >= row["start_dt"] for row in last)
-    assert any(row["end_dt"] is None and ends[row["wv_user_id"], row["dm_id"], row["start_dt"]] for row in first)
+    assert any(row["end_dt"] is None and ends.get((row["wv_user_id"], row["dm_id"], row["start_dt"])) for row in first)
+
+
+def test_subscriptions_start_end_and_are_renewed_and_rows_disappear(simulated: Simulated) -> None:
+    days = sorted(path.name.removeprefix("date=") for path in (simulated.landing / PURCHASE).iterdir())
+    running, there = [], []
+    for day in days:
+        rows = simulated.delivery(PURCHASE, day)
+        there.append({(row["wv_user_id"], row["dm_id"], row["start_dt"]) for row in rows})
+        runs = [row for row in rows if row["end_dt"] is None or local_day(row["end_dt"]) >= day]
+        assert all(local_day(row["start_dt"]) <= day for row in rows)
+        runs.sort(key=lambda row: row["start_dt"])
+        running.append({(row["wv_user_id"], row["dm_id"]): row["start_dt"] for row in runs})
+    changes: Counter[str] = Counter()
+    for before, now in pairwise(running):
+        changes["new"] += len(now.keys() - before.keys())
+        changes["ended"] += len(before.keys() - now.keys())
+        changes["renewed"] += sum(now[key] > before[key] for key in now.keys() & before.keys())
+    changes["gone"] = sum(len(before - now) for before, now in pairwise(there))
+    assert all(changes[kind] > 2 for kind in ("new", "ended", "renewed", "gone")), changes
+
+
+def test_direct_messages_are_those_of_the_truth(simulated: Simulated) -> None:
+    truth = pq.read_table(simulated.truth / "direct_messages.parquet").to_pylist()
+    kinds: Counter[str] = Counter()
+    for day in sorted({row["day"] for row in truth}):
+        messages = simulated.delivery("weverse2.dm_message", day)
+        assert len({row["message_id"] for row in messages}) == len(messages)
+        assert {local_day(row["sent_at"]) for row in messages} == {day}
+        purchases = simulated.delivery(PURCHASE, day)
+        running = [row for row in purchases if row["end_dt"] is None or local_day(row["end_dt"]) >= day]
+        subscribers = {(row["community_id"], row["dm_id"], row["wv_user_id"]) for row in running}
+        from_fans = [row for row in messages if row["sender_type"] == "FAN"]
+        wrote = Counter((row["community_id"], row["dm_id"], row["wv_user_id"]) for row in from_fans)
+        made = {(row["comm_id"], row["dm_id"]): row for row in truth if row["day"] == day}
+        assert made.keys() >= {(comm, dm) for comm, dm, _ in {*subscribers, *wrote}}
+        for (comm, dm), row in made.items():
+            assert row["subscribers"] == sum((c, d) == (comm, dm) for c, d, _ in subscribers)
+            assert row["fans"] == sum((c, d) == (comm, dm) for c, d, _ in wrote)
+            assert row["messages"] == sum(n for (c, d, _), n in wrote.items() if (c, d) == (comm, dm))
+            assert any(row[name] for name in row.keys() - {"day", "comm_id", "dm_id"})
+        kinds["by subscribers"] += len(wrote.keys() & subscribers)
+        kinds["by others"] += len(wrote.keys() - subscribers)
+        kinds["silent"] += len(subscribers - wrote.keys())
+        kinds["from artists"] += len(messages) - len(from_fans)
+    assert all(kinds[kind] > 5 for kind in ("by subscribers", "by others", "silent", "from artists")), kinds
+
+
+def test_subscribers_add_up_from_day_to_day(simulated: Simulated) -> None:
+    before: dict[tuple[int, int], int] = {}
+    rows = pq.read_table(simulated.truth / "direct_messages.parquet").to_pylist()
+    for day in sorted({row["day"] for row in rows}):
+        now = {(row["comm_id"], row["dm_id"]): row for row in rows if row["day"] == day}
+        for channel, row in now.items():
+            expected = before.get(channel, 0) + row["new_subscribers"] - row["ended_subscribers"]
+            assert row["subscribers"] == expected, (day, channel)
+        assert all(channel in now for channel, count in before.items() if count)
+        before = {channel: row["subscribers"] for channel, row in now.items()}
 
 
 def test_report_counts_grow(simulated: Simulated) -> None:

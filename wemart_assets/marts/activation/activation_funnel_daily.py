@@ -9,7 +9,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.chart import Line, line_chart
+from wemart_assets.lake.chart import DAYS_SHOWN, Line, line_chart
 from wemart_assets.lake.inputs import same_day, window
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Chart, RowCheck, Table, TableCheck, at_least, column
@@ -21,8 +21,6 @@ from wemart_assets.marts.activation.rules import DAY_COLUMNS, days_from
 
 COHORT = ("part_date", "country")
 NEW_USER = ("part_date", "user_id")
-# Number of cohort days in the chart.
-DAYS_SHOWN = 90
 
 
 def _steps(key_events: KeyEvents, key_event_days: Sequence[int]) -> list[tuple[int, str, int]]:

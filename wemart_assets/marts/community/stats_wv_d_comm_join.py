@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import ibis
 import ibis.expr.types as ir
 
+from wemart_assets.lake.chart import DAYS_SHOWN, Line, Scale, line_chart
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.inputs import day_before, same_day
 from wemart_assets.lake.mart import mart
-from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Severity, Table, TableCheck, at_least, column
+from wemart_assets.lake.table import (
+    KEY_DATE,
+    PART_DATE,
+    RUN_TIMESTAMP,
+    Chart,
+    Severity,
+    Table,
+    TableCheck,
+    at_least,
+    column,
+)
 from wemart_assets.marts.community.wv_comm_user import NORMAL, wv_comm_user
 
 PAIR = ("part_date", "comm_id", "wv_user_id")
@@ -42,6 +56,21 @@ def _communities_off_count(staged: ir.Table, now: ir.Table, before: ir.Table) ->
 def _vanished_members(now: ir.Table, before: ir.Table) -> ir.Table:
     gone = _had_not_left(before).anti_join(now, PAIR)
     return gone.group_by("part_date", "comm_id").aggregate(gone=ibis._.count())
+
+
+def _by_day(staged: ir.Table, published: ir.Table, first_day: str) -> ir.Table:
+    """Joins and leaves by day. On the first day every member counts as a join, which would dwarf all other days."""
+    columns = ["part_date", "joins", "leaves"]
+    rows = ibis.union(staged.select(*columns), published.select(*columns))
+    days = rows.filter(rows.part_date > first_day).group_by("part_date")
+    return days.aggregate(joins=rows.joins.sum(), leaves=rows.leaves.sum())
+
+
+def _joins_and_leaves(points: Sequence[Mapping[str, Any]]) -> str:
+    by_day = sorted(points, key=lambda point: point["part_date"])[-DAYS_SHOWN:]
+    days = [point["part_date"] for point in by_day]
+    lines = [Line(name, [point[name] for point in by_day], n) for n, name in enumerate(("joins", "leaves"))]
+    return line_chart("Joins and leaves by day, all communities", days, lines, Scale.COUNTS)
 
 
 TABLE = Table(
@@ -80,6 +109,7 @@ TABLE = Table(
             Severity.WARN,
         ),
     ),
+    charts=(Chart("joins_and_leaves", _by_day, _joins_and_leaves),),
 )
 
 

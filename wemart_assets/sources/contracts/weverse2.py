@@ -118,3 +118,20 @@ community_member_purchase = Contract(
         column("end_dt", "timestamp", "end of the subscription (UTC), NULL if open-ended"),
     ),
 )
+
+dm_message = Contract(
+    database="weverse2",
+    name="dm_message",
+    description="One row per direct message, from a fan or an artist.",
+    kind=Kind.FACTS,
+    instant="sent_at",
+    key=("message_id",),
+    columns=(
+        column("message_id", "bigint", "message", nullable=False),
+        column("dm_id", "bigint", "direct message channel", nullable=False),
+        column("community_id", "bigint", "community", nullable=False),
+        column("wv_user_id", "bigint", "Weverse user who sent the message", INT32, nullable=False),
+        column("sender_type", "string", "who sent the message", one_of("FAN", "ARTIST"), nullable=False),
+        column("sent_at", "timestamp", "instant of sending (UTC)", nullable=False),
+    ),
+)
