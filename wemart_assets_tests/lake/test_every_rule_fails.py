@@ -2,12 +2,12 @@
 
 A good world of each table is written by hand in `rule_cases/` (for contracts it is made from the column types), along
 with a change for each check that breaks this check and, where that cannot be avoided, the others that the case names.
-Each module there covers the tables of one domain. `test_every_check_has_a_case_that_breaks_it` fails for a check that
-no case breaks: a new check needs a case.
+Each module there, all of which are found, covers the tables of one domain or a single table.
+`test_every_check_has_a_case_that_breaks_it` fails for a check that no case breaks: a new check needs a case.
 
 An audit costs seconds per run and next to nothing per day, so the cases of a table are audited in one run, each on its
-own day far from the others; the findings by day show what each case breaks. Run-wide checks, which judge a run as a
-whole, are left out there: each of their cases has its own run.
+own day, week or month, far from the others; the findings by day show what each case breaks. Run-wide checks, which
+judge a run as a whole, are left out there: each of their cases has its own run.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import pytest
 
 from wemart_assets.catalog import contracts, marts, tables
 from wemart_assets.lake.audit import EXAMPLES, GRAIN, NOT_NULL, ROWS, SCHEMA, Finding, audit, checks_of
+from wemart_assets.lake.days import Period, shift
 from wemart_assets.lake.engine import Engine, Session, Staged
 from wemart_assets.lake.publication import RejectedByAudit, publish, stage
 from wemart_assets.lake.table import Column, Severity, Table
@@ -186,13 +187,20 @@ def inputs_of(name: str) -> dict[str, Table]:
 
 
 SPARK_RUN = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)
-# Far enough apart that no day is in the trailing week of another.
-DAYS_APART = 10
+# How many days, weeks or months apart: far enough that no day is in the trailing week of another.
+APART = {Period.DAY: 10, Period.WEEK: 2, Period.MONTH: 2}
 
 
-def place(n: int, days: int = 0) -> str:
-    """The day of the n-th world of a run."""
-    return (dt.date.fromisoformat(DAY) + dt.timedelta(days=n * DAYS_APART + days)).isoformat()
+def place(name: str, n: int, later: int = 0) -> str:
+    """The partition of the n-th world of a run of the table, or the one so many periods after it."""
+    table = tables()[name]
+    first = str(good(name).rows[0][table.day_column])
+    return shift(first, n * APART[table.period] + later, table.period)
+
+
+def moved_to_its_place(name: str, n: int, world: World) -> World:
+    days = dt.date.fromisoformat(place(name, n)) - dt.date.fromisoformat(place(name, 0))
+    return moved(world, days.days)
 
 
 @dataclass(frozen=True)
@@ -226,14 +234,14 @@ class Bench:
     def outcome(self, table: Table, worlds: Sequence[World], present: World | None = None) -> Outcome:
         """Publishes the n-th world on the n-th day, for which the rows of `present` are already published."""
         name = table.full_name
-        days = [place(n) for n in range(len(worlds))]
-        there = (
-            [] if present is None else [row for n in range(len(worlds)) for row in moved(present, n * DAYS_APART).rows]
-        )
-        worlds = [moved(world, n * DAYS_APART) for n, world in enumerate(worlds)]
+        days = [place(name, n) for n in range(len(worlds))]
+        present_worlds = [] if present is None else [moved_to_its_place(name, n, present) for n in range(len(worlds))]
+        there = [row for world in present_worlds for row in world.rows]
+        worlds = [moved_to_its_place(name, n, world) for n, world in enumerate(worlds)]
         before = [row for world in worlds for row in world.before]
         if there or before:
-            self.write(self.session, table, [*(place(n, -1) for n in range(len(worlds))), *days], [*before, *there])
+            days_before = [place(name, n, -1) for n in range(len(worlds))]
+            self.write(self.session, table, [*days_before, *days], [*before, *there])
 
         def compute() -> tuple[ir.Table, dict[str, ir.Table]]:
             inputs = {
@@ -335,7 +343,7 @@ TABLES = [name for name in sorted(tables()) if name in GOOD or name in contracts
 
 def test_every_mart_has_a_good_world() -> None:
     missing = sorted(set(marts()) - set(GOOD))
-    assert not missing, f"add a good world of {missing} to GOOD and cases of their checks to CASES"
+    assert not missing, f"rule_cases/ has no good world of {missing}, nor cases of their checks"
 
 
 def test_every_check_has_a_case_that_breaks_it() -> None:
@@ -368,8 +376,9 @@ def test_good_rows_pass_every_check(published_run: Callable[[str], Outcome], nam
     found = published_run(name)
     assert found.message == ""
     assert list(found.findings) == [spec.name for spec in checks_of(without_run_wide_checks(name))]
-    assert found.broken_on(DAY) == set()
-    assert sum(1 for row in found.seen_after if row[tables()[name].day_column] == DAY) == len(good(name).rows)
+    day = place(name, 0)
+    assert found.broken_on(day) == set()
+    assert sum(1 for row in found.seen_after if row[tables()[name].day_column] == day) == len(good(name).rows)
 
 
 @pytest.mark.parametrize("name", sorted({table for table, _ in RUN_WIDE}))
@@ -384,13 +393,13 @@ def test_good_rows_pass_the_run_wide_checks(alone: Callable[[str, World], Outcom
 
 @pytest.mark.parametrize("of", [of for name in TABLES for of in stopping(name)], ids=str)
 def test_a_broken_check_is_found(stopped: Callable[[str], Outcome], of: Case) -> None:
-    assert stopped(of.table).broken_on(place(stopping(of.table).index(of))) == {of.check, *of.also}
+    assert stopped(of.table).broken_on(place(of.table, stopping(of.table).index(of))) == {of.check, *of.also}
 
 
 @pytest.mark.parametrize("of", [of for of in cases() if is_run_wide(of)], ids=str)
 def test_a_broken_run_wide_check_is_found(alone: Callable[[str, World], Outcome], of: Case) -> None:
     found = alone(of.table, of.change(good(of.table)))
-    assert found.broken_on(DAY) == {of.check, *of.also}
+    assert found.broken_on(place(of.table, 0)) == {of.check, *of.also}
     assert (found.message != "") == stops(of)
     assert found.log_is_the_same == stops(of)
 
@@ -409,12 +418,13 @@ def test_the_message_names_every_broken_check_with_its_days_and_rows(
     stopped: Callable[[str], Outcome], name: str
 ) -> None:
     found = stopped(name)
-    assert f"{name}: {DAY} to {place(len(stopping(name)) - 1)} was not published" in found.message
+    first, last = place(name, 0), place(name, len(stopping(name)) - 1)
+    assert f"{name}: {first} to {last} was not published" in found.message
     for check, finding in found.findings.items():
         if finding.check.severity is Severity.WARN or check not in breakable(tables()[name]):
             assert f"  {check} (" not in found.message
             continue
-        days = [place(n) for n, of in enumerate(stopping(name)) if check in (of.check, *of.also)]
+        days = [place(name, n) for n, of in enumerate(stopping(name)) if check in (of.check, *of.also)]
         [said] = [line for line in found.message.splitlines() if line.startswith(f"  {check} (")]
         assert re.findall(r"(\d{4}-\d\d-\d\d) \(\d+\)", said) == days
         rows = "1 row breaks" if finding.bad_rows == 1 else f"{finding.bad_rows} rows break"
@@ -426,9 +436,9 @@ def test_the_message_names_every_broken_check_with_its_days_and_rows(
 @pytest.mark.parametrize("of", [of for name in TABLES for of in warning(name)], ids=str)
 def test_a_broken_warning_is_reported_and_stops_nothing(published_run: Callable[[str], Outcome], of: Case) -> None:
     found, n = published_run(of.table), 1 + warning(of.table).index(of)
-    assert found.broken_on(place(n)) == {of.check, *of.also}
-    day_column, world = tables()[of.table].day_column, of.change(good(of.table))
-    assert sum(1 for row in found.seen_after if row[day_column] == place(n)) == len(world.rows)
+    day, day_column, world = place(of.table, n), tables()[of.table].day_column, of.change(good(of.table))
+    assert found.broken_on(day) == {of.check, *of.also}
+    assert sum(1 for row in found.seen_after if row[day_column] == day) == len(world.rows)
 
 
 @dataclass(frozen=True)
@@ -439,8 +449,8 @@ class SparkBench:
     given: Given
 
     def broken(self, table: Table, worlds: Sequence[World]) -> list[set[str]]:
-        days = [place(n) for n in range(len(worlds))]
-        worlds = [moved(world, n * DAYS_APART) for n, world in enumerate(worlds)]
+        days = [place(table.full_name, n) for n in range(len(worlds))]
+        worlds = [moved_to_its_place(table.full_name, n, world) for n, world in enumerate(worlds)]
         rows = [{**row, "run_timestamp": SPARK_RUN} for world in worlds for row in world.rows]
         counts = Counter(str(row[table.day_column]) for row in rows)
         published = self.given(self.session, table, [row for world in worlds for row in world.before])
@@ -485,8 +495,8 @@ def test_a_column_of_another_type_fails_the_schema_check(
 ) -> None:
     # Other checks cannot run over columns of the wrong type, so the table is audited without them.
     table = replace(tables()[name], row_checks=(), table_checks=())
-    rows = given(session, table, good(name).rows)
-    staged = stage(session, table, rows, [DAY], session.baseline(table, [DAY]), now)
+    rows, day = given(session, table, good(name).rows), place(name, 0)
+    staged = stage(session, table, rows, [day], session.baseline(table, [day]), now)
     other = staged.rows.mutate(run_timestamp=staged.rows.run_timestamp.cast("string"))
     findings = audit(replace(staged, rows=other), lambda: session.read(table), {}, SETTINGS)
     [found] = [f for f in findings if not f.passed]

@@ -15,7 +15,11 @@ DAY, DAY_BEFORE = "2024-03-05", "2024-03-04"
 
 @dataclass(frozen=True)
 class World:
-    """Rows of a table on `DAY`, rows of the inputs that its table checks read, and rows published before."""
+    """Rows of a table on a day, rows of the inputs that its table checks read, and rows published before.
+
+    The day is `DAY`. A weekly or monthly table whose checks read its days has the first day of a week or month of March
+    2024 instead, and the days that it reads are before the 28th: worlds are moved by whole days.
+    """
 
     rows: tuple[Row, ...]
     inputs: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
@@ -52,7 +56,7 @@ def moved(world: World, days: int) -> World:
         if isinstance(value, dt.datetime | dt.date):
             return value + dt.timedelta(days=days)
         if isinstance(value, str):
-            return re.sub(r"2024(-?)03\1(0[3-7])", later, value)
+            return re.sub(r"2024(-?)03\1([0-2]\d|3[01])", later, value)
         if isinstance(value, int) and not isinstance(value, bool) and 1_700_000_000_000 < value < 1_720_000_000_000:
             return value + days * 86_400_000
         return value
