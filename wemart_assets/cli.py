@@ -1,4 +1,4 @@
-"""`wemart`: the demo, the simulator, SQL over the lake, and the lake's upkeep."""
+"""`wemart`: the demo, the simulator, SQL over the lake, the lake's upkeep, and the files of a new table."""
 
 from __future__ import annotations
 
@@ -293,6 +293,43 @@ def pages(check: bool) -> None:
         target.parent.mkdir(exist_ok=True)
         target.write_text(text)
         click.echo(f"wrote {path}")
+
+
+@main.group()
+def new() -> None:
+    """Write the files of something new, in a checkout of the project."""
+
+
+@new.command("table")
+@click.argument("domain")
+@click.argument("name")
+@click.option("--weekly", is_flag=True, help="one partition per week, from Monday")
+@click.option("--monthly", is_flag=True, help="one partition per month")
+def new_table(domain: str, name: str, weekly: bool, monthly: bool) -> None:
+    """Write a table that works as it is (sessions by country), its checks' cases and its tests, for you to change.
+
+    DOMAIN is a folder of wemart_assets/marts. What is left to write is marked with TODO, and `make test` lists it.
+
+    \b
+    Examples:
+      wemart new table sessions stats_wv_d_country
+      wemart new table community stats_wv_w_country --weekly
+    """
+    from wemart_assets.new_table import update_pages, write_table
+
+    if weekly and monthly:
+        raise click.UsageError("a table has one period: give --weekly or --monthly, not both")
+    period = Period.WEEK if weekly else Period.MONTH if monthly else Period.DAY
+    table, files = write_table(Path.cwd(), domain, name, period)
+    for path in files:
+        click.echo(f"wrote {path}")
+    click.echo(update_pages(Path.cwd()), nl=False)
+    click.echo(
+        "\nIt works as it is. What next:\n"
+        f"  .venv/bin/wemart run --from -{31 if monthly else 7 if weekly else 1} {table.replace('.', '/')}\n"
+        "  make lint test                 the tests list what is left to write\n"
+        "  .venv/bin/wemart pages         after every change of the declaration"
+    )
 
 
 def _run_all(requests: Sequence[Request], log: Path, dry_run: bool) -> None:
