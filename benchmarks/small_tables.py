@@ -287,7 +287,7 @@ def measure_start(scratch: Path, repeats: int) -> None:
 
 
 def measure_demo(scratch: Path, repeats: int) -> None:
-    """The demo over seven days of files that have landed before."""
+    """The demo over files that have landed before."""
     took: list[Seconds] = []
     for repeat in range(repeats):
         folder = scratch / f"demo-{repeat}"

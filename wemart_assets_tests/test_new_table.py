@@ -23,18 +23,14 @@ from wemart_assets.new_table import CASES, MARTS, TESTS, CannotWrite, NewTable, 
 PROJECT = Path(__file__).parents[1]
 MARKER = re.compile(r"# (TODO: .*)")
 # Tables of each period, in three domains; the last has the longest name.
-NEW = {
-    "we_mart.stats_wv_d_country": ("sessions", "stats_wv_d_country"),
-    "we_mart.stats_wv_w_country": ("community", "stats_wv_w_country", "--weekly"),
-    "igaworks.stats_wv_m_country_a_name_as_long_as_it_can_be_x": (
-        "attribution",
-        "stats_wv_m_country_a_name_as_long_as_it_can_be_x",
-        "--monthly",
-    ),
-}
+NEW = [
+    ("sessions", "stats_wv_d_country"),
+    ("community", "stats_wv_w_country", "--weekly"),
+    ("attribution", "stats_wv_m_country_a_name_as_long_as_it_can_be_x", "--monthly"),
+]
 FILES = [
     path
-    for domain, name, *_ in NEW.values()
+    for domain, name, *_ in NEW
     for path in (f"{MARTS}/{domain}/{name}.py", f"{CASES}/{name}.py", f"{TESTS}/test_{name}.py")
 ]
 
@@ -82,7 +78,7 @@ def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which the command has written the new tables. Read-only."""
     project = copy_of_the_project(tmp_path_factory.mktemp("new_table") / "project")
-    for arguments in NEW.values():
+    for arguments in NEW:
         done = run(project, "wemart_assets.cli", "new", "table", *arguments)
         assert done.returncode == 0, done.stdout
     return project
@@ -132,7 +128,7 @@ ABOUT_TABLES = (
 
 @pytest.mark.slow
 def test_the_tests_name_exactly_what_is_left_to_write(written: Path) -> None:
-    tests = [f"{TESTS}/test_{name}.py" for _, name, *_ in NEW.values()]
+    tests = [f"{TESTS}/test_{name}.py" for _, name, *_ in NEW]
     failed, printed = outcomes(written, *tests, *ABOUT_TABLES)
     expected = {
         f"{path}::{test}"
@@ -175,7 +171,7 @@ def test_the_tests_name_exactly_what_is_left_to_write(written: Path) -> None:
         ("sessions", "wv_sess", "already a table we_mart.wv_sess"),
         ("sessions", "we_user", "already a table we_mart.we_user"),
         ("community", "engagement", r"community/engagement\.py is already there"),
-        ("sessions", "rudder", r"rule_cases/rudder\.py is already there"),
+        ("sessions", "rudder", r"rule_cases/rudder\.py, .* is already there"),
         ("sessions", "visits", r"marts/test_visits\.py is already there"),
     ],
 )
