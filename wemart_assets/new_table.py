@@ -178,13 +178,13 @@ TABLE = Table(
 $key_date
         column("sess_ctry", "string", "last known country of the session, NULL if unknown"),
         column("sess_cnt", "bigint", "sessions", at_least(1), nullable=False),
-        column("device_cnt", "bigint", "devices that they are of", at_least(1), nullable=False),
+        column("device_cnt", "bigint", "devices of these sessions", at_least(1), nullable=False),
 $part_date
         RUN_TIMESTAMP,
     ),
     row_checks=(RowCheck("devices_have_sessions", "each device has a session", lambda t: t.device_cnt <= t.sess_cnt),),
     table_checks=(
-        TableCheck("sessions_add_up", "sess_cnt adds up to the $period's sessions of wv_sess_daily", _with_other_total),
+        TableCheck("sessions_add_up", "sess_cnt adds up to the $period's sessions of wv_sess_daily", _with_other_count),
     ),
 )
 
@@ -317,7 +317,7 @@ from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 """,
     "check": """\
-def _with_other_total(staged: ir.Table, sessions: ir.Table) -> ir.Table:
+def _with_other_count(staged: ir.Table, sessions: ir.Table) -> ir.Table:
     actual = staged.group_by("part_date").aggregate(actual=staged.sess_cnt.sum())
     # Distinct rows, where the table itself counts distinct values.
     ids = sessions.select("part_date", "sess_id").distinct()
@@ -361,7 +361,7 @@ from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 """,
         "check": f"""\
-def _with_other_total(staged: ir.Table, sessions: ir.Table) -> ir.Table:
+def _with_other_count(staged: ir.Table, sessions: ir.Table) -> ir.Table:
     actual = staged.group_by("part_date").aggregate(actual=staged.sess_cnt.sum())
     # Distinct rows, where the table itself counts distinct values.
     ids = sessions.select("key_date", "sess_id").distinct()

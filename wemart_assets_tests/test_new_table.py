@@ -143,6 +143,54 @@ def test_the_tests_name_exactly_what_is_left_to_write(written: Path) -> None:
     assert set(left) <= set(printed.splitlines())
 
 
+# The README's recipe
+
+
+def recipe(kind: str) -> list[str]:
+    section = (PROJECT / "README.md").read_text().partition("\n## Add a table\n")[2]
+    return re.findall(rf"^```{kind}\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
+
+
+RECIPE = {"stats_wv_d_country": Period.DAY, "stats_wv_w_country": Period.WEEK}
+
+
+def without_markers(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if not MARKER.search(line))
+
+
+def test_the_recipe_shows_the_tables_that_the_command_writes() -> None:
+    marts = [block for block in recipe("python") if "TABLE = " in block]
+    written = [
+        NewTable("we_mart", "sessions", name, period).files()[MARTS / "sessions" / f"{name}.py"]
+        for name, period in RECIPE.items()
+    ]
+    assert marts == [without_markers(text) for text in written]
+
+
+@pytest.mark.slow
+def test_who_follows_the_recipe_has_tables_that_pass_every_test(tmp_path: Path) -> None:
+    project = copy_of_the_project(tmp_path / "project")
+    commands = re.findall(r"^\.venv/bin/wemart (new .*)$", "\n".join(recipe("sh")), flags=re.MULTILINE)
+    assert len(commands) == len(RECIPE)
+    for command in commands:
+        assert run(project, "wemart_assets.cli", *command.split()).returncode == 0
+    references = [block for block in recipe("python") if block.startswith("def reference")]
+    files = [path for name in RECIPE for path in project.rglob(f"*{name}.py")]
+    assert len(files) == 3 * len(RECIPE)
+    for name, reference in zip(RECIPE, references, strict=True):
+        test = project / TESTS / f"test_{name}.py"
+        stub = re.compile(r"^def reference.*?\n(?=\n\n)", flags=re.DOTALL | re.MULTILINE)
+        test.write_text(stub.sub(lambda _, reference=reference: reference, test.read_text()))
+    for path in files:
+        path.write_text(without_markers(path.read_text()))
+    assert run(project, "wemart_assets.cli", "pages", "--check").returncode == 0
+    for arguments in (("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)):
+        done = run(project, *arguments, *map(str, files))
+        assert done.returncode == 0, done.stdout
+    failed, printed = outcomes(project, *(f"{TESTS}/test_{name}.py" for name in RECIPE), *ABOUT_TABLES)
+    assert failed == set(), printed
+
+
 # Names and places that it refuses
 
 
