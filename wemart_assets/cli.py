@@ -1,8 +1,9 @@
-"""`wemart`: the demo, the simulator, SQL over the lake, and the lake's upkeep."""
+"""`wemart`: the demo, the simulator, SQL over the lake, the lake's upkeep, and the files of a new table."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import re
 import time
@@ -23,6 +24,9 @@ from wemart_assets.text import aligned
 
 if TYPE_CHECKING:
     from wemart_assets.automation.planning import Request
+
+# From so many days on, a demo begins with a whole week, or has a whole month.
+DAYS_WITH_A_WEEK, DAYS_WITH_A_MONTH = 7, 35
 
 
 class Day(click.ParamType):  # type: ignore[type-arg]
@@ -159,18 +163,29 @@ def simulate(
 
 
 @main.command()
-@click.option("--days", default=7, show_default=True, help="business days")
+@click.option("--days", default=14, show_default=True, help="business days, at least, if they end yesterday")
 @click.option("--lines", default=20_000, show_default=True, help="log lines per day")
 @click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first day; by default the last is yesterday")
 @click.pass_context
 def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime | None) -> None:
     """Simulate a small fan platform and run the whole graph over it.
 
+    It ends yesterday. It begins on a Monday, for the weekly tables, and with --days 35 or more it has the last whole
+    month, for the monthly ones; so there may be more than --days. With --first-day there are exactly --days.
+
+    \b
+    Examples:
+      wemart demo
+      wemart demo --days 35
+      wemart demo --first-day 2024-01-29 --days 35      all of February 2024
+
     The same --first-day always makes the same platform. It is saved for the lake (in WEMART_STATE), so that the UI and
     all other commands agree on it. WEMART_FIRST_DAY overrides it.
     """
     started = time.monotonic()
-    settings = _demo_settings(days, lines, None if first_day is None else first_day.date(), context.obj or utc_now)
+    settings, days = _demo_settings(
+        days, lines, None if first_day is None else first_day.date(), context.obj or utc_now
+    )
     first, last = settings.first_day.isoformat(), (settings.first_day + dt.timedelta(days=days - 1)).isoformat()
     graph_started = time.monotonic()
     log = settings.state / "demo.log"
@@ -295,6 +310,43 @@ def pages(check: bool) -> None:
         click.echo(f"wrote {path}")
 
 
+@main.group()
+def new() -> None:
+    """Write the files of something new, in a checkout of the project."""
+
+
+@new.command("table")
+@click.argument("domain")
+@click.argument("name")
+@click.option("--weekly", is_flag=True, help="one partition per week, from Monday")
+@click.option("--monthly", is_flag=True, help="one partition per month")
+def new_table(domain: str, name: str, weekly: bool, monthly: bool) -> None:
+    """Write a table that works as it is (sessions by country), its checks' cases and its tests, for you to change.
+
+    DOMAIN is a folder of wemart_assets/marts. What is left to write is marked with TODO, and `make test` lists it.
+
+    \b
+    Examples:
+      wemart new table sessions stats_wv_d_country
+      wemart new table community stats_wv_w_country --weekly
+    """
+    from wemart_assets.new_table import update_pages, write_table
+
+    if weekly and monthly:
+        raise click.UsageError("a table has one period: give --weekly or --monthly, not both")
+    period = Period.WEEK if weekly else Period.MONTH if monthly else Period.DAY
+    table, files = write_table(Path.cwd(), domain, name, period)
+    for path in files:
+        click.echo(f"wrote {path}")
+    click.echo(update_pages(Path.cwd()), nl=False)
+    click.echo(
+        "\nIt works as it is. What next:\n"
+        f"  .venv/bin/wemart run --from -{31 if monthly else 7 if weekly else 1} {table.replace('.', '/')}\n"
+        "  make lint test                 the tests list what is left to write\n"
+        "  .venv/bin/wemart pages         after every change of the declaration"
+    )
+
+
 def _run_all(requests: Sequence[Request], log: Path, dry_run: bool) -> None:
     """Runs the requests one after the other, or only shows them.
 
@@ -386,8 +438,11 @@ def _simulate(options: SimulatorOptions, timezone: str, landing: Path, truth: Pa
     click.echo(f"  {len(files)} files; the truth about them is in {truth}")
 
 
-def _demo_settings(days: int, lines: int, first_day: dt.date | None, clock: Clock) -> Settings:
-    """Returns the settings for a lake of simulated landing files, which it writes if nothing has landed yet."""
+def _demo_settings(days: int, lines: int, first_day: dt.date | None, clock: Clock) -> tuple[Settings, int]:
+    """Returns the settings for a lake of simulated landing files, and how many days these have.
+
+    It writes the files if nothing has landed yet.
+    """
     settings = load_settings()
     has_landed = settings.landing.exists() and any(settings.landing.iterdir())
     from_environment = load_settings(with_saved=False)
@@ -399,10 +454,13 @@ def _demo_settings(days: int, lines: int, first_day: dt.date | None, clock: Cloc
         )
     if has_landed:
         click.echo(f"Using the files already in {settings.landing} (`make clean` removes them).")
-        return settings
+        return settings, _simulated_days(settings) or days
     if is_set:
         first_day = from_environment.first_day
-    first_day = first_day or business_today(settings.timezone, clock) - dt.timedelta(days=days)
+    if first_day is None:
+        today = business_today(settings.timezone, clock)
+        first_day = demo_first_day(today, days)
+        days = (today - first_day).days
     settings.saved.parent.mkdir(parents=True, exist_ok=True)
     settings.saved.write_text(
         "# Saved by `wemart demo` for this lake; environment variables override it.\n"
@@ -411,7 +469,31 @@ def _demo_settings(days: int, lines: int, first_day: dt.date | None, clock: Cloc
     settings = load_settings()
     options = SimulatorOptions(settings.first_day, days, lines, events=1_000 * days, tracks=400 * days)
     _simulate(options, settings.timezone, settings.landing, settings.state / "truth")
-    return settings
+    return settings, days
+
+
+def demo_first_day(today: dt.date, days: int) -> dt.date:
+    """The latest first day of a demo that ends the day before `today` and has at least `days` days.
+
+    It is a Monday if there is time for a whole week, and no later than the first of the last whole month if there is
+    time for a whole month.
+    """
+    first = today - dt.timedelta(days=days)
+    if days >= DAYS_WITH_A_WEEK:
+        first -= dt.timedelta(days=first.weekday())
+    last_whole_month = (today.replace(day=1) - dt.timedelta(days=1)).replace(day=1)
+    if days >= DAYS_WITH_A_MONTH and first > last_whole_month:
+        first = last_whole_month - dt.timedelta(days=last_whole_month.weekday())
+    return first
+
+
+def _simulated_days(settings: Settings) -> int | None:
+    """How many days the demo simulated into the landing folder; None if the files are not the demo's."""
+    truth = settings.state / "truth" / "counts.json"
+    if not truth.exists():
+        return None
+    config = json.loads(truth.read_text())["config"]
+    return int(config["days"]) if config["first_day"] == settings.first_day.isoformat() else None
 
 
 def _span(days: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from wemart_assets.cli import main
+from wemart_assets.cli import demo_first_day, main
 from wemart_assets.lake.days import days_between
 from wemart_assets.settings import load_settings
 
@@ -155,16 +155,62 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return Place(tmp_path, monkeypatch)
 
 
-def test_the_demo_covers_the_last_seven_business_days_for_all_commands(place: Place) -> None:
+def test_the_demo_has_the_last_two_whole_weeks_up_to_yesterday_for_all_commands(place: Place) -> None:
     assert place.demo().exit_code == 0
-    assert place.ran == [('tag:"period"="day"', days_between("2026-11-18", "2026-11-24"))]
-    assert load_settings().first_day == dt.date(2026, 11, 18)
+    assert place.ran == [
+        ('tag:"period"="day"', days_between("2026-11-09", "2026-11-24")),
+        ('tag:"period"="week"', ["2026-11-09", "2026-11-16"]),
+    ]
+    assert load_settings().first_day == dt.date(2026, 11, 9)
+
+
+@pytest.mark.parametrize(
+    ("today", "days", "first"),
+    [
+        # A Monday: exactly two weeks. A Sunday: the last week lacks a day.
+        ("2026-11-23", 14, "2026-11-09"),
+        ("2026-11-22", 14, "2026-11-02"),
+        ("2026-11-24", 7, "2026-11-16"),
+        # No week: any day of the week.
+        ("2026-11-24", 6, "2026-11-18"),
+        # The whole of October, whose first is a Thursday, and of February, of which March 30 is long past.
+        ("2026-11-24", 35, "2026-09-28"),
+        ("2026-03-31", 35, "2026-01-26"),
+        ("2024-03-04", 35, "2024-01-29"),
+        ("2024-03-04", 34, "2024-01-29"),
+        ("2024-03-04", 100, "2023-11-20"),
+    ],
+)
+def test_the_demo_begins_on_a_monday_and_with_35_days_has_a_whole_month(today: str, days: int, first: str) -> None:
+    assert demo_first_day(dt.date.fromisoformat(today), days) == dt.date.fromisoformat(first)
+
+
+@pytest.mark.parametrize("days", [7, 14, 35, 62])
+def test_a_demo_on_any_day_has_what_it_promises(days: int) -> None:
+    for number in range(800):
+        today = dt.date(2024, 1, 1) + dt.timedelta(days=number)
+        first, last = demo_first_day(today, days), today - dt.timedelta(days=1)
+        assert first.weekday() == 0
+        assert (last - first).days + 1 >= days
+        months = {(day.year, day.month) for day in (first + dt.timedelta(days=n) for n in range((today - first).days))}
+        whole = [m for m in months if dt.date(*m, 1) >= first and dt.date(m[0] + m[1] // 12, m[1] % 12 + 1, 1) <= today]
+        assert whole or days < 35
+
+
+def test_a_demo_of_a_whole_month_runs_the_monthly_tables(place: Place) -> None:
+    place.demo("--first-day", "2024-01-29", "--days", "35")
+    assert [(select, days[0], days[-1]) for select, days in place.ran] == [
+        ('tag:"period"="day"', "2024-01-29", "2024-03-03"),
+        ('tag:"period"="week"', "2024-01-29", "2024-02-26"),
+        ('tag:"period"="month"', "2024-02-01", "2024-02-01"),
+    ]
 
 
 def test_repeating_the_demo_on_the_next_day_reuses_the_files(place: Place) -> None:
-    place.demo("--days", "2")
-    assert place.demo("--days", "2", at="2026-11-25T18:00:00+00:00").exit_code == 0
-    assert place.ran[0] == place.ran[1]
+    place.demo("--days", "7")
+    assert place.demo("--days", "7", at="2026-11-25T18:00:00+00:00").exit_code == 0
+    assert place.ran[:2] == place.ran[2:]
+    assert place.ran[0][1] == days_between("2026-11-16", "2026-11-24")
 
 
 def test_a_demo_with_a_first_day_is_the_same_on_any_day(place: Place, tmp_path: Path) -> None:
@@ -180,7 +226,7 @@ def test_a_demo_with_a_first_day_is_the_same_on_any_day(place: Place, tmp_path: 
 
 
 def test_a_complete_week_of_the_demo_is_run_too(place: Place) -> None:
-    place.demo("--first-day", "2024-01-01")
+    place.demo("--first-day", "2024-01-01", "--days", "7")
     assert place.ran[1] == ('tag:"period"="week"', ["2024-01-01"])
 
 

@@ -38,6 +38,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clone")
     for name in ("dagster.yaml", "examples"):
         (folder / name).symlink_to(PROJECT / name)
+    # `wemart new table` writes into these.
+    for name in ("wemart_assets", "wemart_assets_tests", "docs"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "README.md", folder)
     (folder / ".venv").symlink_to(sys.prefix)
     _run(folder, ".venv/bin/wemart demo --lines 600")
     return folder
@@ -47,7 +51,7 @@ def _run(folder: Path, script: str) -> str:
     done = subprocess.run(
         ["bash", "-c", f"set -euo pipefail\n{script}"],
         cwd=folder,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | {"PYTHONPATH": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

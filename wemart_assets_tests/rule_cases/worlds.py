@@ -17,7 +17,10 @@ DAY, DAY_BEFORE = "2024-03-05", "2024-03-04"
 
 @dataclass(frozen=True)
 class World:
-    """Rows of a table on `DAY`, rows of the inputs that its table checks read, and rows published before."""
+    """Rows of a table, rows of the inputs that its table checks read, and rows published before.
+
+    A daily table's rows are of `DAY`, and those of a weekly or monthly table of the period that begins on `FIRST_PLACE`.
+    """
 
     rows: tuple[Row, ...]
     inputs: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
