@@ -17,8 +17,9 @@ LEFT, RIGHT, TOP, BOTTOM = 50, 40, 36, 60
 # Distinguishable to colour-blind readers (Okabe and Ito).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DAY_LABELS = 8
-# Number of days in a chart of a table that grows by the day.
+# Number of days (weeks, months) in a chart of a table that grows by the day (week, month).
 DAYS_SHOWN = 90
+PERIODS_SHOWN = 26
 # Sizes in the legend: the sample of a line, the widest letter, a row.
 SAMPLE, LETTER, ROW = 30, 6.5, 18
 

@@ -2,8 +2,8 @@
 
 A good world of each table is written by hand in `rule_cases/` (for contracts it is made from the column types), along
 with a change for each check that breaks this check and, where that cannot be avoided, the others that the case names.
-Each module there covers the tables of one domain, or a single one. `test_every_check_has_a_case_that_breaks_it` fails for a check that
-no case breaks: a new check needs a case.
+Each module there covers the tables of one domain, or a single one. `test_every_check_has_a_case_that_breaks_it` fails
+for a check that no case breaks: a new check needs a case.
 
 An audit costs seconds per run and next to nothing per day, so the cases of a table are audited in one run, each on its
 own day far from the others; the findings by day show what each case breaks. Run-wide checks, which judge a run as a

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import ibis
 import ibis.expr.types as ir
 
+from wemart_assets.lake.chart import PERIODS_SHOWN, heat_map
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.functions import first_day_of
 from wemart_assets.lake.table import (
     KEY_DATE_IS_PART_DATE,
     RUN_TIMESTAMP,
+    Chart,
     RowCheck,
     Table,
     TableCheck,
@@ -28,6 +35,25 @@ def _age(cohort: ir.DateValue, now: ir.DateValue, period: Period) -> ir.IntegerV
     if period is Period.MONTH:
         return (now.year() - cohort.year()) * 12 + now.month() - cohort.month()
     return (now.delta(cohort, unit="day") / 7).round().cast("int64")
+
+
+def _by_age(staged: ir.Table, published: ir.Table) -> ir.Table:
+    """Visits by cohort and age over all artists and periods."""
+    columns = ("cohort", "age", "member_cnt", "cohort_member_cnt")
+    rows = ibis.union(staged.select(*columns), published.select(*columns))
+    return rows.group_by("cohort", "age").aggregate(back=rows.member_cnt.sum(), of=rows.cohort_member_cnt.sum())
+
+
+def _cohorts(period: Period, points: Sequence[Mapping[str, Any]]) -> str:
+    cohorts = sorted({point["cohort"] for point in points})[-PERIODS_SHOWN:]
+    shares = {(point["cohort"], point["age"]): point["back"] / point["of"] for point in points}
+    ages = range(1 + max((age for cohort, age in shares if cohort in cohorts), default=-1))
+    return heat_map(
+        f"Share of new visitors, by {period} of their first visit, who visit so many {period}s later",
+        [cohort.isoformat() for cohort in cohorts],
+        [str(age) for age in ages],
+        [[shares.get((cohort, age)) for age in ages] for cohort in cohorts],
+    )
 
 
 def cohort_table(name: str, period: Period) -> Table:
@@ -93,6 +119,7 @@ def cohort_table(name: str, period: Period) -> Table:
                 artists_with_other_visitors,
             ),
         ),
+        charts=(Chart("cohorts", _by_age, partial(_cohorts, period)),),
     )
 
 

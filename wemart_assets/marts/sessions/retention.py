@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
 import ibis
 import ibis.expr.types as ir
 
+from wemart_assets.lake.chart import PERIODS_SHOWN, Line, line_chart
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.functions import day_after, first_day_of
 from wemart_assets.lake.table import (
     KEY_DATE_IS_PART_DATE,
     RUN_TIMESTAMP,
+    Chart,
     RowCheck,
     Table,
     TableCheck,
@@ -30,6 +36,20 @@ def _of_next_period(before: ir.Table, period: Period) -> ir.Table:
     visits = before.filter(before.we_art_id.notnull())
     next_day = first_day_of(day_after(visits.part_date, NEXT[period]).cast("date"), period)
     return visits.mutate(key_date=next_day, part_date=next_day.cast("string"))
+
+
+def _by_type(staged: ir.Table, published: ir.Table) -> ir.Table:
+    """Visitors and those who came back, by period and kind of user, over all artists."""
+    columns = ("part_date", "user_type", "visitors", "back")
+    rows = ibis.union(staged.select(*columns), published.select(*columns))
+    return rows.group_by("part_date", "user_type").aggregate(visitors=rows.visitors.sum(), back=rows.back.sum())
+
+
+def _rates(period: Period, points: Sequence[Mapping[str, Any]]) -> str:
+    periods = sorted({point["part_date"] for point in points})[-PERIODS_SHOWN:]
+    rates = {(p["part_date"], p["user_type"]): p["back"] / p["visitors"] for p in points if p["visitors"]}
+    lines = [Line(kind, [rates.get((start, kind)) for start in periods], n) for n, kind in enumerate(TYPES)]
+    return line_chart(f"Share of visitors to an artist who came back the {period} after", periods, lines)
 
 
 def retention_table(name: str, period: Period) -> Table:
@@ -92,6 +112,7 @@ def retention_table(name: str, period: Period) -> Table:
                 "returns_add_up", "those who came back are the members of both bases", artists_with_other_returns
             ),
         ),
+        charts=(Chart("retention", _by_type, partial(_rates, period)),),
     )
 
 

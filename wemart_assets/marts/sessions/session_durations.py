@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
 import ibis
 import ibis.expr.types as ir
 
+from wemart_assets.lake.chart import PERIODS_SHOWN, Line, Scale, line_chart
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.functions import first_day_of
 from wemart_assets.lake.table import (
     KEY_DATE_IS_PART_DATE,
     RUN_TIMESTAMP,
+    Chart,
     Table,
     TableCheck,
     at_least,
@@ -26,6 +32,28 @@ def _sessions(sessions: ir.Table, period: Period) -> ir.Table:
     """One row per session: key_date (of the period), platform and sess_dur."""
     once = sessions.select("key_date", "platform", "sess_id", "sess_dur").distinct()
     return once.select("platform", "sess_dur", key_date=first_day_of(once.key_date, period))
+
+
+def _quantiles(staged: ir.Table, published: ir.Table) -> ir.Table:
+    columns = ("part_date", "platform", *QUANTILES)
+    return ibis.union(staged.select(*columns), published.select(*columns))
+
+
+def _seconds(period: Period, points: Sequence[Mapping[str, Any]]) -> str:
+    periods = sorted({point["part_date"] for point in points})[-PERIODS_SHOWN:]
+    by_key = {(point["part_date"], point["platform"]): point for point in points}
+    # The 99th percentile would dwarf the others.
+    lines = [
+        Line(
+            f"{platform or 'unknown platform'}, {name}",
+            [by_key.get((start, platform), {}).get(quantile) for start in periods],
+            n,
+            dashed=quantile != "median_sess_dur",
+        )
+        for n, platform in enumerate(sorted({platform for _, platform in by_key}, key=str))
+        for quantile, name in (("median_sess_dur", "median"), ("p90_sess_dur", "90th percentile"))
+    ]
+    return line_chart(f"Seconds of a session, by {period}", periods, lines, Scale.COUNTS)
 
 
 def session_durations_table(name: str, period: Period) -> Table:
@@ -85,6 +113,7 @@ def session_durations_table(name: str, period: Period) -> Table:
             ),
             TableCheck("every_platform", "every platform of wv_sess_daily has a row", missing_platforms),
         ),
+        charts=(Chart("durations", _quantiles, partial(_seconds, period)),),
     )
 
 
