@@ -18,6 +18,9 @@ from wemart_assets.lake.inject import parameters
 from wemart_assets.lake.inputs import Input, check_input
 from wemart_assets.lake.table import Table
 
+# What functions and checks can ask for beside inputs and settings.
+RESERVED = frozenset({"days", "day_columns", "staged", "published", "table"})
+
 
 @dataclass(frozen=True)
 class Mart:
@@ -47,10 +50,16 @@ def mart(table: Table, **inputs: Input) -> Callable[[Callable[..., ir.Table]], M
     groups by them instead of the day itself can also compute the table over a range of days (`lake/between.py`).
 
     Raises:
-        DeclarationError: an input is not a parameter of the function or of a table check, or cannot be read that way.
+        DeclarationError: an input is not a parameter of the function or of a table check, cannot be read that way, or
+            has the name of another argument.
     """
 
     def declare(function: Callable[..., ir.Table]) -> Mart:
+        if taken := sorted(set(inputs) & RESERVED):
+            raise DeclarationError(
+                f"{table.full_name}: no input can be named {' or '.join(taken)}; functions and checks find something "
+                f"else under that name"
+            )
         for given in inputs.values():
             check_input(given, table)
         parameter_names = {*parameters(function)}

@@ -33,8 +33,11 @@ def mart_asset(
     """The Dagster asset of a mart table. Needs a resource `engine`.
 
     Raises:
-        DeclarationError: the mart's function has a parameter that is neither an input nor a setting.
+        DeclarationError: the mart's function has a parameter that is neither an input nor a setting, or an input has the
+            name of a setting.
     """
+    if shadowed := sorted(set(declared.inputs) & set(settings)):
+        raise DeclarationError(f"{declared.table.full_name}: the inputs {shadowed} have the names of settings")
     if unknown := sorted(set(parameters(declared.function)) - {*declared.inputs, *settings, "days", "day_columns"}):
         raise DeclarationError(
             f"{declared.table.full_name}: its function asks for {unknown}; there are the inputs "

@@ -19,7 +19,7 @@ DAY, DAY_BEFORE = "2024-03-05", "2024-03-04"
 class World:
     """Rows of a table, rows of the inputs that its table checks read, and rows published before.
 
-    A daily table's rows are of `DAY`, and those of a weekly or monthly table of the period that begins on `FIRST_PLACE`.
+    A daily table's rows are of `DAY`, those of a weekly or monthly table of the period that begins on `FIRST_PLACE`.
     """
 
     rows: tuple[Row, ...]

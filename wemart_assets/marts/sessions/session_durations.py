@@ -71,7 +71,7 @@ def session_durations_table(name: str, period: Period) -> Table:
         )
         return placed.filter(
             ibis.or_(
-                placed.sessions != placed.sess_cnt,
+                (placed.sessions != placed.sess_cnt).fill_null(True),
                 (placed.mean_sess_dur != placed.seconds / placed.sessions).fill_null(True),
                 *(placed[f"up_to_{q}"] * 100 < placed.sessions * p for q, p in QUANTILES.items()),
                 *(placed[f"below_{q}"] * 100 >= placed.sessions * p for q, p in QUANTILES.items()),

@@ -23,11 +23,11 @@ from wemart_assets.marts.sessions.rules import unequal
 from wemart_assets.marts.sessions.stats_wv_d_art_indi_comm_activity import stats_wv_d_art_indi_comm_activity
 
 
-def _communities_with_other_seconds(staged: ir.Table, days: ir.Table) -> ir.Table:
+def _communities_with_other_seconds(staged: ir.Table, activity: ir.Table) -> ir.Table:
     by = ["part_date", "comm_id"]
-    expected = days.group_by("comm_id", part_date=first_day_of(days.key_date, Period.WEEK).cast("string"))
+    expected = activity.group_by("comm_id", part_date=first_day_of(activity.key_date, Period.WEEK).cast("string"))
     actual = staged.group_by(*by).aggregate(actual=staged.total_user_sess_dur.sum())
-    return unequal(actual, expected.aggregate(expected=days.total_user_sess_dur.sum()), by)
+    return unequal(actual, expected.aggregate(expected=activity.total_user_sess_dur.sum()), by)
 
 
 TABLE = Table(
@@ -69,12 +69,12 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, days=days_of(stats_wv_d_art_indi_comm_activity))
-def stats_wv_w_art_indi_comm_activity(days: ir.Table) -> ir.Table:
+@mart(TABLE, activity=days_of(stats_wv_d_art_indi_comm_activity))
+def stats_wv_w_art_indi_comm_activity(activity: ir.Table) -> ir.Table:
     """Sums over the days, of which none has a user session of another."""
     by = ("key_date", "part_date", "comm_id", "art_indi_id")
-    monday = first_day_of(days.key_date, Period.WEEK)
-    weeks = days.mutate(key_date=monday, part_date=monday.cast("string"))
+    monday = first_day_of(activity.key_date, Period.WEEK)
+    weeks = activity.mutate(key_date=monday, part_date=monday.cast("string"))
     return weeks.group_by(*by).aggregate(
         active_day_cnt=weeks.count(),
         user_sess_cnt=weeks.user_sess_cnt.sum(),

@@ -25,6 +25,12 @@ from wemart_assets.sources.contracts.weverse2 import community_content_common_no
 MEMBER = ["part_date", "we_member_id"]
 
 
+def _capped(milliseconds: ir.IntegerValue, engaged_gap_seconds: int) -> ir.IntegerValue:
+    """The time between two lines as far as it counts; none at either end of the user session."""
+    # The least of NULL and a number is the number on both engines.
+    return ibis.least(milliseconds.fill_null(0), engaged_gap_seconds * 1000)
+
+
 def _user_sessions(lines: ir.Table, users: ir.Table, engaged_gap_seconds: int) -> ir.Table:
     """The lines' user sessions of known accounts: user_sess_dur and engaged milliseconds.
 
@@ -32,10 +38,10 @@ def _user_sessions(lines: ir.Table, users: ir.Table, engaged_gap_seconds: int) -
     """
     at = unix_millis(lines.log_dt)
     before = at.lag().over(ibis.window(group_by=lines.user_sess_id, order_by=lines.log_dt))
-    gaps = lines.mutate(gap=ibis.least(at - before, engaged_gap_seconds * 1000))
+    gaps = lines.mutate(gap=_capped(at - before, engaged_gap_seconds))
     user_sessions = gaps.group_by("date_id", "user_sess_id", "user_id_fill").aggregate(
         user_sess_dur=duration_seconds(gaps.user_sess_start_dt.min(), gaps.user_sess_end_dt.max()),
-        engaged=gaps.gap.sum().fill_null(0),
+        engaged=gaps.gap.sum(),
     )
     known = with_account(user_sessions, users)
     known = known.mutate(part_date=known.date_id)
@@ -118,9 +124,9 @@ def wv_comm_time_daily(
     order = [lines.log_dt, lines.user_info_id.try_cast("int64").asc(nulls_first=False)]
     order += [lines[c].asc(nulls_first=False) for c in LINE_ORDER]
     following = at.lead().over(ibis.window(group_by=lines.user_sess_id, order_by=order))
-    lines = lines.mutate(milliseconds=ibis.least(following - at, engaged_gap_seconds * 1000))
+    lines = lines.mutate(milliseconds=_capped(following - at, engaged_gap_seconds))
     passages = lines.group_by("date_id", "user_id_fill", "comm_id", NAMES_SUBJECT).aggregate(
-        milliseconds=lines.milliseconds.sum().fill_null(0)
+        milliseconds=lines.milliseconds.sum()
     )
     visits = with_account(without_passing_through(passages, members), users)
     visits = visits.filter(visits.we_member_id.notnull())
