@@ -19,7 +19,7 @@ from wemart_assets.lake.inputs import Input, check_input
 from wemart_assets.lake.table import Table
 
 # What functions and checks can ask for beside inputs and settings.
-RESERVED = frozenset({"days", "day_columns", "staged", "published", "table"})
+RESERVED = frozenset({"days", "day_columns", "staged", "published"})
 
 
 @dataclass(frozen=True)

@@ -630,6 +630,18 @@ def test_a_parameter_that_is_neither_input_nor_setting_is_refused(now: dt.dateti
         asset_of(mistaken, now)
 
 
+@pytest.mark.parametrize("name", ["days", "day_columns", "staged", "published"])
+def test_an_input_with_the_name_of_another_argument_is_refused(name: str) -> None:
+    with pytest.raises(DeclarationError, match=rf"web.users: no input can be named {name}"):
+        mart(USERS, **{name: same_day(visits)})(lambda: None)
+
+
+def test_an_input_with_the_name_of_a_setting_is_refused(now: dt.datetime) -> None:
+    declared = mart(USERS, timezone=same_day(visits))(lambda timezone: timezone)
+    with pytest.raises(DeclarationError, match=r"web.users: the inputs \['timezone'\] have the names of settings"):
+        mart_asset(declared, "web", PARTITIONS, {"timezone": "Asia/Seoul"}, lambda: now)
+
+
 def test_an_input_without_a_parameter_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"web.users: the inputs \['kame'\] are not parameters"):
         mart(USERS, kame=same_day(visits))(lambda came: came)
