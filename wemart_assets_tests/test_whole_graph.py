@@ -100,6 +100,30 @@ def test_the_community_mart_has_exactly_the_simulated_members(world: Path) -> No
     assert found == made
 
 
+def test_direct_messages_have_exactly_the_simulated_subscribers_and_writers(world: Path) -> None:
+    found = rows_of(
+        world,
+        """select part_date::varchar, comm_id, dm_id, coalesce(c.subscribers, 0), coalesce(new_subscribers, 0),
+                  coalesce(ended_subscribers, 0), coalesce(fan_cnt, 0), coalesce(msg_cnt, 0)
+           from read_parquet('LAKE/we_mart/wv_dm_subscr_daily/*/*.parquet') c
+           full join read_parquet('LAKE/we_mart/wv_dm_msg_fan/*/*.parquet') using (part_date, comm_id, dm_id)
+           order by all""",
+    )
+    made = rows_of(world, "select * from 'TRUTH/direct_messages.parquet' where day <= '2024-01-05' order by all")
+    assert len(made) > 50
+    assert found == made
+
+
+def test_the_history_has_every_subscription_that_was_ever_delivered(world: Path) -> None:
+    key = "wv_user_id, dm_id, start_dt"
+    landed = f"read_parquet('{world}/landing/weverse2.community_member_purchase/*/*')"
+    delivered = rows_of(world, f"select distinct {key} from {landed} order by all")
+    history = "read_parquet('LAKE/we_mart/wv_dm_subscr_history/part_date=2024-01-05/*.parquet')"
+    assert rows_of(world, f"select {key} from {history} order by all") == delivered
+    [(vanished,)] = rows_of(world, f"select count(*) from {history} where last_seen_date < '2024-01-05'")
+    assert vanished > 0
+
+
 def test_replaying_the_updates_gives_each_day(world: Path) -> None:
     columns = [c.name for c in marts()["we_mart.wv_comm_user"].table.columns if c.name not in OF_THE_RUN]
     names = ", ".join(f'"{name}"' for name in columns)

@@ -33,8 +33,8 @@ def mart_asset(
     """The Dagster asset of a mart table. Needs a resource `engine`.
 
     Raises:
-        DeclarationError: the mart's function has a parameter that is neither an input nor a setting, or an input has the
-            name of a setting.
+        DeclarationError: the mart's function has a parameter that is neither an input nor a setting, or an input has
+            the name of a setting.
     """
     if shadowed := sorted(set(declared.inputs) & set(settings)):
         raise DeclarationError(f"{declared.table.full_name}: the inputs {shadowed} have the names of settings")

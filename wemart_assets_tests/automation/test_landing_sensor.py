@@ -13,7 +13,7 @@ from deltalake import write_deltalake
 
 from wemart_assets import catalog
 from wemart_assets.automation.landing_sensor import Cursor
-from wemart_assets.lake.days import days_between
+from wemart_assets.lake.days import Period, days_between
 from wemart_assets_tests.automation.conftest import GIVEN, OF_USERS, stateless
 from wemart_assets_tests.environments import Environment
 from wemart_assets_tests.graph import upstream
@@ -701,9 +701,12 @@ def test_weeks_and_months_are_separate_requests_after_the_daily_ones(environment
         _view(environment, day)
     tick = environment.tick(at="2024-04-02 01:00:00")
     tables = [request.tables for request in tick.requests]
-    assert tables[-2:] == [{BY_WEEK}, {BY_MONTH}]
+    assert BY_WEEK in tables[-2]
+    assert BY_MONTH in tables[-1]
+    periods = [{catalog.tables()[name].period for name in of} for of in tables]
+    assert periods[-2:] == [{Period.WEEK}, {Period.MONTH}]
+    assert set().union(*periods[:-2]) == {Period.DAY}
     assert tick.days_of(BY_WEEK) == days_between("2024-03-04", "2024-03-11")[::7]
-    assert not any({BY_WEEK, BY_MONTH} & of for of in tables[:-2])
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from wemart_assets_tests.rule_cases.worlds import (
     DAY_BEFORE,
     FIRST_PLACE,
     Case,
+    Change,
     Domain,
     Row,
     World,
@@ -46,6 +47,12 @@ FC, PRIVATE, SETTING = (
 )
 JOIN, DM = "we_mart.stats_wv_d_comm_join", "we_mart.wv_dm_subscr"
 CROSS, CROSS_AGG = "we_mart.stats_wv_d_comm_cross_join", "we_mart.stats_wv_d_comm_cross_join_agg"
+DM_DAILY, DM_HISTORY, DM_FAN = (
+    "we_mart.wv_dm_subscr_daily",
+    "we_mart.wv_dm_subscr_history",
+    "we_mart.wv_dm_msg_fan",
+)
+POPULAR = {f"we_mart.stats_wv_{period.value[0]}_pop_post": FIRST_PLACE[period] for period in Period}
 ENGAGED = {f"we_mart.stats_wv_{period.value[0]}_comm_engage_usr": FIRST_PLACE[period] for period in Period}
 
 KEY_DATE, KEY_DATE_BEFORE = dt.date(2024, 3, 5), dt.date(2024, 3, 4)
@@ -203,6 +210,110 @@ DM_WORLD = World(
         ),
     )
 )
+
+
+def subscribed(user: int, dm: int = 1, **columns: Any) -> Row:
+    return of_day(wv_user_id=user, comm_id=10, dm_id=dm, **columns)
+
+
+# Subscribers: user 101 ended, user 102 stayed, users 103 and 104 are new. The only subscriber of channel 2 is gone.
+DM_DAILY_WORLD = World(
+    rows=(
+        of_day(comm_id=10, dm_id=1, subscribers=3, new_subscribers=2, ended_subscribers=1),
+        of_day(comm_id=10, dm_id=2, subscribers=0, new_subscribers=0, ended_subscribers=1),
+    ),
+    inputs={
+        "now": tuple(subscribed(user) for user in (102, 103, 104)),
+        "before": tuple(of_day_before(subscribed(user, dm)) for user, dm in ((101, 1), (102, 1), (101, 2))),
+    },
+)
+
+
+def bought(user: int, **columns: Any) -> Row:
+    """A row of the day's snapshot of purchases."""
+    return {
+        "wv_user_id": user,
+        "community_id": 10,
+        "dm_id": 1,
+        "start_dt": kst("09:00:00", DAY_BEFORE),
+        "part_date": DAY,
+        **columns,
+    }
+
+
+def kept(user: int, last_seen: dt.date = KEY_DATE, **columns: Any) -> Row:
+    """A row of the history."""
+    row = {name: value for name, value in bought(user).items() if name != "community_id"}
+    return {**row, "comm_id": 10, "last_seen_date": last_seen, **columns}
+
+
+# The history: user 101 has vanished from the snapshot, user 102's subscription has ended, user 103's is unknown so far.
+DM_HISTORY_WORLD = World(
+    rows=(kept(101, KEY_DATE_BEFORE), kept(102, end_dt=kst("09:00:00")), kept(103, product_type="MONTH")),
+    inputs={
+        "before": tuple(kept(user, KEY_DATE_BEFORE, part_date=DAY_BEFORE) for user in (101, 102)),
+        "purchases": (bought(102, end_dt=kst("09:00:00")), bought(103, product_type="MONTH")),
+    },
+)
+
+
+def wrote(user: int, sender: str = "FAN") -> Row:
+    return {"wv_user_id": user, "community_id": 10, "dm_id": 1, "sender_type": sender, "part_date": DAY}
+
+
+# Messages: user 101 wrote twice, user 102 once; an artist's message does not count. Nobody wrote in channel 2.
+DM_FAN_WORLD = World(
+    rows=(
+        of_day(comm_id=10, dm_id=1, fan_cnt=2, msg_cnt=3, subscribers=1),
+        of_day(comm_id=10, dm_id=2, fan_cnt=0, msg_cnt=0, subscribers=1),
+    ),
+    inputs={
+        "messages": (wrote(101), wrote(101), wrote(102), wrote(103, "ARTIST")),
+        "subscriptions": (subscribed(101), subscribed(104, 2)),
+    },
+)
+
+
+def acted(user: int, post: str, **columns: Any) -> Row:
+    return of_day(comm_id=10, we_member_id=user + 100, post_id=post, **columns)
+
+
+def in_period(world: World, first_day: str) -> World:
+    """The world with its rows on the first day of a period."""
+    return replace(world, rows=tuple({**row, **of_period(first_day)} for row in world.rows))
+
+
+# Popular posts: users 101 and 102 viewed the first; one of them viewed the second and the third, so that these are
+# ordered by their ids. User 109 is not a member.
+POPULAR_WORLD = World(
+    rows=(
+        of_day(comm_id=10, rank=1, post_id="1-2", viewers=2, likers=1, commenters=0),
+        of_day(comm_id=10, rank=2, post_id="1-1", viewers=1, likers=0, commenters=1),
+        of_day(comm_id=10, rank=3, post_id="1-3", viewers=1, likers=0, commenters=0),
+    ),
+    inputs={
+        "members": (member(10, 101), member(10, 102)),
+        "views": (
+            *(acted(user, "1-2", view_cnt=2) for user in (101, 102, 101, 109)),
+            acted(101, "1-1", view_cnt=1),
+            acted(102, "1-3", view_cnt=1),
+        ),
+        "reactions": (acted(102, "1-2", is_like=1, is_cmnt=0), acted(101, "1-1", is_like=0, is_cmnt=1)),
+    },
+)
+# Exactly as many posts as are ranked, and one more that as many members viewed as the last.
+MANY_POSTS_WORLD = replace(
+    POPULAR_WORLD,
+    rows=tuple(
+        of_day(comm_id=10, rank=rank, post_id=f"1-{rank:03}", viewers=1, likers=0, commenters=0)
+        for rank in range(1, 101)
+    ),
+    inputs={
+        "members": POPULAR_WORLD.inputs["members"],
+        "views": tuple(acted(101, f"1-{n:03}", view_cnt=1) for n in range(1, 102)),
+        "reactions": (),
+    },
+)
 SETTING_COUNTS = [f"{flag.removesuffix('_enabled')}_cnt" for flag in PUSH_FLAGS]
 
 GOOD: dict[str, World] = {
@@ -239,6 +350,10 @@ GOOD: dict[str, World] = {
         inputs={"members": (member(10, 101), member(10, 102), member(10, 103), member(11, 103))},
     ),
     DM: DM_WORLD,
+    DM_DAILY: DM_DAILY_WORLD,
+    DM_HISTORY: DM_HISTORY_WORLD,
+    DM_FAN: DM_FAN_WORLD,
+    **{name: in_period(POPULAR_WORLD, first) for name, first in POPULAR.items()},
     **{
         name: World(
             rows=(
@@ -279,6 +394,27 @@ NULL_BREAKS_TOO: dict[str, dict[str, set[str]]] = {
     },
     CROSS_AGG: {name: {"members_add_up"} for name in ("community_cnt", "member_cnt")},
     DM: {"start_dt": {"runs_on_the_day"}},
+    DM_DAILY: {
+        **{name: {"subscribers_add_up", "the_others_stayed"} for name in ("comm_id", "dm_id")},
+        "subscribers": {"subscribers_add_up", "somebody_subscribed"},
+        "new_subscribers": {"subscribers_add_up", "the_others_stayed"},
+        "ended_subscribers": {"subscribers_add_up", "the_others_stayed", "somebody_subscribed"},
+    },
+    DM_HISTORY: {"last_seen_date": {"seen_by_the_day"}},
+    DM_FAN: {
+        "fan_cnt": {"totals_add_up", "fans_wrote"},
+        "msg_cnt": {"totals_add_up", "fans_wrote", "message_or_subscriber"},
+        "subscribers": {"totals_add_up", "message_or_subscriber"},
+    },
+    **{
+        name: {
+            "key_date": {"first_day_of_the_period"},
+            "comm_id": {"ranks_have_no_gaps", "counts_are_members", "nothing_popular_is_left_out"},
+            "post_id": {"ranks_have_no_gaps", "counts_are_members", "nothing_popular_is_left_out"},
+            "rank": {"ranks_have_no_gaps"},
+        }
+        for name in POPULAR
+    },
     **{
         name: {
             "key_date": {"first_day_of_the_period"},
@@ -288,10 +424,16 @@ NULL_BREAKS_TOO: dict[str, dict[str, set[str]]] = {
     },
 }
 # Rows on whose values nothing else depends: the new pair of the base, and the deletion among the updates.
-NULL_ROW = {BASE: 2, UPDATE: 2}
+NULL_ROW = {BASE: 2, UPDATE: 2, **dict.fromkeys(POPULAR, 2)}
 
 # Table checks that count over a run as a whole, or look at the day before its first.
-RUN_WIDE = {(BASE, "nobody_is_lost"), (BASE, "status_lines_add_up"), (COMM, "growth")}
+RUN_WIDE = {
+    (BASE, "nobody_is_lost"),
+    (BASE, "status_lines_add_up"),
+    (COMM, "growth"),
+    (DM_HISTORY, "nothing_is_lost"),
+    (DM_HISTORY, "as_last_seen"),
+}
 
 
 def bad_columns(table: Table, row: int, also: dict[str, str]) -> Iterator[Case]:
@@ -324,6 +466,64 @@ def engagement_cases(name: str) -> Iterator[Case]:
     yield case(name, GRAIN, "the same community twice", add_row(0))
     yield case(name, GRAIN, "the same country twice", add_row(1))
     yield case(name, "first_day_of_the_period", "another day", change_row(0, key_date=dt.date(2024, 2, 15)))
+
+
+def popularity_cases(name: str) -> Iterator[Case]:
+    many_posts = in_period(MANY_POSTS_WORLD, POPULAR[name])
+
+    def add_many(**last: Any) -> Change:
+        """The world of many posts, with these values in the rank that is the last."""
+        return lambda _: change_row(99, **last)(many_posts)
+
+    yield bad_value(name, "rank", 0)
+    yield bad_value(name, "viewers", 0, row=2, also=["counts_are_members"])
+    yield bad_value(name, "likers", -1, also=["counts_are_members"])
+    yield bad_value(name, "commenters", -1, also=["counts_are_members"])
+    yield case(name, "domains", "a hundred and first post", lambda _: add_row(0, rank=101, post_id="1-101")(many_posts))
+    yield case(name, GRAIN, "the same rank twice", change_row(2, rank=2), also=["ranks_have_no_gaps"])
+    yield case(name, "first_day_of_the_period", "another day", change_row(0, key_date=dt.date(2024, 2, 15)))
+    yield case(name, "ranks_have_no_gaps", "a rank is skipped", change_row(2, rank=4))
+    yield case(
+        name,
+        "ranks_have_no_gaps",
+        "the same post twice",
+        change_row(2, post_id="1-1"),
+        also=["ranks_follow_the_viewers", "counts_are_members", "nothing_popular_is_left_out"],
+    )
+    yield case(
+        name,
+        "ranks_follow_the_viewers",
+        "a post that fewer members saw comes first",
+        change_row(0, rank=2),
+        change_row(1, rank=1),
+    )
+    yield case(
+        name, "ranks_follow_the_viewers", "a greater id comes first", change_row(1, rank=3), change_row(2, rank=2)
+    )
+    for count in ("viewers", "likers", "commenters"):
+        wrong = change_row(0, **{count: 3})
+        yield case(name, "counts_are_members", f"more {count} than there are", wrong)
+    yield case(name, "counts_are_members", "a viewer has left", drop_input("members", 1))
+    yield case(name, "counts_are_members", "a view without a view", change_input("views", 1, view_cnt=0))
+    yield case(name, "counts_are_members", "a like is taken back", change_input("reactions", 0, is_like=0))
+    yield case(name, "counts_are_members", "a comment is taken back", change_input("reactions", 1, is_cmnt=0))
+    yield case(name, "nothing_popular_is_left_out", "the last post", drop_row(2))
+    yield case(
+        name,
+        "nothing_popular_is_left_out",
+        "the only post of a community",
+        add_input("members", **member(11, 101)),
+        add_input("views", **acted(101, "1-9", view_cnt=1) | {"comm_id": 11}),
+    )
+    yield case(
+        name,
+        "nothing_popular_is_left_out",
+        "a post that more members saw than the last of a hundred",
+        lambda _: add_input("views", **acted(102, "1-101", view_cnt=1))(many_posts),
+    )
+    yield case(
+        name, "nothing_popular_is_left_out", "all rows were lost", lambda world: replace(world, rows=()), also=[ROWS]
+    )
 
 
 CASES: list[Case] = [
@@ -536,6 +736,89 @@ CASES: list[Case] = [
         DM, "membership_of_somebody", "a membership flag for an unknown account", change_row(0, is_fc=0, we_art_id=10)
     ),
     case(DM, "membership_of_somebody", "no membership flag for a known account and artist", change_row(1, is_fc=None)),
+    # we_mart.wv_dm_subscr_daily
+    bad_value(DM_DAILY, "subscribers", -1, also=["subscribers_add_up", "somebody_subscribed"]),
+    bad_value(DM_DAILY, "new_subscribers", -1, also=["subscribers_add_up", "the_others_stayed"]),
+    bad_value(DM_DAILY, "ended_subscribers", -1, also=["subscribers_add_up", "the_others_stayed"]),
+    case(DM_DAILY, GRAIN, "the same channel twice", add_row(0), also=["subscribers_add_up", "the_others_stayed"]),
+    case(
+        DM_DAILY,
+        "somebody_subscribed",
+        "a channel that nobody subscribed to",
+        add_row(1, dm_id=3, ended_subscribers=0),
+    ),
+    case(DM_DAILY, "subscribers_add_up", "one subscriber too many", change_row(0, subscribers=4)),
+    case(
+        DM_DAILY,
+        "subscribers_add_up",
+        "a new subscriber is not counted as new",
+        change_row(0, new_subscribers=1),
+        also=["the_others_stayed"],
+    ),
+    case(
+        DM_DAILY,
+        "subscribers_add_up",
+        "a channel was lost",
+        add_input("now", **subscribed(105, 3)),
+        also=["the_others_stayed"],
+    ),
+    case(
+        DM_DAILY,
+        "subscribers_add_up",
+        "a channel without subscribers was lost",
+        drop_row(1),
+        also=["the_others_stayed"],
+    ),
+    case(
+        DM_DAILY,
+        "the_others_stayed",
+        "who stayed is counted as ended and new",
+        change_row(0, new_subscribers=3, ended_subscribers=2),
+    ),
+    # we_mart.wv_dm_subscr_history
+    case(DM_HISTORY, GRAIN, "the same subscription twice", add_row(0)),
+    case(
+        DM_HISTORY,
+        "seen_by_the_day",
+        "seen on the next day",
+        change_row(1, last_seen_date=dt.date(2024, 3, 6)),
+    ),
+    case(DM_HISTORY, "nothing_is_lost", "a subscription that has vanished from the snapshot", drop_row(0)),
+    case(DM_HISTORY, "nothing_is_lost", "a new subscription", drop_row(2)),
+    case(DM_HISTORY, "nothing_is_lost", "a renewal", add_input("purchases", **bought(102, start_dt=kst("09:00:00")))),
+    case(DM_HISTORY, "as_last_seen", "a subscription was invented", add_row(2, wv_user_id=109)),
+    case(DM_HISTORY, "as_last_seen", "the end of the snapshot is missing", change_row(1, end_dt=None)),
+    case(DM_HISTORY, "as_last_seen", "an end that no snapshot has", change_row(0, end_dt=kst("09:00:00"))),
+    case(DM_HISTORY, "as_last_seen", "another community", change_row(0, comm_id=11)),
+    case(DM_HISTORY, "as_last_seen", "another product", change_row(2, product_type=None)),
+    case(
+        DM_HISTORY,
+        "as_last_seen",
+        "a subscription of the day's snapshot as on the day before",
+        change_row(1, last_seen_date=KEY_DATE_BEFORE, end_dt=None),
+    ),
+    case(
+        DM_HISTORY,
+        "as_last_seen",
+        "a subscription that has vanished is said to be seen",
+        change_row(0, last_seen_date=KEY_DATE),
+    ),
+    # we_mart.wv_dm_msg_fan
+    bad_value(DM_FAN, "fan_cnt", -1, row=1, also=["totals_add_up"]),
+    bad_value(DM_FAN, "msg_cnt", -1, row=1, also=["totals_add_up", "fans_wrote", "message_or_subscriber"]),
+    bad_value(DM_FAN, "subscribers", -1, also=["totals_add_up"]),
+    case(DM_FAN, GRAIN, "the same channel twice", change_row(1, dm_id=1)),
+    case(DM_FAN, "fans_wrote", "more fans than messages", change_row(0, fan_cnt=4), also=["totals_add_up"]),
+    case(DM_FAN, "fans_wrote", "messages of nobody", change_row(1, msg_cnt=1), also=["totals_add_up"]),
+    case(DM_FAN, "message_or_subscriber", "a silent channel", add_row(1, dm_id=3, subscribers=0)),
+    case(DM_FAN, "totals_add_up", "a fan counts twice", change_row(0, fan_cnt=3)),
+    case(DM_FAN, "totals_add_up", "a message was lost", change_row(0, msg_cnt=2)),
+    case(DM_FAN, "totals_add_up", "a subscriber was lost", change_row(0, subscribers=0)),
+    case(DM_FAN, "totals_add_up", "a channel was lost", drop_row(1)),
+    case(DM_FAN, "totals_add_up", "an artist is counted as a fan", change_input("messages", 2, sender_type="ARTIST")),
+    case(DM_FAN, "totals_add_up", "all rows were lost", lambda world: replace(world, rows=()), also=[ROWS]),
+    # the popular posts
+    *(popular for name in POPULAR for popular in popularity_cases(name)),
     # the engagement reports
     *(engagement for name in ENGAGED for engagement in engagement_cases(name)),
     *volumes(FC, PRIVATE, SETTING, CROSS, CROSS_AGG, DM),

@@ -7,7 +7,15 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.functions import first_day_of
-from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, TableCheck, ValueCheck, at_least, column
+from wemart_assets.lake.table import (
+    KEY_DATE_IS_PART_DATE,
+    RUN_TIMESTAMP,
+    Table,
+    TableCheck,
+    ValueCheck,
+    at_least,
+    column,
+)
 
 # Posts per community and period.
 POSTS = 100
@@ -22,11 +30,15 @@ def popularity_table(name: str, period: Period) -> Table:
     day = "business day" if is_daily else f"first day of the {period}"
     of_day = "of the day" if is_daily else f"as of the {period}'s last day"
 
+    def in_period(rows: ir.Table) -> ir.Table:
+        """The rows of daily inputs, dated with their period."""
+        return rows.mutate(part_date=first_day_of(rows.key_date, period).cast("string"))
+
     def broken_counts(staged: ir.Table, members: ir.Table, views: ir.Table, reactions: ir.Table) -> ir.Table:
-        return _posts_off_count(staged, members, views, reactions, period)
+        return _posts_off_count(staged, *map(in_period, (members, views, reactions)))
 
     def left_out(staged: ir.Table, members: ir.Table, views: ir.Table) -> ir.Table:
-        return _left_out(staged, members, views, period)
+        return _left_out(staged, *map(in_period, (members, views)))
 
     return Table(
         database="we_mart",
@@ -54,13 +66,7 @@ def popularity_table(name: str, period: Period) -> Table:
             column("part_date", "string", f"{day}, as partitions are named", nullable=False),
             RUN_TIMESTAMP,
         ),
-        row_checks=(
-            RowCheck(
-                "first_day_of_the_period",
-                "key_date is the day in part_date",
-                lambda t: t.part_date == t.key_date.cast("string"),
-            ),
-        ),
+        row_checks=(KEY_DATE_IS_PART_DATE,),
         table_checks=(
             TableCheck("ranks_have_no_gaps", "a community's ranks run from 1 to its number of posts", _gaps),
             TableCheck(
@@ -101,16 +107,12 @@ def _out_of_order(staged: ir.Table) -> ir.Table:
     return pairs.filter(~is_next).select(*COMMUNITY, "rank", "post_id", "viewers", "next_post_id", "next_viewers")
 
 
-def _acts_of_members(rows: ir.Table, members: ir.Table, period: Period) -> ir.Table:
+def _acts_of_members(rows: ir.Table, members: ir.Table) -> ir.Table:
     """Rows by members of their community as of the period's last day: community, post and account, each once."""
-    rows = rows.mutate(part_date=first_day_of(rows.key_date, period).cast("string"))
-    members = members.mutate(part_date=first_day_of(members.key_date, period).cast("string"))
     return rows.semi_join(members, [*COMMUNITY, "we_member_id"]).select(*POST, "we_member_id").distinct()
 
 
-def _posts_off_count(
-    staged: ir.Table, members: ir.Table, views: ir.Table, reactions: ir.Table, period: Period
-) -> ir.Table:
+def _posts_off_count(staged: ir.Table, members: ir.Table, views: ir.Table, reactions: ir.Table) -> ir.Table:
     acts = (
         ("viewers", views.filter(views.view_cnt > 0)),
         ("likers", reactions.filter(reactions.is_like == 1)),
@@ -118,7 +120,7 @@ def _posts_off_count(
     )
     wrong = []
     for name, rows in acts:
-        accounts = _acts_of_members(rows, members, period)
+        accounts = _acts_of_members(rows, members)
         posts = accounts.group_by(*POST).aggregate(expected=accounts.count())
         posts = posts.rename({f"counted_{c}": c for c in POST})
         counts = staged.left_join(posts, [staged[c] == posts[f"counted_{c}"] for c in POST])
@@ -127,8 +129,8 @@ def _posts_off_count(
     return ibis.union(*wrong)
 
 
-def _left_out(staged: ir.Table, members: ir.Table, views: ir.Table, period: Period) -> ir.Table:
-    seen = _acts_of_members(views.filter(views.view_cnt > 0, views.post_id.notnull()), members, period)
+def _left_out(staged: ir.Table, members: ir.Table, views: ir.Table) -> ir.Table:
+    seen = _acts_of_members(views.filter(views.view_cnt > 0, views.post_id.notnull()), members)
     posts = seen.group_by(*POST).aggregate(viewers=seen.count()).anti_join(staged, POST)
     last = staged.group_by(*COMMUNITY).aggregate(ranks=staged.count(), least=staged.viewers.min())
     last = last.rename({f"last_{name}": name for name in COMMUNITY})
