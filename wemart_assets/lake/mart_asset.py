@@ -46,7 +46,7 @@ def mart_asset(
 
     def run(session: Session, days: Sequence[str], _log: Any) -> tuple[Publication, dict[str, Any]]:
         def compute() -> tuple[ir.Table, Mapping[str, ir.Table]]:
-            return _rows_and_inputs(declared, session, days, settings)
+            return rows_and_inputs(declared, session, days, settings)
 
         return publish(session, declared.table, days, compute, settings, clock()), {}
 
@@ -58,7 +58,7 @@ def mart_asset(
     return table_asset(declared.table, group, partitions, run, deps=deps, inputs=keys)
 
 
-def _rows_and_inputs(
+def rows_and_inputs(
     declared: Mart, session: Session, days: Sequence[str], settings: Mapping[str, Any]
 ) -> tuple[ir.Table, Mapping[str, ir.Table]]:
     """What the mart's function returns for the days, not computed yet, and the inputs that it was given."""
