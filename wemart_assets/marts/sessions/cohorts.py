@@ -46,13 +46,15 @@ def _by_age(staged: ir.Table, published: ir.Table) -> ir.Table:
 
 def _cohorts(period: Period, points: Sequence[Mapping[str, Any]]) -> str:
     cohorts = sorted({point["cohort"] for point in points})[-PERIODS_SHOWN:]
-    shares = {(point["cohort"], point["age"]): point["back"] / point["of"] for point in points}
-    ages = range(1 + max((age for cohort, age in shares if cohort in cohorts), default=-1))
+    by_key = {(point["cohort"], point["age"]): point["back"] / point["of"] for point in points}
+    sizes = {point["cohort"]: point["of"] for point in points}
+    # All visit at age 0.
+    ages = range(1, 1 + max((age for cohort, age in by_key if cohort in cohorts), default=0))
     return heat_map(
-        f"Share of new visitors, by {period} of their first visit, who visit so many {period}s later",
-        [cohort.isoformat() for cohort in cohorts],
+        f"New visitors of an artist, by {period} of their first visit: the share who visit so many {period}s later",
+        [f"{cohort} ({sizes[cohort]:,})" for cohort in cohorts],
         [str(age) for age in ages],
-        [[shares.get((cohort, age)) for age in ages] for cohort in cohorts],
+        [[by_key.get((cohort, age)) for age in ages] for cohort in cohorts],
     )
 
 

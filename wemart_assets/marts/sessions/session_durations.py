@@ -41,7 +41,7 @@ def _quantiles(staged: ir.Table, published: ir.Table) -> ir.Table:
 
 def _seconds(period: Period, points: Sequence[Mapping[str, Any]]) -> str:
     periods = sorted({point["part_date"] for point in points})[-PERIODS_SHOWN:]
-    by_key = {(point["part_date"], point["platform"]): point for point in points}
+    by_key = {(point["part_date"], point["platform"] or ""): point for point in points}
     # The 99th percentile would dwarf the others.
     lines = [
         Line(
@@ -50,7 +50,7 @@ def _seconds(period: Period, points: Sequence[Mapping[str, Any]]) -> str:
             n,
             dashed=quantile != "median_sess_dur",
         )
-        for n, platform in enumerate(sorted({platform for _, platform in by_key}, key=str))
+        for n, platform in enumerate(sorted({platform or "" for _, platform in by_key}, reverse=True))
         for quantile, name in (("median_sess_dur", "median"), ("p90_sess_dur", "90th percentile"))
     ]
     return line_chart(f"Seconds of a session, by {period}", periods, lines, Scale.COUNTS)
