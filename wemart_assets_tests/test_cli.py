@@ -127,7 +127,7 @@ def test_a_damaged_table_is_named_and_does_not_stop_the_others(
     assert "Error: we_mart.wv_sess_daily:" in result.output
 
 
-@pytest.mark.parametrize("command", ["sql", "spark-sql", "simulate", "demo", "run", "tables", "ui", "vacuum"])
+@pytest.mark.parametrize("command", ["sql", "spark-sql", "simulate", "demo", "run", "tables", "ui", "vacuum", "new"])
 def test_every_command_has_help(command: str) -> None:
     assert "Usage" in wemart(command, "--help").output
 
