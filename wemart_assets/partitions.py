@@ -21,8 +21,13 @@ def partitions_from(first_day: dt.date, timezone: str, last_day: dt.date | None 
     start = first_day.isoformat()
 
     def end(period: Period) -> str | None:
+        if last_day is None:
+            return None
         # The first key past the range. Given the last day itself, Dagster would admit a week that only begins by then.
-        return None if last_day is None else period_start(shift(last_day.isoformat(), 1), period)
+        past = period_start(shift(last_day.isoformat(), 1), period)
+        # If no period lies entirely in the range, Dagster would admit the first that begins after its first day.
+        is_none_whole = period_start(shift(past, -1), period) < start
+        return start if is_none_whole else past
 
     return {
         Period.DAY: dg.DailyPartitionsDefinition(start_date=start, end_date=end(Period.DAY), timezone=timezone),

@@ -227,7 +227,8 @@ class Environment:
         lake, days = DeltaLake(self.lake), days_between("2024-03-01", last)
         for name in names:
             table = catalog.tables()[name]
-            of = days if table.only_partition is None else [table.only_partition]
+            of = [day for day in days if period_start(day, table.period) == day]
+            of = of if table.only_partition is None else [table.only_partition]
             lake.commit(table, of, [], lake.baseline(table, of))
         return self
 

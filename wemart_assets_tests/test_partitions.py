@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from dagster._core.test_utils import freeze_time
 
-from wemart_assets.lake.days import Period, days_between, period_days, period_start
+from wemart_assets.lake.days import Period, days_between, period_days, period_start, shift
 from wemart_assets.partitions import partitions_from
 
 FIRST = dt.date(2024, 1, 1)
@@ -37,6 +37,12 @@ def test_without_a_last_day_every_past_day_is_a_partition() -> None:
     assert keys(None, "2024-01-04 00:00:01")[Period.DAY] == ["2024-01-01", "2024-01-02", "2024-01-03"]
 
 
-def test_a_range_within_a_week_has_no_weekly_partition() -> None:
-    week = partitions_from(dt.date(2024, 1, 3), "Asia/Seoul", dt.date(2024, 1, 4))[Period.WEEK]
-    assert week.get_partition_keys() == []
+@pytest.mark.parametrize("first", days_between("2024-02-26", "2024-03-05"))
+@pytest.mark.parametrize("length", [0, 1, 5, 6, 7, 8, 13, 29, 30, 31, 36])
+def test_only_periods_that_lie_entirely_in_the_range_are_partitions(first: str, length: int) -> None:
+    days = days_between(first, shift(first, length))
+    found = partitions_from(dt.date.fromisoformat(first), "Asia/Seoul", dt.date.fromisoformat(days[-1]))
+    for period, partitions in found.items():
+        expected = [d for d in days if period_start(d, period) == d and period_days(d, period)[-1] <= days[-1]]
+        assert partitions.get_partition_keys() == expected
+        assert all(partitions.has_partition_key(key) for key in expected)

@@ -324,9 +324,13 @@ class _Partitions:
         return published is None or key in published
 
     def is_wanted_day(self, name: str, key: str) -> bool:
-        """Whether an existing day is wanted; weeks, months and partitions to come always pass."""
-        is_day = period_of(name, self.marts) is Period.DAY
-        return not is_day or not self.exists(name, key) or self.is_wanted(name, key)
+        """Whether an existing day is wanted. Weeks, months and partitions to come pass; what will never exist does not.
+
+        A week that began before the first day never exists, so nothing follows from it.
+        """
+        if not self.exists(name, key):
+            return self.will_exist(name, key)
+        return period_of(name, self.marts) is not Period.DAY or self.is_wanted(name, key)
 
 
 def plan(

@@ -19,9 +19,14 @@ STATE = (
     "igaworks.attribution__date_unknown",
     "igaworks.first_open",
 )
-# The user tables are stateful too: a change to a day of sessions affects all their later days, and earlier cohorts.
+# The user tables are stateful too: a change to a day of sessions affects all their later days, and other cohorts.
 # Tests of other tables ignore them.
 OF_USERS = (
+    "we_mart.wv_art_first_vst",
+    "we_mart.wv_visit_weekly_base",
+    "we_mart.wv_visit_monthly_base",
+    "we_mart.stats_wv_w_art_cohort_vst",
+    "we_mart.stats_wv_m_art_cohort_vst",
     "rudder.tracks",
     "rudder.repeated_tracks",
     "core.identity_map",
