@@ -20,6 +20,7 @@ from wemart_assets.simulator.oddities import LogOddities, Record, deliver_facts,
 from wemart_assets.simulator.platform import BEFORE, Platform, build_platform
 from wemart_assets.simulator.profiles import Profiles
 from wemart_assets.simulator.requests import log_lines
+from wemart_assets.simulator.services import SERVICE_FACTS, ServiceFacts, service_facts
 from wemart_assets.simulator.snapshots import SNAPSHOTS
 from wemart_assets.simulator.truth import Truth
 from wemart_assets.simulator.visits import Visits, visits_of_day
@@ -28,7 +29,7 @@ from wemart_assets.simulator.visits import Visits, visits_of_day
 CHUNK_LINES = 250_000
 WORKERS = 2
 
-COMMUNITY_FACTS = (PROFILE, STATUS, *SHARES)
+FACTS = (PROFILE, STATUS, *SHARES, *SERVICE_FACTS)
 FULL_DELIVERY = "full.parquet"
 
 
@@ -65,6 +66,8 @@ def simulate(
       cnt_comm_user_id (joins so far), comm_user_cre_ms and comm_user_end_ms (last join, and leaving by the end of the
       day), comm_user_first_ms (first join, on any product), tot_comm_user_first_ms (the user's first join of any
       community), is_fc, fc_id, ip_ctry, is_profile_private.
+    - `service_visits.parquet`, one row per account and service visited on a day, grain (day, service, we_member_id):
+      day, service (`shop`, `phoning`, `album`), we_member_id (visits of nobody known are not there), visits.
     - `counts.json`: `config`; `days`, the counts of each business day; `rows` by source and date folder; and the flaws:
       `broken`, `exact_duplicates`, `skipped`, `before_first_day`, `late` (see `Record`).
 
@@ -74,7 +77,7 @@ def simulate(
         FileExistsError: the landing folder already contains files of one of these sources.
     """
     platform = build_platform(config)
-    files = Landing(landing, [SERVER_LOG, *SNAPSHOTS, *COMMUNITY_SNAPSHOTS, *COMMUNITY_FACTS])
+    files = Landing(landing, [SERVER_LOG, *SNAPSHOTS, *COMMUNITY_SNAPSHOTS, *FACTS])
     truth_files = Truth(truth, platform)
     record = Record()
     days = _write_days(config, platform, files, truth_files, record, progress)
@@ -110,8 +113,10 @@ def _write_days(
         counts["lines_with_broken_json"] = _write_log(config, platform, log, record, day, visits)
         log.close_before(platform.days.end(day))
         _deliver_snapshots(config, platform, histories, files, record, day)
-        _deliver_facts(config, platform, histories, profiles, files, record, day)
+        services = service_facts(config, platform, day)
+        _deliver_facts(config, platform, histories, profiles, services, files, record, day)
         counts |= truth_files.add_members(day, histories, profiles.is_private)
+        counts |= truth_files.add_services(day, services)
         days[date] = counts
         if progress:
             progress(f"{date}: {counts['lines']:,} lines, {counts['sessions']:,} sessions")
@@ -135,6 +140,7 @@ def _deliver_facts(
     platform: Platform,
     histories: Histories,
     profiles: Profiles,
+    services: ServiceFacts,
     files: Landing,
     record: Record,
     day: int,
@@ -145,7 +151,8 @@ def _deliver_facts(
         files.write(PROFILE, date, FULL_DELIVERY, profiles.history())
         files.write(STATUS, date, FULL_DELIVERY, status_lines(platform, BEFORE))
     facts = {PROFILE: profiles.changes(day), STATUS: status_lines(platform, day)}
-    for source, table in {**facts, **acts_of_day(config, platform, histories, day)}.items():
+    facts |= acts_of_day(config, platform, histories, day) | services.tables
+    for source, table in facts.items():
         deliver_facts(config, files, source, platform.days, day, table, record)
 
 

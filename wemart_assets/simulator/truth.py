@@ -1,4 +1,4 @@
-"""The truth: the sessions that took place and the members of each community, kept apart from the landing files.
+"""The truth: sessions, members of communities and visits to other services, kept apart from the landing files.
 
 It follows from the generated visits and stays. It is not derived from the files by searching for gaps or histories.
 """
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from wemart_assets.simulator.columns import Bools, Ints, from_pool, starts_of_runs, take
 from wemart_assets.simulator.histories import Histories
 from wemart_assets.simulator.platform import COUNTRIES, MEMBER_KINDS, NOBODY, Platform
+from wemart_assets.simulator.services import ALBUM, NOBODY_KNOWN, PHONING, SHOP, ServiceFacts
 from wemart_assets.simulator.visits import MOST_RUNS, NO_VISIT, SESSION_GAP_MS, Visits
 
 SESSIONS = pa.schema(
@@ -55,6 +56,15 @@ MEMBERS = pa.schema(
         ("is_profile_private", pa.int64()),
     ]
 )
+SERVICE_VISITS = pa.schema(
+    [
+        ("day", pa.string()),
+        ("service", pa.string()),
+        ("we_member_id", pa.int64()),
+        ("visits", pa.int64()),
+    ]
+)
+SERVICES = {SHOP: "shop", PHONING: "phoning", ALBUM: "album"}
 STATUSES = pa.array(["NORMAL", "DEACTIVATED", "WV_DEACTIVATED"])
 GRADES = MEMBER_KINDS.fill_null("FAN")
 NO_INSTANT = np.iinfo(np.int64).max
@@ -71,6 +81,7 @@ class Truth:
         self.sessions = pq.ParquetWriter(folder / "sessions.parquet", SESSIONS, compression="zstd")
         self.user_sessions = pq.ParquetWriter(folder / "user_sessions.parquet", USER_SESSIONS, compression="zstd")
         self.members = pq.ParquetWriter(folder / "members.parquet", MEMBERS, compression="zstd")
+        self.service_visits = pq.ParquetWriter(folder / "service_visits.parquet", SERVICE_VISITS, compression="zstd")
 
     def add_day(self, day: int, visits: Visits) -> dict[str, int]:
         """Writes the sessions of a business day; returns the counts of the day."""
@@ -114,6 +125,26 @@ class Truth:
             "leaves": int((members.left_day == day).sum()),
         }
 
+    def add_services(self, day: int, services: ServiceFacts) -> dict[str, int]:
+        """Writes the visits to other services; returns the numbers of orders and plays.
+
+        `order_amount` is in ten-thousandths; `plays` and `play_seconds` are of known videos.
+        """
+        date = self.platform.days.name(day)
+        for source, service in SERVICES.items():
+            visitors = services.visitors[source]
+            member, visits = np.unique(visitors[visitors != NOBODY_KNOWN], return_counts=True)
+            columns = [pa.repeat(name, len(member)) for name in (date, service)]
+            self.service_visits.write_table(pa.table([*columns, member, visits], schema=SERVICE_VISITS))
+        buyers = services.buyers
+        return {
+            "orders": len(buyers),
+            "order_amount": int(services.amounts.sum()),
+            "buyers": len(np.unique(buyers[buyers != NOBODY_KNOWN])),
+            "plays": services.plays,
+            "play_seconds": services.seconds,
+        }
+
     def _table(self, schema: pa.Schema, day: int, device: Ints, *columns: Ints | pa.Array) -> pa.Table:
         name = pa.repeat(self.platform.days.name(day), len(device))
         ids = self.platform.devices.id.take(pa.array(device))
@@ -123,6 +154,7 @@ class Truth:
         self.sessions.close()
         self.user_sessions.close()
         self.members.close()
+        self.service_visits.close()
         text = json.dumps(counts, indent=2, ensure_ascii=False)
         (self.folder / "counts.json").write_text(text + "\n", encoding="utf-8")
 
