@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
@@ -17,12 +20,19 @@ def visit_base_table(name: str, period: Period) -> Table:
     """Declaration of the table of visits by `period`."""
     day = f"first day of the {period}"
 
-    def off_the_days(staged: ir.Table, visits: ir.Table) -> ir.Table:
+    def off_the_days(staged: ir.Table, visits: ir.Table, days: Sequence[str]) -> ir.Table:
         """Services whose visit days, visits or seconds are not those of their days."""
         by = ["part_date", "service"]
-        days = visits.mutate(part_date=first_day_of(visits.key_date, period).cast("string"))
+        # A day belongs to the last period of the run that does not begin after it.
+        starts = [(visits.part_date >= start).ifelse(start, "") for start in days]
+        of_days = visits.mutate(part_date=ibis.greatest(*starts, ""))
         expected = totals(
-            days, by, "expected", visit_days=days.count(), visits=days.visits.sum(), seconds=days.seconds.sum()
+            of_days,
+            by,
+            "expected",
+            visit_days=of_days.count(),
+            visits=of_days.visits.sum(),
+            seconds=of_days.seconds.sum(),
         )
         actual = totals(
             staged,
