@@ -25,7 +25,6 @@ OF_USERS = (
     "rudder.tracks",
     "rudder.repeated_tracks",
     "core.identity_map",
-    "we_meta.we_country",
     "core.first_touch",
     "core.fact__events",
     "core.dim__users",
@@ -36,6 +35,7 @@ OF_USERS = (
 # Other inputs of the user tables, which run with the remaining tables.
 READ_OF_USERS = (
     "we_mart.we_user",
+    "we_meta.we_country",
     "we_mart.wv_sess_daily",
     "we_mart.wv_post_view",
     "we_mart.wv_post_reaction",
