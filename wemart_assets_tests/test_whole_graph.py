@@ -124,6 +124,40 @@ def test_the_history_has_every_subscription_that_was_ever_delivered(world: Path)
     assert vanished > 0
 
 
+def test_the_visits_to_other_services_are_exactly_the_simulated_ones(world: Path) -> None:
+    found = rows_of(
+        world,
+        """select part_date::varchar, service, we_member_id, visits
+           from read_parquet('LAKE/we_mart/we_user_visit/*/*.parquet') where service <> 'weverse' order by all""",
+    )
+    made = rows_of(
+        world,
+        """select day, service, we_member_id, visits from 'TRUTH/service_visits.parquet'
+           where day between '2024-01-01' and '2024-01-05' order by all""",
+    )
+    assert len(made) > 100
+    assert found == made
+
+
+def test_orders_and_plays_match_the_simulation(world: Path) -> None:
+    counts = json.loads((world / "truth" / "counts.json").read_text())["days"]
+    made = [
+        (day, *(counts[day][name] for name in ("orders", "order_amount", "plays", "play_seconds")))
+        for day in (f"2024-01-0{n}" for n in range(1, 6))
+    ]
+    played = """select part_date, sum(play_cnt) as plays, sum(play_sec) as seconds
+                from read_parquet('LAKE/we_mart/stats_wv_d_live_agg/*/*.parquet') group by all"""
+    for table in ("we_sale", "stats_we_d_order_fc", "ws_platform_daily"):
+        found = rows_of(
+            world,
+            f"""select part_date::varchar, sum(ord_cnt)::bigint, (sum(ord_amount) * 10000)::bigint,
+                       any_value(plays)::bigint, any_value(seconds)::bigint
+                from read_parquet('LAKE/we_mart/{table}/*/*.parquet') join ({played}) using (part_date)
+                group by all order by all""",
+        )
+        assert found == made, table
+
+
 def test_replaying_the_updates_gives_each_day(world: Path) -> None:
     columns = [c.name for c in marts()["we_mart.wv_comm_user"].table.columns if c.name not in OF_THE_RUN]
     names = ", ".join(f'"{name}"' for name in columns)

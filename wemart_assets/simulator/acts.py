@@ -7,7 +7,14 @@ import pyarrow.compute as pc
 from wemart_assets.simulator.columns import Ints, Stream, nullable, pick, prefixed, random_stream, take
 from wemart_assets.simulator.config import SimulatorConfig
 from wemart_assets.simulator.histories import Histories
-from wemart_assets.simulator.platform import COUNTRIES, UNKNOWN, Platform, post_public_ids
+from wemart_assets.simulator.platform import (
+    COUNTRIES,
+    MEDIA_ITEMS,
+    UNKNOWN,
+    Platform,
+    media_ids,
+    post_public_ids,
+)
 
 VIEWS, REACTIONS, MEDIA_REACTIONS = "we_mart.wv_post_view", "we_mart.wv_post_reaction", "we_mart.wv_media_reaction"
 # Rows per day, as a share of the members of that day.
@@ -48,7 +55,7 @@ def _acts(
         "comm_id": communities.comm_id[community],
     }
     if source == MEDIA_REACTIONS:
-        columns["media_id"] = pa.array(50_000 + 40 * community + random.integers(0, 40, count), pa.int32())
+        columns["media_id"] = pa.array(media_ids(community, random.integers(0, MEDIA_ITEMS, count)), pa.int32())
     else:
         shard, local = post_public_ids(platform.posts.some_of(community, day, random.random(count)))
         columns["post_id"] = pc.binary_join_element_wise(prefixed("", shard), prefixed("", local), "-")

@@ -46,6 +46,10 @@ class Stream(IntEnum):
     TRACKED_VISITS = 24
     TRACKS = 25
     TRACK_DELIVERY = 26
+    LIVES = 40
+    SERVICE_VISITS = 41
+    ORDERS = 42
+    PLAYS = 43
 
 
 def random_stream(seed: int, purpose: Stream, day: int = 0, chunk: int = 0) -> np.random.Generator:

@@ -57,6 +57,9 @@ SECOND_WORDS = (
 # The community of the analysts' example queries. The other ids follow a formula that never gives this one.
 KNOWN_COMMUNITY, KNOWN_COMM_ID = 1, 1_234
 
+MEDIA_ITEMS, LIVES_OF_COMMUNITY = 40, 10
+MEDIA_TYPES, LIVE_TYPES = ("LIVE", "VOD"), ("LIVE", "REHEARSAL", "PREMIERE")
+
 # The kinds of members; NULL for fans.
 MEMBER_KINDS = pa.array([None, "ARTIST", "OTHER_COMMUNITY_ARTIST"], pa.string())
 
@@ -220,6 +223,25 @@ class Memberships:
 
 
 @dataclass(frozen=True)
+class Lives:
+    """One row per live video, grouped by community and ordered by day. Instants are in milliseconds.
+
+    `media_id` is -1 if no media item shows the video, and `live_type` -1 if it is unknown.
+    """
+
+    contents: Contents
+    video_id: pa.Array
+    media_id: Ints
+    media_type: Ints  # of `MEDIA_TYPES`
+    live_type: Ints  # of `LIVE_TYPES`
+    start_ms: Ints
+    end_ms: Ints
+
+    def __len__(self) -> int:
+        return len(self.media_id)
+
+
+@dataclass(frozen=True)
 class Platform:
     days: BusinessDays
     users: Users
@@ -230,6 +252,7 @@ class Platform:
     notices: Contents
     members: Members
     memberships: Memberships
+    lives: Lives
 
 
 def build_platform(config: SimulatorConfig) -> Platform:
@@ -247,6 +270,7 @@ def build_platform(config: SimulatorConfig) -> Platform:
         notices=_contents(config, config.scale.notices, Stream.NOTICES, communities),
         members=members,
         memberships=_memberships(config, days, users, communities, members),
+        lives=_lives(config, days, communities),
     )
 
 
@@ -257,6 +281,16 @@ def post_public_ids(posts: Ints) -> tuple[Ints, Ints]:
 
 def notice_ids(notices: Ints) -> Ints:
     return np.add(2_000, 3 * notices)
+
+
+def media_ids(community: Ints, number: Ints) -> Ints:
+    """The ids of media items, of which each community has `MEDIA_ITEMS`, numbered from 0."""
+    return np.add(50_000 + MEDIA_ITEMS * community, number)
+
+
+def accounts_of_other_services(users: Users) -> Ints:
+    """The ids of accounts that only use services other than Weverse."""
+    return np.add(450_000_000, np.arange(len(users) // 20))
 
 
 def _users(config: SimulatorConfig, days: BusinessDays) -> Users:
@@ -477,6 +511,27 @@ def _memberships(
         end_ms=np.where(random.random(len(member)) < 0.05, -1, start_ms + lasting),
         payment_failed=random.random(len(member)) < 0.06,
         restored=random.random(len(member)) < 0.03,
+    )
+
+
+def _lives(config: SimulatorConfig, days: BusinessDays, communities: Communities) -> Lives:
+    random = random_stream(config.seed, Stream.LIVES)
+    community = np.repeat(np.arange(len(communities)), LIVES_OF_COMMUNITY)
+    count = len(community)
+    contents = Contents.grouped(community, _appearing(random, count, config.days), len(communities), config.days)
+    start_ms = _some_instant(random, days, contents.created_day)
+    number = np.arange(count)
+    media_number = positions_in_groups(np.full(len(communities), LIVES_OF_COMMUNITY)) * (
+        MEDIA_ITEMS // LIVES_OF_COMMUNITY
+    )
+    return Lives(
+        contents=contents,
+        video_id=pa.array([f"{row % 4}-{30_000 + 7 * row}" for row in range(count)]),
+        media_id=np.where(number % 9 == 8, -1, media_ids(contents.community, media_number)),
+        media_type=random.integers(0, len(MEDIA_TYPES), count),
+        live_type=np.where(random.random(count) < 0.1, -1, random.integers(0, len(LIVE_TYPES), count)),
+        start_ms=start_ms,
+        end_ms=start_ms + random.integers(600_000, 4 * 3_600_000, count),
     )
 
 

@@ -21,6 +21,7 @@ from wemart_assets.simulator.oddities import LogOddities, Record, deliver_facts,
 from wemart_assets.simulator.platform import BEFORE, Platform, build_platform
 from wemart_assets.simulator.profiles import Profiles
 from wemart_assets.simulator.requests import log_lines
+from wemart_assets.simulator.services import SERVICE_FACTS, ServiceFacts, service_facts
 from wemart_assets.simulator.snapshots import SNAPSHOTS
 from wemart_assets.simulator.truth import Truth
 from wemart_assets.simulator.visits import Visits, visits_of_day
@@ -29,7 +30,7 @@ from wemart_assets.simulator.visits import Visits, visits_of_day
 CHUNK_LINES = 250_000
 WORKERS = 2
 
-COMMUNITY_FACTS = (PROFILE, STATUS, DM_MESSAGE, *SHARES)
+FACTS = (PROFILE, STATUS, DM_MESSAGE, *SHARES, *SERVICE_FACTS)
 FULL_DELIVERY = "full.parquet"
 
 
@@ -70,6 +71,8 @@ def simulate(
       subscription that runs on the day, according to the day's delivery), new_subscribers and ended_subscribers (since
       the day before; on the first day, everyone is new), fans (users who wrote) and their messages. Channels with none
       of these have no row.
+    - `service_visits.parquet`, one row per account and service visited on a day, grain (day, service, we_member_id):
+      day, service (`shop`, `phoning`, `album`), we_member_id (visits of nobody known are not there), visits.
     - `counts.json`: `config`; `days`, the counts of each business day; `rows` by source and date folder; and the flaws:
       `broken`, `exact_duplicates`, `skipped`, `before_first_day`, `late` (see `Record`).
 
@@ -79,7 +82,7 @@ def simulate(
         FileExistsError: the landing folder already contains files of one of these sources.
     """
     platform = build_platform(config)
-    files = Landing(landing, [SERVER_LOG, *SNAPSHOTS, *COMMUNITY_SNAPSHOTS, *COMMUNITY_FACTS])
+    files = Landing(landing, [SERVER_LOG, *SNAPSHOTS, *COMMUNITY_SNAPSHOTS, *FACTS])
     truth_files = Truth(truth, platform)
     record = Record()
     days = _write_days(config, platform, files, truth_files, record, progress)
@@ -115,10 +118,11 @@ def _write_days(
         counts["lines_with_broken_json"] = _write_log(config, platform, log, record, day, visits)
         log.close_before(platform.days.end(day))
         _deliver_snapshots(config, platform, histories, files, record, day)
-        messages = messages_of_day(config, platform, histories, day)
-        _deliver_facts(config, platform, histories, profiles, messages, files, record, day)
+        messages, services = messages_of_day(config, platform, histories, day), service_facts(config, platform, day)
+        _deliver_facts(config, platform, histories, profiles, messages, services, files, record, day)
         counts |= truth_files.add_members(day, histories, profiles.is_private)
         counts |= truth_files.add_messages(day, histories, messages)
+        counts |= truth_files.add_services(day, services)
         days[date] = counts
         if progress:
             progress(f"{date}: {counts['lines']:,} lines, {counts['sessions']:,} sessions")
@@ -143,6 +147,7 @@ def _deliver_facts(
     histories: Histories,
     profiles: Profiles,
     messages: Messages,
+    services: ServiceFacts,
     files: Landing,
     record: Record,
     day: int,
@@ -157,7 +162,8 @@ def _deliver_facts(
         STATUS: status_lines(platform, day),
         DM_MESSAGE: messages.deliver(platform),
     }
-    for source, table in {**facts, **acts_of_day(config, platform, histories, day)}.items():
+    facts |= acts_of_day(config, platform, histories, day) | services.tables
+    for source, table in facts.items():
         deliver_facts(config, files, source, platform.days, day, table, record)
 
 

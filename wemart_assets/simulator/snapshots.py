@@ -10,9 +10,12 @@ from wemart_assets.simulator.columns import instants, nullable, prefixed, take
 from wemart_assets.simulator.platform import (
     COUNTRIES,
     COUNTRY_NAMES,
+    LIVE_TYPES,
+    MEDIA_TYPES,
     REGIONS,
     UNKNOWN,
     Platform,
+    accounts_of_other_services,
     notice_ids,
     post_public_ids,
 )
@@ -53,7 +56,7 @@ def we_user(platform: Platform, day: int) -> pa.Table:
     """
     users = platform.users
     rows = np.flatnonzero(users.has_account & (users.joined_day <= day))
-    number = np.arange(len(users) // 20)
+    others = accounts_of_other_services(users)
     left = users.left_day[rows] <= day
     accounts = pa.table(
         {
@@ -67,7 +70,7 @@ def we_user(platform: Platform, day: int) -> pa.Table:
             "etl_batch": pa.array(np.full(len(rows), day)),
         }
     )
-    of_other_services = {"we_member_id": 450_000_000 + number, "etl_batch": np.full(len(number), day)}
+    of_other_services = {"we_member_id": others, "etl_batch": np.full(len(others), day)}
     return pa.concat_tables([accounts, pa.table(of_other_services)], promote_options="default")
 
 
@@ -115,6 +118,29 @@ def we_country(platform: Platform, day: int) -> pa.Table:
     return pa.table({"ctry_code": COUNTRIES, "ctry_name": COUNTRY_NAMES, "region_type": REGIONS})
 
 
+def wv_live(platform: Platform, day: int) -> pa.Table:
+    """One row per live video.
+
+    Columns: video_id, media_id, we_art_id (NULL in the community without an artist), media_type, live_type, start_dt,
+    end_dt (UTC; NULL if the broadcast is not over by the end of the day).
+    """
+    lives = platform.lives
+    rows = np.flatnonzero(lives.contents.created_day <= day)
+    artist = platform.communities.artist[lives.contents.community[rows]]
+    artist_id = np.where(artist == UNKNOWN, -1, platform.artists.we_art_id[artist])
+    return pa.table(
+        {
+            "video_id": lives.video_id.take(pa.array(rows)),
+            "media_id": nullable(lives.media_id[rows], type=pa.int32()),
+            "we_art_id": nullable(artist_id, type=pa.int32()),
+            "media_type": take(pa.array(MEDIA_TYPES), lives.media_type[rows]),
+            "live_type": take(pa.array(LIVE_TYPES), lives.live_type[rows]),
+            "start_dt": instants(lives.start_ms[rows]),
+            "end_dt": instants(lives.end_ms[rows], lives.end_ms[rows] >= platform.days.end(day)),
+        }
+    )
+
+
 SNAPSHOTS: dict[str, Callable[[Platform, int], pa.Table]] = {
     "weverse2.community_content_post": community_content_post,
     "weverse2.community_content_common_notice": community_content_common_notice,
@@ -122,4 +148,5 @@ SNAPSHOTS: dict[str, Callable[[Platform, int], pa.Table]] = {
     "we_mart.we_artist": we_artist,
     "we_mart.ws_fc_user_history": ws_fc_user_history,
     "we_meta.we_country": we_country,
+    "we_mart.wv_live": wv_live,
 }

@@ -1,4 +1,4 @@
-"""The truth: the sessions that took place, the members of each community and their direct messages.
+"""The truth: sessions, members of communities, their direct messages, and visits to other services.
 
 It is kept apart from the landing files, and follows from the generated visits and stays. It is not derived from the
 files by searching for gaps or histories.
@@ -16,6 +16,7 @@ from wemart_assets.simulator.columns import Bools, Ints, from_pool, starts_of_ru
 from wemart_assets.simulator.histories import Histories
 from wemart_assets.simulator.messages import Messages
 from wemart_assets.simulator.platform import COUNTRIES, MEMBER_KINDS, NOBODY, Platform
+from wemart_assets.simulator.services import ALBUM, NOBODY_KNOWN, PHONING, SHOP, ServiceFacts
 from wemart_assets.simulator.visits import MOST_RUNS, NO_VISIT, SESSION_GAP_MS, Visits
 
 SESSIONS = pa.schema(
@@ -69,6 +70,15 @@ DIRECT_MESSAGES = pa.schema(
         ("messages", pa.int64()),
     ]
 )
+SERVICE_VISITS = pa.schema(
+    [
+        ("day", pa.string()),
+        ("service", pa.string()),
+        ("we_member_id", pa.int64()),
+        ("visits", pa.int64()),
+    ]
+)
+SERVICES = {SHOP: "shop", PHONING: "phoning", ALBUM: "album"}
 STATUSES = pa.array(["NORMAL", "DEACTIVATED", "WV_DEACTIVATED"])
 GRADES = MEMBER_KINDS.fill_null("FAN")
 NO_INSTANT = np.iinfo(np.int64).max
@@ -87,6 +97,7 @@ class Truth:
         self.members = pq.ParquetWriter(folder / "members.parquet", MEMBERS, compression="zstd")
         self.messages = pq.ParquetWriter(folder / "direct_messages.parquet", DIRECT_MESSAGES, compression="zstd")
         self.subscribers = np.zeros((0, 2), dtype=np.int64)
+        self.service_visits = pq.ParquetWriter(folder / "service_visits.parquet", SERVICE_VISITS, compression="zstd")
 
     def add_day(self, day: int, visits: Visits) -> dict[str, int]:
         """Writes the sessions of a business day; returns the counts of the day."""
@@ -158,6 +169,26 @@ class Truth:
         )
         return {name: len(of) for name, of in sets.items()}
 
+    def add_services(self, day: int, services: ServiceFacts) -> dict[str, int]:
+        """Writes the visits to other services; returns the numbers of orders and plays.
+
+        `order_amount` is in ten-thousandths; `plays` and `play_seconds` are of known videos.
+        """
+        date = self.platform.days.name(day)
+        for source, service in SERVICES.items():
+            visitors = services.visitors[source]
+            member, visits = np.unique(visitors[visitors != NOBODY_KNOWN], return_counts=True)
+            columns = [pa.repeat(name, len(member)) for name in (date, service)]
+            self.service_visits.write_table(pa.table([*columns, member, visits], schema=SERVICE_VISITS))
+        buyers = services.buyers
+        return {
+            "orders": len(buyers),
+            "order_amount": int(services.amounts.sum()),
+            "buyers": len(np.unique(buyers[buyers != NOBODY_KNOWN])),
+            "plays": services.plays,
+            "play_seconds": services.seconds,
+        }
+
     def _table(self, schema: pa.Schema, day: int, device: Ints, *columns: Ints | pa.Array) -> pa.Table:
         name = pa.repeat(self.platform.days.name(day), len(device))
         ids = self.platform.devices.id.take(pa.array(device))
@@ -168,6 +199,7 @@ class Truth:
         self.user_sessions.close()
         self.members.close()
         self.messages.close()
+        self.service_visits.close()
         text = json.dumps(counts, indent=2, ensure_ascii=False)
         (self.folder / "counts.json").write_text(text + "\n", encoding="utf-8")
 

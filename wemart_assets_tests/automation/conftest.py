@@ -30,15 +30,23 @@ OF_USERS = (
     "rudder.tracks",
     "rudder.repeated_tracks",
     "core.identity_map",
-    "we_meta.we_country",
     "core.first_touch",
     "core.fact__events",
     "core.dim__users",
     "activation.fact__first_activation_events",
     "activation.activation_funnel_daily",
+    "we_mart.we_user_dic_engaged_by_project",
 )
 # Other inputs of the user tables, which run with the remaining tables.
-READ_OF_USERS = ("we_mart.we_user", "we_mart.wv_sess_daily")
+READ_OF_USERS = (
+    "we_mart.we_user",
+    "we_meta.we_country",
+    "we_mart.wv_sess_daily",
+    "we_mart.wv_post_view",
+    "we_mart.wv_post_reaction",
+    "we_mart.wv_media_reaction",
+    "we_mart.ws_order",
+)
 # Tables that an environment has from the start, so that tests need not request them.
 GIVEN = frozenset({*STATE, *OF_USERS, *READ_OF_USERS})
 

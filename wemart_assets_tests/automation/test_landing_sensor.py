@@ -661,11 +661,18 @@ def test_a_day_after_a_gap_is_requested_along_with_the_gap(
 
 BY_WEEK, BY_MONTH = "we_mart.stats_wv_w_comm_engage_usr", "we_mart.stats_wv_m_comm_engage_usr"
 VIEWS = "we_mart.wv_post_view"
+# The environment has not been given these.
+VISITS_BY_WEEK, SHOP = "we_mart.we_visit_weekly_base", "we_mart.ws_user_daily"
 
 
 def _view(environment: Environment, day: str) -> None:
     row = {"key_date": day, "we_member_id": 1, "we_art_id": 1, "comm_id": 1, "post_id": "1-1", "view_cnt": 1}
     environment.land(VIEWS, f"date={day}/views.csv", [{**row, "ip_ctry": "KR"}])
+
+
+def _shop_visit(environment: Environment, day: str) -> None:
+    row = {"key_date": day, "we_member_id": 1, "we_art_id": 1, "ctry": "KR", "platform": "APP"}
+    environment.land(SHOP, f"date={day}/visits.csv", [row])
 
 
 def _daily_inputs(mart: str) -> set[str]:
@@ -716,14 +723,14 @@ def test_weeks_and_months_are_separate_requests_after_the_daily_ones(environment
 @pytest.mark.slow
 def test_unpublished_days_that_a_period_reads_are_requested_before_it(environment: Environment) -> None:
     """Nothing landed for most days of the week, and files for its last day may still arrive."""
-    _view(environment, "2024-03-05")
+    _shop_visit(environment, "2024-03-05")
     on_the_day = environment.tick(at="2024-03-06 01:00:00")
     for request in on_the_day.requests:
         environment.execute(request)
-    _view(environment, "2024-03-10")
+    _shop_visit(environment, "2024-03-10")
     week_over = environment.tick(on_the_day.cursor, at="2024-03-11 00:00:01")
-    assert [BY_WEEK in request.tables for request in week_over.requests[-2:]] == [False, True]
-    assert week_over.days_of(VIEWS) == ["2024-03-04", *days_between("2024-03-06", "2024-03-10")]
+    assert [VISITS_BY_WEEK in request.tables for request in week_over.requests[-2:]] == [False, True]
+    assert week_over.days_of(SHOP) == ["2024-03-04", *days_between("2024-03-06", "2024-03-10")]
     for request in week_over.requests:
         environment.execute(request)
     assert environment.tick(week_over.cursor, at="2024-03-11 00:01:00").requests == []

@@ -1,4 +1,4 @@
-"""Contracts of other teams' tables in the mart's database: accounts, artists, profiles and member activity."""
+"""Contracts of other teams' tables in the mart's database: accounts, artists, and what members do on each service."""
 
 from __future__ import annotations
 
@@ -156,4 +156,75 @@ wv_media_reaction = _activity(
     "One row per reaction of an account to a media item. Duplicate rows are kept.",
     column("media_id", "int", "media item"),
     *REACTIONS,
+)
+
+wv_live = Contract(
+    database="we_mart",
+    name="wv_live",
+    description="One row per live video, also after the broadcast.",
+    kind=Kind.SNAPSHOT,
+    key=("video_id",),
+    columns=(
+        column("video_id", "string", "video", nullable=False),
+        column("media_id", "int", "media item that shows the video, NULL if there is none"),
+        column("we_art_id", "int", "artist"),
+        column("media_type", "string", "kind of media item"),
+        column("live_type", "string", "kind of broadcast"),
+        column("start_dt", "timestamp", "start of the broadcast (UTC)"),
+        column("end_dt", "timestamp", "end of the broadcast (UTC), NULL if it is not over"),
+    ),
+)
+
+wv_video_play = Contract(
+    database="we_mart",
+    name="wv_video_play",
+    description="One row per playback of a video. Duplicate rows are kept.",
+    kind=Kind.FACTS,
+    instant="play_dt",
+    columns=(
+        column("video_id", "string", "video"),
+        column("we_member_id", "bigint", "account, NULL if nobody was logged in", INT32),
+        column("platform", "string", "APP, PC, MWEB or TV"),
+        column("play_dt", "timestamp", "instant at which the playback began (UTC)", nullable=False),
+        column("play_sec", "bigint", "seconds played"),
+    ),
+)
+
+
+def _visits(name: str, service: str) -> Contract:
+    """Contract of daily facts: visits to a service other than Weverse."""
+    return Contract(
+        database="we_mart",
+        name=name,
+        description=f"One row per visit of an account to {service}. Duplicate rows are kept.",
+        kind=Kind.FACTS,
+        instant="key_date",
+        columns=(KEY_DATE, *VISITOR),
+    )
+
+
+VISITOR = (
+    column("we_member_id", "bigint", "account, NULL if nobody was logged in", INT32),
+    column("we_art_id", "int", "artist, NULL if it is about none"),
+    column("ctry", "string", "country of the visitor"),
+    column("platform", "string", "APP, PC or MWEB"),
+)
+ws_user_daily = _visits("ws_user_daily", "the shop")
+ph_sess_daily = _visits("ph_sess_daily", "Phoning")
+wa_sess_daily = _visits("wa_sess_daily", "Weverse Albums")
+
+ws_order = Contract(
+    database="we_mart",
+    name="ws_order",
+    description="One row per order in the shop, and per other business event with an order number. One currency.",
+    kind=Kind.FACTS,
+    instant="key_date",
+    key=("order_id",),
+    columns=(
+        column("order_id", "bigint", "order", nullable=False),
+        KEY_DATE,
+        *VISITOR,
+        column("is_ord", "int", "1 for an order; other rows are not counted", FLAG),
+        column("amount", "decimal(18,4)", "amount of the order"),
+    ),
 )

@@ -1,0 +1,1 @@
+"""Members across all services: visits, orders, lives, and who is engaged with which artist."""
