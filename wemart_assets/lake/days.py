@@ -18,6 +18,11 @@ class Period(StrEnum):
     WEEK = "week"
     MONTH = "month"
 
+    @property
+    def most_days(self) -> int:
+        """The days of the longest of these periods."""
+        return {Period.DAY: 1, Period.WEEK: 7, Period.MONTH: 31}[self]
+
 
 def day_start(day: str, timezone: str) -> dt.datetime:
     """The instant, in UTC, at which the business day begins."""

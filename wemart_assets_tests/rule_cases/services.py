@@ -8,9 +8,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 from wemart_assets.lake.audit import GRAIN, ROWS
+from wemart_assets.lake.days import Period
 from wemart_assets_tests.rule_cases.worlds import (
     DAY,
     DAY_BEFORE,
+    FIRST_PLACE,
     Case,
     Domain,
     Row,
@@ -31,7 +33,10 @@ SHOP, PHONING, ALBUM = "we_mart.ws_user_daily", "we_mart.ph_sess_daily", "we_mar
 ORDERS, PLAYS = "we_mart.ws_order", "we_mart.wv_video_play"
 
 VISIT, INTEG = "we_mart.we_user_visit", "we_mart.stats_we_d_integ_visit"
-BASES = ("we_mart.we_visit_weekly_base", "we_mart.we_visit_monthly_base")
+BASES = {
+    "we_mart.we_visit_weekly_base": FIRST_PLACE[Period.WEEK],
+    "we_mart.we_visit_monthly_base": FIRST_PLACE[Period.MONTH],
+}
 SALE, ORDER_FC, PLATFORM = "we_mart.we_sale", "we_mart.stats_we_d_order_fc", "we_mart.ws_platform_daily"
 DAILY, LIVE, ENGAGED = (
     "we_mart.we_user_daily",
@@ -76,7 +81,12 @@ VISIT_WORLD = World(
     },
 )
 
-# A period of one day: worlds are on any day of the week.
+
+def of_period(first_day: str) -> Row:
+    return {"key_date": dt.date.fromisoformat(first_day), "part_date": first_day}
+
+
+# One day of the period.
 BASE_WORLD = World(
     rows=(
         visit(201, service="weverse", visit_days=1, visits=2, seconds=301),
@@ -258,7 +268,10 @@ ENGAGED_WORLD = World(
 
 GOOD = {
     VISIT: VISIT_WORLD,
-    **dict.fromkeys(BASES, BASE_WORLD),
+    **{
+        name: replace(BASE_WORLD, rows=tuple({**row, **of_period(first)} for row in BASE_WORLD.rows))
+        for name, first in BASES.items()
+    },
     INTEG: INTEG_WORLD,
     SALE: SALE_WORLD,
     ORDER_FC: ORDER_FC_WORLD,
@@ -326,7 +339,7 @@ def base_cases(name: str) -> Iterator[Case]:
     yield bad_value(name, "visits", 0, row=1, also=["days_add_up", "days_of_the_period"])
     yield bad_value(name, "seconds", 0, also=["days_add_up"])
     yield case(name, GRAIN, "the same member and service twice", add_row(1), also=["days_add_up"])
-    yield case(name, "first_day_of_the_period", "another day", change_row(0, key_date=KEY_DATE_BEFORE))
+    yield case(name, "first_day_of_the_period", "another day", change_row(0, key_date=dt.date(2024, 2, 15)))
     yield case(
         name,
         "days_of_the_period",

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.functions import first_day_of
-from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column, one_of
+from wemart_assets.lake.table import (
+    KEY_DATE_IS_PART_DATE,
+    RUN_TIMESTAMP,
+    RowCheck,
+    Table,
+    TableCheck,
+    at_least,
+    column,
+    key_date_of,
+    one_of,
+    part_date_of,
+)
 from wemart_assets.marts.services.rules import SERVICES, WEVERSE, totals
 from wemart_assets.marts.sessions.rules import unequal
-
-MOST_DAYS = {Period.WEEK: 7, Period.MONTH: 31}
 
 
 def visit_base_table(name: str, period: Period) -> Table:
     """Declaration of the table of visits by `period`."""
-    day = f"first day of the {period}"
 
-    def off_the_days(staged: ir.Table, visits: ir.Table, days: Sequence[str]) -> ir.Table:
+    def off_the_days(staged: ir.Table, visits: ir.Table) -> ir.Table:
         """Services whose visit days, visits or seconds are not those of their days."""
         by = ["part_date", "service"]
-        # A day belongs to the last period of the run that does not begin after it.
-        starts = [(visits.part_date >= start).ifelse(start, "") for start in days]
-        of_days = visits.mutate(part_date=ibis.greatest(*starts, ""))
+        of_days = visits.mutate(part_date=first_day_of(visits.key_date, period).cast("string"))
         expected = totals(
             of_days,
             by,
@@ -51,7 +54,7 @@ def visit_base_table(name: str, period: Period) -> Table:
         grain=("key_date", "we_member_id", "service"),
         period=period,
         columns=(
-            column("key_date", "date", day, nullable=False),
+            key_date_of(period),
             column("we_member_id", "int", "account", nullable=False),
             column("service", "string", "weverse, shop, phoning or album", one_of(*SERVICES), nullable=False),
             column("visit_days", "bigint", f"days of the {period} with a visit", at_least(1), nullable=False),
@@ -63,19 +66,15 @@ def visit_base_table(name: str, period: Period) -> Table:
                 nullable=False,
             ),
             column("seconds", "bigint", "total seconds of the user sessions; NULL for other services", at_least(1)),
-            column("part_date", "string", f"{day}, as partitions are named", nullable=False),
+            part_date_of(period),
             RUN_TIMESTAMP,
         ),
         row_checks=(
-            RowCheck(
-                "first_day_of_the_period",
-                "key_date is the day in part_date",
-                lambda t: t.part_date == t.key_date.cast("string"),
-            ),
+            KEY_DATE_IS_PART_DATE,
             RowCheck(
                 "days_of_the_period",
-                f"at most {MOST_DAYS[period]} visit days, each with a visit",
-                lambda t: (t.visit_days <= MOST_DAYS[period]) & (t.visit_days <= t.visits),
+                f"at most {period.most_days} visit days, each with a visit",
+                lambda t: (t.visit_days <= period.most_days) & (t.visit_days <= t.visits),
             ),
             RowCheck(
                 "seconds_of_weverse",

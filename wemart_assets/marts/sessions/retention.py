@@ -27,14 +27,13 @@ from wemart_assets.lake.table import (
 from wemart_assets.marts.sessions.rules import USER_TYPES, unequal
 
 TYPES = ("membership", "member", "visitor")
-# Days after the first day of a period that always fall into the next one.
-NEXT = {Period.WEEK: 7, Period.MONTH: 31}
 
 
 def _of_next_period(before: ir.Table, period: Period) -> ir.Table:
     """The visits to artists, with the first day of the period after theirs: key_date and part_date."""
     visits = before.filter(before.we_art_id.notnull())
-    next_day = first_day_of(day_after(visits.part_date, NEXT[period]).cast("date"), period)
+    # So many days after the first day of a period is always in the next one.
+    next_day = first_day_of(day_after(visits.part_date, period.most_days).cast("date"), period)
     return visits.mutate(key_date=next_day, part_date=next_day.cast("string"))
 
 

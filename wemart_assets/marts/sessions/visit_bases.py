@@ -25,8 +25,6 @@ from wemart_assets.lake.table import (
 )
 from wemart_assets.marts.sessions.rules import USER_TYPES, closeness, seconds_once, type_of, unequal
 
-MOST_DAYS = {Period.WEEK: 7, Period.MONTH: 31}
-
 
 def _counts(period: Period) -> tuple[Column, ...]:
     return (
@@ -39,9 +37,9 @@ def _counts(period: Period) -> tuple[Column, ...]:
 def _sessions_on_days(period: Period) -> RowCheck:
     return RowCheck(
         "sessions_on_days",
-        f"at most {MOST_DAYS[period]} days, each with a user session, each of which lasts a second or more",
+        f"at most {period.most_days} days, each with a user session, each of which lasts a second or more",
         lambda t: (
-            (t.visit_day_cnt <= MOST_DAYS[period])
+            (t.visit_day_cnt <= period.most_days)
             & (t.visit_day_cnt <= t.user_sess_cnt)
             & (t.user_sess_cnt <= t.total_user_sess_dur)
         ),

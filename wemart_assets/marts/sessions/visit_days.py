@@ -17,7 +17,6 @@ from wemart_assets.lake.table import (
     part_date_of,
 )
 from wemart_assets.marts.sessions.rules import unequal
-from wemart_assets.marts.sessions.visit_bases import MOST_DAYS
 
 
 def _artists_with_other_days(staged: ir.Table, base: ir.Table) -> ir.Table:
@@ -56,8 +55,8 @@ def visit_days_table(name: str, period: Period) -> Table:
             KEY_DATE_IS_PART_DATE,
             RowCheck(
                 "days_of_the_period",
-                f"at most {MOST_DAYS[period]} days",
-                lambda t: t.visit_day_cnt <= MOST_DAYS[period],
+                f"at most {period.most_days} days",
+                lambda t: t.visit_day_cnt <= period.most_days,
             ),
         ),
         table_checks=(
