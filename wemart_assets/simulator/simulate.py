@@ -67,7 +67,7 @@ def simulate(
       day), comm_user_first_ms (first join, on any product), tot_comm_user_first_ms (the user's first join of any
       community), is_fc, fc_id, ip_ctry, is_profile_private.
     - `service_visits.parquet`, one row per account and service visited on a day, grain (day, service, we_member_id):
-      day, service (`shop`, `phoning`, `album`), we_member_id (visits of nobody known are not there), visits.
+      day, service (`shop`, `phoning`, `album`), we_member_id (visits without an account are left out), visits.
     - `counts.json`: `config`; `days`, the counts of each business day; `rows` by source and date folder; and the flaws:
       `broken`, `exact_duplicates`, `skipped`, `before_first_day`, `late` (see `Record`).
 
