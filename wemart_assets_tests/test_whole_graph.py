@@ -338,8 +338,8 @@ def test_weeks_and_months_are_computed_from_their_days(world: Path, tmp_path: Pa
 
     with dg.DagsterInstance.ephemeral() as instance:
         assert run("requested_by_day", "2024-01-01", "2024-01-31", needed)
-        assert run("analytics_we_mart_weekly", "2024-01-01", "2024-01-22")
-        assert run("analytics_we_mart_monthly", "2024-01-01", "2024-01-01")
+        assert run("analytics_we_mart_weekly", "2024-01-01", "2024-01-22", {f"we_mart.{by_week}"})
+        assert run("analytics_we_mart_monthly", "2024-01-01", "2024-01-01", {f"we_mart.{by_month}"})
     for name, last_days in (
         (by_week, ["2024-01-07", "2024-01-14", "2024-01-21", "2024-01-28"]),
         (by_month, ["2024-01-31"]),

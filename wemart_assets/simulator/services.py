@@ -153,7 +153,7 @@ def _plays(random: np.random.Generator, platform: Platform, day: int) -> tuple[p
 
 
 def _accounts(random: np.random.Generator, platform: Platform, user: Ints) -> Ints:
-    """The account of each user; a few only use other services, are in no delivery of accounts, or are nobody's."""
+    """The account of each user; a few are of other services only, in no delivery of accounts, or unknown."""
     users = platform.users
     others = accounts_of_other_services(users)
     kind = random.random(len(user))

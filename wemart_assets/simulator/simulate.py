@@ -72,7 +72,7 @@ def simulate(
       the day before; on the first day, everyone is new), fans (users who wrote) and their messages. Channels with none
       of these have no row.
     - `service_visits.parquet`, one row per account and service visited on a day, grain (day, service, we_member_id):
-      day, service (`shop`, `phoning`, `album`), we_member_id (visits of nobody known are not there), visits.
+      day, service (`shop`, `phoning`, `album`), we_member_id (visits without an account are left out), visits.
     - `counts.json`: `config`; `days`, the counts of each business day; `rows` by source and date folder; and the flaws:
       `broken`, `exact_duplicates`, `skipped`, `before_first_day`, `late` (see `Record`).
 

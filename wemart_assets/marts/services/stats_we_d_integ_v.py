@@ -18,8 +18,8 @@ FLAGS = ("is_ws_app", "is_wv_app", "is_ord")
 TABLE = Table(
     database="we_mart",
     name="stats_we_d_integ_v",
-    description="One row per business day, set of services used, and whether members used the apps and ordered. Who "
-    "ordered without visiting any service is left out.",
+    description="One row per business day, set of services used, and whether members used the apps and ordered. "
+    "Members who ordered without visiting any service are left out.",
     grain=("key_date", "vst_type", *FLAGS),
     columns=(
         KEY_DATE,

@@ -166,8 +166,8 @@ def stats_wv_d_live_agg(
 ) -> ir.Table:
     """Playbacks of the videos of wv_live, and likes and comments on their media items.
 
-    Who has no account is a visitor without a region, and no viewer. A reaction counts for each video that its media
-    item shows.
+    A playback without an account is a visitor's, without a region, and has no viewer. A reaction counts for each video
+    whose media item it names.
     """
     lives = lives.select("part_date", "video_id", "media_id", *LIVE)
     plays = plays.select("part_date", "video_id", "we_member_id", "platform", "play_sec")

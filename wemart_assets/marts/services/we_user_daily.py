@@ -106,7 +106,7 @@ TABLE = Table(
     database="we_mart",
     name="we_user_daily",
     description="One row per business day, member and artist with anything that the member did on any service. What is "
-    "about no artist is in a row with artist NULL; what was done without an account is left out.",
+    "about no artist is in a row with artist NULL. Sessions and acts without an account are left out.",
     grain=("key_date", "we_member_id", "we_art_id"),
     columns=(
         KEY_DATE,

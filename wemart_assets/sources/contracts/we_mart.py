@@ -205,7 +205,7 @@ def _visits(name: str, service: str) -> Contract:
 
 VISITOR = (
     column("we_member_id", "bigint", "account, NULL if nobody was logged in", INT32),
-    column("we_art_id", "int", "artist, NULL if it is about none"),
+    column("we_art_id", "int", "artist that the visit or order concerns, NULL if none"),
     column("ctry", "string", "country of the visitor"),
     column("platform", "string", "APP, PC or MWEB"),
 )
