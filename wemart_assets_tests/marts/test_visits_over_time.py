@@ -164,7 +164,16 @@ COHORTS = ("part_date", "cohort", "age", "cohort_member_cnt", "member_cnt")
 def cohorts_of(bench: Bench, period: str, *rows: Row) -> list[Row]:
     known = every_column(rows)
     firsts, base = reference.first_visits(known), reference.bases(known, period)
-    return bench(table(COHORT, period), {}, firsts=firsts, base=base)
+    starts = [row["key_date"] for row in base]
+    run = tuple(day.isoformat() for day in starts_between(min(starts), max(starts), period))
+    return bench(table(COHORT, period), {"days": run}, firsts=firsts, base=base)
+
+
+def starts_between(first: dt.date, last: dt.date, period: str) -> list[dt.date]:
+    starts = [first]
+    while starts[-1] < last:
+        starts.append(reference.next_start(starts[-1], period))
+    return starts
 
 
 def test_a_cohort_of_whom_nobody_visits_is_a_row(bench: Bench) -> None:
@@ -179,15 +188,18 @@ def test_a_cohort_of_whom_nobody_visits_is_a_row(bench: Bench) -> None:
     }
 
 
+def test_a_week_without_visits_has_its_cohorts(bench: Bench) -> None:
+    found = cohorts_of(bench, "week", visit("2024-01-15", 1), visit("2024-01-29", 1))
+    assert ("2024-01-22", dt.date(2024, 1, 15), 1, 1, 0) in counted(found, *COHORTS)
+
+
 def test_ages_count_months_over_the_end_of_a_year(bench: Bench) -> None:
     rows = (visit("2023-11-30"), visit("2024-01-01"), visit("2024-02-29"), visit("2024-12-31"))
     found = cohorts_of(bench, "month", *rows)
     first = dt.date(2023, 11, 1)
     assert counted(found, *COHORTS[:3]) == {
-        ("2023-11-01", first, 0),
-        ("2024-01-01", first, 2),
-        ("2024-02-01", first, 3),
-        ("2024-12-01", first, 13),
+        (start.isoformat(), first, age)
+        for age, start in enumerate(starts_between(first, dt.date(2024, 12, 1), "month"))
     }
 
 
@@ -240,6 +252,15 @@ def test_the_month_after_a_month(bench: Bench, first: str, second: str, is_next:
     }
 
 
+def test_a_member_of_the_artist_counts_once_and_guests_do_not(bench: Bench) -> None:
+    rows = [
+        visit("2024-01-15", 5, name=f"{comm}-{user}", comm_id=comm, art_indi_id=f"{comm}-{user}", art_indi_type=kind)
+        for comm, user, kind in (("10", 5, "ARTIST"), ("11", 5, "ARTIST"), ("10", 9, "OTHER_COMMUNITY_ARTIST"))
+    ]
+    found = bench(marts()["we_mart.stats_wv_w_art_indi_comm_activity_art"], {}, sessions=rows)
+    assert counted(found, "we_art_id", "art_indi_cnt", "active_day_cnt", "user_sess_cnt") == {(10, 1, 1, 2)}
+
+
 # --- random visits ----------------------------------------------------------------------------------------------------
 
 FIRST_DAY = dt.date(2024, 1, 25)
@@ -263,13 +284,21 @@ def random_visits(draw: random.Random, days: int) -> list[Row]:
                     **{"comm_id": None if comm is None else str(comm)},
                     is_comm_user=is_member,
                     is_fc=holds,
-                    art_indi_id=f"{comm}-{member}" if comm is not None and member == 5 else None,
+                    **artist_member(comm, member),
                     sess_dur=seconds,
                     user_sess_dur=seconds,
                     platform=("APP", "PC", None)[number % 3],
                 )
             )
     return rows
+
+
+def artist_member(comm: int | None, member: int | None) -> Row:
+    """Member 5 is an artist of communities 10 and 11, and a guest in the others; member 4 is a guest in all."""
+    if comm is None or member not in (4, 5):
+        return {}
+    kind = "ARTIST" if member == 5 and comm in (10, 11) else "OTHER_COMMUNITY_ARTIST"
+    return {"art_indi_id": f"{comm}-{member}", "art_indi_type": kind}
 
 
 def every_column(rows: Sequence[Row]) -> list[Row]:
@@ -285,10 +314,11 @@ def differences(run: Run, sessions: Sequence[Row]) -> dict[str, Any]:
     """For each table, the rows that only it or only its reference implementation has."""
     found: dict[str, Any] = {}
 
-    def compare(mart: Mart, expected: Sequence[Row], **inputs: Sequence[Row]) -> None:
+    def compare(mart: Mart, expected: Sequence[Row], days: Sequence[str] = (), **inputs: Sequence[Row]) -> None:
         columns = [c.name for c in mart.table.columns if c.name != "run_timestamp"]
         as_tuples = lambda rows: sorted((tuple(row[c] for c in columns) for row in rows), key=repr)  # noqa: E731
-        actual, wanted = as_tuples(run(mart, {}, **inputs)), as_tuples(expected)
+        said = {"days": tuple(days)} if days else {}
+        actual, wanted = as_tuples(run(mart, said, **inputs)), as_tuples(expected)
         if actual != wanted:
             found[mart.table.name] = {"actual": set(actual) - set(wanted), "expected": set(wanted) - set(actual)}
 
@@ -301,7 +331,10 @@ def differences(run: Run, sessions: Sequence[Row]) -> dict[str, Any]:
         compare(table(TOTAL, period), reference.totals(known, period), sessions=known)
         compare(table(DURATION, period), reference.durations(known, period), sessions=known)
         compare(table(DAYS, period), reference.visit_days(known, period), base=base)
-        compare(table(COHORT, period), reference.cohorts(known, period), firsts=firsts, base=base)
+        starts = starts_between(reference.start_of(FIRST_DAY, period), dt.date(2024, 4, 1), period)
+        run_days = [start.isoformat() for start in starts]
+        cohorts = reference.cohorts(known, period, starts)
+        compare(table(COHORT, period), cohorts, run_days, firsts=firsts, base=base)
         compare(table(RETENTION, period), reference.retention(known, period), now=base, before=base)
     daily = run(stats_wv_d_art_indi_comm_activity, {}, sessions=known)
     weekly = marts()["we_mart.stats_wv_w_art_indi_comm_activity"]

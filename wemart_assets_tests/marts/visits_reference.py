@@ -127,12 +127,11 @@ def visitors_by_period(sessions: Sequence[Row], period: str) -> dict[tuple[dt.da
     return {key: {row["we_member_id"] for row in rows} for key, rows in by_key.items()}
 
 
-def cohorts(sessions: Sequence[Row], period: str) -> list[Row]:
+def cohorts(sessions: Sequence[Row], period: str, starts: Iterable[dt.date]) -> list[Row]:
     visitors = visitors_by_period(sessions, period)
     members: dict[tuple[dt.date, int], set[int]] = defaultdict(set)
     for row in first_visits(sessions):
         members[start_of(row["key_date"], period), row["we_art_id"]].add(row["we_member_id"])
-    starts = {start_of(row["key_date"], period) for row in members_of(sessions)}
     return [
         {
             **dated(start),
@@ -188,13 +187,13 @@ def artist_members(sessions: Sequence[Row]) -> list[Row]:
 
 
 def artists_of_members(sessions: Sequence[Row]) -> list[Row]:
-    visits = [row for row in sessions if row["art_indi_id"] is not None and row["we_art_id"] is not None]
+    visits = [row for row in sessions if row["art_indi_type"] == "ARTIST" and row["we_art_id"] is not None]
     key = lambda row: (start_of(row["key_date"], "week"), row["we_art_id"])  # noqa: E731
     return [
         {
             **dated(start),
             "we_art_id": artist,
-            "art_indi_cnt": len({row["art_indi_id"] for row in rows}),
+            "art_indi_cnt": len({row["art_indi_id"].partition("-")[2] for row in rows}),
             **_renamed(counts(rows)),
         }
         for (start, artist), rows in grouped(visits, key).items()

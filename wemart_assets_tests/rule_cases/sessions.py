@@ -237,9 +237,10 @@ NULL_BREAKS_TOO: dict[str, dict[str, set[str]]] = {
     },
     "we_mart.stats_wv_d_ctry_lang": {"visitor_cnt": {"visitors_add_up"}},
     "we_mart.stats_wv_d_art_indi_comm_activity": {
-        "comm_id": {"durations_add_up"},
-        "art_indi_id": {"durations_add_up"},
-        "total_user_sess_dur": {"durations_add_up"},
+        "comm_id": {"counts_add_up"},
+        "art_indi_id": {"counts_add_up"},
+        "user_sess_cnt": {"counts_add_up"},
+        "total_user_sess_dur": {"counts_add_up"},
         "first_dt": {"in_order"},
         "last_dt": {"in_order"},
     },
@@ -546,12 +547,12 @@ CASES: list[Case] = [
     case(BY_LANGUAGE, "visitors_add_up", "visitors of another country", change_row(0, user_ctry=None)),
     case(BY_LANGUAGE, "volume", "far fewer rows than the day before", published_before(5)),
     # we_mart.stats_wv_d_art_indi_comm_activity
-    bad_value(BY_MEMBER, "user_sess_cnt", 0),
-    bad_value(BY_MEMBER, "total_user_sess_dur", 0, also=["durations_add_up"]),
-    case(BY_MEMBER, GRAIN, "the same member twice", add_row(0)),
+    bad_value(BY_MEMBER, "user_sess_cnt", 0, also=["counts_add_up"]),
+    bad_value(BY_MEMBER, "total_user_sess_dur", 0, also=["counts_add_up"]),
+    case(BY_MEMBER, GRAIN, "the same member twice", add_row(0), also=["counts_add_up"]),
     case(BY_MEMBER, "in_order", "the last session ends before the first", change_row(0, last_dt=kst("09:00:00.000"))),
-    case(BY_MEMBER, "durations_add_up", "one second too many", change_row(0, total_user_sess_dur=302)),
-    case(BY_MEMBER, "durations_add_up", "an artist member was lost", drop_row(0)),
+    case(BY_MEMBER, "counts_add_up", "one second too many", change_row(0, total_user_sess_dur=302)),
+    case(BY_MEMBER, "counts_add_up", "an artist member was lost", drop_row(0)),
 ]
 
 GOOD_VALUES: dict[tuple[str, str], Any] = {

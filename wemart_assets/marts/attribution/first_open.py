@@ -25,7 +25,8 @@ def _not_in_any_cohort(staged: ir.Table, before: ir.Table, events: ir.Table, app
 
 
 def _in_two_cohorts(staged: ir.Table, before: ir.Table) -> ir.Table:
-    cohorts = ibis.union(*(t.select("identity_adid", "part_date") for t in (staged, before)))
+    earlier = before.semi_join(staged, "identity_adid")
+    cohorts = ibis.union(*(t.select("identity_adid", "part_date") for t in (staged, earlier)))
     repeated = cohorts.group_by("identity_adid").aggregate(days=ibis._.count(), part_date=cohorts.part_date.max())
     return repeated.filter(repeated.days > 1)
 

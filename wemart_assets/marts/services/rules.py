@@ -81,14 +81,3 @@ def service_sets(visits: ir.Table) -> ir.Table:
     for name in names[1:]:
         joined = joined + name
     return used.select("key_date", "part_date", "we_member_id", services=joined.substr(1))
-
-
-def totals(rows: ir.Table, by: Sequence[str], name: str, **measures: ir.Scalar) -> ir.Table:
-    """For checks: the measures by key, one row per measure: `by`, `measure`, and the value in the column `name`."""
-    summed = rows.group_by(*by).aggregate(**measures)
-    values = [
-        summed.select(*by, measure=ibis.literal(measure), **{name: summed[measure].cast("decimal(38, 4)").fill_null(0)})
-        for measure in measures
-    ]
-    values = [value.filter(value[name] != 0) for value in values]
-    return ibis.union(*values, distinct=False) if len(values) > 1 else values[0]

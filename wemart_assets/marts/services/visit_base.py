@@ -18,8 +18,8 @@ from wemart_assets.lake.table import (
     one_of,
     part_date_of,
 )
-from wemart_assets.marts.services.rules import SERVICES, WEVERSE, totals
-from wemart_assets.marts.sessions.rules import unequal
+from wemart_assets.marts.services.rules import SERVICES, WEVERSE
+from wemart_assets.marts.sessions.rules import totals, unequal
 
 
 def visit_base_table(name: str, period: Period) -> Table:

@@ -15,10 +15,9 @@ from wemart_assets.marts.services.rules import (
     matched,
     members_of_artists,
     only_orders,
-    totals,
     with_membership,
 )
-from wemart_assets.marts.sessions.rules import unequal
+from wemart_assets.marts.sessions.rules import totals, unequal
 from wemart_assets.sources.contracts.we_mart import we_artist, we_user, ws_fc_user_history, ws_order
 
 

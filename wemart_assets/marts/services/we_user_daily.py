@@ -26,10 +26,9 @@ from wemart_assets.marts.services.rules import (
     of_accounts,
     only_orders,
     only_reactions,
-    totals,
     with_membership,
 )
-from wemart_assets.marts.sessions.rules import seconds_once, unequal
+from wemart_assets.marts.sessions.rules import seconds_once, totals, unequal
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 from wemart_assets.sources.contracts.we_mart import (
     ph_sess_daily,
@@ -105,13 +104,13 @@ def _members_with_other_seconds(staged: ir.Table, sessions: ir.Table) -> ir.Tabl
 TABLE = Table(
     database="we_mart",
     name="we_user_daily",
-    description="One row per business day, member and artist with anything that the member did on any service. What is "
-    "about no artist is in a row with artist NULL. Sessions and acts without an account are left out.",
+    description="One row per business day, member and artist with any activity of the member on any service. Activity "
+    "that concerns no artist is in a row with artist NULL. What was done without an account is left out.",
     grain=("key_date", "we_member_id", "we_art_id"),
     columns=(
         KEY_DATE,
         column("we_member_id", "int", "account", nullable=False),
-        column("we_art_id", "int", "artist, NULL for what is about none"),
+        column("we_art_id", "int", "artist, NULL for activity that concerns no artist"),
         column("user_ctry", "string", "the member's country in the row's last session; NULL without one"),
         column("platform", "string", "platform of the last session"),
         column("os", "string", "operating system of the last session"),
@@ -176,6 +175,22 @@ TABLE = Table(
             lambda sessions: sessions.count(where=sessions.we_member_id.isnull()),
         ),
         Measure("orders without an account, left out", lambda orders: orders.count(where=orders.we_member_id.isnull())),
+        Measure(
+            "reactions without an account, left out",
+            lambda reactions, media: (
+                reactions.count(where=reactions.we_member_id.isnull()).as_scalar()
+                + media.count(where=media.we_member_id.isnull()).as_scalar()
+            ),
+        ),
+        Measure("playbacks without an account, left out", lambda plays: plays.count(where=plays.we_member_id.isnull())),
+        Measure("shop visits without an account, left out", lambda shop: shop.count(where=shop.we_member_id.isnull())),
+        Measure(
+            "Phoning visits without an account, left out",
+            lambda phoning: phoning.count(where=phoning.we_member_id.isnull()),
+        ),
+        Measure(
+            "album visits without an account, left out", lambda album: album.count(where=album.we_member_id.isnull())
+        ),
     ),
 )
 

@@ -8,8 +8,8 @@ import ibis.expr.types as ir
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
-from wemart_assets.marts.services.rules import ORDER_COLUMNS, of_accounts, only_orders, totals
-from wemart_assets.marts.sessions.rules import unequal
+from wemart_assets.marts.services.rules import ORDER_COLUMNS, of_accounts, only_orders
+from wemart_assets.marts.sessions.rules import totals, unequal
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 from wemart_assets.sources.contracts.we_mart import ws_order, ws_user_daily
 

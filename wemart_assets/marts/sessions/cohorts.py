@@ -1,4 +1,4 @@
-"""Who of an artist's new visitors still visits in a later week or month: one rule for the two tables."""
+"""How many of an artist's new visitors return in later weeks or months: one rule for the two tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from wemart_assets.lake.table import (
 )
 from wemart_assets.marts.sessions.rules import unequal
 
-# The days of so many periods are never as far from their mean as half a week.
+# Any number of consecutive months differs from as many mean months by less than half a week.
 MEAN_DAYS = {Period.WEEK: 7.0, Period.MONTH: 30.436875}
 
 
@@ -51,7 +51,7 @@ def _cohorts(period: Period, points: Sequence[Mapping[str, Any]]) -> str:
     # All visit at age 0.
     ages = range(1, 1 + max((age for cohort, age in by_key if cohort in cohorts), default=0))
     return heat_map(
-        f"New visitors of an artist, by {period} of their first visit: the share who visit so many {period}s later",
+        f"Share of an artist's new visitors who visit again, by {period} of first visit and {period}s since",
         [f"{cohort} ({sizes[cohort]:,})" for cohort in cohorts],
         [str(age) for age in ages],
         [[by_key.get((cohort, age)) for age in ages] for cohort in cohorts],
@@ -62,13 +62,15 @@ def cohort_table(name: str, period: Period) -> Table:
     """Declaration of the table of visits by cohort."""
     base = f"wv_visit_{period}ly_base"
 
-    def cohorts_of_another_size(staged: ir.Table, firsts: ir.Table) -> ir.Table:
+    def cohorts_of_another_size(staged: ir.Table, firsts: ir.Table, days: Sequence[str]) -> ir.Table:
         by = ["part_date", "we_art_id", "cohort"]
         dated = firsts.mutate(cohort=first_day_of(firsts.key_date, period))
-        periods = staged.select("part_date", "key_date").distinct()
-        sizes = periods.join(dated, [dated.cohort <= periods.key_date]).select(*by, "we_member_id")
-        expected = sizes.group_by(*by).aggregate(expected=sizes.we_member_id.nunique())
-        return unequal(staged.select(*by, actual="cohort_member_cnt"), expected, by)
+        sizes = dated.group_by("we_art_id", "cohort").aggregate(expected=dated.we_member_id.nunique())
+        of_periods = [
+            sizes.filter(sizes.cohort.cast("string") <= day).mutate(part_date=ibis.literal(day)) for day in days
+        ]
+        expected = ibis.union(*of_periods) if len(of_periods) > 1 else of_periods[0]
+        return unequal(staged.select(*by, actual="cohort_member_cnt"), expected.select(*by, "expected"), by)
 
     def artists_with_other_visitors(staged: ir.Table, base: ir.Table) -> ir.Table:
         by = ["part_date", "we_art_id"]
@@ -82,7 +84,7 @@ def cohort_table(name: str, period: Period) -> Table:
         database="we_mart",
         name=name,
         description=f"One row per {period}, artist and cohort: the members who first visited the artist in the "
-        f"cohort's {period}, and how many of them visited in this {period}. A cohort of whom nobody visited is a row, "
+        f"cohort's {period}, and how many of them visited in this {period}. A cohort without visits has a row, "
         "too.",
         grain=("key_date", "we_art_id", "cohort"),
         period=period,
@@ -125,12 +127,13 @@ def cohort_table(name: str, period: Period) -> Table:
     )
 
 
-def cohort_visits(firsts: ir.Table, base: ir.Table, period: Period) -> ir.Table:
-    """Cohorts of first visits against the visits of the period's base."""
+def cohort_visits(firsts: ir.Table, base: ir.Table, days: Sequence[str], period: Period) -> ir.Table:
+    """Cohorts of first visits against the visits of the base, for each period (of `days`) of the run."""
     members = firsts.select("we_member_id", "we_art_id", cohort=first_day_of(firsts.key_date, period))
     cohorts = members.group_by("we_art_id", "cohort").aggregate(cohort_member_cnt=members.count())
-    periods = base.select("key_date", "part_date").distinct()
-    cohorts = cohorts.join(periods, [cohorts.cohort <= periods.key_date])
+    cohorts = cohorts.mutate(part_date=ibis.array([ibis.literal(day) for day in days]).unnest())
+    cohorts = cohorts.mutate(key_date=cohorts.part_date.cast("date"))
+    cohorts = cohorts.filter(cohorts.cohort <= cohorts.key_date)
     visits = base.inner_join(members, ["we_member_id", "we_art_id"])
     visits = visits.group_by("key_date", "we_art_id", "cohort").aggregate(member_cnt=visits.count())
     rows = cohorts.left_join(visits, ["key_date", "we_art_id", "cohort"])

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import from_utc_timestamp, in_repeated_time, unix_millis, unix_seconds
-from wemart_assets.lake.table import one_of
+from wemart_assets.lake.table import Measure, one_of
 
 # Log lines are ordered by time, then user id as a number, then these columns.
 LINE_ORDER = (
@@ -22,6 +22,11 @@ LINE_ORDER = (
     "user_info_locale",
     "user_info_country",
     "user_info_user_agent",
+)
+
+# For tables of members that read `sessions`.
+ROWS_WITHOUT_ACCOUNT = Measure(
+    "rows without an account, left out", lambda sessions: sessions.count(where=sessions.we_member_id.isnull())
 )
 
 # The kinds of users of a community, from closest to most distant.
@@ -103,6 +108,17 @@ def unequal(actual: ir.Table, expected: ir.Table, by: Sequence[str]) -> ir.Table
     rows = actual.outer_join(expected, [actual[c].identical_to(expected[c]) for c in by])
     rows = rows.select("actual", "expected", **{c: ibis.coalesce(rows[c], rows[f"{c}_right"]) for c in by})
     return rows.filter((rows.actual != rows.expected).fill_null(True))
+
+
+def totals(rows: ir.Table, by: Sequence[str], name: str, **measures: ir.Scalar) -> ir.Table:
+    """For checks: the measures by key, one row per measure: `by`, `measure`, and the value in the column `name`."""
+    summed = rows.group_by(*by).aggregate(**measures)
+    values = [
+        summed.select(*by, measure=ibis.literal(measure), **{name: summed[measure].cast("decimal(38, 4)").fill_null(0)})
+        for measure in measures
+    ]
+    values = [value.filter(value[name] != 0) for value in values]
+    return ibis.union(*values, distinct=False) if len(values) > 1 else values[0]
 
 
 def seconds_once(sessions: ir.Table, by: Sequence[str]) -> ir.Table:

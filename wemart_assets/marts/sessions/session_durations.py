@@ -61,8 +61,10 @@ def session_durations_table(name: str, period: Period) -> Table:
 
     def other_ranks(staged: ir.Table, sessions: ir.Table) -> ir.Table:
         """Rows that differ from the sessions. The places of quantiles are counted from both sides, not added up."""
-        once = _sessions(sessions, period)
-        rows = staged.left_join(once, [staged.key_date == once.key_date, staged.platform.identical_to(once.platform)])
+        start = first_day_of(sessions.key_date, period).cast("string")
+        # Grouped, where the table uses distinct: a check must not repeat the expression it checks.
+        once = sessions.group_by("platform", "sess_id", start=start).aggregate(sess_dur=sessions.sess_dur.max())
+        rows = staged.left_join(once, [staged.part_date == once.start, staged.platform.identical_to(once.platform)])
         placed = rows.group_by("part_date", "platform", "sess_cnt", "mean_sess_dur", *QUANTILES).aggregate(
             sessions=rows.sess_dur.count(),
             seconds=rows.sess_dur.sum(),
@@ -79,8 +81,8 @@ def session_durations_table(name: str, period: Period) -> Table:
         )
 
     def missing_platforms(staged: ir.Table, sessions: ir.Table) -> ir.Table:
-        once = _sessions(sessions, period)
-        platforms = once.select("platform", part_date=once.key_date.cast("string")).distinct()
+        start = first_day_of(sessions.key_date, period).cast("string")
+        platforms = sessions.select("platform", part_date=start).distinct()
         return platforms.anti_join(
             staged, [platforms.part_date == staged.part_date, platforms.platform.identical_to(staged.platform)]
         )
@@ -88,8 +90,8 @@ def session_durations_table(name: str, period: Period) -> Table:
     return Table(
         database="we_mart",
         name=name,
-        description=f"One row per {period} and platform: how long the sessions lasted. A quantile is the nearest rank: "
-        "the duration of a session, such that at least that share of sessions lasted no longer.",
+        description=f"One row per {period} and platform: how long the sessions lasted. Quantiles are nearest-rank "
+        "values: the shortest duration that at least that share of sessions did not exceed.",
         grain=("key_date", "platform"),
         period=period,
         columns=(
@@ -107,8 +109,8 @@ def session_durations_table(name: str, period: Period) -> Table:
         table_checks=(
             TableCheck(
                 "durations_of_the_sessions",
-                "sess_cnt and mean_sess_dur are those of the sessions in wv_sess_daily; a quantile's share of them "
-                "lasts no longer than it, and less than that share lasts less",
+                "sess_cnt and mean_sess_dur are those of the sessions in wv_sess_daily; at least a quantile's "
+                "share of them last no longer than it, and less than that share are shorter",
                 other_ranks,
             ),
             TableCheck("every_platform", "every platform of wv_sess_daily has a row", missing_platforms),

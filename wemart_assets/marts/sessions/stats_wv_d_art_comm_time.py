@@ -8,7 +8,14 @@ import ibis.expr.types as ir
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
-from wemart_assets.marts.sessions.rules import USER_TYPES, closeness, nearest_ranks, type_of, unequal
+from wemart_assets.marts.sessions.rules import (
+    ROWS_WITHOUT_ACCOUNT,
+    USER_TYPES,
+    closeness,
+    nearest_ranks,
+    type_of,
+    unequal,
+)
 from wemart_assets.marts.sessions.wv_comm_time_daily import wv_comm_time_daily
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
@@ -23,7 +30,9 @@ def _with_artist(time: ir.Table, sessions: ir.Table) -> ir.Table:
 
 def _artists_with_other_seconds(staged: ir.Table, time: ir.Table, sessions: ir.Table) -> ir.Table:
     by = ["part_date", "we_art_id"]
-    times = _with_artist(time, sessions)
+    visits = sessions.filter(sessions.we_art_id.notnull())
+    artists = visits.group_by("part_date", "comm_id").aggregate(we_art_id=visits.we_art_id.max())
+    times = time.inner_join(artists, ["part_date", "comm_id"])
     actual = staged.group_by(*by).aggregate(actual=staged.engaged_sec.sum())
     return unequal(actual, times.group_by(*by).aggregate(expected=times.engaged_sec.sum()), by)
 
@@ -39,7 +48,7 @@ TABLE = Table(
     database="we_mart",
     name="stats_wv_d_art_comm_time",
     description="One row per business day, artist and kind of user: the seconds that members were engaged in the "
-    "artist's communities. A quantile is the nearest rank over the members.",
+    "artist's communities. Quantiles over members are nearest-rank values.",
     grain=("key_date", "we_art_id", "user_type"),
     columns=(
         KEY_DATE,
@@ -47,7 +56,7 @@ TABLE = Table(
         column(
             "user_type",
             "string",
-            "membership, member or visitor, the closest of the member's visits to the artist that day",
+            "membership, member or visitor: the closest user type among the member's visits to the artist that day",
             USER_TYPES,
             nullable=False,
         ),
@@ -62,7 +71,7 @@ TABLE = Table(
         # Half of the members are at or above the median, a tenth at or above the 90th percentile.
         RowCheck(
             "quantiles_of_the_sum",
-            "the median is at most the 90th percentile, and no more seconds than the sum stand behind them",
+            "the median is at most the 90th percentile, and the sum is large enough for both",
             lambda t: (
                 (t.median_engaged_sec <= t.p90_engaged_sec)
                 & (t.median_engaged_sec * t.member_cnt <= t.engaged_sec * 2)
@@ -78,6 +87,7 @@ TABLE = Table(
         ),
         TableCheck("members_add_up", "an artist's members are those of wv_sess_daily", _artists_with_other_members),
     ),
+    measures=(ROWS_WITHOUT_ACCOUNT,),
 )
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
-from wemart_assets.marts.sessions.rules import seconds_once, unequal
+from wemart_assets.marts.sessions.rules import seconds_once, totals, unequal
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
 
-def _communities_with_other_seconds(staged: ir.Table, sessions: ir.Table) -> ir.Table:
+def _communities_with_other_counts(staged: ir.Table, sessions: ir.Table) -> ir.Table:
     by = ["part_date", "comm_id", "art_indi_id"]
-    expected = seconds_once(sessions.filter(sessions.art_indi_id.notnull()), by).rename(expected="seconds")
-    return unequal(staged.select(*by, actual="total_user_sess_dur"), expected, by)
+    visits = sessions.filter(sessions.art_indi_id.notnull())
+    seconds = seconds_once(visits, by)
+    expected = ibis.union(
+        totals(visits, by, "expected", sessions=visits.user_sess_id.nunique()),
+        totals(seconds, by, "expected", seconds=seconds.seconds.sum()),
+    )
+    actual = totals(staged, by, "actual", sessions=staged.user_sess_cnt.sum(), seconds=staged.total_user_sess_dur.sum())
+    return unequal(actual, expected, [*by, "measure"])
 
 
 TABLE = Table(
@@ -39,9 +46,9 @@ TABLE = Table(
     row_checks=(RowCheck("in_order", "first_dt is not after last_dt", lambda t: t.first_dt <= t.last_dt),),
     table_checks=(
         TableCheck(
-            "durations_add_up",
-            "total_user_sess_dur is that of the artist member's user sessions in wv_sess_daily",
-            _communities_with_other_seconds,
+            "counts_add_up",
+            "user sessions and seconds are those of the artist member in wv_sess_daily",
+            _communities_with_other_counts,
         ),
     ),
 )

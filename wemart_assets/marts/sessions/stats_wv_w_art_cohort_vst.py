@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
@@ -15,6 +17,6 @@ TABLE = cohort_table("stats_wv_w_art_cohort_vst", Period.WEEK)
 
 
 @mart(TABLE, firsts=up_to(wv_art_first_vst), base=same_day(wv_visit_weekly_base))
-def stats_wv_w_art_cohort_vst(firsts: ir.Table, base: ir.Table) -> ir.Table:
+def stats_wv_w_art_cohort_vst(firsts: ir.Table, base: ir.Table, days: Sequence[str]) -> ir.Table:
     """Members of each cohort who visited the artist in the week."""
-    return cohort_visits(firsts, base, Period.WEEK)
+    return cohort_visits(firsts, base, days, Period.WEEK)

@@ -19,15 +19,30 @@ from wemart_assets.lake.table import (
     key_date_of,
     part_date_of,
 )
-from wemart_assets.marts.sessions.rules import unequal
+from wemart_assets.marts.sessions.rules import totals, unequal
 from wemart_assets.marts.sessions.stats_wv_d_art_indi_comm_activity import stats_wv_d_art_indi_comm_activity
 
 
-def _communities_with_other_seconds(staged: ir.Table, activity: ir.Table) -> ir.Table:
+def _communities_with_other_counts(staged: ir.Table, activity: ir.Table) -> ir.Table:
     by = ["part_date", "comm_id"]
-    expected = activity.group_by("comm_id", part_date=first_day_of(activity.key_date, Period.WEEK).cast("string"))
-    actual = staged.group_by(*by).aggregate(actual=staged.total_user_sess_dur.sum())
-    return unequal(actual, expected.aggregate(expected=activity.total_user_sess_dur.sum()), by)
+    weeks = activity.mutate(part_date=first_day_of(activity.key_date, Period.WEEK).cast("string"))
+    expected = totals(
+        weeks,
+        by,
+        "expected",
+        days=(weeks.art_indi_id + "|" + weeks.key_date.cast("string")).nunique(),
+        sessions=weeks.user_sess_cnt.sum(),
+        seconds=weeks.total_user_sess_dur.sum(),
+    )
+    actual = totals(
+        staged,
+        by,
+        "actual",
+        days=staged.active_day_cnt.sum(),
+        sessions=staged.user_sess_cnt.sum(),
+        seconds=staged.total_user_sess_dur.sum(),
+    )
+    return unequal(actual, expected, [*by, "measure"])
 
 
 TABLE = Table(
@@ -61,9 +76,9 @@ TABLE = Table(
     ),
     table_checks=(
         TableCheck(
-            "durations_add_up",
-            "total_user_sess_dur adds up, by community, to the days of stats_wv_d_art_indi_comm_activity",
-            _communities_with_other_seconds,
+            "counts_add_up",
+            "days, user sessions and seconds add up, by community, to stats_wv_d_art_indi_comm_activity",
+            _communities_with_other_counts,
         ),
     ),
 )
@@ -71,7 +86,7 @@ TABLE = Table(
 
 @mart(TABLE, activity=days_of(stats_wv_d_art_indi_comm_activity))
 def stats_wv_w_art_indi_comm_activity(activity: ir.Table) -> ir.Table:
-    """Sums over the days, of which none has a user session of another."""
+    """Sums over the days: a user session lies within one day."""
     by = ("key_date", "part_date", "comm_id", "art_indi_id")
     monday = first_day_of(activity.key_date, Period.WEEK)
     weeks = activity.mutate(key_date=monday, part_date=monday.cast("string"))

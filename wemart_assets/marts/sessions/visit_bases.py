@@ -6,6 +6,8 @@ are different ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ibis
 import ibis.expr.types as ir
 
@@ -23,14 +25,28 @@ from wemart_assets.lake.table import (
     key_date_of,
     part_date_of,
 )
-from wemart_assets.marts.sessions.rules import USER_TYPES, closeness, seconds_once, type_of, unequal
+from wemart_assets.marts.sessions.rules import (
+    ROWS_WITHOUT_ACCOUNT,
+    USER_TYPES,
+    closeness,
+    seconds_once,
+    totals,
+    type_of,
+    unequal,
+)
 
 
 def _counts(period: Period) -> tuple[Column, ...]:
     return (
         column("visit_day_cnt", "bigint", f"days of the {period} with a visit", at_least(1), nullable=False),
         column("user_sess_cnt", "bigint", "user sessions", at_least(1), nullable=False),
-        column("total_user_sess_dur", "bigint", "total seconds of these, each once", at_least(1), nullable=False),
+        column(
+            "total_user_sess_dur",
+            "bigint",
+            "total seconds of these sessions, each counted once",
+            at_least(1),
+            nullable=False,
+        ),
     )
 
 
@@ -46,15 +62,35 @@ def _sessions_on_days(period: Period) -> RowCheck:
     )
 
 
+def _with_other_counts(staged: ir.Table, sessions: ir.Table, by: Sequence[str], period: Period) -> ir.Table:
+    """The keys `by` whose days, user sessions or seconds differ from those of the members in wv_sess_daily.
+
+    A day counts once per member, and a user session, which has one member, once per key.
+    """
+    members = sessions.filter(sessions.we_member_id.notnull())
+    members = members.mutate(day=members.part_date, part_date=first_day_of(members.key_date, period).cast("string"))
+    member_days = members.we_member_id.cast("string") + "|" + members.day
+    seconds = seconds_once(members, by)
+    expected = ibis.union(
+        totals(members, by, "expected", days=member_days.nunique(), sessions=members.user_sess_id.nunique()),
+        totals(seconds, by, "expected", seconds=seconds.seconds.sum()),
+    )
+    actual = totals(
+        staged,
+        by,
+        "actual",
+        days=staged.visit_day_cnt.sum(),
+        sessions=staged.user_sess_cnt.sum(),
+        seconds=staged.total_user_sess_dur.sum(),
+    )
+    return unequal(actual, expected, [*by, "measure"])
+
+
 def visit_base_table(name: str, period: Period) -> Table:
     """Declaration of the table of visits by member and artist."""
 
-    def artists_with_other_seconds(staged: ir.Table, sessions: ir.Table) -> ir.Table:
-        members = sessions.filter(sessions.we_member_id.notnull())
-        members = members.mutate(part_date=first_day_of(members.key_date, period).cast("string"))
-        by = ["part_date", "we_art_id"]
-        actual = staged.group_by(*by).aggregate(actual=staged.total_user_sess_dur.sum())
-        return unequal(actual, seconds_once(members, by).rename(expected="seconds"), by)
+    def artists_with_other_counts(staged: ir.Table, sessions: ir.Table) -> ir.Table:
+        return _with_other_counts(staged, sessions, ["part_date", "we_art_id"], period)
 
     return Table(
         database="we_mart",
@@ -72,7 +108,7 @@ def visit_base_table(name: str, period: Period) -> Table:
                 "user_type",
                 "string",
                 f"membership, member or visitor, on the member's last day with the artist in the {period} (the closest "
-                "of that day); NULL without an artist",
+                "user type of that day); NULL without an artist",
                 USER_TYPES,
             ),
             *_counts(period),
@@ -90,11 +126,12 @@ def visit_base_table(name: str, period: Period) -> Table:
         ),
         table_checks=(
             TableCheck(
-                "durations_add_up",
-                "total_user_sess_dur adds up, by artist, to the user sessions of members in wv_sess_daily",
-                artists_with_other_seconds,
+                "counts_add_up",
+                "days, user sessions and seconds add up, by artist, to those of members in wv_sess_daily",
+                artists_with_other_counts,
             ),
         ),
+        measures=(ROWS_WITHOUT_ACCOUNT,),
     )
 
 
@@ -114,12 +151,8 @@ def visit_base(sessions: ir.Table, period: Period) -> ir.Table:
 def visit_total_table(name: str, period: Period) -> Table:
     """Declaration of the table of visits by member."""
 
-    def members_with_other_seconds(staged: ir.Table, sessions: ir.Table) -> ir.Table:
-        members = sessions.filter(sessions.we_member_id.notnull())
-        members = members.mutate(part_date=first_day_of(members.key_date, period).cast("string"))
-        by = ["part_date", "we_member_id"]
-        actual = staged.select(*by, actual="total_user_sess_dur")
-        return unequal(actual, seconds_once(members, by).rename(expected="seconds"), by)
+    def members_with_other_counts(staged: ir.Table, sessions: ir.Table) -> ir.Table:
+        return _with_other_counts(staged, sessions, ["part_date", "we_member_id"], period)
 
     return Table(
         database="we_mart",
@@ -138,11 +171,12 @@ def visit_total_table(name: str, period: Period) -> Table:
         row_checks=(KEY_DATE_IS_PART_DATE, _sessions_on_days(period)),
         table_checks=(
             TableCheck(
-                "durations_add_up",
-                "total_user_sess_dur is that of the member's user sessions in wv_sess_daily",
-                members_with_other_seconds,
+                "counts_add_up",
+                "days, user sessions and seconds are those of the member in wv_sess_daily",
+                members_with_other_counts,
             ),
         ),
+        measures=(ROWS_WITHOUT_ACCOUNT,),
     )
 
 

@@ -39,15 +39,15 @@ def visit_days_table(name: str, period: Period) -> Table:
     return Table(
         database="we_mart",
         name=name,
-        description=f"One row per {period}, artist and number of days: the members who visited on so many days of the "
-        f"{period}.",
+        description=f"One row per {period}, artist and number of days: the members who visited on that many days of "
+        f"the {period}.",
         grain=("key_date", "we_art_id", "visit_day_cnt"),
         period=period,
         columns=(
             key_date_of(period),
             column("we_art_id", "int", "artist", nullable=False),
             column("visit_day_cnt", "bigint", f"days of the {period} with a visit", at_least(1), nullable=False),
-            column("member_cnt", "bigint", "members who visited on so many days", at_least(1), nullable=False),
+            column("member_cnt", "bigint", "members who visited on that many days", at_least(1), nullable=False),
             part_date_of(period),
             RUN_TIMESTAMP,
         ),

@@ -8,6 +8,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.inputs import own_earlier_days, same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, column
+from wemart_assets.marts.sessions.rules import ROWS_WITHOUT_ACCOUNT
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
 PAIR = ("we_member_id", "we_art_id")
@@ -25,7 +26,7 @@ def _never_first(staged: ir.Table, before: ir.Table, sessions: ir.Table) -> ir.T
 
 
 def _first_twice(staged: ir.Table, before: ir.Table) -> ir.Table:
-    firsts = ibis.union(*(t.select(*PAIR, "part_date") for t in (staged, before)))
+    firsts = ibis.union(*(t.select(*PAIR, "part_date") for t in (staged, before.semi_join(staged, PAIR))))
     repeated = firsts.group_by(*PAIR).aggregate(days=firsts.count(), part_date=firsts.part_date.max())
     return repeated.filter(repeated.days > 1)
 
@@ -49,10 +50,11 @@ TABLE = Table(
         RUN_TIMESTAMP,
     ),
     table_checks=(
-        TableCheck("in_a_cohort", "every visit is the member's first to the artist, or after it", _never_first),
-        TableCheck("in_one_cohort", "no member visits an artist first on two days", _first_twice),
+        TableCheck("in_a_cohort", "no member visits an artist before their first visit", _never_first),
+        TableCheck("in_one_cohort", "no member has two first visits to an artist", _first_twice),
         TableCheck("with_a_visit", "every member visited the artist on that day", _without_visit),
     ),
+    measures=(ROWS_WITHOUT_ACCOUNT,),
 )
 
 

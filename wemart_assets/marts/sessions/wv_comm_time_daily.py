@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from wemart_assets.lake.functions import unix_millis
 from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart import mart
-from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, at_least, column
+from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Measure, Table, TableCheck, at_least, column
 from wemart_assets.lake.volume import volume_check
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 from wemart_assets.marts.sessions.rules import LINE_ORDER, duration_seconds
@@ -70,13 +70,18 @@ def _engaged_beyond_the_session(lines: ir.Table, users: ir.Table, engaged_gap_se
     return user_sessions.filter(user_sessions.engaged > user_sessions.user_sess_dur * 1000)
 
 
+def _lines_without_account(lines: ir.Table, users: ir.Table) -> ir.Scalar:
+    accounts = with_account(lines.select("date_id", "user_id_fill"), users).we_member_id
+    return accounts.isnull().sum()
+
+
 TABLE = Table(
     database="we_mart",
     name="wv_comm_time_daily",
     description="One row per business day, member and community: the seconds that the member was engaged there. The "
     "time from a line to the next one of its user session counts for the line's community, up to a limit "
-    "(WEMART_ENGAGED_GAP_SECONDS); the last line counts nothing. Time outside of communities, or only passing through "
-    "one, is the member's row without a community. Lines without a known account are left out.",
+    "(WEMART_ENGAGED_GAP_SECONDS); the last line counts 0. Time outside communities, or merely passing through one, "
+    "goes to the member's row with community NULL. Lines without a known account are left out.",
     grain=("key_date", "we_member_id", "comm_id"),
     columns=(
         KEY_DATE,
@@ -94,11 +99,12 @@ TABLE = Table(
         ),
         TableCheck(
             "engaged_within_the_session",
-            "no user session of the lines is engaged for longer than it lasts",
+            "no user session has more engaged seconds than its duration",
             _engaged_beyond_the_session,
         ),
         volume_check(),
     ),
+    measures=(Measure("lines without an account, left out", _lines_without_account),),
 )
 
 

@@ -11,14 +11,13 @@ from wemart_assets.lake.table import (
     KEY_DATE,
     PART_DATE,
     RUN_TIMESTAMP,
-    Measure,
     Table,
     TableCheck,
     at_least,
     column,
 )
 from wemart_assets.lake.volume import volume_check
-from wemart_assets.marts.sessions.rules import days_with_other_seconds
+from wemart_assets.marts.sessions.rules import ROWS_WITHOUT_ACCOUNT, days_with_other_seconds
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 
 TABLE = Table(
@@ -45,11 +44,7 @@ TABLE = Table(
         ),
         volume_check(),
     ),
-    measures=(
-        Measure(
-            "rows without an account, left out", lambda sessions: sessions.count(where=sessions.we_member_id.isnull())
-        ),
-    ),
+    measures=(ROWS_WITHOUT_ACCOUNT,),
 )
 
 
