@@ -430,6 +430,11 @@ def test_direct_messages_are_those_of_the_truth(simulated: Simulated) -> None:
         running = [row for row in purchases if row["end_dt"] is None or local_day(row["end_dt"]) >= day]
         subscribers = {(row["community_id"], row["dm_id"], row["wv_user_id"]) for row in running}
         from_fans = [row for row in messages if row["sender_type"] == "FAN"]
+        special = as_of(simulated, "weverse2.community_member_special_member", day)
+        artists = {(int(row["community_id"]), int(row["user_id"])) for row in special}
+        for row in messages:
+            is_artist = (row["community_id"], row["wv_user_id"]) in artists
+            assert row["sender_type"] == ("ARTIST" if is_artist else "FAN"), row
         wrote = Counter((row["community_id"], row["dm_id"], row["wv_user_id"]) for row in from_fans)
         made = {(row["comm_id"], row["dm_id"]): row for row in truth if row["day"] == day}
         assert made.keys() >= {(comm, dm) for comm, dm, _ in {*subscribers, *wrote}}
