@@ -14,6 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from wemart_assets.simulator import SimulatorConfig, simulate
+from wemart_assets.simulator.histories import Histories
+from wemart_assets.simulator.messages import messages_of_day
+from wemart_assets.simulator.platform import build_platform
 from wemart_assets_tests.simulator.deliveries import Row, Simulated, counts_in, read
 
 PROFILE, STATUS = "we_mart.ods_wv_member_profile", "weverse2.community_log_member_status_log"
@@ -430,11 +433,6 @@ def test_direct_messages_are_those_of_the_truth(simulated: Simulated) -> None:
         running = [row for row in purchases if row["end_dt"] is None or local_day(row["end_dt"]) >= day]
         subscribers = {(row["community_id"], row["dm_id"], row["wv_user_id"]) for row in running}
         from_fans = [row for row in messages if row["sender_type"] == "FAN"]
-        special = as_of(simulated, "weverse2.community_member_special_member", day)
-        artists = {(int(row["community_id"]), int(row["user_id"])) for row in special}
-        for row in messages:
-            is_artist = (row["community_id"], row["wv_user_id"]) in artists
-            assert row["sender_type"] == ("ARTIST" if is_artist else "FAN"), row
         wrote = Counter((row["community_id"], row["dm_id"], row["wv_user_id"]) for row in from_fans)
         made = {(row["comm_id"], row["dm_id"]): row for row in truth if row["day"] == day}
         assert made.keys() >= {(comm, dm) for comm, dm, _ in {*subscribers, *wrote}}
@@ -448,6 +446,17 @@ def test_direct_messages_are_those_of_the_truth(simulated: Simulated) -> None:
         kinds["silent"] += len(subscribers - wrote.keys())
         kinds["from artists"] += len(messages) - len(from_fans)
     assert all(kinds[kind] > 5 for kind in ("by subscribers", "by others", "silent", "from artists")), kinds
+
+
+def test_artists_write_as_artists_only() -> None:
+    config = SimulatorConfig(days=40, lines_per_day=500, users=500)
+    platform = build_platform(config)
+    histories = Histories(config, platform)
+    is_artist = platform.members.kind > 0
+    assert is_artist[histories.purchases.member].any()
+    for day in range(40):
+        messages = messages_of_day(config, platform, histories, day)
+        assert (is_artist[messages.member] == messages.from_artist).all()
 
 
 def test_subscribers_add_up_from_day_to_day(simulated: Simulated) -> None:
