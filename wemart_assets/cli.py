@@ -321,7 +321,7 @@ def new() -> None:
 @click.option("--weekly", is_flag=True, help="one partition per week, from Monday")
 @click.option("--monthly", is_flag=True, help="one partition per month")
 def new_table(domain: str, name: str, weekly: bool, monthly: bool) -> None:
-    """Write a table that works as it is (sessions by country), its checks' cases and its tests, for you to change.
+    """Write a working table (sessions by country) with its check cases and tests, for you to change.
 
     DOMAIN is a folder of wemart_assets/marts. What is left to write is marked with TODO, and `make test` lists it.
 
@@ -340,7 +340,7 @@ def new_table(domain: str, name: str, weekly: bool, monthly: bool) -> None:
         click.echo(f"wrote {path}")
     click.echo(update_pages(Path.cwd()), nl=False)
     click.echo(
-        "\nIt works as it is. What next:\n"
+        "\nIt works as is. Next:\n"
         f"  .venv/bin/wemart run --from -{31 if monthly else 7 if weekly else 1} {table.replace('.', '/')}\n"
         "  make lint test                 the tests list what is left to write\n"
         "  .venv/bin/wemart pages         after every change of the declaration"

@@ -1,4 +1,4 @@
-"""`wemart new table`: the files of a table that works as it is, for its author to change.
+"""`wemart new table`: the files of a table that works as is, for its author to change.
 
 They count sessions by country. What the author has to write is marked with TODO, and `test_new_table.py` fails for as
 long as a marker is left. The text of a table by day, week and month differs in the parts of `WORDS`.
@@ -116,6 +116,10 @@ def _check_name(name: str) -> None:
         raise CannotWrite(
             f"'{name}' cannot be the name of a table: {', '.join(RESERVED_ENDINGS)} are for generated ones"
         )
+    if name.startswith("test_") or name == "conftest":
+        raise CannotWrite(
+            f"'{name}' cannot be the name of a table: pytest would take its files and functions for tests"
+        )
     if keyword.iskeyword(name) or name in _reserved_in_sql():
         raise CannotWrite(f"'{name}' cannot be the name of a table: it is a reserved word of Python or SQL")
     words = [text for of in WORDS.values() for text in of.values()]
@@ -123,7 +127,10 @@ def _check_name(name: str) -> None:
         raise CannotWrite(f"'{name}' is a name that the table's own code uses; choose a longer one")
     from wemart_assets import catalog
 
-    same = [full for full in (*catalog.tables(), *catalog.views()) if full.partition(".")[2] == name]
+    taken = [full.partition(".") for full in (*catalog.tables(), *catalog.views())]
+    if name in {database for database, _, _ in taken}:
+        raise CannotWrite(f"'{name}' cannot be the name of a table: it is a database, which SQL would confuse with it")
+    same = [f"{database}.{table}" for database, _, table in taken if table == name]
     if same:
         raise CannotWrite(f"there is already a table {same[0]}; SQL finds tables by this name alone, so choose another")
 

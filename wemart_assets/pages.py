@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydantic_core import to_json
@@ -53,7 +54,7 @@ def table_list() -> str:
     tables |= {name: declared.table for name, declared in catalog.views().items()}
     for name, table in sorted(tables.items()):
         grain = ", ".join(table.grain) or "none"
-        lines.append(f"| [`{name}`](docs/tables.md#{_anchor(name)}) | {table.description} | {grain} |")
+        lines.append(f"| [`{name}`](docs/tables.md#{_anchor(name)}) | {_escaped(table.description)} | {grain} |")
     return "\n".join(lines)
 
 
@@ -82,7 +83,11 @@ def table_catalog() -> str:
     text.append("## Views")
     for name, shown in sorted(catalog.views().items()):
         links = "; ".join(_link(table) for table in shown.inputs.values())
-        text += [f"### {name}", shown.table.description, f"- grain: {', '.join(shown.table.grain)}\n- reads: {links}"]
+        text += [
+            f"### {name}",
+            _without_html(shown.table.description),
+            f"- grain: {', '.join(shown.table.grain)}\n- reads: {links}",
+        ]
         text.append(_columns(shown.table))
     text.append("## Sources")
     for name, contract in sorted(catalog.contracts().items()):
@@ -108,7 +113,7 @@ def _table(
     checks += [f"| {c.name} | {c.severity.value} | {_escaped(c.description)} |" for c in checks_of(table)]
     return [
         f"### {name}",
-        table.description,
+        _without_html(table.description),
         "\n".join(
             [
                 f"- grain: {', '.join(table.grain) or 'none, duplicate rows are allowed'}",
@@ -127,8 +132,16 @@ def _table(
 
 
 def _escaped(text: str) -> str:
-    """Returns the text with the bars escaped that would end a cell of a Markdown table."""
-    return text.replace("|", "\\|")
+    """Returns the text with the bars escaped that would end a cell of a Markdown table, and without HTML."""
+    return _without_html(text).replace("|", "\\|")
+
+
+def _without_html(text: str) -> str:
+    """Returns the text with each `<` escaped with which Markdown would begin an HTML tag: a reader would not see it.
+
+    Between backticks there is no HTML.
+    """
+    return re.sub(r"(`[^`]*`)|<(?=[A-Za-z/!?])", lambda match: match[1] or "\\<", text)
 
 
 def _input(given: Input, reader: Table) -> str:

@@ -96,7 +96,9 @@ class Settings(BaseSettings):
         300,
         ge=1,
         le=86_400,
-        description="of the time between two log lines, at most this many seconds count as engaged in a community",
+        description=(
+            "upper limit, in seconds, on how much of the time between two log lines counts as engaged in a community"
+        ),
     )
     funnel_days: int = Field(
         7, ge=0, le=90, description="days after the first step within which users complete the funnel in order"

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from wemart_assets_tests.checkouts import PROJECT, copy_of_the_project
 from wemart_assets_tests.engines import SPARK_CONF
 
-PROJECT = Path(__file__).parents[1]
 FOUND = [PROJECT / "README.md", *PROJECT.glob("docs/*.md"), *PROJECT.glob("examples/*/README.md")]
 SHELL = {
     path.relative_to(PROJECT).as_posix(): blocks
@@ -35,13 +35,9 @@ ENVIRONMENT["WEMART_SPARK__CONF"] = json.dumps(SPARK_CONF)
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the parts of a clone that the commands need, and a small demo. Read-only."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in ("dagster.yaml", "examples"):
-        (folder / name).symlink_to(PROJECT / name)
-    # `wemart new table` writes into these.
-    for name in ("wemart_assets", "wemart_assets_tests", "docs"):
-        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PROJECT / "README.md", folder)
+    # A copy, because `wemart new table` writes into it.
+    folder = copy_of_the_project(tmp_path_factory.mktemp("clone"))
+    (folder / "examples").symlink_to(PROJECT / "examples")
     (folder / ".venv").symlink_to(sys.prefix)
     _run(folder, ".venv/bin/wemart demo --lines 600")
     return folder

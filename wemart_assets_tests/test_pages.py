@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from wemart_assets import catalog
+from wemart_assets.lake.audit import checks_of
+from wemart_assets.lake.table import ROWS
 from wemart_assets.pages import render
 
 PROJECT = Path(__file__).parents[1]
@@ -33,6 +35,18 @@ def test_readme_and_catalog_name_the_stateful_tables() -> None:
     assert sorted(re.findall(r"`(\w+)`", listed[1])) == sorted(name.split(".")[1] for name in stateful)
     sections = re.split(r"^### ", pages[Path("docs/tables.md")], flags=re.MULTILINE)
     assert sorted(s.partition("\n")[0] for s in sections if "\n- stateful: " in s) == stateful
+
+
+def test_the_pages_have_no_html_but_comments() -> None:
+    for path, page in render(PROJECT).items():
+        text = re.sub(r"`[^`]*`|<!--.*?-->", "", CODE_BLOCK.sub("", page))
+        assert re.findall(r"(?<!\\)<[A-Za-z/!?].*", text) == [], path
+
+
+def test_the_check_of_rows_names_the_period() -> None:
+    for name, declared in catalog.marts().items():
+        rows = [check.description for check in checks_of(declared.table) if check.name == ROWS]
+        assert rows in ([], [f"each {declared.table.period.value} has rows"]), name
 
 
 def test_the_catalog_has_every_table_and_column() -> None:

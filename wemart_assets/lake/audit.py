@@ -69,7 +69,7 @@ def checks_of(table: Table) -> list[CheckSpec]:
         built_in.append(CheckSpec(GRAIN, f"one row for each ({', '.join(table.grain)})", Severity.ERROR))
     declared = [CheckSpec(c.name, c.description, c.severity) for c in (*table.value_checks(), *table.row_checks)]
     declared += [CheckSpec(c.name, c.description, c.severity) for c in table.table_checks]
-    rows = [] if table.may_be_empty else [CheckSpec(ROWS, "each day has rows", Severity.WARN)]
+    rows = [] if table.may_be_empty else [CheckSpec(ROWS, f"each {table.period} has rows", Severity.WARN)]
     return [*built_in, *declared, *rows]
 
 

@@ -6,6 +6,7 @@ They are written by hand: a few hundred elements do not justify the seconds that
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -23,6 +24,9 @@ PERIODS_SHOWN = 26
 # Sizes in the legend: the sample of a line, the widest letter, a row.
 SAMPLE, LETTER, ROW = 30, 6.5, 18
 
+
+# Characters that no XML document may have.
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 # Sizes of the cells of a heat map.
 CELL_WIDTHS, CELL_HEIGHT = (40, 80), 24
@@ -43,7 +47,7 @@ class Scale(Enum):
 class Line:
     """Values by day, none of them negative. Lines of one colour belong together, and one of them may be dashed.
 
-    A value of None leaves a gap in the line.
+    There is a value per day of the chart; None leaves a gap in the line.
     """
 
     name: str
@@ -77,13 +81,14 @@ def line_chart(title: str, days: Sequence[str], lines: Sequence[Line], scale: Sc
         parts.append(f'<line x1="{left_edge}" x2="{WIDTH - RIGHT}" y1="{y(mark)}" y2="{y(mark)}" stroke="#ddd"/>')
         parts.append(f'<text x="{left_edge - 6}" y="{y(mark) + 4}" text-anchor="end">{label}</text>')
     parts += [
-        f'<text x="{x(n)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(days[n])}</text>'
+        f'<text x="{x(n)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{_text(days[n])}</text>'
         for n in range(0, len(days), max(-(-len(days) // DAY_LABELS), 1))
     ]
     for place, line in enumerate(lines):
         colour = COLOURS[line.colour % len(COLOURS)]
         look = f'stroke="{colour}" stroke-width="2"' + (' stroke-dasharray="5 4"' if line.dashed else "")
-        points = [None if value is None else (x(n), y(value)) for n, value in enumerate(line.values)]
+        values = zip(range(len(days)), line.values, strict=True)
+        points = [None if value is None else (x(n), y(value)) for n, value in values]
         for has_value, segment in groupby(points, key=lambda point: point is not None):
             if has_value:
                 joined = " ".join(f"{cx},{cy}" for cx, cy in filter(None, segment))
@@ -92,7 +97,7 @@ def line_chart(title: str, days: Sequence[str], lines: Sequence[Line], scale: Sc
         parts += [f'<circle cx="{cx}" cy="{cy}" r="2.5" fill="{colour}"/>' for cx, cy in filter(None, points)]
         left, baseline = left_edge + place % columns * across / columns, HEIGHT - 16 + place // columns * ROW
         parts.append(f'<line x1="{left:.1f}" x2="{left + 24:.1f}" y1="{baseline - 4}" y2="{baseline - 4}" {look}/>')
-        parts.append(f'<text x="{left + SAMPLE:.1f}" y="{baseline}">{escape(line.name)}</text>')
+        parts.append(f'<text x="{left + SAMPLE:.1f}" y="{baseline}">{_text(line.name)}</text>')
     return "".join([*parts, "</svg>"])
 
 
@@ -113,12 +118,12 @@ def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], values: Se
 
     parts = _opening(title, width, height, left)
     parts += [
-        f'<text x="{left + cell * (n + 0.5)}" y="{top - 6}" text-anchor="middle">{escape(columns[n])}</text>'
+        f'<text x="{left + cell * (n + 0.5)}" y="{top - 6}" text-anchor="middle">{_text(columns[n])}</text>'
         for n in range(0, len(columns), label_every)
     ]
     for row, (label, shares) in enumerate(zip(rows, values, strict=True)):
         y = top + CELL_HEIGHT * row
-        parts.append(f'<text x="{left - 6}" y="{y + 16}" text-anchor="end">{escape(label)}</text>')
+        parts.append(f'<text x="{left - 6}" y="{y + 16}" text-anchor="end">{_text(label)}</text>')
         for n, (_, share) in enumerate(zip(columns, shares, strict=True)):
             if share is not None:
                 fill, ink = _shade(share / highest if highest else 0.0)
@@ -135,8 +140,13 @@ def _opening(title: str, width: int, height: int, left: int) -> list[str]:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
         ' font-family="sans-serif" font-size="11" fill="#333">',
         '<rect width="100%" height="100%" fill="#fff"/>',
-        f'<text x="{left}" y="20" font-size="14">{escape(title)}</text>',
+        f'<text x="{left}" y="20" font-size="14">{_text(title)}</text>',
     ]
+
+
+def _text(text: str) -> str:
+    """The text as XML, without the characters that XML cannot have."""
+    return escape(NOT_XML.sub("", text))
 
 
 def _marks(highest: float, scale: Scale) -> list[float]:
@@ -161,5 +171,8 @@ def _shade(share_of_highest: float) -> tuple[str, str]:
 
 
 def _percentage(share: float) -> str:
-    """Whole percent, and a tenth where a whole percent would hide most of the share."""
-    return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"
+    """Whole percent, and a tenth where a whole percent would hide most of the share or of what it lacks to 1."""
+    if 0 < share < 0.0995 or 0.9905 < share < 1:
+        # No share below 1 is written as 100%.
+        return f"{min(share, 0.999):.1%}"
+    return f"{share:.0%}"

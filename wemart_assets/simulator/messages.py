@@ -52,8 +52,10 @@ def messages_of_day(config: SimulatorConfig, platform: Platform, histories: Hist
     present = np.flatnonzero(members.present(day))
 
     running = np.flatnonzero(purchases.delivered(day) & purchases.running(day, start))
-    subscriber = running[random.random(len(running)) < 0.4]
-    others = present[random.integers(0, len(present), 3 + len(subscriber) // 10)]
+    # An artist may subscribe, but does not write as a fan.
+    subscriber = running[(random.random(len(running)) < 0.4) & (members.kind[purchases.member[running]] == 0)]
+    others = np.setdiff1d(present[members.kind[present] == 0], purchases.member[running])
+    others = random.choice(others, min(3 + len(subscriber) // 10, len(others)), replace=False)
     artist = np.flatnonzero((members.kind > 0) & members.present(day))
     artist = artist[random.random(len(artist)) < 0.8]
 

@@ -202,8 +202,28 @@ def test_the_text_of_every_cell_contrasts_with_its_colour() -> None:
 
 
 def test_a_small_share_is_written_with_a_tenth() -> None:
-    said = texts(heat(["w1"], list("abcde"), [[0.004, 0.0994, 0.0996, 0.104, 0.999]]))
-    assert said[-5:] == ["0.4%", "9.9%", "10%", "10%", "100%"]
+    said = texts(heat(["w1"], list("abcd"), [[0.004, 0.0994, 0.0996, 0.104]]))
+    assert said[-4:] == ["0.4%", "9.9%", "10%", "10%"]
+
+
+def test_only_a_share_of_one_is_written_as_100_percent() -> None:
+    said = texts(heat(["w1"], list("abcdef"), [[0.99, 0.9904, 0.995, 0.999, 0.9999, 1.0]]))
+    assert said[-6:] == ["99%", "99%", "99.5%", "99.9%", "99.9%", "100%"]
+
+
+def test_control_characters_are_left_out() -> None:
+    everything = "".join(map(chr, range(0x20))) + "a\ud800b\uffffc"
+    svg = ElementTree.fromstring(line_chart(everything, [everything], [Line(everything, [0.1], 0)]))
+    # XML reads a carriage return as the end of a line.
+    assert texts(svg).count("\t\n\nabc") == 3
+    heated = ElementTree.fromstring(heat_map(everything, [everything], [everything], [[0.1]]))
+    assert texts(heated).count("\t\n\nabc") == 3
+
+
+@pytest.mark.parametrize("values", [[0.1] * 2, [0.1] * 4, [None] * 4])
+def test_a_line_has_a_value_for_each_day(values: list[float | None]) -> None:
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        line_chart("Joined", DAYS, [Line("joined", values, 0)])
 
 
 def test_long_labels_do_not_overlap() -> None:

@@ -402,6 +402,8 @@ NULL_BREAKS_TOO: dict[str, dict[str, set[str]]] = {
     },
     DM_HISTORY: {"last_seen_date": {"seen_by_the_day"}},
     DM_FAN: {
+        "comm_id": {"totals_add_up"},
+        "dm_id": {"totals_add_up"},
         "fan_cnt": {"totals_add_up", "fans_wrote"},
         "msg_cnt": {"totals_add_up", "fans_wrote", "message_or_subscriber"},
         "subscribers": {"totals_add_up", "message_or_subscriber"},
@@ -520,6 +522,12 @@ def popularity_cases(name: str) -> Iterator[Case]:
         "nothing_popular_is_left_out",
         "a post that more members saw than the last of a hundred",
         lambda _: add_input("views", **acted(102, "1-101", view_cnt=1))(many_posts),
+    )
+    yield case(
+        name,
+        "nothing_popular_is_left_out",
+        "a post that as many members saw as the last of a hundred, with a smaller id",
+        add_many(post_id="1-101"),
     )
     yield case(
         name, "nothing_popular_is_left_out", "all rows were lost", lambda world: replace(world, rows=()), also=[ROWS]
@@ -807,7 +815,7 @@ CASES: list[Case] = [
     bad_value(DM_FAN, "fan_cnt", -1, row=1, also=["totals_add_up"]),
     bad_value(DM_FAN, "msg_cnt", -1, row=1, also=["totals_add_up", "fans_wrote", "message_or_subscriber"]),
     bad_value(DM_FAN, "subscribers", -1, also=["totals_add_up"]),
-    case(DM_FAN, GRAIN, "the same channel twice", change_row(1, dm_id=1)),
+    case(DM_FAN, GRAIN, "the same channel twice", change_row(1, dm_id=1), also=["totals_add_up"]),
     case(DM_FAN, "fans_wrote", "more fans than messages", change_row(0, fan_cnt=4), also=["totals_add_up"]),
     case(DM_FAN, "fans_wrote", "messages of nobody", change_row(1, msg_cnt=1), also=["totals_add_up"]),
     case(DM_FAN, "message_or_subscriber", "a silent channel", add_row(1, dm_id=3, subscribers=0)),
@@ -815,6 +823,8 @@ CASES: list[Case] = [
     case(DM_FAN, "totals_add_up", "a message was lost", change_row(0, msg_cnt=2)),
     case(DM_FAN, "totals_add_up", "a subscriber was lost", change_row(0, subscribers=0)),
     case(DM_FAN, "totals_add_up", "a channel was lost", drop_row(1)),
+    case(DM_FAN, "totals_add_up", "counts of another channel", change_row(0, dm_id=2), change_row(1, dm_id=1)),
+    case(DM_FAN, "totals_add_up", "counts of another community", change_row(0, comm_id=11)),
     case(DM_FAN, "totals_add_up", "an artist is counted as a fan", change_input("messages", 2, sender_type="ARTIST")),
     case(DM_FAN, "totals_add_up", "all rows were lost", lambda world: replace(world, rows=()), also=[ROWS]),
     # the popular posts

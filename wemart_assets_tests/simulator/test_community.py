@@ -14,6 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from wemart_assets.simulator import SimulatorConfig, simulate
+from wemart_assets.simulator.histories import Histories
+from wemart_assets.simulator.messages import messages_of_day
+from wemart_assets.simulator.platform import build_platform
 from wemart_assets_tests.simulator.deliveries import Row, Simulated, counts_in, read
 
 PROFILE, STATUS = "we_mart.ods_wv_member_profile", "weverse2.community_log_member_status_log"
@@ -443,6 +446,17 @@ def test_direct_messages_are_those_of_the_truth(simulated: Simulated) -> None:
         kinds["silent"] += len(subscribers - wrote.keys())
         kinds["from artists"] += len(messages) - len(from_fans)
     assert all(kinds[kind] > 5 for kind in ("by subscribers", "by others", "silent", "from artists")), kinds
+
+
+def test_artists_write_as_artists_only() -> None:
+    config = SimulatorConfig(days=40, lines_per_day=500, users=500)
+    platform = build_platform(config)
+    histories = Histories(config, platform)
+    is_artist = platform.members.kind > 0
+    assert is_artist[histories.purchases.member].any()
+    for day in range(40):
+        messages = messages_of_day(config, platform, histories, day)
+        assert (is_artist[messages.member] == messages.from_artist).all()
 
 
 def test_subscribers_add_up_from_day_to_day(simulated: Simulated) -> None:

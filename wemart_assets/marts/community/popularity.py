@@ -55,7 +55,7 @@ def popularity_table(name: str, period: Period) -> Table:
             column(
                 "rank",
                 "int",
-                "place of the post in its community, 1 for the one that most members saw",
+                "rank of the post in its community; 1 is the post that most members saw",
                 ValueCheck("domains", f"1 to {POSTS}", lambda rank: rank.between(1, POSTS)),
                 nullable=False,
             ),
@@ -81,7 +81,7 @@ def popularity_table(name: str, period: Period) -> Table:
             ),
             TableCheck(
                 "nothing_popular_is_left_out",
-                f"no other post has more viewers than the last of {POSTS}, and fewer posts are all there are",
+                f"no post left out ranks above the {POSTS}th, and nothing is left out of a shorter list",
                 left_out,
             ),
         ),
@@ -132,10 +132,15 @@ def _posts_off_count(staged: ir.Table, members: ir.Table, views: ir.Table, react
 def _left_out(staged: ir.Table, members: ir.Table, views: ir.Table) -> ir.Table:
     seen = _acts_of_members(views.filter(views.view_cnt > 0, views.post_id.notnull()), members)
     posts = seen.group_by(*POST).aggregate(viewers=seen.count()).anti_join(staged, POST)
-    last = staged.group_by(*COMMUNITY).aggregate(ranks=staged.count(), least=staged.viewers.min())
+    last = staged.group_by(*COMMUNITY).aggregate(
+        ranks=staged.count(), least=staged.viewers.min(), last_id=staged.post_id.max(where=staged["rank"] == POSTS)
+    )
     last = last.rename({f"last_{name}": name for name in COMMUNITY})
     posts = posts.left_join(last, [posts[name] == last[f"last_{name}"] for name in COMMUNITY])
-    is_rightly_out = ((posts.ranks == POSTS) & (posts.viewers <= posts.least)).fill_null(False)
+    is_after_the_last = (posts.viewers < posts.least) | (
+        (posts.viewers == posts.least) & (posts.post_id > posts.last_id)
+    )
+    is_rightly_out = ((posts.ranks == POSTS) & is_after_the_last).fill_null(False)
     return posts.filter(~is_rightly_out).select(*POST, "viewers")
 
 

@@ -12,16 +12,17 @@ from wemart_assets.marts.community.wv_dm_subscr import wv_dm_subscr
 from wemart_assets.sources.contracts.weverse2 import dm_message
 
 
-def _days_off_count(staged: ir.Table, messages: ir.Table, subscriptions: ir.Table) -> ir.Table:
-    """Days whose totals are not those of the messages and subscriptions. A fan counts once per channel."""
-    by_fans = messages.filter(messages.sender_type == "FAN")
-    by_fan = by_fans.group_by("part_date", "community_id", "dm_id", "wv_user_id").aggregate(messages=by_fans.count())
-    by_day = by_fan.group_by("part_date").aggregate(fans=by_fan.count(), sent=by_fan.messages.sum())
-    subscribed = subscriptions.group_by("part_date").aggregate(subscribed=subscriptions.count())
-    totals = staged.group_by("part_date").aggregate(**{name: staged[name].sum() for name in COUNTS})
-    days = counted_side_by_side([totals, by_day, subscribed], ["part_date"])
-    return days.filter(
-        (days.fan_cnt != days.fans) | (days.msg_cnt != days.sent) | (days.subscribers != days.subscribed)
+def _channels_off_count(staged: ir.Table, messages: ir.Table, subscriptions: ir.Table) -> ir.Table:
+    """Channels whose counts are not those of the messages and subscriptions. A fan counts once per channel."""
+    by_fans = messages.filter(messages.sender_type == "FAN").rename(comm_id="community_id")
+    by_fan = by_fans.group_by(*CHANNEL, "wv_user_id").aggregate(messages=by_fans.count())
+    by_channel = by_fan.group_by(*CHANNEL).aggregate(fans=by_fan.count(), sent=by_fan.messages.sum())
+    subscribed = subscriptions.group_by(*CHANNEL).aggregate(subscribed=subscriptions.count())
+    channels = counted_side_by_side([staged.select(*CHANNEL, *COUNTS), by_channel, subscribed], CHANNEL)
+    return channels.filter(
+        (channels.fan_cnt != channels.fans)
+        | (channels.msg_cnt != channels.sent)
+        | (channels.subscribers != channels.subscribed)
     )
 
 
@@ -59,8 +60,8 @@ TABLE = Table(
     table_checks=(
         TableCheck(
             "totals_add_up",
-            "a day's fans, messages and subscribers add up to those of the messages and subscriptions",
-            _days_off_count,
+            "a channel's fans, messages and subscribers are those of the messages and subscriptions",
+            _channels_off_count,
         ),
     ),
 )

@@ -53,7 +53,7 @@ TABLE = Table(
     database="we_mart",
     name="wv_dm_subscr_history",
     description=(
-        "One row per subscription to direct messages ever seen, also if it is no longer delivered: what is known of it "
+        "One row per subscription to direct messages ever seen, even if no longer delivered, with what is known of it "
         "as of the business day."
     ),
     grain=SUBSCRIPTION,
@@ -67,7 +67,8 @@ TABLE = Table(
         column(
             "last_seen_date",
             "date",
-            "business day of the latest snapshot with the subscription; before the row's day if it has vanished",
+            "business day of the latest snapshot with the subscription; earlier than the row's day once the "
+            "subscription has vanished",
             nullable=False,
         ),
         PART_DATE,

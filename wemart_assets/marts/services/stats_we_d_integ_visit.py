@@ -50,7 +50,7 @@ TABLE = Table(
     database="we_mart",
     name="stats_we_d_integ_visit",
     description="One row per business day and set of services: the members who used exactly these services. The row "
-    f"`{ANY}` has the members who used any.",
+    f"`{ANY}` counts the members who used at least one.",
     grain=("key_date", "services"),
     columns=(
         KEY_DATE,

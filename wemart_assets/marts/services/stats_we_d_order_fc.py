@@ -66,7 +66,7 @@ TABLE = Table(
     grain=("key_date", "we_art_id", "is_fc"),
     columns=(
         KEY_DATE,
-        column("we_art_id", "int", "artist, NULL if the orders are about none"),
+        column("we_art_id", "int", "artist, NULL if the orders concern no artist"),
         column("is_fc", "int", "1 for holders of the artist's membership, 0 for others; NULL if unknown", FLAG),
         column("buyer_cnt", "bigint", "accounts with an order", at_least(0), nullable=False),
         *ORDER_COLUMNS,

@@ -15,12 +15,12 @@ from wemart_assets.sources.contracts.we_meta import we_country
 TABLE = Table(
     database="we_mart",
     name="stats_we_d_visit_new",
-    description="One row per business day, service, artist and region with a visit, by an account or without one.",
+    description="One row per business day, service, artist and region with a visit, with or without an account.",
     grain=("key_date", "service", "we_art_id", "region"),
     columns=(
         KEY_DATE,
         column("service", "string", "weverse, shop, phoning or album", nullable=False),
-        column("we_art_id", "int", "artist, NULL for visits about none"),
+        column("we_art_id", "int", "artist, NULL for visits that concern no artist"),
         column("region", "string", "region of the visitor's country, NULL if unknown"),
         column("visits", "bigint", "user sessions on Weverse, rows of the other services", nullable=False),
         PART_DATE,

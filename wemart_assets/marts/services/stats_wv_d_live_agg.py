@@ -68,7 +68,7 @@ TABLE = Table(
     grain=("key_date", "we_art_id", "user_type", "media_type", "live_type", "platform", "region_type"),
     columns=(
         KEY_DATE,
-        column("we_art_id", "int", "artist of the live, NULL if it has none"),
+        column("we_art_id", "int", "artist of the broadcast, NULL if it has none"),
         column(
             "user_type",
             "string",
@@ -90,7 +90,7 @@ TABLE = Table(
         column(
             "reactor_cnt",
             "bigint",
-            "accounts that liked or commented on a media item of a live",
+            "accounts that liked or commented on a media item of a broadcast",
             at_least(0),
             nullable=False,
         ),

@@ -33,12 +33,12 @@ TABLE = Table(
     database="we_mart",
     name="we_sale",
     description="One row per business day, member and artist with an order in the shop. Orders without a known account "
-    "or artist have rows, too.",
+    "or artist have rows as well.",
     grain=("key_date", "we_member_id", "we_art_id"),
     columns=(
         KEY_DATE,
         column("we_member_id", "int", "account, NULL if unknown"),
-        column("we_art_id", "int", "artist, NULL if the orders are about none"),
+        column("we_art_id", "int", "artist, NULL if the orders concern no artist"),
         *ORDER_COLUMNS,
         column(
             "is_comm_user",
@@ -59,7 +59,8 @@ TABLE = Table(
         RowCheck("has_orders", "every row has an order", lambda t: t.ord_cnt >= 1),
         RowCheck(
             "flags_of_somebody",
-            "flags are NULL if account or artist is; is_comm_user is known only if is_fc is",
+            "both flags are NULL if the account or the artist is NULL; "
+            "is_comm_user is not NULL only where is_fc is not",
             lambda t: (
                 (t.is_fc.isnull() | (t.we_member_id.notnull() & t.we_art_id.notnull()))
                 & (t.is_comm_user.isnull() | t.is_fc.notnull())

@@ -71,9 +71,7 @@ TABLE = Table(
         column("service", "string", "weverse, shop, phoning or album", one_of(*SERVICES), nullable=False),
         column("visits", "bigint", "user sessions on Weverse, rows of the other services", at_least(1), nullable=False),
         column("seconds", "bigint", "total seconds of the user sessions; NULL for other services", at_least(1)),
-        column(
-            "ctry", "string", "country that most rows name, of several the first in the alphabet; NULL if none does"
-        ),
+        column("ctry", "string", "most frequent country among the rows, the smallest on a tie; NULL if no row has one"),
         PART_DATE,
         RUN_TIMESTAMP,
     ),

@@ -196,7 +196,7 @@ def _visits(name: str, service: str) -> Contract:
     return Contract(
         database="we_mart",
         name=name,
-        description=f"One row per visit of an account to {service}. Duplicate rows are kept.",
+        description=f"One row per visit to {service}. Duplicate rows are kept.",
         kind=Kind.FACTS,
         instant="key_date",
         columns=(KEY_DATE, *VISITOR),
@@ -216,7 +216,10 @@ wa_sess_daily = _visits("wa_sess_daily", "Weverse Albums")
 ws_order = Contract(
     database="we_mart",
     name="ws_order",
-    description="One row per order in the shop, and per other business event with an order number. One currency.",
+    description=(
+        "One row per order in the shop, and per other business event with an order number. "
+        "All amounts are in one currency."
+    ),
     kind=Kind.FACTS,
     instant="key_date",
     key=("order_id",),
