@@ -432,7 +432,7 @@ def cohort_cases(period: Period) -> Iterator[Case]:
     yield case(name, visitors, "a member of the base is in no cohort", add_input("base", **base(period, 4, 10, 5)))
     yield case(name, visitors, "a cohort was lost", drop_row(0))
     # Judged by all earlier firsts, so alone.
-    yield case(name, sizes, "a cohort of whom nobody visits was lost", in_base_nobody, drop_row(1))
+    yield case(name, sizes, "a cohort without visits was lost", in_base_nobody, drop_row(1))
     yield case(name, sizes, "a member was counted twice", change_row(1, cohort_member_cnt=3))
     yield case(name, sizes, "a cohort of nobody", add_row(1, cohort=dt.date(2024, 1, 1), member_cnt=0, age=OLD[period]))
 

@@ -25,3 +25,10 @@ def counted_side_by_side(tables: Sequence[ir.Table], by: Sequence[str]) -> ir.Ta
         ),
     )
     return rows.group_by(*by).aggregate(**{name: rows[name].sum() for name in names})
+
+
+def matched(rows: ir.Table, other: ir.Table, key: Sequence[str]) -> ir.Table:
+    """The rows with the other columns of `other`, NULL where none of its rows has the key."""
+    other = other.rename({f"other_{name}": name for name in key})
+    at = [rows[name] == other[f"other_{name}"] for name in key]
+    return rows.left_join(other, at).drop(*(f"other_{name}" for name in key))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import ibis
 import ibis.expr.types as ir
 
@@ -12,6 +10,7 @@ from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import FLAG, KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, column
 from wemart_assets.lake.volume import volume_check
+from wemart_assets.marts.community.rules import matched
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 from wemart_assets.marts.memberships import membership_holders
 from wemart_assets.sources.contracts.we_mart import we_artist, we_user, ws_fc_user_history
@@ -87,16 +86,16 @@ def wv_dm_subscr(
     subscriptions = subscriptions.filter(subscriptions.place == 0).drop("place", "community_id", "run_timestamp")
 
     accounts = users.filter(users.wv_user_id.notnull())
-    subscriptions = _matched(
+    subscriptions = matched(
         subscriptions, accounts.select("part_date", "wv_user_id", "we_member_id"), ["part_date", "wv_user_id"]
     )
     known_artists = artists.filter(artists.comm_id.notnull())
-    subscriptions = _matched(
+    subscriptions = matched(
         subscriptions, known_artists.select("part_date", "comm_id", "we_art_id"), ["part_date", "comm_id"]
     )
     pair = ["part_date", "comm_id", "wv_user_id"]
-    subscriptions = _matched(subscriptions, members.select(*pair, is_comm_user=ibis.literal(1, "int32")), pair)
-    subscriptions = _matched(
+    subscriptions = matched(subscriptions, members.select(*pair, is_comm_user=ibis.literal(1, "int32")), pair)
+    subscriptions = matched(
         subscriptions, membership_holders(memberships, timezone), ["part_date", "we_art_id", "we_member_id"]
     )
     is_decidable = subscriptions.we_art_id.notnull() & subscriptions.we_member_id.notnull()
@@ -105,10 +104,3 @@ def wv_dm_subscr(
         is_comm_user=subscriptions.is_comm_user.fill_null(0),
         is_fc=is_decidable.ifelse(subscriptions.is_fc.fill_null(0), ibis.null("int32")),
     )
-
-
-def _matched(subscriptions: ir.Table, other: ir.Table, key: Sequence[str]) -> ir.Table:
-    """The subscriptions with the columns of `other`, NULL where no row of it matches."""
-    other = other.rename({f"other_{name}": name for name in key})
-    at = [subscriptions[name] == other[f"other_{name}"] for name in key]
-    return subscriptions.left_join(other, at).drop(*(f"other_{name}" for name in key))

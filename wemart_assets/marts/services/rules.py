@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.table import column
+from wemart_assets.marts.community.rules import matched
 from wemart_assets.marts.memberships import membership_holders
 
 # The services in the order in which they are named.
@@ -33,13 +32,6 @@ def only_orders(orders: ir.Table) -> ir.Table:
 def only_reactions(reactions: ir.Table) -> ir.Table:
     """The rows that are a like or a comment."""
     return reactions.filter((reactions.is_like == 1) | (reactions.is_cmnt == 1))
-
-
-def matched(rows: ir.Table, other: ir.Table, key: Sequence[str]) -> ir.Table:
-    """The rows with the other columns of `other`, NULL where none of its rows has the key."""
-    other = other.rename({f"other_{name}": name for name in key})
-    at = [rows[name] == other[f"other_{name}"] for name in key]
-    return rows.left_join(other, at).drop(*(f"other_{name}" for name in key))
 
 
 def with_membership(

@@ -7,7 +7,8 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, Table, column
 from wemart_assets.lake.view import view
-from wemart_assets.marts.services.rules import matched, of_accounts, only_orders, service_sets
+from wemart_assets.marts.community.rules import matched
+from wemart_assets.marts.services.rules import of_accounts, only_orders, service_sets
 from wemart_assets.marts.services.we_user_visit import we_user_visit
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 from wemart_assets.sources.contracts.we_mart import ws_order, ws_user_daily

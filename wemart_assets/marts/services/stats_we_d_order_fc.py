@@ -19,7 +19,8 @@ from wemart_assets.lake.table import (
     column,
 )
 from wemart_assets.lake.volume import volume_check
-from wemart_assets.marts.services.rules import ORDER_COLUMNS, matched, of_accounts, only_orders
+from wemart_assets.marts.community.rules import matched
+from wemart_assets.marts.services.rules import ORDER_COLUMNS, of_accounts, only_orders
 from wemart_assets.marts.services.we_sale import we_sale
 from wemart_assets.marts.sessions.rules import totals, unequal
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily

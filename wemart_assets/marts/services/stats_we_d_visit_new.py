@@ -7,7 +7,8 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, Table, column
 from wemart_assets.lake.view import view
-from wemart_assets.marts.services.rules import ALBUM, PHONING, SHOP, WEVERSE, matched
+from wemart_assets.marts.community.rules import matched
+from wemart_assets.marts.services.rules import ALBUM, PHONING, SHOP, WEVERSE
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 from wemart_assets.sources.contracts.we_mart import ph_sess_daily, wa_sess_daily, ws_user_daily
 from wemart_assets.sources.contracts.we_meta import we_country

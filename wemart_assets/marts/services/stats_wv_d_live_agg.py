@@ -19,8 +19,9 @@ from wemart_assets.lake.table import (
     column,
 )
 from wemart_assets.lake.volume import volume_check
+from wemart_assets.marts.community.rules import matched
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
-from wemart_assets.marts.services.rules import matched, members_of_artists, of_accounts, only_reactions
+from wemart_assets.marts.services.rules import members_of_artists, of_accounts, only_reactions
 from wemart_assets.marts.sessions.rules import USER_TYPES, totals, unequal
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 from wemart_assets.sources.contracts.we_mart import we_user, wv_live, wv_media_reaction, wv_video_play

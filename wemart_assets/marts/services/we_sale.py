@@ -9,10 +9,10 @@ from wemart_assets.lake.inputs import same_day
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import FLAG, KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, column
 from wemart_assets.lake.volume import volume_check
+from wemart_assets.marts.community.rules import matched
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
 from wemart_assets.marts.services.rules import (
     ORDER_COLUMNS,
-    matched,
     members_of_artists,
     only_orders,
     with_membership,

@@ -103,7 +103,7 @@ def retention_table(name: str, period: Period) -> Table:
             RowCheck("back_are_visitors", "back is at most visitors", lambda t: t.back <= t.visitors),
             RowCheck(
                 "rate_of_visitors",
-                "rate is back / visitors, and NULL if and only if there are none",
+                "rate is back / visitors; it is NULL exactly where visitors is 0",
                 lambda t: (
                     (t.rate.isnull() == (t.visitors == 0))
                     & ((t.rate * t.visitors - t.back).abs() < 1e-6).fill_null(t.visitors == 0)
