@@ -11,6 +11,7 @@ from wemart_assets import catalog
 from wemart_assets.lake.audit import checks_of
 from wemart_assets.lake.between import is_over_any_range
 from wemart_assets.lake.inputs import Input
+from wemart_assets.lake.location import Storage
 from wemart_assets.lake.table import Table
 from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.settings import DEFAULT_STATE, Settings, SparkSettings
@@ -61,8 +62,9 @@ def table_list() -> str:
 def settings_list() -> str:
     """Lists the settings, one per line."""
     lines = ["| variable | default | description |", "| --- | --- | --- |"]
-    top_level = {name: field for name, field in Settings.model_fields.items() if name != "spark"}
-    fields = top_level | {f"spark__{name}": field for name, field in SparkSettings.model_fields.items()}
+    top_level = {name: field for name, field in Settings.model_fields.items() if name not in ("spark", "storage")}
+    fields = top_level | {f"storage__{name}": field for name, field in Storage.model_fields.items()}
+    fields |= {f"spark__{name}": field for name, field in SparkSettings.model_fields.items()}
     for name, field in fields.items():
         default = field.get_default(call_default_factory=True, validated_data={"state": DEFAULT_STATE})
         lines.append(f"| `WEMART_{name.upper()}` | {_default(default)} | {field.description} |")

@@ -25,13 +25,14 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
+from wemart_assets.lake.location import SCHEME, SCHEMES, Location, Storage
 from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent, check_names
 from wemart_assets.marts.attribution.app_events import AppEvents
 
 DEFAULT_LAKE = Path(".wemart/lake")
 DEFAULT_STATE = Path(".wemart")
 
-SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+BUCKET = re.compile(r"[a-z][a-z0-9]+://[A-Za-z0-9][A-Za-z0-9.@_-]*(/[^/\s]+)*/?")
 # Control characters, and bytes that are not UTF-8.
 FORBIDDEN_IN_FOLDERS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # Both engines may write to the same lake, so its path also must not contain what DuckDB reads as a glob, delta-rs
@@ -75,9 +76,18 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WEMART_", env_nested_delimiter="__", frozen=True)
 
-    lake: Path = Field(DEFAULT_LAKE, description="folder of the Delta lake: `<lake>/<database>/<table>`")
-    landing: Path = Field(
-        Path(".wemart/landing"), description="folder where files land: `<landing>/<database>.<table>/`"
+    lake: Path | str = Field(
+        DEFAULT_LAKE,
+        description="folder of the Delta lake, or a place in an object store (`s3://bucket/lake`):"
+        " `<lake>/<database>/<table>`",
+    )
+    landing: Path | str = Field(
+        Path(".wemart/landing"),
+        description="folder where files land, or a place in an object store: `<landing>/<database>.<table>/`",
+    )
+    storage: Storage = Field(default_factory=lambda: Storage.model_validate({}))
+    offline: bool = Field(
+        False, description="whether nothing may be downloaded: DuckDB's extensions then come from the extra `s3` only"
     )
     state: Path = Field(
         DEFAULT_STATE,
@@ -140,16 +150,21 @@ class Settings(BaseSettings):
     @classmethod
     def _check_folder(cls, folder: Any, info: ValidationInfo) -> Any:
         text = str(folder)
-        if SCHEME.match(text):
-            raise ValueError("object storage is not supported yet; use a local folder")
-        path = str(Path(text).absolute())
+        if scheme := SCHEME.match(text):
+            if info.field_name == "spill" or scheme[1] not in SCHEMES:
+                known = "" if info.field_name == "spill" else f" or a URL: {', '.join(f'{s}://' for s in SCHEMES)}"
+                raise ValueError(f"must be a local folder{known}")
+            # A Path would make one slash of two.
+            if not isinstance(folder, str) or not BUCKET.fullmatch(text):
+                raise ValueError(f"is not a URL of a bucket, such as {scheme[1]}://bucket/{info.field_name}")
+        path = text if scheme else str(Path(text).absolute())
         forbidden = FORBIDDEN_IN_LAKES if info.field_name == "lake" else FORBIDDEN_IN_FOLDERS
         if match := forbidden.search(path):
             raise ValueError(
                 f"the path {path!r} contains {match[0]!r}, which not every reader and writer of the folder takes"
                 " literally; rename the folder"
             )
-        return folder
+        return text.rstrip("/") if scheme else Path(text)
 
     @field_validator("timezone")
     @classmethod
@@ -193,7 +208,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_spark_landing(self) -> Settings:
-        if self.engine is EngineName.SPARK and ":" in str(self.landing.absolute()):
+        if self.engine is EngineName.SPARK and isinstance(self.landing, Path) and ":" in str(self.landing.absolute()):
             raise ValueError(
                 f"WEMART_LANDING={str(self.landing)!r}: Spark cannot read files with a colon in their path; rename the"
                 " folder"
@@ -216,15 +231,26 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def lake_location(self) -> Location:
+        """Where the lake is."""
+        return Location.of(self.lake, self.storage)
+
+    @property
+    def landing_location(self) -> Location:
+        """Where files land."""
+        return Location.of(self.landing, self.storage)
+
+    @property
     def history(self) -> Path:
         """Folder with Dagster's history of this lake and the settings saved for it.
 
         Each lake has its own folder: a failed run on one lake says nothing about the tables of another.
         """
         catalog = self.spark.catalog if self.engine is EngineName.SPARK else None
-        if catalog is None and self.lake.resolve() == DEFAULT_LAKE.resolve():
+        folder = self.lake.resolve() if isinstance(self.lake, Path) else self.lake
+        if catalog is None and folder == DEFAULT_LAKE.resolve():
             return self.state / "dagster"
-        lake = f"catalog {catalog}" if catalog is not None else str(self.lake.resolve())
+        lake = f"catalog {catalog}" if catalog is not None else str(folder)
         return self.state / f"dagster-{hashlib.blake2b(lake.encode(), digest_size=6).hexdigest()}"
 
     @property
@@ -286,7 +312,9 @@ def load_settings(*, with_saved: bool = True, **overrides: object) -> Settings:
         field = str(error).partition('"')[2].partition('"')[0]
         raise SettingsError(f"invalid settings: WEMART_{field.upper()} is not JSON: {error.__cause__}") from None
     except ValidationError as error:
-        problems = "; ".join(map(_problem, error.errors()))
+        # A default that depends on other settings is not made if one of them is invalid.
+        errors = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
+        problems = "; ".join(map(_problem, errors))
         raise SettingsError(f"invalid settings: {problems}") from None
 
 
@@ -296,7 +324,9 @@ def _problem(error: ErrorDetails) -> str:
     if not error["loc"]:
         return message
     name, *path = map(str, error["loc"])
-    if name == "spark":
-        return f"WEMART_{'__'.join([name, *path]).upper()}={error['input']!r}: {message}"
+    if name in ("spark", "storage"):
+        # Values of the storage settings may be secrets.
+        given = f"={error['input']!r}" if name == "spark" else ""
+        return f"WEMART_{'__'.join([name, *path]).upper()}{given}: {message}"
     location = f" ({'.'.join(path)})" if path else ""
     return f"WEMART_{name.upper()}{location}={error['input']!r}: {message}"

@@ -41,6 +41,7 @@ from wemart_assets_tests.engines import why_no_spark
 from wemart_assets_tests.environments import Environment, MakeEnvironment
 from wemart_assets_tests.examples import PROFILE
 from wemart_assets_tests.marts.attribution_reference import Reference
+from wemart_assets_tests.s3_server import S3Server, s3_server
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
@@ -142,6 +143,13 @@ def make_environment(tmp_path_factory: pytest.TempPathFactory, instance: dg.Dags
 @pytest.fixture
 def environment(make_environment: MakeEnvironment) -> Environment:
     return make_environment()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A local S3 server."""
+    with s3_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
