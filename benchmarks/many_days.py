@@ -20,10 +20,10 @@ import dagster as dg
 from shown import peak_gigabytes
 
 from wemart_assets import catalog
-from wemart_assets.definitions import build_defs
+from wemart_assets.definitions import build_defs, open_lake
 from wemart_assets.lake.days import Period, period_start
-from wemart_assets.lake.duckdb_engine import DuckDBEngine, DuckDBSession
 from wemart_assets.lake.mart_asset import rows_and_inputs
+from wemart_assets.lake.session import Session
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import (
     AppsConfig,
@@ -72,13 +72,13 @@ def run(
     return took, steps
 
 
-def run_plain(session: DuckDBSession, settings: Settings, key: str, name: str, target: Path) -> tuple[Took, int]:
+def run_plain(session: Session, settings: Settings, key: str, name: str, target: Path) -> tuple[Took, int]:
     """Writes what the table's query gives for the partition to one Parquet file; returns the seconds and the rows."""
     shared = settings.for_tables()
     rows, _ = rows_and_inputs(catalog.marts()[name].resolve(shared), session, [key], shared)
-    query = f"copy ({session.ibis.compile(rows)}) to '{target}' (format parquet)"
+    query = f"copy ({session.connection.ibis.compile(rows)}) to '{target}' (format parquet)"
     began, processor = time.perf_counter(), time.process_time()
-    [(count,)] = session.raw.execute(query).fetchall()
+    [(count,)] = session.connection.raw.execute(query).fetchall()
     return Took(time.perf_counter() - began, time.process_time() - processor), count
 
 
@@ -86,7 +86,7 @@ def compare(settings: Settings, period: Period, key: str, scratch: Path) -> None
     """Runs the tables by `period` for one partition both ways, and prints the seconds of each."""
     tables = sorted(name for name, declared in catalog.marts().items() if declared.table.period is period)
     took, steps = run(settings, period, [key], tables)
-    engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill)
+    engine = open_lake(settings, {})
     with engine.connect() as session:
         plain = {name: run_plain(session, settings, key, name, scratch / f"{name}.parquet") for name in tables}
     print(f"\n{f'table by {period}, {key}':<52}{'rows':>12}{'seconds':>9}{'plain':>9}")

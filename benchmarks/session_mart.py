@@ -9,7 +9,8 @@ from pathlib import Path
 
 from shown import peak_gigabytes, run_tables
 
-from wemart_assets.lake.duckdb_engine import DuckDBEngine, DuckDBSession
+from wemart_assets.definitions import open_lake
+from wemart_assets.lake.session import Session
 from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.settings import Settings
@@ -43,15 +44,17 @@ def best(count: int, run: object) -> tuple[float, int]:
     return min(seconds), answer
 
 
-def compare(session: DuckDBSession) -> None:
+def compare(session: Session) -> None:
     """Find sessions by buckets and by a window over every line, and compare."""
     source = session.read(weverse_server_log.table, [DAY])
     lines = source.filter(source.user_info_device_id.notnull() & (source.user_info_device_id != ""))
-    session.raw.execute(f"create temp view source as {session.ibis.compile(source)}")
+    session.connection.raw.execute(f"create temp view source as {session.connection.ibis.compile(source)}")
     marked = wv_server_log_base(lines, timezone="Asia/Seoul", session_gap_seconds=1800)
-    sql = session.ibis.compile(marked.select("date_id", "user_info_device_id", "sess_seq").distinct().count())
-    buckets, by_bucket = best(3, lambda: session.raw.execute(sql).fetchall()[0][0])
-    window, by_window = best(3, lambda: session.raw.execute(PLAIN_WINDOW).fetchall()[0][0])
+    sql = session.connection.ibis.compile(
+        marked.select("date_id", "user_info_device_id", "sess_seq").distinct().count()
+    )
+    buckets, by_bucket = best(3, lambda: session.connection.raw.execute(sql).fetchall()[0][0])
+    window, by_window = best(3, lambda: session.connection.raw.execute(PLAIN_WINDOW).fetchall()[0][0])
     print(f"\nsessions: {by_bucket:,} by buckets in {buckets:.2f} s, {by_window:,} by a window in {window:.2f} s")
     print(f"a window over every line takes {window / buckets:.2f} times as long")
     if by_bucket != by_window:
@@ -59,8 +62,8 @@ def compare(session: DuckDBSession) -> None:
     took = {}
     for form in (by_buckets, by_windows):
         table = wv_server_log_base(lines, timezone="Asia/Seoul", session_gap_seconds=1800, form=form)
-        made = f"create or replace temp table made as {session.ibis.compile(table.drop('sent'))}"
-        took[form], _ = best(3, lambda made=made: session.raw.execute(made))
+        made = f"create or replace temp table made as {session.connection.ibis.compile(table.drop('sent'))}"
+        took[form], _ = best(3, lambda made=made: session.connection.raw.execute(made))
     ratio = took[by_windows] / took[by_buckets]
     print(f"the whole line table by windows, Spark's form, takes {ratio:.2f} times as long as by buckets")
 
@@ -76,7 +79,7 @@ def main() -> None:
         print(f"simulated {lines:,} lines in {time.perf_counter() - began:.1f} s")
         settings = Settings(lake=folder / "lake", landing=folder / "landing", spill=folder / "spill")
         run_tables(settings, DAY)
-        engine = DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill)
+        engine = open_lake(settings, {})
         with engine.connect() as session:
             compare(session)
         print(f"peak memory {peak_gigabytes():.2f} GB")

@@ -39,10 +39,11 @@ from meter import PARTS, Meter, Seconds, now
 
 from wemart_assets import catalog
 from wemart_assets.definitions import build_defs
-from wemart_assets.lake.delta import DeltaLake
 from wemart_assets.lake.duckdb_engine import DuckDBEngine
+from wemart_assets.lake.folder_store import FolderStore
 from wemart_assets.lake.mart import Mart, mart
 from wemart_assets.lake.mart_asset import mart_asset
+from wemart_assets.lake.session import Lake
 from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, RowCheck, Table, column
 from wemart_assets.settings import Settings
 
@@ -163,12 +164,13 @@ def measure_tables(scratch: Path, storage: str, tables: int, checks: int, days: 
     for repeat in range(repeats + 1):
         for (its_checks, its_days), seconds in took.items():
             lake = scratch / f"small-{repeat}-{its_checks}-{its_days}"
+            store = FolderStore(lake)
             definitions = dg.Definitions(
                 [
                     mart_asset(small_table(n, its_checks), "small", partitions, shared, lambda: dt.datetime.now(dt.UTC))
                     for n in range(tables)
                 ],
-                resources={"engine": DuckDBEngine(lake, "1GB", 1, scratch / "spill")},
+                resources={"lake": Lake(DuckDBEngine("1GB", 1, scratch / "spill"), lambda _, store=store: store)},
                 executor=dg.in_process_executor,
             )
             used = run_days(definitions, lake / "history", storage, its_days)
@@ -258,7 +260,7 @@ def measure_start(scratch: Path, repeats: int) -> None:
     """Processes that start, in turns, and how many times as long as `import dagster` each takes."""
     empty = scratch / "empty"
     for table in catalog.tables().values():
-        DeltaLake(empty / "lake").prepare(table)
+        FolderStore(empty / "lake").prepare(table)
 
     def imported(modules: str) -> Seconds:
         settings = {"WEMART_LAKE": str(empty / "lake"), "WEMART_STATE": str(empty / "state")}

@@ -21,7 +21,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets import catalog
-from wemart_assets.definitions import open_engine, utc_now
+from wemart_assets.definitions import open_lake, utc_now
 from wemart_assets.lake.audit import audit
 from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.mart import Mart
@@ -45,7 +45,7 @@ def land(settings: Settings, lines: int) -> None:
         given.table.full_name for given in base.wv_server_log_base.inputs.values()
     }
     contracts = catalog.contracts()
-    with open_engine(settings, {}).connect() as session:
+    with open_lake(settings, {}).connect() as session:
         for name, landing in landings(settings, contracts).items():
             if name in needed:
                 log = logging.getLogger(__name__)
@@ -104,12 +104,12 @@ def main() -> None:
         settings = Settings(**paths, engine="spark", spark={"master": given.master, "conf": conf})
         log = sum(f.stat().st_size for f in (settings.lake / "service_log").rglob("*.parquet"))
         print(f"the published log has {log / 1e6:,.0f} MB")
-        with open_engine(settings, {}).connect() as session:
+        with open_lake(settings, {}).connect() as session:
             compare(session, settings.for_tables(), str(folder / "staging"))
 
 
 def compare(session: Any, settings: Mapping[str, Any], staging: str) -> None:
-    stages = Stages(session.spark)
+    stages = Stages(session.connection.spark)
     tables = settings["timezone"], settings["session_gap_seconds"]
 
     def lines() -> ir.Table:
@@ -117,7 +117,9 @@ def compare(session: Any, settings: Mapping[str, Any], staging: str) -> None:
 
     def write(rows: ir.Table, mart: Mart) -> None:
         typed = mart.table.conform(rows.mutate(run_timestamp=ibis.null("timestamp('UTC')")))
-        session.spark.sql(session.ibis.compile(typed)).write.format("noop").mode("overwrite").save()
+        session.connection.spark.sql(session.connection.ibis.compile(typed)).write.format("noop").mode(
+            "overwrite"
+        ).save()
 
     def sessions(rows: ir.Table) -> int:
         return rows.select("date_id", "user_info_device_id", "sess_seq").distinct().count().to_pyarrow().as_py()
@@ -127,7 +129,12 @@ def compare(session: Any, settings: Mapping[str, Any], staging: str) -> None:
     measure(
         warm,
         stages,
-        lambda: session.spark.sql(session.ibis.compile(lines())).write.format("noop").mode("overwrite").save(),
+        lambda: (
+            session.connection.spark.sql(session.connection.ibis.compile(lines()))
+            .write.format("noop")
+            .mode("overwrite")
+            .save()
+        ),
     )
     found = {}
     for form in (by_buckets, by_windows):
@@ -147,11 +154,11 @@ def compare(session: Any, settings: Mapping[str, Any], staging: str) -> None:
 
     # For comparison with `persist`: a folder of files that the audit reads and publication writes again.
     measure("line table audited", stages, lambda: run_audit(staged))
-    frame = session.spark.sql(session.ibis.compile(mart.table.conform(staged.rows)))
+    frame = session.connection.spark.sql(session.connection.ibis.compile(mart.table.conform(staged.rows)))
     measure("what is staged, to a folder", stages, lambda: frame.write.parquet(staging))
-    in_folder = replace(staged, rows=session.view(session.spark.read.parquet(staging)))
+    in_folder = replace(staged, rows=session.connection.view(session.connection.spark.read.parquet(staging)))
     measure("the folder audited", stages, lambda: run_audit(in_folder))
-    again = session.spark.read.parquet(staging)
+    again = session.connection.spark.read.parquet(staging)
     measure("the folder written once more", stages, lambda: again.write.parquet(f"{staging}_published"))
     measure("line table published", stages, lambda: session.publish(staged))
     inputs = {name: session.read(given.table, [DAY]) for name, given in wv_sess_daily.inputs.items()}

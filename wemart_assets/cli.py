@@ -6,8 +6,10 @@ import datetime as dt
 import json
 import os
 import re
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from wemart_assets.clock import Clock, business_today, utc_now
 from wemart_assets.dagster_runs import DEFINITIONS, RunFailed, dagster, environment, materialize, selection
 from wemart_assets.lake.days import Period, days_between, period_days, period_start
 from wemart_assets.lake.errors import UnreadableTable, WemartError
+from wemart_assets.lake.location import Location
 from wemart_assets.settings import Settings, SettingsError, load_settings
 from wemart_assets.sql_command import sql
 from wemart_assets.text import aligned
@@ -82,9 +85,9 @@ def spark_sql() -> None:
 def tables() -> None:
     """List the lake's tables with the days, rows and bytes published."""
     from wemart_assets import catalog
-    from wemart_assets.lake.delta import DeltaLake
+    from wemart_assets.lake.folder_store import FolderStore
 
-    lake = DeltaLake(load_settings().lake)
+    lake = FolderStore(load_settings().lake_location)
     lines = [("table", "days", "first", "last", "rows", "bytes")]
     errors = []
     for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
@@ -159,7 +162,7 @@ def simulate(
         events=1_000 * days if events is None else events,
         tracks=400 * days if tracks is None else tracks,
     )
-    _simulate(config, settings.timezone, landing or settings.landing, truth)
+    _simulate(config, settings.timezone, Location.of(landing or settings.landing, settings.storage), truth)
 
 
 @main.command()
@@ -236,7 +239,7 @@ def run(
     from wemart_assets import catalog
     from wemart_assets.automation.by_hand import CannotBeRun, graph_of, plan_by_hand
     from wemart_assets.automation.planning import Published
-    from wemart_assets.definitions import open_engine
+    from wemart_assets.definitions import open_lake
     from wemart_assets.sources.external import external_tables
 
     settings = load_settings()
@@ -246,7 +249,7 @@ def run(
         for day in (first, last)
     )
     graph = graph_of(settings)
-    with open_engine(settings, external_tables(settings, catalog.contracts())).connect() as session:
+    with open_lake(settings, external_tables(settings, catalog.contracts())).connect() as session:
         published = Published(session, graph.partitions)
         try:
             plan = plan_by_hand(graph, keys, begin, end, published, downstream, upstream)
@@ -270,11 +273,11 @@ def ui(arguments: tuple[str, ...]) -> None:
 def vacuum(older_than: int, dry_run: bool) -> None:
     """Remove data files that no published version needs, and index files of changed or deleted landing files."""
     from wemart_assets import catalog
-    from wemart_assets.lake.delta import DeltaLake
+    from wemart_assets.lake.folder_store import FolderStore
     from wemart_assets.sources.landing import landings
 
     settings = load_settings()
-    lake = DeltaLake(settings.lake)
+    lake = FolderStore(settings.lake_location)
     errors = []
     done = "would be removed" if dry_run else "removed"
     for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
@@ -407,7 +410,7 @@ class SimulatorOptions:
     artists: int | None = None
 
 
-def _simulate(options: SimulatorOptions, timezone: str, landing: Path, truth: Path) -> None:
+def _simulate(options: SimulatorOptions, timezone: str, place: Location, truth: Path) -> None:
     from wemart_assets import simulator
 
     span: dict[str, Any] = {"first_day": options.first_day, "days": options.days, "seed": options.seed}
@@ -419,15 +422,16 @@ def _simulate(options: SimulatorOptions, timezone: str, landing: Path, truth: Pa
             users=options.users,
             artists=options.artists,
         )
-        click.echo(f"Simulating {options.days} days of {options.lines:,} log lines into {landing}:")
+        click.echo(f"Simulating {options.days} days of {options.lines:,} log lines into {place}:")
         apps = simulator.AppsConfig(**span, events=options.events, files=8 if options.events > 1_000_000 else 3)
         site = simulator.TracksConfig(
             **span, timezone=timezone, tracks=options.tracks, visitors=max(options.tracks // 10, 1)
         )
-        summary = simulator.simulate(config, landing, truth, progress=lambda text: click.echo(f"  {text}"))
-        files = [*summary.files, *simulator.simulate_apps(apps, landing, truth)]
-        files += simulator.simulate_identities(config, apps, landing)
-        files += simulator.simulate_tracks(site, landing, truth)
+        with _local(place) as landing:
+            summary = simulator.simulate(config, landing, truth, progress=lambda text: click.echo(f"  {text}"))
+            files = [*summary.files, *simulator.simulate_apps(apps, landing, truth)]
+            files += simulator.simulate_identities(config, apps, landing)
+            files += simulator.simulate_tracks(site, landing, truth)
     except FileExistsError as error:
         raise click.ClickException(f"{error}. Remove the folder, or name another with --landing.") from error
     except ValueError as error:
@@ -438,13 +442,26 @@ def _simulate(options: SimulatorOptions, timezone: str, landing: Path, truth: Pa
     click.echo(f"  {len(files)} files; the truth about them is in {truth}")
 
 
+@contextmanager
+def _local(place: Location) -> Iterator[Path]:
+    """A folder to write to, whose files are put into `place` if that is in an object store."""
+    if place.is_local:
+        yield place.path
+        return
+    with tempfile.TemporaryDirectory(prefix="wemart_landing_") as folder:
+        yield Path(folder)
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file():
+                place.write(path.relative_to(folder).as_posix(), path.read_bytes())
+
+
 def _demo_settings(days: int, lines: int, first_day: dt.date | None, clock: Clock) -> tuple[Settings, int]:
     """Returns the settings for a lake of simulated landing files, and how many days these have.
 
     It writes the files if nothing has landed yet.
     """
     settings = load_settings()
-    has_landed = settings.landing.exists() and any(settings.landing.iterdir())
+    has_landed = next(settings.landing_location.files(), None) is not None
     from_environment = load_settings(with_saved=False)
     is_set = "first_day" in from_environment.model_fields_set
     if first_day is not None and (has_landed or is_set) and first_day != settings.first_day:
@@ -468,7 +485,7 @@ def _demo_settings(days: int, lines: int, first_day: dt.date | None, clock: Cloc
     )
     settings = load_settings()
     options = SimulatorOptions(settings.first_day, days, lines, events=1_000 * days, tracks=400 * days)
-    _simulate(options, settings.timezone, settings.landing, settings.state / "truth")
+    _simulate(options, settings.timezone, settings.landing_location, settings.state / "truth")
     return settings, days
 
 

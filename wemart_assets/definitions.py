@@ -12,8 +12,10 @@ from wemart_assets.automation.jobs import jobs_and_schedules, requested_jobs
 from wemart_assets.automation.landing_sensor import landing_sensor
 from wemart_assets.clock import Clock, utc_now
 from wemart_assets.lake.days import Period
-from wemart_assets.lake.engine import Engine, ExternalTable
+from wemart_assets.lake.engine import Connection
 from wemart_assets.lake.mart_asset import mart_asset
+from wemart_assets.lake.session import Lake
+from wemart_assets.lake.store import ExternalStore, ExternalTable, Store
 from wemart_assets.lake.view import view_asset
 from wemart_assets.partitions import partitions_from
 from wemart_assets.settings import EngineName, Settings, load_settings
@@ -22,17 +24,27 @@ from wemart_assets.sources.landing import landings
 from wemart_assets.sources.source_asset import source_asset, unknown_time_asset
 
 
-def open_engine(settings: Settings, externals: Mapping[str, ExternalTable]) -> Engine:
-    """Returns the engine that the settings name. Only that engine is imported, and nothing is started yet."""
+def open_lake(settings: Settings, externals: Mapping[str, ExternalTable]) -> Lake:
+    """Returns the lake with the engine that the settings name. Only that is imported, and nothing is started yet."""
+    location = settings.lake_location
     if settings.engine is EngineName.SPARK:
-        from wemart_assets.lake.spark_engine import SparkEngine, session_conf
+        from wemart_assets.lake.spark_engine import SparkConnection, SparkEngine, session_conf
+        from wemart_assets.lake.spark_store import CatalogStore, SparkFolderStore
 
         spark = settings.spark
-        conf = session_conf(spark.master, spark.remote, spark.packages, spark.conf)
-        return SparkEngine(settings.lake, conf, spark.catalog, externals, (settings.timezone, settings.first_day))
-    from wemart_assets.lake.duckdb_engine import DuckDBEngine
+        conf = session_conf(spark.master, spark.remote, spark.packages, location.hadoop_conf | spark.conf)
 
-    return DuckDBEngine(settings.lake, settings.memory_limit, settings.threads, settings.spill, externals)
+        def store(connection: Connection) -> Store:
+            assert isinstance(connection, SparkConnection)
+            return CatalogStore(connection, spark.catalog) if spark.catalog else SparkFolderStore(location)
+
+        return Lake(SparkEngine(conf, (settings.timezone, settings.first_day)), store, ExternalStore(externals))
+    from wemart_assets.lake.duckdb_engine import DuckDBEngine
+    from wemart_assets.lake.folder_store import FolderStore
+
+    reaches = [location, settings.landing_location, *(external.location for external in externals.values())]
+    engine = DuckDBEngine(settings.memory_limit, settings.threads, settings.spill, reaches, settings.offline)
+    return Lake(engine, lambda _: FolderStore(location), ExternalStore(externals))
 
 
 def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
@@ -60,13 +72,12 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     assets += [view_asset(declared, groups[name]) for name, declared in catalog.views().items()]
     jobs, schedules = jobs_and_schedules(marts)
     requested = requested_jobs(marts, (table for name, table in unknown_time.items() if name not in externals))
-    engine = open_engine(settings, externals)
     return dg.Definitions(
         assets=assets,
         jobs=[*jobs, *requested.values()],
         schedules=schedules,
         sensors=[landing_sensor(sources, externals, marts, partitions, requested)],
-        resources={"engine": engine},
+        resources={"lake": open_lake(settings, externals)},
         # A process per step would cost seconds of imports each, and on Spark a session.
         executor=dg.in_process_executor,
     )

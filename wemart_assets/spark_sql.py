@@ -42,13 +42,14 @@ def statements(settings: Settings, exists: Callable[[str], bool] = lambda name: 
     Raises:
         WemartError: none of the tables exists.
     """
-    spark_catalog, lake = settings.spark.catalog, settings.lake.absolute()
+    spark_catalog, lake = settings.spark.catalog, settings.lake_location
     stored = in_catalog(spark_catalog) if spark_catalog else in_folders(lake)
 
     def is_stored(table: Table) -> bool:
         if spark_catalog:
             return exists(f"`{spark_catalog}`.`{table.database}`.`{table.name}`")
-        return DeltaTable.is_deltatable(str(lake / table.database / table.name))
+        location = lake / table.database / table.name
+        return DeltaTable.is_deltatable(location.url, location.options)
 
     def shown(table: Table) -> ir.Table:
         return newest(stored(table), table)

@@ -54,10 +54,11 @@ def sql(query: str, form: str, output: Path | None, rows: int) -> None:
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.ClickException("Parquet cannot be written to a terminal; name a file with --output")
     if output is not None:
-        _check_output(output, {"lake": settings.lake, "landing": settings.landing})
+        places = {"lake": settings.lake_location, "landing": settings.landing_location}
+        _check_output(output, {name: place.path for name, place in places.items() if place.is_local})
     try:
         with analyst(
-            settings.lake,
+            settings.lake_location,
             catalog.TABLES_BY_NAME,
             catalog.VIEWS_BY_NAME,
             catalog.each_function(settings.for_tables()),

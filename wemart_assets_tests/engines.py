@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -19,7 +21,10 @@ import pyarrow as pa
 import pytest
 
 from wemart_assets.lake.duckdb_engine import DuckDBEngine
-from wemart_assets.lake.engine import Engine, ExternalTable
+from wemart_assets.lake.folder_store import FolderStore
+from wemart_assets.lake.location import Location
+from wemart_assets.lake.session import Lake
+from wemart_assets.lake.store import ExternalStore, ExternalTable
 from wemart_assets.lake.table import Table
 
 JAVA = 17
@@ -54,21 +59,44 @@ def why_no_spark() -> str | None:
     return None
 
 
-def spark_engine(
-    lake: Path, catalog: str | None = None, externals: Mapping[str, ExternalTable] | None = None, **further: str
-) -> Engine:
+def spark_lake(
+    lake: Path,
+    catalog: str | None = None,
+    externals: Mapping[str, ExternalTable] | None = None,
+    clocks: tuple[str, dt.date] | None = None,
+    **further: str,
+) -> Lake:
+    """A lake that Spark reads and writes, in a folder or in a catalog."""
     from wemart_assets.lake.spark_engine import SparkEngine, session_conf
+    from wemart_assets.lake.spark_store import CatalogStore, SparkFolderStore
     from wemart_assets.settings import SparkSettings
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     packages = SparkSettings.model_fields["packages"].default
-    return SparkEngine(lake, session_conf(MASTER, None, packages, {**SPARK_CONF, **further}), catalog, externals)
+    engine = SparkEngine(session_conf(MASTER, None, packages, {**SPARK_CONF, **further}), clocks)
+
+    def store(connection: Any) -> Any:
+        return CatalogStore(connection, catalog) if catalog else SparkFolderStore(lake)
+
+    return Lake(engine, store, ExternalStore(externals))
 
 
-def open_engine(name: str, lake: Path) -> Engine:
-    if name == "spark":
-        return spark_engine(lake)
-    return DuckDBEngine(lake, memory_limit="1GB", threads=2, spill=lake.parent / "spill")
+def duckdb_lake(
+    lake: Path | Location,
+    spill: Path | None = None,
+    memory_limit: str = "1GB",
+    threads: int = 2,
+    externals: Mapping[str, ExternalTable] | None = None,
+) -> Lake:
+    """A lake that DuckDB reads and writes, in a folder or in an object store."""
+    place = Location.of(lake)
+    spill = spill or (place.path.parent / "spill" if place.is_local else Path(tempfile.gettempdir(), "wemart_spill"))
+    engine = DuckDBEngine(memory_limit, threads, spill, [place])
+    return Lake(engine, lambda _: FolderStore(place), ExternalStore(externals))
+
+
+def open_lake(name: str, lake: Path) -> Lake:
+    return spark_lake(lake) if name == "spark" else duckdb_lake(lake)
 
 
 def settings_of(name: str) -> dict[str, Any]:
@@ -82,9 +110,9 @@ def settings_of(name: str) -> dict[str, Any]:
 def table_of(session: Any, arrow: pa.Table) -> ir.Table:
     """Returns rows as a table of the session."""
     name = f"given_{uuid.uuid4().hex}"
-    if hasattr(session, "spark"):
-        return session.view(session.spark.createDataFrame(arrow))
-    return session.ibis.create_table(name, arrow, temp=True)
+    if hasattr(session.connection, "spark"):
+        return session.connection.view(session.connection.spark.createDataFrame(arrow))
+    return session.connection.ibis.create_table(name, arrow, temp=True)
 
 
 def rows_as(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:

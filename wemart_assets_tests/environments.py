@@ -25,14 +25,15 @@ from dagster._core.test_utils import freeze_time
 from deltalake import DeltaTable
 
 from wemart_assets import catalog
-from wemart_assets.definitions import build_defs, open_engine
+from wemart_assets.definitions import build_defs, open_lake
 from wemart_assets.lake.days import Period, days_between, period_start
-from wemart_assets.lake.delta import DeltaLake
-from wemart_assets.lake.duckdb_engine import DuckDBEngine
+from wemart_assets.lake.engine import Staged
+from wemart_assets.lake.folder_store import FolderStore
 from wemart_assets.settings import Settings, load_settings
 from wemart_assets.sources.contract import UNKNOWN_DAY
 from wemart_assets.sources.landing import landings
 from wemart_assets.sources.source_asset import publish_source
+from wemart_assets_tests.engines import duckdb_lake
 from wemart_assets_tests.server_log import LOG_COLUMNS
 
 LOG = "service_log.weverse_server_log"
@@ -224,12 +225,14 @@ class Environment:
 
     def give(self, *names: str, last: str = "2025-02-28") -> Environment:
         """Publishes empty days up to `last` for the tables, so that no tick has to request them."""
-        lake, days = DeltaLake(self.lake), days_between("2024-03-01", last)
+        store, days = FolderStore(self.lake), days_between("2024-03-01", last)
         for name in names:
             table = catalog.tables()[name]
             of = [day for day in days if period_start(day, table.period) == day]
             of = of if table.only_partition is None else [table.only_partition]
-            lake.commit(table, of, [], lake.baseline(table, of))
+            # A commit of files does not look at the rows.
+            rows: Any = None
+            store.commit(Staged(table, tuple(of), rows, {}, store.baseline(table, of)))
         return self
 
     def land(self, source: str, path: str, content: str | bytes | Sequence[Row]) -> Path:
@@ -261,7 +264,7 @@ class Environment:
         landing = landings(settings, catalog.contracts())[source]
         days = [first] if first == UNKNOWN_DAY else days_between(first, last or first)
         log = logging.getLogger(__name__)
-        with open_engine(settings, {}).connect() as session:
+        with open_lake(settings, {}).connect() as session:
             _, metadata = publish_source(session, landing, days, settings.for_tables(), lambda: NOW, log)
         return {name: v.value if isinstance(v, dg.MetadataValue) else v for name, v in metadata.items()}
 
@@ -293,7 +296,7 @@ class Environment:
                 instance=self.instance,
                 cursor=cursor,
                 definitions=self.defs,
-                resources={"engine": (self.defs.resources or {})["engine"]},
+                resources={"lake": (self.defs.resources or {})["lake"]},
             )
             context.log.addHandler(heard)
             done = sensor.evaluate_tick(context)
@@ -342,7 +345,7 @@ class Environment:
 
     def published(self, table: str, *days: str) -> set[str]:
         """Which of the days were published, including empty ones."""
-        with DuckDBEngine(self.lake, "1GB", 2, self.root / "spill").connect() as session:
+        with duckdb_lake(self.lake).connect() as session:
             return set(session.published(catalog.tables()[table], days))
 
 

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from wemart_assets.catalog import contracts, marts, tables
 from wemart_assets.definitions import build_defs
 from wemart_assets.lake.days import Period, days_between
-from wemart_assets.lake.delta import DeltaLake
+from wemart_assets.lake.folder_store import FolderStore
 from wemart_assets.lake.mart import Mart
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import (
@@ -83,7 +83,7 @@ def defs_from(first_day: str, lake: Path, landing: Path, engine: str) -> dg.Defi
 
 
 def publish_nothing(lake: Path, names: Iterable[str], days: Sequence[str]) -> None:
-    stored = DeltaLake(lake)
+    stored = FolderStore(lake)
     for name in sorted(names):
         table = tables()[name]
         if missing := sorted(set(days) - set(stored.published(table, days))):
@@ -191,7 +191,7 @@ def test_the_compared_tables_include_quarantined_rows(lakes: dict[str, Path]) ->
 
 @pytest.mark.parametrize("name", ["duckdb", "spark", "spark after duckdb", "duckdb after spark"])
 def test_days_count_as_published_on_either_engine(lakes: dict[str, Path], name: str) -> None:
-    lake = DeltaLake(lakes[name])
+    lake = FolderStore(lakes[name])
     for table in tables().values():
         if table.only_partition is not None:
             assert lake.published(table, [table.only_partition]) == {table.only_partition}

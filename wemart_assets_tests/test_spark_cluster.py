@@ -47,7 +47,7 @@ print(context.master, context._jsc.sc().statusTracker().getExecutorInfos().__len
 LOSE = """
 import datetime as dt, os, signal, subprocess, sys
 from deltalake import DeltaTable
-from wemart_assets.definitions import open_engine
+from wemart_assets.definitions import open_lake
 from wemart_assets.lake.publication import publish
 from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
 from wemart_assets.settings import load_settings
@@ -75,10 +75,10 @@ def table(*rules):
     return Table("db", "visits", "One row per visit.", columns, grain=("id",), row_checks=rules)
 
 def put(session, of, *ids):
-    rows = session.view(session.spark.range(*ids).selectExpr("id", f"'{DAY}' as part_date"))
+    rows = session.connection.view(session.connection.spark.range(*ids).selectExpr("id", f"'{DAY}' as part_date"))
     publish(session, of, [DAY], lambda: (rows, {}), {}, dt.datetime.now(dt.UTC))
 
-with open_engine(settings, {}).connect() as session:
+with open_lake(settings, {}).connect() as session:
     put(session, table(), 0, 100)
     put(session, table(RowCheck("loses_executors", "a rule", loses_executors)), 100, 300)
 assert published() == list(range(100, 300)), "the new rows are not those that were staged"
@@ -88,7 +88,7 @@ print("published")
 # Publishes three times, the third time with a new client session.
 CONNECT = """
 import datetime as dt, sys
-from wemart_assets.definitions import open_engine
+from wemart_assets.definitions import open_lake
 from wemart_assets.lake.engine import FileFormat, FileKind
 from wemart_assets.lake.publication import publish
 from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
@@ -98,7 +98,7 @@ columns = (column("id", "bigint", "its number"), column("part_date", "string", "
 rules = (RowCheck("small", "below 9", lambda t: t.id < 9),)
 VISITS = Table("db", "visits", "One row per visit.", columns, grain=("id",), row_checks=rules)
 form, days = FileFormat(FileKind.CSV, names=("id", "day"), has_header=True), ["2024-01-02", "2024-01-03"]
-engine = open_engine(load_settings(), {})
+engine = open_lake(load_settings(), {})
 for n in (1, 2, 3):
     with engine.connect() as session:
         expressions = {"id": f"cast(id as bigint) + {n}", "part_date": "day"}
@@ -106,8 +106,8 @@ for n in (1, 2, 3):
         publish(session, VISITS, days, lambda: (rows, {}), {}, dt.datetime.now(dt.UTC))
         print(session.read(VISITS, days).id.to_pyarrow().to_pylist(), sorted(session.published(VISITS, days)))
         if n == 2:
-            session.spark.stop()
-print(type(session.spark).__module__)
+            session.connection.spark.stop()
+print(type(session.connection.spark).__module__)
 """
 
 

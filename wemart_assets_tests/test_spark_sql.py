@@ -16,7 +16,7 @@ from wemart_assets.lake.errors import WemartError
 from wemart_assets.settings import Settings
 from wemart_assets.spark_sql import define, statements
 from wemart_assets.sql import Analyst, analyst
-from wemart_assets_tests.engines import open_engine
+from wemart_assets_tests.engines import open_lake
 from wemart_assets_tests.marts.attribution_reference import Reference
 
 VIEWS = [view.table.name for view in catalog.views().values()]
@@ -34,9 +34,9 @@ def door(world: Path) -> Iterator[Analyst]:
 @pytest.fixture(scope="module")
 def spark(world: Path) -> Iterator[Any]:
     """A Spark session that defines all of them over the lake's folders."""
-    with open_engine("spark", world / "lake").connect() as session:
-        assert define(session.spark, Settings(lake=world / "lake")) == VIEWS + FUNCTIONS
-        yield session.spark
+    with open_lake("spark", world / "lake").connect() as session:
+        assert define(session.connection.spark, Settings(lake=world / "lake")) == VIEWS + FUNCTIONS
+        yield session.connection.spark
 
 
 def rows_of(found: pa.Table) -> list[str]:
@@ -92,8 +92,8 @@ def test_days_may_be_dates_or_text_and_may_be_named(spark: Any) -> None:
 def test_only_functions_over_tables_of_the_catalog_are_defined(world: Path, tmp_path: Path, door: Analyst) -> None:
     event = world / "lake" / "igaworks" / "event"
     settings = Settings(lake=tmp_path / "lake", spark={"catalog": "spark_catalog"})
-    with open_engine("spark", tmp_path / "lake").connect() as session:
-        own = session.spark.newSession()
+    with open_lake("spark", tmp_path / "lake").connect() as session:
+        own = session.connection.spark.newSession()
         with pytest.raises(WemartError, match="catalog spark_catalog has no table yet"):
             define(own, settings)
         own.sql("create database igaworks")

@@ -30,9 +30,10 @@ from wemart_assets.automation.planning import (
 )
 from wemart_assets.lake.days import Period, days_between, period_days, shift
 from wemart_assets.lake.delta import open_delta, partition_values
-from wemart_assets.lake.engine import Engine, ExternalTable, Session
 from wemart_assets.lake.errors import WemartError
 from wemart_assets.lake.mart import Mart
+from wemart_assets.lake.session import Lake, Session
+from wemart_assets.lake.store import ExternalTable
 from wemart_assets.lake.table import Table
 from wemart_assets.partitions import Partitions
 from wemart_assets.sources.contract import UNKNOWN_DAY, Kind
@@ -103,12 +104,12 @@ def landing_sensor(
         description="Requests the days for which landing files were added, changed or removed.",
         jobs=list(jobs.values()),
         minimum_interval_seconds=60,
-        required_resource_keys={"engine"},
+        required_resource_keys={"lake"},
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        engine: Engine = context.resources.engine
+        lake: Lake = context.resources.lake
         cursor = Cursor.load(context.cursor)
-        with engine.connect() as session:
+        with lake.connect() as session:
             is_busy = context.instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)) > 0
             tick = watched.tick(session, cursor, is_busy)
         for warning in dict.fromkeys(tick.warnings):
@@ -426,7 +427,7 @@ def stale(marts: Mapping[str, Mart], days: Sequence[str], published: Published) 
             continue
         versions = published.versions(declared.table)
         for before, day in itertools.pairwise(days):
-            # A day that no recent commit published is older than all days that one did.
+            # A day whose commit is not known is older than all others.
             if {before, day} <= published_days and versions.get(before, -1) > versions.get(day, -1):
                 stale_days[name] = (day, versions[before])
                 break
@@ -449,8 +450,8 @@ def _external_fingerprints(name: str, external: ExternalTable) -> dict[str, str]
     if log is None or external.day not in log.metadata().partition_columns:
         return {}
     by_day: dict[str, list[str]] = {}
-    for path, values, rows, size in partition_values(log):
-        by_day.setdefault(str(values[external.day]), []).append(f"{path} {rows} {size}")
+    for file in partition_values(log):
+        by_day.setdefault(str(file.partition[external.day]), []).append(f"{file.path} {file.rows} {file.bytes}")
     return {day: _digest(files) for day, files in sorted(by_day.items())}
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from wemart_assets.lake.days import Period, period_days, periods_between, ranges
-from wemart_assets.lake.engine import Session
 from wemart_assets.lake.errors import WemartError
 from wemart_assets.lake.mart import Mart
+from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import Table
 from wemart_assets.sources.contract import UNKNOWN_DAY
 
@@ -62,9 +62,9 @@ class Published:
         return self._known[name]
 
     def versions(self, table: Table) -> Mapping[str, int]:
-        """The number of the last commit of each recently published day; empty if the log cannot be read."""
+        """The number of the last commit of each day, as far as it is known; empty if the log cannot be read."""
         try:
-            return self._session.versions(table)
+            return self._session.versions(table, self._partitions[table.period])
         except WemartError as error:
             self.unreadable[table.full_name] = error
             return {}

@@ -1,13 +1,12 @@
-"""DuckDB as the lake's engine: an in-memory database for each step, Parquet by `COPY`, commits by delta-rs."""
+"""DuckDB as an engine: an in-memory database for each step, which writes Parquet by `COPY`."""
 
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,33 +17,32 @@ import ibis.expr.types as ir
 from dagster_duckdb import DuckDBResource
 from sqlglot import exp
 
-from wemart_assets.lake.delta import DeltaLake, open_delta, partition_values
+from wemart_assets.lake.delta import DataFile
 from wemart_assets.lake.duckdb_sql import (
     DUCKDB_MACROS,
-    delta_columns,
     duckdb_type,
     exactly,
     literal,
     quoted,
     select_files,
 )
+from wemart_assets.lake.duckdb_storage import reach
 from wemart_assets.lake.engine import (
     FAULT,
     PATH,
     RAW,
     TEXT,
-    Baseline,
-    DataFile,
-    ExternalTable,
     FileFormat,
     FileKind,
     Staged,
     foreign_days,
     unknown_partition,
 )
-from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableFile, UnreadableTable
+from wemart_assets.lake.errors import LandingError, UnreadableFile
 from wemart_assets.lake.faults import raise_fault
-from wemart_assets.lake.table import RUN_TIMESTAMP, Table
+from wemart_assets.lake.location import Location
+from wemart_assets.lake.store import Baseline, Snapshot
+from wemart_assets.lake.table import Table
 
 if TYPE_CHECKING:
     # It brings along ibis' compilers of all engines; a session loads it.
@@ -65,48 +63,48 @@ LONGEST_STRING_STATISTIC = 64
 class DuckDBEngine:
     """Opens an in-memory DuckDB for each step; steps share nothing but the lake.
 
-    `memory_limit`, `threads` (all cores if None) and the `spill` folder apply to one step.
+    `memory_limit`, `threads` (all cores if None) and the `spill` folder apply to one step. `reaches` are the places
+    that steps read and write; object stores among them are made accessible. With `offline` nothing is downloaded.
     """
 
     def __init__(
         self,
-        lake: Path,
         memory_limit: str,
         threads: int | None,
         spill: Path,
-        externals: Mapping[str, ExternalTable] | None = None,
+        reaches: Sequence[Location] = (),
+        offline: bool = False,
     ) -> None:
-        self.lake = DeltaLake(lake.absolute())
-        self.externals = externals or {}
         config: dict[str, Any] = {
             "memory_limit": memory_limit,
             "temp_directory": str(spill.absolute()),
             # Rows of a table have no order, and preserving one costs memory in COPY.
             "preserve_insertion_order": False,
+            # Extensions are loaded here on purpose, or not at all.
+            "autoinstall_known_extensions": False,
         }
         # If too many partitions are open, DuckDB closes one and later continues it in a second file.
         config["partitioned_write_max_open_files"] = OPEN_PARTITIONS
         if threads is not None:
             config["threads"] = threads
         self.duckdb = DuckDBResource(database=":memory:", connection_config=config)
+        self._reaches, self._offline = reaches, offline
 
     @contextmanager
-    def connect(self) -> Iterator[DuckDBSession]:
+    def connect(self) -> Iterator[DuckDBConnection]:
         with self.duckdb.get_connection() as connection:
-            yield DuckDBSession(connection, self.lake, self.externals)
+            reach(connection, self._reaches, self._offline)
+            yield DuckDBConnection(connection)
 
 
-class DuckDBSession:
+class DuckDBConnection:
     """One connection, on which the lake's SQL functions are defined."""
 
     # For damaged Parquet DuckDB may raise the base class of its errors, or return text that is not valid UTF-8.
     failures: tuple[type[Exception], ...] = (duckdb.Error, UnicodeDecodeError)
+    mismatches: tuple[type[Exception], ...] = (duckdb.Error,)
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, lake: DeltaLake, externals: Mapping[str, ExternalTable]
-    ) -> None:
-        self.lake = lake
-        self.externals = externals
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.raw = connection
         self.raw.execute("set timezone = 'UTC'")
         [[spill]] = self.raw.execute("select current_setting('temp_directory')").fetchall()
@@ -114,25 +112,17 @@ class DuckDBSession:
         for macro in DUCKDB_MACROS:
             self.raw.execute(macro)
         self.ibis: Backend = ibis.duckdb.from_connection(connection)
+        # Where the files of staged rows are, by the name of their view.
+        self._staged: dict[str, Location] = {}
 
-    def published(self, table: Table, days: Sequence[str]) -> set[str]:
-        if (external := self.externals.get(table.full_name)) is None:
-            return self.lake.published(table, days)
-        if external.day is None:
-            return set(days)
-        published_days = self._external(table, external, days).select(table.day_column).distinct()
-        return {row[table.day_column] for row in published_days.to_pyarrow().to_pylist()}
+    def read(self, snapshot: Snapshot) -> ir.Table:
+        # The snapshot's files are those of the days.
+        assert isinstance(snapshot.address, Location)
+        return self._view(snapshot.columns, snapshot.partition_by, snapshot.address, snapshot.files)
 
-    def versions(self, table: Table) -> Mapping[str, int]:
-        return self.lake.versions(table)
-
-    def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
-        return self.lake.baseline(table, days)
-
-    def read(self, table: Table, days: Sequence[str] | None = None) -> ir.Table:
-        if (external := self.externals.get(table.full_name)) is not None:
-            return self._external(table, external, days)
-        return self._view(table, self.lake.files(table, days))
+    def select(self, rows: ir.Table, values: Mapping[str, tuple[str, str]]) -> ir.Table:
+        selected = [f"cast({sql} as {duckdb_type(kind)}) as {quoted(name)}" for name, (sql, kind) in values.items()]
+        return self._named_view(f"select {', '.join(selected)} from ({self._streamed(rows)})")
 
     def file_columns(self, path: str, form: FileFormat) -> dict[str, bool]:
         reader = _reader([path], form)
@@ -173,15 +163,18 @@ class DuckDBSession:
     def named(self, rows: ir.Table) -> ir.Table:
         return self._named_view(self._streamed(rows))
 
-    def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
-        location = self.lake.folder(table)
+    def stage(
+        self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline, destination: Location | None
+    ) -> Staged:
+        location = destination
+        assert location is not None, "DuckDB writes files"
         # ibis types a sum of integers as an integer; in DuckDB it is a HUGEINT, which COPY writes as a double.
         typed = ", ".join(f"cast({quoted(c.name)} as {duckdb_type(c.type)}) as {quoted(c.name)}" for c in table.columns)
         query = f"select {typed} from ({self._streamed(table.conform(rows))})"
         written = self._write(table, query, days, location)
         files = tuple(
             DataFile(
-                path=os.path.relpath(path, location),
+                path=path.removeprefix(f"{location}/"),
                 partition={c: keys[c] for c in table.partition_by},
                 rows=count,
                 bytes=size,
@@ -192,14 +185,17 @@ class DuckDBSession:
         null_columns = [c for c in table.partition_by if any(f.partition[c] in (None, HIVE_NULL) for f in files)]
         foreign = sorted({str(f.partition[table.day_column]) for f in files} - set(days))
         if foreign or null_columns:
-            _remove(location, files)
+            location.delete(file.path for file in files)
             if foreign:
                 raise foreign_days(table, days, ", ".join(foreign).replace(HIVE_NULL, "NULL"))
             raise unknown_partition(table, null_columns)
         counts = Counter[str]()
         for file in files:
             counts[str(file.partition[table.day_column])] += file.rows
-        return Staged(table, tuple(days), self._view(table, files), counts, baseline, files)
+        columns = {c.name: c.type for c in table.columns}
+        view = self._view(columns, table.partition_by, location, files)
+        self._staged[view.get_name()] = location
+        return Staged(table, tuple(days), view, counts, baseline, files)
 
     def _streamed(self, rows: ir.Table) -> str:
         """The query of `rows`, with shared subqueries inlined unless they aggregate.
@@ -213,7 +209,7 @@ class DuckDBSession:
                 shared.set("materialized", False)
         return str(query.sql(dialect=self.ibis.dialect, copy=False))
 
-    def _write(self, table: Table, query: str, days: Sequence[str], location: Path) -> list[Any]:
+    def _write(self, table: Table, query: str, days: Sequence[str], location: Location) -> list[Any]:
         """Write the query's rows to Parquet files: (path, rows, bytes, footer bytes, statistics, partition values)."""
         run = uuid.uuid4().hex
         # Level 1 takes three quarters of the time of level 3, the default, for files of the same size.
@@ -222,106 +218,59 @@ class DuckDBSession:
             partitions = ", ".join(map(quoted, table.partition_by))
             try:
                 return self.raw.execute(
-                    f"copy ({query}) to {literal(str(location))} ({options}, partition_by ({partitions}),"
+                    f"copy ({query}) to {literal(location.url)} ({options}, partition_by ({partitions}),"
                     f" filename_pattern '{run}-{{i}}', overwrite_or_ignore)"
                 ).fetchall()
             except BaseException:
-                for partial in location.rglob(f"{run}-*.parquet"):
-                    partial.unlink()
+                self._sweep(location, run)
                 raise
         # For a single partition, a plain file takes two thirds of the time of a partitioned write and is smaller.
         day, folder = quoted(table.day_column), location / f"{table.day_column}={days[0]}"
-        path = folder / f"{run}-0.parquet"
-        folder.mkdir(exist_ok=True)
+        name = f"{run}-0.parquet"
+        if folder.is_local:
+            folder.path.mkdir(exist_ok=True)
         checked = f"case when {day} = {literal(days[0])} then true else error('{run} ' || coalesce({day}, 'NULL')) end"
         try:
             written = self.raw.execute(
-                f"copy (select * exclude ({day}) from ({query}) where {checked}) to {literal(str(path))} ({options})"
+                f"copy (select * exclude ({day}) from ({query}) where {checked})"
+                f" to {literal(f'{folder}/{name}')} ({options})"
             ).fetchall()
         except BaseException as error:
-            path.unlink(missing_ok=True)
+            self._sweep(folder, run)
             _, is_foreign, foreign = str(error).partition(f"{run} ")
             if not is_foreign:
                 raise
             raise foreign_days(table, days, foreign.strip()) from error
         if written[0][1] == 0:
-            path.unlink()
+            folder.delete([name])
             return []
         return [(*written[0][:5], {table.day_column: days[0]})]
 
-    def publish(self, staged: Staged) -> int:
-        try:
-            return self.lake.commit(staged.table, staged.days, staged.files, staged.baseline)
-        except (PublishConflict, UnreadableTable):
-            # Both mean that nothing was committed.
-            self.discard(staged)
-            raise
-
-    def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
-        return self.lake.sizes(table, days)
-
     def discard(self, staged: Staged) -> None:
-        _remove(self.lake.location(staged.table), staged.files)
+        location = self._staged.pop(staged.rows.get_name(), None)
+        if location is not None:
+            location.delete(file.path for file in staged.files)
 
-    def _view(self, table: Table, files: Sequence[DataFile]) -> ir.Table:
-        columns = {c.name: duckdb_type(c.type) for c in table.columns}
-        partitions = {name: columns[name] for name in table.partition_by}
-        paths = [(f.path, f.partition) for f in files]
-        return self._named_view(select_files(columns, partitions, self.lake.location(table), paths))
+    def release(self, staged: Staged) -> None:
+        self._staged.pop(staged.rows.get_name(), None)
 
-    def _external(self, table: Table, external: ExternalTable, days: Sequence[str] | None) -> ir.Table:
-        log = open_delta(external.location, table.full_name)
-        if log is None:
-            raise UnreadableTable(
-                f"{table.full_name}: sources.yaml maps it to a Delta table at {external.location}, where there is "
-                "none. Correct the path, or write the table first."
-            )
-        columns = delta_columns(log)
-        partitions = {name: columns[name] for name in log.metadata().partition_columns}
-        wanted = None if days is None or external.day not in partitions else set(days)
-        files = [
-            (path, values)
-            for path, values, _rows, _size in partition_values(log)
-            if wanted is None or values[str(external.day)] in wanted
-        ]
-        values = []
-        for c in table.columns:
-            sql = external.expressions.get(c.name, quoted(c.name))
-            if c.name in (table.day_column, RUN_TIMESTAMP.name):
-                continue
-            if c.name not in external.expressions and c.name not in columns:
-                raise UnreadableTable(
-                    f"{table.full_name}: the Delta table at {external.location} lacks the column {c.name} ({c.type}); "
-                    f"it has {', '.join(columns)}. Map it in sources.yaml."
-                )
-            values.append(f"cast({sql} as {duckdb_type(c.type)}) as {quoted(c.name)}")
-        if external.day is not None:
-            values.append(f"cast({quoted(external.day)} as varchar) as {quoted(table.day_column)}")
-        query = f"select {', '.join(values)} from ({select_files(columns, partitions, external.location, files)})"
-        try:
-            rows = self._named_view(query)
-        except duckdb.Error as error:
-            raise UnreadableTable(
-                f"{table.full_name}: the Delta table at {external.location} does not match its entry in sources.yaml: "
-                f"{str(error).splitlines()[0]}. It has {', '.join(columns)}."
-            ) from error
-        if external.day is None and external.derived_day is not None:
-            rows = rows.mutate(**{table.day_column: external.derived_day(rows)})
-        elif external.day is None:
-            rows = rows.mutate(**{table.day_column: ibis.array([ibis.literal(day) for day in days or []]).unnest()})
-        if days is not None:
-            rows = rows.filter(rows[table.day_column].isin(list(days)))
-        return table.conform(rows.mutate(run_timestamp=ibis.null(table.schema["run_timestamp"](nullable=True))))
+    def _sweep(self, location: Location, run: str) -> None:
+        """Remove what a failed COPY has left, as far as that is possible: the failure is what has to be told."""
+        with suppress(OSError):
+            location.delete(file.path for file in list(location.files()) if f"{run}-" in file.path)
+
+    def _view(
+        self, columns: Mapping[str, str], partition_by: Sequence[str], location: Location, files: Sequence[DataFile]
+    ) -> ir.Table:
+        types = {name: duckdb_type(kind) for name, kind in columns.items()}
+        partitions = {name: types[name] for name in partition_by}
+        paths = [(file.path, file.partition) for file in files]
+        return self._named_view(select_files(types, partitions, location.url, paths))
 
     def _named_view(self, query: str) -> ir.Table:
         name = f"rows_{uuid.uuid4().hex}"
         self.raw.execute(f"create temp view {name} as {query}")
         return self.ibis.table(name, database=("temp", "main"))
-
-
-def _remove(location: Path, files: Sequence[DataFile]) -> None:
-    for file in files:
-        (location / file.path).unlink(missing_ok=True)
 
 
 def _reader(paths: Sequence[str], form: FileFormat) -> str:

@@ -5,31 +5,11 @@ The engine and `wemart sql` share it. It needs neither ibis nor a table's declar
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-if TYPE_CHECKING:
-    from deltalake import DeltaTable
-
-DUCKDB_TYPES = {"string": "VARCHAR", "timestamp": "TIMESTAMPTZ", "double": "DOUBLE"}
-DELTA_TYPES = {
-    "byte": "TINYINT",
-    "short": "SMALLINT",
-    "integer": "INTEGER",
-    "long": "BIGINT",
-    "float": "FLOAT",
-    "double": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "string": "VARCHAR",
-    "binary": "BLOB",
-    "date": "DATE",
-    "timestamp": "TIMESTAMPTZ",
-    "timestamp_ntz": "TIMESTAMP",
-}
+DUCKDB_TYPES = {"string": "VARCHAR", "binary": "BLOB", "timestamp": "TIMESTAMPTZ", "timestamp_ntz": "TIMESTAMP"}
 # The functions of `lake/functions.py`, as DuckDB macros.
 DUCKDB_MACROS = (
     "create or replace temp macro timestamp_millis(ms) as make_timestamptz(ms * 1000)",
@@ -57,20 +37,10 @@ def duckdb_type(name: str) -> str:
     return DUCKDB_TYPES.get(name, name.upper())
 
 
-def delta_columns(log: DeltaTable) -> dict[str, str]:
-    """A Delta table's columns with their DuckDB types; nested columns are left out."""
-    columns = {}
-    for field in log.schema().fields:
-        kind = str(getattr(field.type, "type", ""))
-        if kind.startswith("decimal") or kind in DELTA_TYPES:
-            columns[field.name] = DELTA_TYPES.get(kind, kind.upper())
-    return columns
-
-
 def select_files(
     columns: Mapping[str, str],
     partitions: Mapping[str, str],
-    location: Path | str,
+    location: str,
     files: Sequence[tuple[str, Mapping[str, str | None]]],
 ) -> str:
     """SQL that reads the Parquet files of a Delta table with DuckDB's own reader, with the given column types.
@@ -105,11 +75,11 @@ def select_files(
 def _paths_match_log(
     columns: Mapping[str, str],
     partitions: Mapping[str, str],
-    location: Path | str,
+    location: str,
     files: Sequence[tuple[str, Mapping[str, str | None]]],
 ) -> bool:
     """Whether the Hive-style folders of all files give exactly the log's partition values."""
-    if partitions and any("=" in part and unquote(part.split("=")[0]) in columns for part in str(location).split("/")):
+    if partitions and any("=" in part and unquote(part.split("=")[0]) in columns for part in location.split("/")):
         return False
     for path, values in files:
         folders = [unquote(part) for part in path.split("/")[:-1]]
@@ -120,8 +90,8 @@ def _paths_match_log(
     return True
 
 
-def _parquet(location: Path | str, paths: Sequence[str], options: str) -> str:
-    files = ", ".join(literal(exactly(os.path.join(location, path))) for path in paths)
+def _parquet(location: str, paths: Sequence[str], options: str) -> str:
+    files = ", ".join(literal(exactly(f"{location}/{path}")) for path in paths)
     return f"read_parquet([{files}], union_by_name = true, {options})"
 
 

@@ -1,11 +1,12 @@
-"""What an engine does: read published tables and landing files, stage rows, publish them.
+"""What an engine does: read tables and landing files, and compute and stage rows.
 
-A mart's function never sees an engine. All differences between DuckDB and Spark are behind these two protocols, except
-how sessions are found (`marts/sessions/sessionization.py`). The Delta commit itself is in `delta.py`.
+A mart's function never sees an engine. All differences in how DuckDB and Spark compute are behind these protocols.
+Where the tables are and how staged rows are published is the store's part (`store.py`).
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from wemart_assets.lake.errors import WemartError
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+    from wemart_assets.lake.delta import DataFile
+    from wemart_assets.lake.location import Location
+    from wemart_assets.lake.store import Baseline, Snapshot
     from wemart_assets.lake.table import Table
 
 
@@ -58,35 +62,14 @@ TEXT = "__wemart_text"
 
 
 @dataclass(frozen=True)
-class DataFile:
-    """One Parquet file of a table; `path` is relative to the table's folder, `stats` are Delta's, as JSON."""
-
-    path: str
-    partition: Mapping[str, str | None]
-    rows: int
-    bytes: int
-    stats: str = "{}"
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """State of a table's partitions when a run began to compute them; if it has changed, another run has published.
-
-    Attributes:
-        files: paths of the active data files.
-        transactions: for each day the version of its application transaction, None if it has none.
-    """
-
-    files: frozenset[str]
-    transactions: tuple[int | None, ...]
-
-
-@dataclass(frozen=True)
 class Staged:
     """The computed rows of one run, in storage that no reader sees; `rows` reads them for the audit.
 
-    `counts` has the number of rows of each day that has any. `files` are the data files that the commit will add, if
-    the engine has already written them.
+    Attributes:
+        counts: the number of rows of each day that has any.
+        files: the data files that the commit adds, if the engine has written them.
+        write: otherwise, replaces the days in a table with an address in Spark's SQL, in a commit with these options.
+        run: the id by which the commit can be told from others.
     """
 
     table: Table
@@ -95,28 +78,12 @@ class Staged:
     counts: Mapping[str, int]
     baseline: Baseline
     files: tuple[DataFile, ...] = ()
+    write: Callable[[str, Mapping[str, str]], None] | None = None
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def count(self, day: str) -> int:
         """Number of rows staged for the day."""
         return self.counts.get(day, 0)
-
-
-@dataclass(frozen=True)
-class ExternalTable:
-    """A Delta table written by someone else, which is read in place of one of ours.
-
-    Attributes:
-        location: its folder.
-        day: its column of business days, or None. Without one, nothing shows whether a day has been written yet, so
-            every day counts as published, with whatever rows there are.
-        expressions: our columns as SQL over its columns; columns that are not listed are read under their own names.
-        derived_day: computes the day of a row, if `day` is None. Without either, every day has all rows.
-    """
-
-    location: Path
-    day: str | None = None
-    expressions: Mapping[str, str] = field(default_factory=dict)
-    derived_day: Callable[[ir.Table], ir.Value] | None = None
 
 
 def foreign_days(table: Table, days: Sequence[str], foreign: str) -> WemartError:
@@ -135,8 +102,8 @@ def unknown_partition(table: Table, columns: Sequence[str]) -> WemartError:
     )
 
 
-class Session(Protocol):
-    """One step's connection to an engine.
+class Connection(Protocol):
+    """One step's connection to an engine. It knows how rows are computed, and nothing about where tables live.
 
     `spill` is the local folder for data that does not fit in memory, or None if the engine manages its own.
     """
@@ -147,14 +114,15 @@ class Session(Protocol):
     def failures(self) -> tuple[type[Exception], ...]:
         """The exceptions that the engine raises for a damaged file."""
 
-    def published(self, table: Table, days: Sequence[str]) -> set[str]:
-        """Those of `days` that have been published, including empty ones."""
+    @property
+    def mismatches(self) -> tuple[type[Exception], ...]:
+        """The exceptions that the engine raises for an expression that does not fit the columns."""
 
-    def versions(self, table: Table) -> Mapping[str, int]:
-        """For each recently published day, the number of the last commit that published it; numbers only grow."""
+    def read(self, snapshot: Snapshot) -> ir.Table:
+        """The rows of a table at one version, with the snapshot's columns."""
 
-    def read(self, table: Table, days: Sequence[str] | None = None) -> ir.Table:
-        """The published rows of `days` (of all days by default), with the table's columns."""
+    def select(self, rows: ir.Table, values: Mapping[str, tuple[str, str]]) -> ir.Table:
+        """`values` of the rows: for each name an expression in DuckDB's SQL, and the type to cast it to."""
 
     def file_columns(self, path: str, form: FileFormat) -> dict[str, bool]:
         """The columns of a Parquet file or of JSON lines by name, and whether each has a type.
@@ -182,28 +150,20 @@ class Session(Protocol):
     def named(self, rows: ir.Table) -> ir.Table:
         """The same rows as a view, so that expressions built on them are compiled without what lies below."""
 
-    def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
-        """Compute `rows` once and write them where no reader sees them."""
-
-    def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
-        """The current state of the partitions; taken before a run reads its inputs."""
-
-    def publish(self, staged: Staged) -> int:
-        """Replace exactly the staged days in one commit and return the published Delta version.
-
-        Raises:
-            PublishConflict: another run published one of the days since the baseline was taken.
-        """
-
-    def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
-        """Published bytes of each of `days`."""
+    def stage(
+        self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline, destination: Location | None
+    ) -> Staged:
+        """Compute `rows` once and write them where no reader sees them; files, if any, to `destination`."""
 
     def discard(self, staged: Staged) -> None:
-        """Remove the staged rows."""
+        """Remove the staged rows, which are in no table."""
+
+    def release(self, staged: Staged) -> None:
+        """Free what the engine keeps for staged rows that have been published."""
 
 
 class Engine(Protocol):
-    """Opens sessions; a Dagster resource."""
+    """Opens connections."""
 
-    def connect(self) -> AbstractContextManager[Session]:
-        """Open a session for one step."""
+    def connect(self) -> AbstractContextManager[Connection]:
+        """Open a connection for one step."""

@@ -116,6 +116,11 @@ class Location:
         return Path(self.url)
 
     @property
+    def uri(self) -> Path | str:
+        """What delta-rs opens: given as text, it would take a path with a question mark for a URL."""
+        return self.path if self.is_local else self.url
+
+    @property
     def name(self) -> str:
         return self.url.rpartition("/")[2]
 
@@ -252,6 +257,21 @@ class Location:
             shutil.rmtree(self.path, ignore_errors=True)
         else:
             self.delete(file.path for file in list(self.files()))
+
+    @property
+    def hadoop_conf(self) -> dict[str, str]:
+        """The settings with which Spark's jars (hadoop-aws) reach an S3 store; none for a folder."""
+        if self.is_local:
+            return {}
+        options = self.storage.plain
+        conf = {
+            "endpoint": options.get("aws_endpoint_url"),
+            "endpoint.region": options.get("aws_region"),
+            "path.style.access": "true" if "aws_endpoint_url" in options else None,
+            "access.key": options.get("aws_access_key_id"),
+            "secret.key": options.get("aws_secret_access_key"),
+        }
+        return {f"spark.hadoop.fs.s3a.{name}": value for name, value in conf.items() if value is not None}
 
     def duckdb_secret(self) -> Mapping[str, str]:
         """The parameters of DuckDB's secret for an S3 store."""

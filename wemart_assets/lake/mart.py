@@ -12,10 +12,10 @@ from typing import Any
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import period_days
-from wemart_assets.lake.engine import Session
 from wemart_assets.lake.errors import DeclarationError, MissingPartition
 from wemart_assets.lake.inject import parameters
 from wemart_assets.lake.inputs import Input, check_input
+from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import Table
 
 # What functions and checks can ask for beside inputs and settings.

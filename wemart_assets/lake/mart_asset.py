@@ -13,12 +13,12 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.check_results import check_result, check_specs
 from wemart_assets.lake.days import Period
-from wemart_assets.lake.engine import Engine, Session
 from wemart_assets.lake.errors import DeclarationError, WemartError
 from wemart_assets.lake.inject import call, parameters
 from wemart_assets.lake.inputs import one_per_table
 from wemart_assets.lake.mart import Mart, read_input
 from wemart_assets.lake.publication import Publication, RejectedByAudit, publish
+from wemart_assets.lake.session import Lake, Session
 from wemart_assets.lake.table import Table
 
 EXPECTED = {Period.DAY: "0 6 * * *", Period.WEEK: "0 6 * * 1", Period.MONTH: "0 6 1 * *"}
@@ -30,7 +30,7 @@ Run = Callable[[Session, Sequence[str], Any], tuple[Publication, dict[str, Any]]
 def mart_asset(
     declared: Mart, group: str, partitions: dg.TimeWindowPartitionsDefinition, settings: Mapping[str, Any], clock: Clock
 ) -> dg.AssetsDefinition:
-    """The Dagster asset of a mart table. Needs a resource `engine`.
+    """The Dagster asset of a mart table. Needs a resource `lake`.
 
     Raises:
         DeclarationError: the mart's function has a parameter that is neither an input nor a setting, or an input has
@@ -87,10 +87,10 @@ def table_asset(
     """
 
     def asset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
-        engine: Engine = context.resources.engine
+        lake: Lake = context.resources.lake
         days = [] if partitions is None else sorted(context.partition_keys)
         try:
-            with engine.connect() as session:
+            with lake.connect() as session:
                 published, metadata = run(session, days, context.log)
         except RejectedByAudit as rejected:
             # Before the failure, which ends the step: results after it would not be recorded.
@@ -122,7 +122,7 @@ def table_asset(
             check_specs=check_specs(table),
             metadata=_definition_metadata(table),
             freshness_policy=_freshness(table, partitions),
-            required_resource_keys={"engine"},
+            required_resource_keys={"lake"},
         )
     return declare(asset)
 

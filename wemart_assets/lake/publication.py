@@ -17,11 +17,13 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.audit import Finding, audit
-from wemart_assets.lake.engine import Baseline, Session, Staged
+from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.errors import AuditFailed
 from wemart_assets.lake.faults import machine_faults
 from wemart_assets.lake.inject import call, parameters
 from wemart_assets.lake.lineage import ColumnLineage, column_lineage
+from wemart_assets.lake.session import Session
+from wemart_assets.lake.store import Baseline
 from wemart_assets.lake.table import RUN_TIMESTAMP, Chart, Severity, Table, data_type
 
 PREVIEW_ROWS = 5

@@ -1,40 +1,21 @@
-"""Spark as the lake's engine: one lazy session for all steps of a process, staged on disk, committed by Delta Lake.
-
-If the lake is a folder, its logs are read by delta-rs, as with DuckDB, and both engines can take turns writing one
-lake. With a catalog (`WEMART_SPARK__CATALOG`) everything goes through Spark. A commit replaces the days of a run with
-one `replaceWhere`. When two runs publish at the same time:
-
-- If they publish the same day, or the same range, one is refused: by its baseline, by Delta's conflict detection, or
-  because Delta skips a write whose application transaction is not newer (after a write, the log is searched for it).
-- If their ranges share only some days, one is refused. In one case it is not: the other run commits in the instant
-  (some tens of milliseconds) between the comparison with the baseline and the snapshot that Delta takes for the write.
-  Then the later run replaces the shared days and fails with an error that says so. If the other engine is DuckDB (with
-  delta-rs) and commits second within that instant, it does not see what Spark has just added; running those days again
-  on DuckDB repairs them.
-- An empty day of a range that was empty before leaves no trace except in the commit's metadata, so a run on either
-  engine that began earlier may publish rows over it.
-"""
+"""Spark as an engine: one lazy session for all steps of a process, which stages rows on its disks."""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
-import random
-import re
 import shutil
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 from dagster_pyspark import LazyPySparkResource
-from deltalake import DeltaTable
 from ibis.backends.pyspark import Backend
 from ibis.backends.pyspark.datatypes import PySparkType
 from py4j.protocol import Py4JError
@@ -46,23 +27,15 @@ from pyspark.sql import functions as f
 from pyspark.sql import types as st
 
 from wemart_assets.lake.clocks import first_disagreement
-from wemart_assets.lake.delta import (
-    COMMIT_ATTEMPTS,
-    PROPERTIES,
-    DeltaLake,
-    commit_metadata,
-    conflict,
-    lost_races,
-    parse_commit_metadata,
-    run_transaction,
-)
-from wemart_assets.lake.engine import Baseline, ExternalTable, FileFormat, Staged, foreign_days, unknown_partition
-from wemart_assets.lake.errors import LandingError, PublishConflict, UnreadableFile, UnreadableTable, WemartError
+from wemart_assets.lake.engine import FileFormat, Staged, foreign_days, unknown_partition
+from wemart_assets.lake.errors import LandingError, UnreadableFile, WemartError
 from wemart_assets.lake.faults import raise_fault
 from wemart_assets.lake.functions import SPARK_FUNCTIONS
+from wemart_assets.lake.location import Location
 from wemart_assets.lake.spark_landing import FAILURES, file_columns, jvm_errors, landed, quoted, spark_expression
-from wemart_assets.lake.stored import SparkCompiler
-from wemart_assets.lake.table import RUN_TIMESTAMP, Table, data_type
+from wemart_assets.lake.store import Baseline, Snapshot
+from wemart_assets.lake.stored import SparkCompiler, hadoop_path
+from wemart_assets.lake.table import Table, data_type
 
 # Settings that affect rows or that other readers of the lake need. Set on every session, whoever started it.
 RUNTIME = {
@@ -98,10 +71,6 @@ LOCAL = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }
-RECENT_COMMITS = 100
-# Delta's write conflicts, by error condition: their exception classes differ between classic Spark and Spark Connect.
-CONFLICT = re.compile(r"\[DELTA_(CONCURRENT_\w+|METADATA_CHANGED|PROTOCOL_CHANGED)\]")
-
 # Raised by a call to a Spark that is gone (ValueError: by a closed client of Spark Connect). What was to be cleaned up
 # is gone with it, so these errors are suppressed there: they would hide what Spark died of.
 SPARK_GONE = (Py4JError, PySparkException, OSError, ValueError)
@@ -125,38 +94,24 @@ def session_conf(master: str, remote: str | None, packages: str, overrides: Mapp
 
 
 class SparkEngine:
-    """Opens sessions over one Spark, which starts when a step first needs it and then serves all steps.
+    """Opens connections to one Spark, which starts when a step first needs it and then serves all steps.
 
-    If it has died, or somebody has stopped it, the next step starts a new one.
-
-    Tables are folders of `lake`, or `<catalog>.<database>.<table>` if a catalog is given. `clocks` are the business
-    timezone and the first day: a Spark that disagrees with this machine about local time in that zone is refused.
+    If it has died, or somebody has stopped it, the next step starts a new one. `clocks` are the business timezone and
+    the first day: a Spark that disagrees with this machine about local time in that zone is refused.
     """
 
-    def __init__(
-        self,
-        lake: Path,
-        conf: Mapping[str, str],
-        catalog: str | None = None,
-        externals: Mapping[str, ExternalTable] | None = None,
-        clocks: tuple[str, dt.date] | None = None,
-    ) -> None:
-        self.lake = DeltaLake(lake.absolute())
+    def __init__(self, conf: Mapping[str, str], clocks: tuple[str, dt.date] | None = None) -> None:
         self.clocks = clocks
-        self.catalog = catalog
-        self.externals = externals or {}
         self.conf = dict(conf)
         self._spark: Spark | None = None
 
     @contextmanager
-    def connect(self) -> Iterator[SparkSession]:
-        get_spark = cache(self._ready)
-        tables = _CatalogTables(get_spark, self.catalog) if self.catalog else _FolderTables(get_spark, self.lake)
-        session = SparkSession(get_spark, tables, self.externals)
+    def connect(self) -> Iterator[SparkConnection]:
+        connection = SparkConnection(cache(self._ready))
         try:
-            yield session
+            yield connection
         finally:
-            session.close()
+            connection.close()
 
     def _ready(self) -> Spark:
         """A running Spark with the settings and functions that rows depend on."""
@@ -191,20 +146,20 @@ class SparkEngine:
         return spark
 
 
-class SparkSession:
+class SparkConnection:
     """What one step reads and stages; its views and staged rows are removed when it closes.
 
     Spark starts when rows are first read or computed; reading only the logs of a lake in a folder does not need it.
     """
 
     spill: Path | None = None
+    failures: tuple[type[Exception], ...] = FAILURES
+    mismatches: tuple[type[Exception], ...] = (AnalysisException,)
 
-    def __init__(self, get_spark: GetSpark, tables: _Tables, externals: Mapping[str, ExternalTable]) -> None:
+    def __init__(self, get_spark: GetSpark) -> None:
         self._get_spark = get_spark
-        self.tables = tables
-        self.externals = externals
         self._views: list[str] = []
-        self._staged: dict[str, DataFrame] = {}
+        self._frames: dict[str, DataFrame] = {}
 
     @property
     def spark(self) -> Spark:
@@ -216,46 +171,37 @@ class SparkSession:
         backend.register_options()
         return backend
 
-    @property
-    def failures(self) -> tuple[type[Exception], ...]:
-        return FAILURES
-
     def close(self) -> None:
-        for frame in self._staged.values():
-            _unpersist(frame)
+        for view in [*self._frames]:
+            self._unpersist(view)
         for view in self._views:
             with suppress(*SPARK_GONE):
                 self.spark.catalog.dropTempView(view)
 
-    def published(self, table: Table, days: Sequence[str]) -> set[str]:
-        external = self.externals.get(table.full_name)
-        if external is None:
-            return self.tables.published(table, days)
-        if external.day is None:
-            return set(days)
-        published_days = self._external(table, external, days).select(table.day_column).distinct()
-        return {row[table.day_column] for row in published_days.to_pyarrow().to_pylist()}
-
-    def versions(self, table: Table) -> Mapping[str, int]:
-        return self.tables.versions(table)
-
-    def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
-        return self.tables.baseline(table, days)
-
-    def read(self, table: Table, days: Sequence[str] | None = None) -> ir.Table:
-        if (external := self.externals.get(table.full_name)) is not None:
-            return self._external(table, external, days)
-        frame = self.tables.frame(table)
-        if frame is None:
-            frame = self.spark.createDataFrame([], _struct(table))
-        if days is not None:
-            frame = frame.where(f.col(quoted(table.day_column)).isin(list(days)))
+    def read(self, snapshot: Snapshot) -> ir.Table:
+        kinds = {name: PySparkType.from_ibis(data_type(kind)) for name, kind in snapshot.columns.items()}
+        if snapshot.version is None:
+            schema = st.StructType([st.StructField(name, kind) for name, kind in kinds.items()])
+            frame = self.spark.createDataFrame([], schema)
+        elif isinstance(snapshot.address, Location):
+            reader = self.spark.read.format("delta").option("versionAsOf", snapshot.version)
+            frame = reader.load(hadoop_path(snapshot.address))
+        else:
+            frame = self.spark.sql(f"select * from {snapshot.address} version as of {snapshot.version}")
+        if snapshot.where is not None:
+            column, values = snapshot.where
+            frame = frame.where(f.col(quoted(column)).isin(list(values)))
         # A column that was declared after the table was written may be missing from it.
         typed = [
-            (f.col(quoted(c.name)) if c.name in frame.columns else f.lit(None)).cast(c.type).alias(c.name)
-            for c in table.columns
+            (f.col(quoted(name)) if name in frame.columns else f.lit(None)).cast(kind).alias(name)
+            for name, kind in kinds.items()
         ]
         return self.view(frame.select(*typed))
+
+    def select(self, rows: ir.Table, values: Mapping[str, tuple[str, str]]) -> ir.Table:
+        frame = self.spark.table(rows.get_name())
+        selected = [f.expr(spark_expression(sql)).cast(kind).alias(name) for name, (sql, kind) in values.items()]
+        return self.view(frame.select(*selected))
 
     def file_columns(self, path: str, form: FileFormat) -> dict[str, bool]:
         # Started outside of the block: a Spark that cannot start is not the file's fault.
@@ -273,8 +219,9 @@ class SparkSession:
     def named(self, rows: ir.Table) -> ir.Table:
         return self.view(self.spark.sql(self.ibis.compile(rows)))
 
-    def stage(self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline) -> Staged:
-        self.tables.check(table)
+    def stage(
+        self, table: Table, rows: ir.Table, days: Sequence[str], baseline: Baseline, _destination: Location | None
+    ) -> Staged:
         frame = self.spark.sql(self.ibis.compile(table.conform(rows)))
         frame = frame.select(*(f.col(quoted(c.name)).cast(c.type).alias(c.name) for c in table.columns))
         if len(days) > 1:
@@ -286,52 +233,29 @@ class SparkSession:
                 counted = frame.groupBy(*map(quoted, table.partition_by)).count().collect()
             counts = _checked_counts(table, days, [row.asDict() for row in counted])
         except BaseException:
-            _unpersist(frame)
+            with suppress(*SPARK_GONE):
+                frame.unpersist()
             raise
         view = self.view(frame)
-        self._staged[view.get_name()] = frame
-        return Staged(table, tuple(days), view, counts, baseline)
+        self._frames[view.get_name()] = frame
 
-    def publish(self, staged: Staged) -> int:
-        table, days = staged.table, staged.days
-        frame = self._staged[staged.rows.get_name()]
-        try:
-            self.tables.prepare(table)
-            for _ in range(COMMIT_ATTEMPTS):
-                # Read before the comparison, so that anything published after it makes this number outdated.
-                before = self.tables.version(table)
-                transaction = self.tables.transaction(table, days)
-                if self.tables.baseline(table, days) != staged.baseline:
-                    raise conflict(table, days)
-                run = uuid.uuid4().hex
-                try:
-                    self._replace(table, days, frame, transaction, run)
-                except (PySparkException, Py4JError) as error:
-                    if not CONFLICT.search(str(error)):
-                        raise
-                    # The baseline is compared again: a conflict with a run of other days leaves ours unchanged.
-                    time.sleep(random.uniform(0.01, 0.1))
-                    continue
-                version, published = self.tables.commits_since(table, before, run)
-                if version is None:
-                    raise conflict(table, days)
-                if overwritten := sorted(published & set(days)):
-                    raise PublishConflict(
-                        f"{table.full_name}: another run published {', '.join(overwritten)} just before this one did, "
-                        "and its rows were replaced. Run these days again if its inputs were newer."
-                    )
-                return version
-            raise lost_races(table, days)
-        finally:
-            self.discard(staged)
+        def write(address: str, options: Mapping[str, str]) -> None:
+            writer = frame.writeTo(address)
+            for name, value in options.items():
+                writer = writer.option(name, value)
+            writer.overwrite(f.col(quoted(table.day_column)).isin(list(days)))
 
-    def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
-        return self.tables.sizes(table, days)
+        return Staged(table, tuple(days), view, counts, baseline, write=write)
 
     def discard(self, staged: Staged) -> None:
-        frame = self._staged.pop(staged.rows.get_name(), None)
-        if frame is not None:
-            _unpersist(frame)
+        self._unpersist(staged.rows.get_name())
+
+    release = discard
+
+    def _unpersist(self, view: str) -> None:
+        if (frame := self._frames.pop(view, None)) is not None:
+            with suppress(*SPARK_GONE):
+                frame.unpersist()
 
     def view(self, frame: DataFrame) -> ir.Table:
         """The frame as a table, until the session closes."""
@@ -339,228 +263,6 @@ class SparkSession:
         frame.createOrReplaceTempView(name)
         self._views.append(name)
         return self.ibis.table(name)
-
-    def _replace(
-        self, table: Table, days: Sequence[str], frame: DataFrame, transaction: tuple[str, int], run: str
-    ) -> None:
-        application, number = transaction
-        writer = frame.writeTo(self.tables.address(table))
-        writer = writer.option("userMetadata", commit_metadata(days, run))
-        writer = writer.option("txnAppId", application).option("txnVersion", str(number))
-        writer.overwrite(f.col(quoted(table.day_column)).isin(list(days)))
-
-    def _external(self, table: Table, external: ExternalTable, days: Sequence[str] | None) -> ir.Table:
-        if not DeltaTable.is_deltatable(str(external.location)):
-            raise UnreadableTable(
-                f"{table.full_name}: sources.yaml maps it to a Delta table at {external.location}, where there is "
-                "none. Correct the path, or write the table first."
-            )
-        frame = self.spark.read.format("delta").load(str(external.location))
-        values = {}
-        for c in table.columns:
-            if c.name in (table.day_column, RUN_TIMESTAMP.name):
-                continue
-            if c.name not in external.expressions and c.name not in frame.columns:
-                raise UnreadableTable(
-                    f"{table.full_name}: the Delta table at {external.location} lacks the column {c.name} ({c.type}); "
-                    f"it has {', '.join(frame.columns)}. Map it in sources.yaml."
-                )
-            sql = external.expressions.get(c.name)
-            values[c.name] = f.expr(spark_expression(sql)) if sql is not None else f.col(quoted(c.name))
-        try:
-            typed = {c.name: values[c.name].cast(c.type) for c in table.columns if c.name in values}
-            if external.day is not None:
-                typed[table.day_column] = f.col(quoted(external.day)).cast("string")
-            rows = self.view(frame.select(*(value.alias(name) for name, value in typed.items())))
-        except AnalysisException as error:
-            raise UnreadableTable(
-                f"{table.full_name}: the Delta table at {external.location} does not match its entry in sources.yaml: "
-                f"{str(error).splitlines()[0]}. It has {', '.join(frame.columns)}."
-            ) from error
-        if external.day is None and external.derived_day is not None:
-            rows = rows.mutate(**{table.day_column: external.derived_day(rows)})
-        elif external.day is None:
-            rows = rows.mutate(**{table.day_column: ibis.array([ibis.literal(day) for day in days or []]).unnest()})
-        if days is not None:
-            rows = rows.filter(rows[table.day_column].isin(list(days)))
-        return table.conform(rows.mutate(run_timestamp=ibis.null(table.schema["run_timestamp"](nullable=True))))
-
-
-class _Tables(Protocol):
-    """Where the lake's tables are, and what their Delta logs contain."""
-
-    def address(self, table: Table) -> str:
-        """The table's name in SQL."""
-
-    def check(self, table: Table) -> None:
-        """Raise WemartError if the table cannot be written, before anything is computed for it."""
-
-    def frame(self, table: Table) -> DataFrame | None:
-        """The table at its current version, unaffected by later commits; None if nothing was ever published."""
-
-    def published(self, table: Table, days: Sequence[str]) -> set[str]: ...
-
-    def versions(self, table: Table) -> Mapping[str, int]: ...
-
-    def baseline(self, table: Table, days: Sequence[str]) -> Baseline: ...
-
-    def transaction(self, table: Table, days: Sequence[str]) -> tuple[str, int]:
-        """Name and version of the application transaction of a commit of `days`; no two commits can have the same."""
-
-    def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]: ...
-
-    def prepare(self, table: Table) -> None:
-        """Create the table if necessary and add missing columns."""
-
-    def version(self, table: Table) -> int:
-        """The table's current version."""
-
-    def commits_since(self, table: Table, version: int, run: str) -> tuple[int | None, set[str]]:
-        """The version of this run's commit (None if it made none), and the days that others published before it."""
-
-
-class _FolderTables:
-    """Tables at `<lake>/<database>/<table>`, whose logs are read by delta-rs."""
-
-    def __init__(self, get_spark: GetSpark, lake: DeltaLake) -> None:
-        self._get_spark = get_spark
-        self.lake = lake
-        self.published = lake.published
-        self.versions = lake.versions
-        self.baseline = lake.baseline
-        self.sizes = lake.sizes
-        self.prepare = lake.prepare
-
-    def address(self, table: Table) -> str:
-        return f"delta.{quoted(str(self.lake.location(table)))}"
-
-    def check(self, table: Table) -> None:
-        self.lake.folder(table)
-
-    def frame(self, table: Table) -> DataFrame | None:
-        log = self.lake.open(table)
-        if log is None:
-            return None
-        reader = self._get_spark().read.format("delta").option("versionAsOf", log.version())
-        return reader.load(str(self.lake.location(table)))
-
-    def transaction(self, table: Table, days: Sequence[str]) -> tuple[str, int]:
-        name = run_transaction(days)
-        log = self.lake.open(table)
-        return name, ((log and log.transaction_version(name)) or 0) + 1
-
-    def version(self, table: Table) -> int:
-        return DeltaTable(self.lake.location(table)).version()
-
-    def commits_since(self, table: Table, version: int, run: str) -> tuple[int | None, set[str]]:
-        return _commits_since(DeltaTable(self.lake.location(table)).history(RECENT_COMMITS), version, run)
-
-
-class _CatalogTables:
-    """Tables of a catalog that Spark knows, whose logs are read by Spark, wherever they are."""
-
-    def __init__(self, get_spark: GetSpark, catalog: str) -> None:
-        self._get_spark = get_spark
-        self.catalog = catalog
-
-    @property
-    def spark(self) -> Spark:
-        return self._get_spark()
-
-    def address(self, table: Table) -> str:
-        return ".".join(map(quoted, (self.catalog, table.database, table.name)))
-
-    def check(self, table: Table) -> None:
-        # The catalog decides what may be written, and raises its error at the commit.
-        return
-
-    def frame(self, table: Table) -> DataFrame | None:
-        if not self._exists(table):
-            return None
-        version = self._history(table, 1)[0]["version"]
-        return self.spark.sql(f"select * from {self.address(table)} version as of {version}")
-
-    def published(self, table: Table, days: Sequence[str]) -> set[str]:
-        if not self._exists(table):
-            return set()
-        committed = set(self.versions(table)) & set(days)
-        missing = sorted(set(days) - committed)
-        return committed | {row["day"] for row in (self._files(table, missing) if missing else [])}
-
-    def versions(self, table: Table) -> dict[str, int]:
-        versions: dict[str, int] = {}
-        for commit in self._history(table) if self._exists(table) else []:
-            for day in parse_commit_metadata(commit["userMetadata"])[0]:
-                versions[day] = max(versions.get(day, 0), int(commit["version"]))
-        return versions
-
-    def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
-        if not self._exists(table):
-            return Baseline(frozenset(), (None,) * len(days))
-        files = frozenset(str(row["path"]) for row in self._files(table, days))
-        versions = self.versions(table)
-        return Baseline(files, tuple(versions.get(day) for day in days))
-
-    def transaction(self, table: Table, days: Sequence[str]) -> tuple[str, int]:
-        versions = self.versions(table)
-        return run_transaction(days), max(versions.get(day, 0) for day in days) + 1
-
-    def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
-        sizes = dict.fromkeys(days, 0)
-        for row in self._files(table, days):
-            sizes[row["day"]] += row["size"]
-        return sizes
-
-    def prepare(self, table: Table) -> None:
-        columns = ", ".join(f"{quoted(c.name)} {c.type}" for c in table.columns)
-        # Other readers of the lake support neither deletion vectors nor column mapping.
-        properties = PROPERTIES | {"delta.enableDeletionVectors": "false", "delta.columnMapping.mode": "none"}
-        self.spark.sql(f"create database if not exists {quoted(self.catalog)}.{quoted(table.database)}")
-        self.spark.sql(
-            f"create table if not exists {self.address(table)} ({columns}) using delta"
-            f" partitioned by ({', '.join(map(quoted, table.partition_by))}) comment {_text(table.description)}"
-            f" tblproperties ({', '.join(f'{_text(k)} = {_text(v)}' for k, v in properties.items())})"
-        )
-        stored = {field.name: field.dataType for field in self.spark.table(self.address(table)).schema.fields}
-        declared = {field.name: field.dataType for field in _struct(table).fields}
-        changed = [
-            f"{name} is stored as {stored[name].simpleString()} but declared as {kind.simpleString()}"
-            for name, kind in declared.items()
-            if name in stored and stored[name] != kind
-        ]
-        detail = self.spark.sql(f"describe detail {self.address(table)}").collect()[0]
-        if changed or tuple(detail["partitionColumns"]) != table.partition_by:
-            raise UnreadableTable(
-                f"{table.full_name}: the published table does not match its declaration "
-                f"({'; '.join(changed) or 'other partition columns'}). Rename {self.address(table)} and run its days "
-                "again."
-            )
-        if added := [f"{quoted(name)} {kind.simpleString()}" for name, kind in declared.items() if name not in stored]:
-            self.spark.sql(f"alter table {self.address(table)} add columns ({', '.join(added)})")
-
-    def version(self, table: Table) -> int:
-        return int(self._history(table, 1)[0]["version"])
-
-    def commits_since(self, table: Table, version: int, run: str) -> tuple[int | None, set[str]]:
-        return _commits_since(self._history(table, RECENT_COMMITS), version, run)
-
-    def _exists(self, table: Table) -> bool:
-        return self.spark.catalog.tableExists(self.address(table))
-
-    def _history(self, table: Table, limit: int | None = None) -> list[dict[str, Any]]:
-        history = self.spark.sql(
-            f"describe history {self.address(table)}{'' if limit is None else f' limit {limit}'}"
-        ).select("version", "userMetadata")
-        return [row.asDict() for row in history.collect()]
-
-    def _files(self, table: Table, days: Sequence[str]) -> list[dict[str, Any]]:
-        rows = self.spark.table(self.address(table)).where(f.col(quoted(table.day_column)).isin(list(days)))
-        files = rows.select(
-            f.col(quoted(table.day_column)).alias("day"),
-            f.col("_metadata.file_path").alias("path"),
-            f.col("_metadata.file_size").alias("size"),
-        )
-        return [row.asDict() for row in files.distinct().collect()]
 
 
 class _Backend(Backend):  # type: ignore[misc]
@@ -636,22 +338,6 @@ def _forget(spark: Spark) -> None:
         Spark._instantiatedSession = Spark._activeSession = None
 
 
-def _unpersist(frame: DataFrame) -> None:
-    with suppress(*SPARK_GONE):
-        frame.unpersist()
-
-
-def _commits_since(latest_first: Sequence[Mapping[str, Any]], version: int, run: str) -> tuple[int | None, set[str]]:
-    own, days = None, set[str]()
-    for commit in latest_first:
-        published, commit_run = parse_commit_metadata(commit.get("userMetadata"))
-        if commit_run == run:
-            own, days = int(commit["version"]), set()
-        elif int(commit["version"]) > version:
-            days |= published
-    return own, days
-
-
 def _checked_counts(table: Table, days: Sequence[str], counted: Sequence[Mapping[str, Any]]) -> Mapping[str, int]:
     counts = Counter[str]()
     null_columns = [c for c in table.partition_by if any(row[c] is None for row in counted)]
@@ -674,11 +360,3 @@ def _landing_errors(paths: Sequence[str]) -> Iterator[None]:
         reason = " ".join(str(error).split("JVM stacktrace")[0].split())
         kind = LandingError if isinstance(error, AnalysisException) else UnreadableFile
         raise kind(f"landing file {', '.join(paths[:3])} cannot be read: {reason}") from error
-
-
-def _struct(table: Table) -> st.StructType:
-    return st.StructType([st.StructField(c.name, PySparkType.from_ibis(data_type(c.type))) for c in table.columns])
-
-
-def _text(literal: str) -> str:
-    return "'" + literal.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ibis
@@ -14,6 +14,7 @@ from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.config import Config
 from sqlglot import exp
 
+from wemart_assets.lake.location import Location
 from wemart_assets.lake.table import Table, data_type
 
 # Returns the stored rows of a table.
@@ -53,9 +54,16 @@ def in_catalog(catalog: str) -> Stored:
     return lambda table: ibis.table(_schema(table), name=table.name, catalog=catalog, database=table.database)
 
 
-def in_folders(lake: Path) -> Stored:
+def in_folders(lake: Location) -> Stored:
     """Tables as folders `<lake>/<database>/<table>`, in Spark's notation."""
-    return lambda table: ibis.table(_schema(table), name=str(lake / table.database / table.name), database="delta")
+    return lambda table: ibis.table(
+        _schema(table), name=hadoop_path(lake / table.database / table.name), database="delta"
+    )
+
+
+def hadoop_path(location: Location) -> str:
+    """The location under the name by which Spark knows its file system."""
+    return re.sub("^s3:", "s3a:", location.url)
 
 
 def newest(rows: ir.Table, table: Table) -> ir.Table:

@@ -10,8 +10,9 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.engine import ExternalTable
+from wemart_assets.lake.location import Location, is_url
 from wemart_assets.lake.mart_asset import column_schema
+from wemart_assets.lake.store import ExternalTable
 from wemart_assets.lake.table import Table
 from wemart_assets.settings import Settings
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
@@ -27,16 +28,18 @@ def external_tables(settings: Settings, contracts: Mapping[str, Contract]) -> di
         contract = contracts[name]
         # Relative paths are relative to `sources.yaml`.
         base = settings.sources.absolute().parent if settings.sources else Path()
+        place = mapping.table if is_url(mapping.table) else base / mapping.table
+        location = Location.of(place, settings.storage)
         expressions = {c.name: sql for c in contract.columns if (sql := mapping.expression(c.name)) is not None}
         expressions |= {c.name: "null" for c in contract.columns if mapping.is_null(c.name)}
         first_day = settings.first_day.isoformat()
         derived = partial(contract.day_of, timezone=settings.timezone, first_day=first_day)
         externals[name] = ExternalTable(
-            base / mapping.table, mapping.day, expressions, derived if contract.kind is Kind.FACTS else None
+            location, mapping.day, expressions, derived if contract.kind is Kind.FACTS else None
         )
         if contract.unknown_time_table is not None:
             externals[contract.unknown_time_table.full_name] = ExternalTable(
-                base / mapping.table, None, expressions, partial(_unknown_day, instant=str(contract.instant))
+                location, None, expressions, partial(_unknown_day, instant=str(contract.instant))
             )
     return externals
 

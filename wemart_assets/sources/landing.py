@@ -29,9 +29,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wemart_assets.lake.days import shift
-from wemart_assets.lake.engine import RESERVED, FileFormat, FileKind, Session
+from wemart_assets.lake.engine import RESERVED, FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError, UnreadableFile, WemartError
 from wemart_assets.lake.faults import raise_fault
+from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import Column
 from wemart_assets.settings import Settings
 from wemart_assets.sources.conform import conformed, readable_as, with_faults
@@ -672,7 +673,12 @@ def landings(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str,
     mappings = load_mappings(settings.sources, contracts.values())
     return {
         name: Landing(
-            contract, mappings[name], settings.landing, settings.lake, settings.timezone, str(settings.first_day)
+            contract,
+            mappings[name],
+            Path(settings.landing),
+            Path(settings.lake),
+            settings.timezone,
+            str(settings.first_day),
         )
         for name, contract in contracts.items()
         if mappings[name].table is None

@@ -14,10 +14,11 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.engine import Session, Staged
+from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.errors import LandingError, PublishConflict
 from wemart_assets.lake.mart_asset import Clock, table_asset
 from wemart_assets.lake.publication import Publication, RejectedByAudit, publish, stage
+from wemart_assets.lake.session import Session
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.landing import DELIVERY, FileIndex, Landing, LandingFile
 
@@ -32,7 +33,7 @@ def source_asset(
     settings: Mapping[str, Any],
     clock: Clock,
 ) -> dg.AssetsDefinition:
-    """The Dagster asset of a source table made from landing files. Requires the resource `engine`."""
+    """The Dagster asset of a source table made from landing files. Requires the resource `lake`."""
 
     def run(session: Session, days: Sequence[str], log: Any) -> tuple[Publication, dict[str, Any]]:
         return publish_source(session, landing, days, settings, clock, log)
@@ -41,7 +42,7 @@ def source_asset(
 
 
 def unknown_time_asset(landing: Landing, group: str, settings: Mapping[str, Any], clock: Clock) -> dg.AssetsDefinition:
-    """The unpartitioned asset of a source's rows with an unknown time. Requires the resource `engine`."""
+    """The unpartitioned asset of a source's rows with an unknown time. Requires the resource `lake`."""
     assert landing.contract.unknown_time_table is not None
 
     def run(session: Session, _days: Sequence[str], log: Any) -> tuple[Publication, dict[str, Any]]:

@@ -11,21 +11,23 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import FileIO
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 import pyarrow as pa
 import pyarrow.parquet
 from fsspec import AbstractFileSystem
+
+from wemart_assets.lake.location import Location
 
 PROTOCOL = "wemart"
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A data file listed in a table's log: its path, length, table and day (None if the table has no days)."""
+    """A data file listed in a table's log: where it is, its length, table and day (None if the table has no days)."""
 
-    path: Path
+    location: Location
+    path: str
     bytes: int
     table: str
     day: str | None
@@ -62,30 +64,32 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
         for name in sorted(self.opened):
             file = self._published[name]
             try:
-                with pyarrow.parquet.ParquetFile(file.path) as parquet:
+                with file.location.open(file.path) as source, pyarrow.parquet.ParquetFile(source) as parquet:
                     for _batch in parquet.iter_batches():
                         pass
             except (OSError, pa.ArrowException) as error:
                 return file, f"cannot be read: {str(error).splitlines()[0]}"
         return None
 
-    def open(self, path: str, mode: str = "rb", **_options: Any) -> FileIO:
+    def open(self, path: str, mode: str = "rb", **_options: Any) -> IO[bytes]:
         if mode != "rb":
             self._refuse(path)
         file = self._file(path)
         self.opened.add(path)
+        is_local = file.location.is_local
         try:
-            opened = FileIO(file.path, "rb")
+            # Without a buffer of its own: DuckDB asks for what it needs.
+            opened: Any = FileIO(file.location.path / file.path) if is_local else file.location.open(file.path)
         except FileNotFoundError:
             self._damage(file, "is missing")
         except OSError as error:
-            self._damage(file, f"cannot be read ({error.strerror})")
+            self._damage(file, f"cannot be read ({error.strerror or error})")
         size = opened.seek(0, 2)
         opened.seek(0)
         if size != file.bytes:
             opened.close()
             self._damage(file, f"has {size:,} bytes, but its table's log says {file.bytes:,}")
-        return opened
+        return cast(IO[bytes], opened)
 
     def glob(self, path: str, **_options: Any) -> list[str]:
         # Names come with their pattern characters in brackets, so that none is taken for a pattern.
@@ -121,7 +125,7 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
 
     def _damage(self, file: PublishedFile, problem: str) -> NoReturn:
         self.damaged.append((file, problem))
-        raise OSError(f"{file.path} {problem}")
+        raise OSError(f"{file.location / file.path} {problem}")
 
     def _refuse(self, *paths: object, **_options: Any) -> NoReturn:
         raise PermissionError(f"{' '.join(map(str, paths))}: the lake is read-only")

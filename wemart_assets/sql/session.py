@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from wemart_assets.lake.delta import open_delta, partition_values
-from wemart_assets.lake.duckdb_sql import DUCKDB_MACROS, delta_columns, quoted, select_files
+from wemart_assets.lake.delta import open_delta, partition_values, spark_columns
+from wemart_assets.lake.duckdb_sql import DUCKDB_MACROS, duckdb_type, quoted, select_files
 from wemart_assets.lake.errors import UnreadableTable, WemartError
+from wemart_assets.lake.location import Location
 from wemart_assets.sql.files import PROTOCOL, PublishedFile, PublishedFiles
 from wemart_assets.sql.statements import READING_TABLE_FUNCTIONS, Named, Query, QueryRefused, Shadow, Wall
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 CATALOG = "wev_prod"
 DAILY = "__daily"
 BATCH_ROWS = 20_000
+# In an object store, each table of the lake is looked at by a request of its own.
+LISTED_AT_ONCE = 16
 # With these settings nothing can be loaded, written or kept; all that a query needs stays in memory.
 CLOSED = (
     "set enable_progress_bar = false",
@@ -57,7 +61,7 @@ T = TypeVar("T")
 
 @contextmanager
 def analyst(
-    lake: Path,
+    lake: Path | str | Location,
     tables: Mapping[str, Table],
     views: Mapping[str, View] | None = None,
     functions: Iterable[Between] = (),
@@ -76,7 +80,7 @@ def analyst(
     config |= {} if memory_limit is None else {"memory_limit": memory_limit}
     config |= {} if threads is None else {"threads": threads}
     with duckdb.connect(":memory:", config=config) as connection, ThreadPoolExecutor(1) as worker:
-        yield Analyst(connection, worker, lake.absolute(), tables, {} if views is None else views, functions)
+        yield Analyst(connection, worker, Location.of(lake), tables, {} if views is None else views, functions)
 
 
 class Rows:
@@ -100,7 +104,7 @@ class Analyst:
         self,
         connection: duckdb.DuckDBPyConnection,
         worker: Executor,
-        lake: Path,
+        lake: Location,
         tables: Mapping[str, Table],
         views: Mapping[str, View],
         functions: Iterable[Between],
@@ -108,11 +112,8 @@ class Analyst:
         self._connection = connection
         self._worker = worker
         self._tables = tables
-        self._locations: dict[Place, Path] = {
-            (log.parent.parent.name.lower(), log.parent.name.lower()): log.parent
-            for log in sorted(lake.glob("*/*/_delta_log"))
-        }
-        if not self._locations:
+        self._stored = {(table.database.lower(), table.name.lower()): table for table in _stored_tables(lake)}
+        if not self._stored:
             raise WemartError(f"the lake {lake} has no table yet; run some partitions, or `make demo`")
         # The damaged tables met by a query that reads the catalog, and how they are damaged.
         self.unreadable: dict[str, str] = {}
@@ -122,7 +123,7 @@ class Analyst:
         connection.register_filesystem(self._files)
         connection.execute("set timezone = 'UTC'")
         connection.execute(f"attach ':memory:' as {CATALOG}")
-        databases = sorted({location.parent.name for location in self._locations.values()})
+        databases = sorted({table.database for table in self._stored.values()})
         self._databases = list(dict.fromkeys(database.lower() for database in databases))
         for database in databases:
             connection.execute(f"create schema if not exists {CATALOG}.{quoted(database)}")
@@ -312,52 +313,51 @@ class Analyst:
         Raises:
             UnreadableTable: the table's log is damaged, or lists a file outside the table's folder.
         """
-        if (location := self._locations.get(place)) is None:
+        if (stored := self._stored.get(place)) is None:
             return None
-        name = f"{location.parent.name}.{location.name}"
+        location, name = stored.location, stored.full_name
         log = open_delta(location, name)
         if log is None:
             return None
-        columns = delta_columns(log)
+        columns = {column: duckdb_type(kind) for column, kind in spark_columns(log).items()}
         partitions = {c: columns[c] for c in log.metadata().partition_columns}
-        table, folder = self._tables.get(name), location.resolve()
+        table = self._tables.get(name)
         day_column = None if table is None else table.day_column
-        prefix = f"{PROTOCOL}://{location.parent.name}/{location.name}"
+        prefix = f"{PROTOCOL}://{name.replace('.', '/')}"
         files = []
-        for path, values, _rows, size in partition_values(log):
-            target = (folder / path).resolve()
-            if not target.is_relative_to(folder):
+        for file in partition_values(log):
+            if not _is_inside(location, file.path):
                 raise UnreadableTable(
-                    f"{name}: its log lists {path}, which is not in its folder {location}. Only data files in a "
+                    f"{name}: its log lists {file.path}, which is not in its folder {location}. Only data files in a "
                     "table's own folder are read; copy the whole table there."
                 )
-            day = None if day_column is None else values.get(day_column)
-            self._files.publish(f"{prefix}/{path}", PublishedFile(target, size, name, day))
-            files.append((path, values))
+            day = None if day_column is None else file.partition.get(day_column)
+            self._files.publish(f"{prefix}/{file.path}", PublishedFile(location, file.path, file.bytes, name, day))
+            files.append((file.path, file.partition))
         return select_files(columns, partitions, prefix, files)
 
     def _shown(self, place: Place) -> str:
         """Returns the full name in the letter case of the folder; DuckDB ignores case."""
         database, name = place
-        if (location := self._locations.get((database, name.removesuffix(DAILY)))) is not None:
-            name = location.name + name[len(location.name) :]
-            database = location.parent.name
+        if (stored := self._stored.get((database, name.removesuffix(DAILY)))) is not None:
+            name = stored.name + name[len(stored.name) :]
+            database = stored.database
         return f"{CATALOG}.{quoted(database)}.{quoted(name)}"
 
     def _newest(self, place: Place) -> Table | None:
         """Returns the declared table at a place if its name shows the newest row of each key."""
-        location = self._locations.get(place)
-        table = None if location is None else self._tables.get(f"{location.parent.name}.{location.name}")
+        stored = self._stored.get(place)
+        table = None if stored is None else self._tables.get(stored.full_name)
         return table if table is not None and table.newest_in_sql else None
 
     def _has(self, inputs: Mapping[str, Table]) -> bool:
-        return all(_place(table) in self._locations for table in inputs.values())
+        return all(_place(table) in self._stored for table in inputs.values())
 
     def _define_all(self) -> None:
         """Defines all tables and views; a damaged one reports it when it is read."""
-        daily = [(database, name + DAILY) for database, name in self._locations if self._newest((database, name))]
+        daily = [(database, name + DAILY) for database, name in self._stored if self._newest((database, name))]
         views = [_place(view.table) for view in self._views.values() if self._has(view.inputs)]
-        for place in [*daily, *self._locations, *views]:
+        for place in [*daily, *self._stored, *views]:
             try:
                 self._define_at(place)
             except (duckdb.Error, UnreadableTable) as error:
@@ -406,7 +406,40 @@ class Analyst:
             command = f"wemart run --from {file.day} --to {file.day} {file.table.replace('.', '/')}"
             remedy = f"Rebuild the day: {command}"
         day = "" if file.day is None else f" of {file.day}"
-        return UnreadableTable(f"{file.table}: the data file{day} {file.path} {problem}. {remedy}")
+        return UnreadableTable(f"{file.table}: the data file{day} {file.location / file.path} {problem}. {remedy}")
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A table of the lake, with its names in the letter case of its folders."""
+
+    location: Location
+    database: str
+    name: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.database}.{self.name}"
+
+
+def _stored_tables(lake: Location) -> list[_Stored]:
+    """The folders `<database>/<table>` that have a log."""
+    found = [
+        _Stored(lake / database / name, database, name)
+        for database in lake.folders()
+        for name in (lake / database).folders()
+    ]
+    with ThreadPoolExecutor(LISTED_AT_ONCE) as pool:
+        has_log = pool.map(lambda table: "_delta_log" in table.location.folders(), found)
+        return [table for table, is_table in zip(found, has_log, strict=True) if is_table]
+
+
+def _is_inside(location: Location, path: str) -> bool:
+    """Whether a path of a log leads to a place in the table's own folder."""
+    if location.is_local:
+        folder = location.path.resolve()
+        return (folder / path).resolve().is_relative_to(folder)
+    return "://" not in path and not path.startswith("/") and ".." not in path.split("/")
 
 
 def _text(literal: str) -> str:

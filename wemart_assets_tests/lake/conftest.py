@@ -12,10 +12,10 @@ from typing import Any
 import ibis.expr.types as ir
 import pytest
 
-from wemart_assets.lake.engine import Engine, Session
 from wemart_assets.lake.publication import stage
+from wemart_assets.lake.session import Lake, Session
 from wemart_assets.lake.table import Table
-from wemart_assets_tests.engines import open_engine, rows_as, table_of
+from wemart_assets_tests.engines import open_lake, rows_as, table_of
 
 NOW = dt.datetime(2024, 3, 10, 0, 30, tzinfo=dt.UTC)
 Row = Mapping[str, Any]
@@ -35,10 +35,10 @@ def engine_name() -> str:
 
 
 @pytest.fixture(scope="module")
-def engine(engine_name: str) -> Callable[[Path], Engine]:
+def engine(engine_name: str) -> Callable[[Path], Lake]:
     """Opens the engine on a lake folder."""
 
-    return partial(open_engine, engine_name)
+    return partial(open_lake, engine_name)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def lake(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def session(engine: Callable[[Path], Engine], lake: Path) -> Iterator[Session]:
+def session(engine: Callable[[Path], Lake], lake: Path) -> Iterator[Session]:
     with engine(lake).connect() as opened:
         yield opened
 
@@ -80,7 +80,7 @@ def read() -> Callable[..., list[dict[str, Any]]]:
     """The published rows that a new reader sees, without the run's clock, in a fixed order."""
 
     def run(session: Any, table: Table, days: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        rows = session.ibis.to_pyarrow(session.read(table, days).drop("run_timestamp")).to_pylist()
+        rows = session.connection.ibis.to_pyarrow(session.read(table, days).drop("run_timestamp")).to_pylist()
         return sorted(rows, key=lambda row: str(list(row.values())))
 
     return run

@@ -14,9 +14,9 @@ import ibis.expr.types as ir
 import pytest
 
 from wemart_assets.lake.audit import EXAMPLES, Finding, audit, checks_of
-from wemart_assets.lake.engine import Session
 from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.publication import Publication, RejectedByAudit, publish, stage
+from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import (
     RUN_TIMESTAMP,
     Measure,
@@ -579,7 +579,7 @@ def test_empty_days_do_not_count_towards_the_mean_volume(session: Session, write
 def queries(monkeypatch: pytest.MonkeyPatch, session: Session) -> list[ir.Expr]:
     """Counts the queries of an engine, including pandera's own queries on ibis' default engine."""
     fetched: list[ir.Expr] = []
-    for backend in {type(session.ibis), type(ibis.duckdb.connect())}:  # type: ignore[attr-defined]
+    for backend in {type(session.connection.ibis), type(ibis.duckdb.connect())}:  # type: ignore[attr-defined]
         for name in ("to_pyarrow", "execute"):
             fetch = getattr(backend, name)
 

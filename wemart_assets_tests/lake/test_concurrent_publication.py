@@ -23,11 +23,11 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from wemart_assets.lake.duckdb_engine import DuckDBEngine
-from wemart_assets.lake.engine import Engine, Session
 from wemart_assets.lake.errors import PublishConflict
 from wemart_assets.lake.publication import publish, stage
+from wemart_assets.lake.session import Lake, Session
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table, column
+from wemart_assets_tests.engines import duckdb_lake
 
 D1, D2, D3, D4, D5 = (f"2024-03-0{n}" for n in range(1, 6))
 NOW = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)
@@ -69,7 +69,7 @@ def rows_of(attempt: Attempt) -> list[dict[str, Any]]:
 def as_table(session: Any, table: Table, rows: Sequence[Mapping[str, Any]]) -> ir.Table:
     full = [{c.name: row.get(c.name) for c in table.columns} for row in rows]
     arrow = pa.Table.from_pylist(full, schema=table.arrow_schema)
-    return session.ibis.create_table(f"given_{uuid.uuid4().hex}", arrow, temp=True)
+    return session.connection.ibis.create_table(f"given_{uuid.uuid4().hex}", arrow, temp=True)
 
 
 def attempt_it(session: Session, attempt: Attempt, right_before_the_commit: Callable[[], object]) -> str:
@@ -91,16 +91,16 @@ def attempt_it(session: Session, attempt: Attempt, right_before_the_commit: Call
     return "published"
 
 
-def open_engine(name: str, lake: Path) -> Engine:
+def open_lake(name: str, lake: Path) -> Lake:
     """Opens the engine in a separate process, to which an open engine cannot be passed."""
-    engines = {"duckdb": lambda: DuckDBEngine(lake, memory_limit="1GB", threads=2, spill=lake.parent / "spill")}
+    engines = {"duckdb": lambda: duckdb_lake(lake)}
     return engines[name]()
 
 
 def write_on_demand(engine_name: str, lake: Path, barrier: Barrier, orders: Connection) -> None:
     """A writer process: publishes what it is told to, at the same time as the other writer, until it is killed."""
     try:
-        with open_engine(engine_name, lake).connect() as session:
+        with open_lake(engine_name, lake).connect() as session:
             while True:
                 attempt = orders.recv()
                 orders.send(attempt_it(session, attempt, lambda: barrier.wait(PATIENCE)))
@@ -127,7 +127,7 @@ class Writers:
         return outcomes
 
     def seen(self, table: Table) -> set[tuple[str, int, str]]:
-        rows = self.session.ibis.to_pyarrow(self.session.read(table)).to_pylist()
+        rows = self.session.connection.ibis.to_pyarrow(self.session.read(table)).to_pylist()
         found = {(row["part_date"], row["id"], row["writer"]) for row in rows}
         assert len(found) == len(rows), "rows are doubled"
         return found
@@ -144,7 +144,7 @@ class Writers:
 @pytest.fixture(scope="module")
 def writers(
     engine_name: str,
-    engine: Callable[[Path], Engine],
+    engine: Callable[[Path], Lake],
     tmp_path_factory: pytest.TempPathFactory,
     pytestconfig: pytest.Config,
 ) -> Iterator[Writers]:
@@ -270,7 +270,7 @@ def test_of_two_empty_publications_of_a_day_one_wins(writers: Writers) -> None:
 
 
 @pytest.fixture
-def other(engine: Callable[[Path], Engine], lake: Path) -> Iterator[Session]:
+def other(engine: Callable[[Path], Lake], lake: Path) -> Iterator[Session]:
     """A second session on the lake."""
     with engine(lake).connect() as opened:
         yield opened

@@ -22,7 +22,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import given as property_of
 from hypothesis import strategies as st
 
-from wemart_assets.lake.engine import Engine, Session
 from wemart_assets.lake.errors import UnreadableTable, WemartError
 from wemart_assets.lake.functions import (
     from_utc_timestamp,
@@ -34,13 +33,14 @@ from wemart_assets.lake.functions import (
     unix_seconds,
 )
 from wemart_assets.lake.publication import stage
+from wemart_assets.lake.session import Lake, Session
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table, column
 
 Row = Mapping[str, Any]
 Write = Callable[..., int]
 Read = Callable[..., list[dict[str, Any]]]
 Hashes = Callable[[Path, Table], dict[str, str]]
-OpenEngine = Callable[[Path], Engine]
+OpenEngine = Callable[[Path], Lake]
 Given = Callable[[Session, Table, Sequence[Row]], ir.Table]
 
 DAYS = [f"2024-03-{n:02d}" for n in range(1, 7)]
@@ -296,8 +296,8 @@ def test_a_query_that_fails_halfway_leaves_nothing_behind(
     numbers = ibis.range(0, 20_000).unnest().name("n").as_table()
     text = (numbers.n == 19_999).ifelse("seven", numbers.n.cast("string"))
     failing = numbers.mutate(id=text.cast("int64"), name=text, part_date=ibis.literal(run[0]))
-    session.raw.execute("set threads = 1")
-    session.raw.execute("set partitioned_write_flush_threshold = 10")
+    session.connection.raw.execute("set threads = 1")
+    session.connection.raw.execute("set partitioned_write_flush_threshold = 10")
     with pytest.raises(session.failures):
         stage(session, VISITS, failing, run, session.baseline(VISITS, run), now)
     assert data_files(lake, VISITS) == {}
@@ -337,9 +337,9 @@ def test_staged_rows_equal_the_result_of_the_expression(session: Any, given: Giv
     # Used on both sides of a join, so the query defines it once and reads it twice.
     shared = rows.mutate(text=EXPRESSIONS[of](rows)).filter(ibis._.big.notnull())
     joined = shared.join(shared.view(), "big", rname="{name}_again").select(*(c.name for c in VALUES.columns))
-    expected = {row["big"]: row["text"] for row in session.ibis.to_pyarrow(joined).to_pylist()}
+    expected = {row["big"]: row["text"] for row in session.connection.ibis.to_pyarrow(joined).to_pylist()}
     staged = stage(session, VALUES, joined, DAYS[:1], session.baseline(VALUES, DAYS[:1]), now)
-    found = {row["big"]: row["text"] for row in session.ibis.to_pyarrow(staged.rows).to_pylist()}
+    found = {row["big"]: row["text"] for row in session.connection.ibis.to_pyarrow(staged.rows).to_pylist()}
     assert found == expected
     assert len(found) == 3
 
@@ -415,8 +415,8 @@ def test_partition_values_may_contain_special_characters(session: Session, write
 def test_a_range_of_many_shuffled_days_loses_no_row(session: Any, lake: Path) -> None:
     days = [(dt.date(2023, 1, 1) + dt.timedelta(days=n)).isoformat() for n in range(140)]
     # Far more partitions than the writer keeps open, and far more rows than it buffers.
-    session.raw.execute("set partitioned_write_max_open_files = 10")
-    session.raw.execute("set partitioned_write_flush_threshold = 5000")
+    session.connection.raw.execute("set partitioned_write_max_open_files = 10")
+    session.connection.raw.execute("set partitioned_write_flush_threshold = 5000")
     numbers = ibis.range(0, 100_000).unnest().name("id").as_table()
     scattered = (numbers.id * 7919) % len(days)
     day = (ibis.date("2023-01-01") + scattered.as_interval("D")).strftime("%Y-%m-%d")
@@ -426,7 +426,7 @@ def test_a_range_of_many_shuffled_days_loses_no_row(session: Any, lake: Path) ->
     session.publish(staged)
     found = session.read(VISITS)
     counted = found.aggregate(rows=found.count(), ids=found.id.nunique(), days=found.part_date.nunique())
-    assert session.ibis.to_pyarrow(counted).to_pylist() == [{"rows": 100_000, "ids": 100_000, "days": 140}]
+    assert session.connection.ibis.to_pyarrow(counted).to_pylist() == [{"rows": 100_000, "ids": 100_000, "days": 140}]
     assert sum(action["num_records"] for action in active(lake, VISITS)) == 100_000
 
 
@@ -570,7 +570,9 @@ def test_statistics_of_extreme_instants_are_correct_or_absent(
 @pytest.mark.parametrize("at", ["infinity", "-infinity", "12000-01-01 00:00:00+00", "0044-03-15 (BC) 00:00:00+00"])
 def test_an_instant_outside_pythons_range_can_be_published(session: Any, lake: Path, at: str) -> None:
     """The timestamps of a source are whatever a file contains, such as wrong units or open ends."""
-    rows = session.ibis.sql(f"select 1::bigint as id, 'n' as name, timestamptz '{at}' as at, '{DAYS[0]}' as part_date")
+    rows = session.connection.ibis.sql(
+        f"select 1::bigint as id, 'n' as name, timestamptz '{at}' as at, '{DAYS[0]}' as part_date"
+    )
     table = replace(VISITS, name="far", columns=(*VISITS.columns, column("at", "timestamp", "instant")))
     baseline = session.baseline(table, DAYS[:1])
     session.publish(stage(session, table, rows, DAYS[:1], baseline, EPOCH))
@@ -791,9 +793,9 @@ def test_a_vacuum_removes_staged_files_that_were_never_published(
     orphan = lake / "db" / "visits" / f"part_date={DAYS[0]}" / "orphan.parquet"
     orphan.write_bytes(b"of a run that died")
     name = str(orphan.relative_to(lake / "db" / "visits"))
-    assert session.lake.vacuum(VISITS, 0, dry_run=True) == [name]
+    assert session.store.vacuum(VISITS, 0, dry_run=True) == [name]
     assert name in data_files(lake, VISITS)
-    session.lake.vacuum(VISITS, 0, dry_run=False)
+    session.store.vacuum(VISITS, 0, dry_run=False)
     assert name not in data_files(lake, VISITS)
     assert read(session, VISITS) == visits(DAYS[0], 1)
 
@@ -804,14 +806,14 @@ def test_a_vacuum_keeps_the_files_of_recent_versions(
     first = write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
     write(session, VISITS, DAYS[:1], visits(DAYS[0], 2))
     files = data_files(lake, VISITS)
-    session.lake.vacuum(VISITS, 168, dry_run=False)
+    session.store.vacuum(VISITS, 168, dry_run=False)
     assert data_files(lake, VISITS) == files
     old = DeltaTable(lake / "db" / "visits", version=first).to_pyarrow_table(columns=["id"])
     assert old.to_pylist() == [{"id": 1}]
 
 
 def test_a_vacuum_of_a_missing_table_removes_nothing(session: Any) -> None:
-    assert session.lake.vacuum(VISITS, 168, dry_run=False) == []
+    assert session.store.vacuum(VISITS, 168, dry_run=False) == []
 
 
 # Location of the lake

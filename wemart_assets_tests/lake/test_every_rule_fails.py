@@ -31,13 +31,14 @@ import pytest
 from wemart_assets.catalog import contracts, marts, tables
 from wemart_assets.lake.audit import EXAMPLES, GRAIN, NOT_NULL, ROWS, SCHEMA, Finding, audit, checks_of
 from wemart_assets.lake.days import shift
-from wemart_assets.lake.engine import Engine, Session, Staged
+from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.publication import RejectedByAudit, publish, stage
+from wemart_assets.lake.session import Lake, Session
 from wemart_assets.lake.table import Column, Severity, Table
 from wemart_assets.settings import Settings
 from wemart_assets.sources.contract import Contract
 from wemart_assets_tests import rule_cases
-from wemart_assets_tests.engines import spark_engine
+from wemart_assets_tests.engines import spark_lake
 from wemart_assets_tests.rule_cases import sessions
 from wemart_assets_tests.rule_cases.worlds import (
     DAY,
@@ -265,7 +266,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def benches(
-    engine: Callable[[Path], Engine],
+    engine: Callable[[Path], Lake],
     tmp_path_factory: pytest.TempPathFactory,
     given: Given,
     write: Callable[..., int],
@@ -459,7 +460,7 @@ class SparkBench:
 
 @pytest.fixture(scope="module")
 def on_spark(tmp_path_factory: pytest.TempPathFactory, given: Given) -> Iterator[SparkBench]:
-    with spark_engine(tmp_path_factory.mktemp("rules_on_spark") / "lake").connect() as opened:
+    with spark_lake(tmp_path_factory.mktemp("rules_on_spark") / "lake").connect() as opened:
         yield SparkBench(opened, given)
 
 

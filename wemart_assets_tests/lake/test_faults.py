@@ -21,12 +21,12 @@ import ibis.expr.types as ir
 import pytest
 from deltalake.exceptions import TableNotFoundError
 
-from wemart_assets.lake.duckdb_engine import DuckDBEngine
-from wemart_assets.lake.engine import Session
 from wemart_assets.lake.errors import DeclarationError, LandingError, MachineFault
 from wemart_assets.lake.faults import Fault, fault_of, machine_faults
 from wemart_assets.lake.publication import publish
+from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
+from wemart_assets_tests.engines import duckdb_lake
 from wemart_assets_tests.machine import small_files
 
 DAY, LAKE = "2024-03-01", Path("/data/lake")
@@ -218,14 +218,14 @@ def test_a_disk_that_is_full_at_the_commit_is_not_a_conflict(session: Session, r
 
 def _sorted_by_hash(session: Any) -> ir.Table:
     """More rows than fit into memory, each needed until the end."""
-    session.raw.execute("create temp view many as select md5(i::varchar) as text from range(1500000) t(i)")
-    rows: ir.Table = session.ibis.table("many", database=("temp", "main"))
+    session.connection.raw.execute("create temp view many as select md5(i::varchar) as text from range(1500000) t(i)")
+    rows: ir.Table = session.connection.ibis.table("many", database=("temp", "main"))
     place = ibis.row_number().over(ibis.window(order_by=rows.text))
     return rows.mutate(place=place).filter(ibis._.place >= 0).select("text", part_date=ibis.literal(DAY))
 
 
 def _publish_many(lake: Path, spill: Path, memory_limit: str, now: dt.datetime) -> None:
-    with DuckDBEngine(lake, memory_limit, 2, spill).connect() as session:
+    with duckdb_lake(lake, spill, memory_limit).connect() as session:
         rows = _sorted_by_hash(session)
         publish(session, TABLE, [DAY], lambda: (rows, {}), {}, now)
 

@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wemart_assets.lake.clocks import repeats
-from wemart_assets.lake.engine import Engine
 from wemart_assets.lake.functions import (
     business_date,
     business_day,
@@ -30,6 +29,7 @@ from wemart_assets.lake.functions import (
     unix_millis,
     unix_seconds,
 )
+from wemart_assets.lake.session import Lake
 from wemart_assets_tests.engines import ENGINES, table_of
 
 
@@ -67,7 +67,7 @@ PROPERTY = settings(max_examples=25, deadline=None, suppress_health_check=[Healt
 
 
 @pytest.fixture(scope="module")
-def evaluate(engine: Callable[[Path], Engine], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluate]:
+def evaluate(engine: Callable[[Path], Lake], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluate]:
     """Evaluates an expression over a column `v` of these values, in order."""
     with engine(tmp_path_factory.mktemp("functions") / "lake").connect() as session:
         opened: Any = session
@@ -75,18 +75,18 @@ def evaluate(engine: Callable[[Path], Engine], tmp_path_factory: pytest.TempPath
 
         def of_spark(table: ir.Table, expression: Callable[[Any], ir.Value]) -> list[Any]:
             found = table.select("n", found=expression(table.v)).order_by("n")
-            return opened.ibis.to_pyarrow(found)["found"].to_pylist()
+            return opened.connection.ibis.to_pyarrow(found)["found"].to_pylist()
 
         def run(kind: str, values: Sequence[Any], expression: Callable[[Any], ir.Value]) -> list[Any]:
             arrow = pa.table({"n": range(len(values)), "v": pa.array(values, ARROW[kind])})
             if hasattr(opened, "spark"):
                 return of_spark(table_of(opened, arrow), expression)
-            table = opened.ibis.create_table(f"of_{kind}", arrow, temp=True, overwrite=True)
+            table = opened.connection.ibis.create_table(f"of_{kind}", arrow, temp=True, overwrite=True)
             # Compiling an expression costs far more than running it.
             if (kind, expression) not in queries:
                 found = table.select("n", found=expression(table.v)).order_by("n")
-                queries[kind, expression] = opened.ibis.compile(found)
-            return opened.raw.execute(queries[kind, expression]).to_arrow_table()["found"].to_pylist()
+                queries[kind, expression] = opened.connection.ibis.compile(found)
+            return opened.connection.raw.execute(queries[kind, expression]).to_arrow_table()["found"].to_pylist()
 
         yield run
 

@@ -22,10 +22,10 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 
-from wemart_assets.lake.duckdb_engine import DuckDBEngine
-from wemart_assets.lake.engine import Engine
 from wemart_assets.lake.publication import publish
+from wemart_assets.lake.session import Lake
 from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
+from wemart_assets_tests.engines import duckdb_lake
 
 D1, D2 = "2024-03-01", "2024-03-02"
 NOW = dt.datetime(2024, 3, 10, tzinfo=dt.UTC)
@@ -49,9 +49,9 @@ def visits(day: str, *ids: int) -> list[dict[str, Any]]:
     return [{"id": n, "part_date": day} for n in ids]
 
 
-def open_engine(name: str, lake: Path) -> Engine:
+def open_lake(name: str, lake: Path) -> Lake:
     """Opens the engine in a separate process, to which an open engine cannot be passed."""
-    engines = {"duckdb": lambda: DuckDBEngine(lake, memory_limit="1GB", threads=2, spill=lake.parent / "spill")}
+    engines = {"duckdb": lambda: duckdb_lake(lake)}
     return engines[name]()
 
 
@@ -73,11 +73,11 @@ def run_until_killed(engine_name: str, lake: Path, step: str, parent: Connection
     def compute() -> tuple[ir.Table, Mapping[str, ir.Table]]:
         if step == "staging":
             schema = pa.schema([("id", pa.int64()), ("part_date", pa.string())])
-            session.raw.execute("set partitioned_write_flush_threshold = 5000")
-            session.raw.register("endless", pa.RecordBatchReader.from_batches(schema, batches()))
-            return session.ibis.table("endless"), {}
+            session.connection.raw.execute("set partitioned_write_flush_threshold = 5000")
+            session.connection.raw.register("endless", pa.RecordBatchReader.from_batches(schema, batches()))
+            return session.connection.ibis.table("endless"), {}
         rows = pa.Table.from_pylist(visits(D1, 100) + visits(D2, 200))
-        return session.ibis.create_table("computed", rows, temp=True), {}
+        return session.connection.ibis.create_table("computed", rows, temp=True), {}
 
     def holds(t: ir.Table) -> ir.BooleanValue:
         if step == "audit":
@@ -87,18 +87,18 @@ def run_until_killed(engine_name: str, lake: Path, step: str, parent: Connection
     folder = lake / VISITS.database / VISITS.name
     published = {file.name for file in folder.rglob("*.parquet")}
     table = replace(VISITS, row_checks=(RowCheck("waits", "an id", holds),))
-    opened: Any = open_engine(engine_name, lake).connect()
+    opened: Any = open_lake(engine_name, lake).connect()
     with opened as session:
         publish(session, table, [D1, D2], compute, {}, NOW, wait_here if step == "commit" else lambda: None)
 
 
 def publish_on_and_on(engine_name: str, lake: Path, parent: Connection) -> None:
     """Publishes D1 and D2 as often as it can, and reports each time."""
-    with open_engine(engine_name, lake).connect() as session:
+    with open_lake(engine_name, lake).connect() as session:
         opened: Any = session
         for n in range(ENDLESS_BATCHES):
             rows = pa.Table.from_pylist(visits(D1, n) + visits(D2, n))
-            computed = opened.ibis.create_table("computed", rows, temp=True, overwrite=True)
+            computed = opened.connection.ibis.create_table("computed", rows, temp=True, overwrite=True)
             publish(session, VISITS, [D1, D2], lambda computed=computed: (computed, {}), {}, NOW)
             parent.send(n)
 
@@ -153,7 +153,7 @@ def start(pytestconfig: pytest.Config) -> Iterator[Start]:
 @pytest.fixture(scope="module")
 def waiting(
     engine_name: str,
-    engine: Callable[[Path], Engine],
+    engine: Callable[[Path], Lake],
     tmp_path_factory: pytest.TempPathFactory,
     write: Callable[..., int],
     start: Start,
@@ -176,13 +176,13 @@ DataFiles = Callable[[Path, Table], dict[str, str]]
 
 
 def next_run(session: Any) -> None:
-    rows = session.ibis.create_table("next", pa.Table.from_pylist(visits(D1, 7) + visits(D2, 8)), temp=True)
+    rows = session.connection.ibis.create_table("next", pa.Table.from_pylist(visits(D1, 7) + visits(D2, 8)), temp=True)
     publish(session, VISITS, [D1, D2], lambda: (rows, {}), {}, NOW)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_killed_run_leaves_the_published_days_unchanged(
-    engine: Callable[[Path], Engine],
+    engine: Callable[[Path], Lake],
     waiting: Mapping[tuple[str, str], Run],
     read: Read,
     log_files: LogFiles,
@@ -206,7 +206,7 @@ def test_a_killed_run_leaves_the_published_days_unchanged(
 
 @pytest.mark.parametrize("step", ["staging", "commit"])
 def test_a_killed_first_run_leaves_nothing_published(
-    engine: Callable[[Path], Engine],
+    engine: Callable[[Path], Lake],
     waiting: Mapping[tuple[str, str], Run],
     read: Read,
     data_files: DataFiles,
@@ -225,12 +225,12 @@ def test_a_killed_first_run_leaves_nothing_published(
 
 
 def active_files(session: Any) -> Sequence[str]:
-    return [file.path for file in session.lake.files(VISITS)]
+    return [file.path for file in session.store.files(VISITS)]
 
 
 @pytest.mark.slow
 def test_a_run_killed_at_any_moment_leaves_one_complete_publication(
-    engine_name: str, engine: Callable[[Path], Engine], tmp_path: Path, start: Start, read: Read
+    engine_name: str, engine: Callable[[Path], Lake], tmp_path: Path, start: Start, read: Read
 ) -> None:
     """The kill comes at some point of the publication after the last one that was reported."""
     lakes = [tmp_path / f"{n}" / "lake" for n in range(4)]

@@ -19,11 +19,11 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from hypothesis import given as property_of
 from hypothesis import strategies as st
 
-from wemart_assets.lake.engine import Engine, Session
 from wemart_assets.lake.errors import DeclarationError
 from wemart_assets.lake.inputs import Input, day_before, own_day_before, same_day, trailing
 from wemart_assets.lake.mart import Mart, mart
 from wemart_assets.lake.mart_asset import mart_asset, preview
+from wemart_assets.lake.session import Lake, Session
 from wemart_assets.lake.table import (
     FLAG,
     RUN_TIMESTAMP,
@@ -113,7 +113,7 @@ def asset_of(declared: Mart, now: dt.datetime, **settings: Any) -> dg.AssetsDefi
 class Dagster:
     """A Dagster instance and a lake, on which marts are run."""
 
-    def __init__(self, engine: Engine, instance: dg.DagsterInstance, now: dt.datetime) -> None:
+    def __init__(self, engine: Lake, instance: dg.DagsterInstance, now: dt.datetime) -> None:
         self.engine, self.instance, self.now = engine, instance, now
 
     def run(self, *declared: Mart, day: str = "", last: str = "", **settings: Any) -> dg.ExecuteInProcessResult:
@@ -121,7 +121,7 @@ class Dagster:
         tags = {"dagster/asset_partition_range_start": day, "dagster/asset_partition_range_end": last}
         return dg.materialize(
             [asset_of(d, self.now, **settings) for d in declared],
-            resources={"engine": self.engine},
+            resources={"lake": self.engine},
             instance=self.instance,
             partition_key=None if last else day,
             tags=tags if last else {},
@@ -139,7 +139,7 @@ class Dagster:
 
 
 @pytest.fixture
-def dagster(engine: Callable[[Path], Engine], lake: Path, now: dt.datetime) -> Dagster:
+def dagster(engine: Callable[[Path], Lake], lake: Path, now: dt.datetime) -> Dagster:
     return Dagster(engine(lake), dg.DagsterInstance.ephemeral(), now)
 
 
@@ -203,7 +203,7 @@ def test_error_checks_are_blocking_and_warnings_are_not(now: dt.datetime) -> Non
     asset = asset_of(visits, now)
     warnings = {"under_a_minute", "has_rows"}
     assert {spec.name for spec in asset.check_specs if not spec.blocking} == warnings
-    repository = dg.Definitions([asset], resources={"engine": None}).get_repository_def()
+    repository = dg.Definitions([asset], resources={"lake": None}).get_repository_def()
     shown = RepositorySnap.from_def(repository).asset_check_nodes
     assert shown is not None
     assert {check.name for check in shown if not check.blocking} == warnings
@@ -365,7 +365,7 @@ def test_the_size_is_that_of_the_partitions_data_files(dagster: Dagster, lake: P
 
 def test_run_timestamp_is_the_time_of_the_run(dagster: Dagster, session: Any, now: dt.datetime) -> None:
     dagster.run(visits, day=D1)
-    assert session.ibis.to_pyarrow(session.read(VISITS).run_timestamp.max()).as_py() == now
+    assert session.connection.ibis.to_pyarrow(session.read(VISITS).run_timestamp.max()).as_py() == now
 
 
 def test_every_check_is_evaluated_once(dagster: Dagster) -> None:

@@ -24,12 +24,13 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from wemart_assets.lake.delta import DeltaLake
-from wemart_assets.lake.engine import Engine, ExternalTable, Session
 from wemart_assets.lake.errors import PublishConflict, UnreadableTable, WemartError
+from wemart_assets.lake.folder_store import FolderStore
 from wemart_assets.lake.publication import RejectedByAudit, publish, stage
+from wemart_assets.lake.session import Lake, Session
+from wemart_assets.lake.store import ExternalTable
 from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
-from wemart_assets_tests.engines import open_engine, rows_as, spark_engine, table_of
+from wemart_assets_tests.engines import open_lake, rows_as, spark_lake, table_of
 
 pytestmark = pytest.mark.spark
 
@@ -83,7 +84,7 @@ def put(session: Session, table: Table, days: Sequence[str], rows: Sequence[Row]
 
 
 def seen(session: Any, table: Table, days: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    rows = session.ibis.to_pyarrow(session.read(table, days).drop("run_timestamp")).to_pylist()
+    rows = session.connection.ibis.to_pyarrow(session.read(table, days).drop("run_timestamp")).to_pylist()
     return sorted(rows, key=lambda row: str(list(row.values())))
 
 
@@ -91,12 +92,12 @@ def seen(session: Any, table: Table, days: Sequence[str] | None = None) -> list[
 def session(request: pytest.FixtureRequest, lake: Path) -> Iterator[Session]:
     """A session on its own lake: in a folder, or in the catalog of a separate Spark."""
     catalog = "spark_catalog" if request.param == "catalog" else None
-    with spark_engine(lake, catalog).connect() as opened:
+    with spark_lake(lake, catalog).connect() as opened:
         if catalog:
-            opened.spark.sql("drop database if exists db cascade")
+            opened.connection.spark.sql("drop database if exists db cascade")
         yield opened
         if catalog:
-            opened.spark.sql("drop database if exists db cascade")
+            opened.connection.spark.sql("drop database if exists db cascade")
 
 
 # Published rows are what readers see
@@ -195,23 +196,18 @@ def test_other_days_published_in_the_meantime_are_no_conflict(session: Session) 
 
 
 @pytest.mark.parametrize("days", [[D1], [D1, D2]], ids=["day", "range"])
-def test_a_commit_that_delta_skips_is_a_conflict(
-    session: Any, monkeypatch: pytest.MonkeyPatch, days: list[str]
-) -> None:
+def test_a_commit_that_delta_skips_is_a_conflict(session: Any, days: list[str]) -> None:
     """The other writer commits after the comparison with the baseline, before Delta takes its snapshot."""
     baseline = session.baseline(VISITS, days)
     rows = table_of(session, rows_as(VISITS, visits(D1, 1)))
     staged = stage(session, VISITS, rows, days, baseline, NOW)
-    replace_days = session._replace
 
     def late(*arguments: Any) -> None:
-        monkeypatch.setattr(session, "_replace", replace_days)
         put(session, VISITS, days, visits(D1, 2))
-        replace_days(*arguments)
+        staged.write(*arguments)
 
-    monkeypatch.setattr(session, "_replace", late)
     with pytest.raises(PublishConflict):
-        session.publish(staged)
+        session.publish(replace(staged, write=late))
     assert seen(session, VISITS) == visits(D1, 2)
     put(session, VISITS, days, visits(D1, 3))
     assert seen(session, VISITS) == visits(D1, 3)
@@ -241,7 +237,7 @@ def test_of_two_concurrent_writers_one_wins(lake: Path, other: str, first: list[
             outcomes[writer] = f"{type(refused).__name__}: {refused}"
 
     with ExitStack() as opened:
-        sessions = [opened.enter_context(open_engine(name, lake).connect()) for name in ("spark", other)]
+        sessions = [opened.enter_context(open_lake(name, lake).connect()) for name in ("spark", other)]
         for n in range(ROUNDS):
             table = replace(VISITS, name=f"first_{n}")
             runs = [
@@ -267,7 +263,7 @@ def test_of_two_concurrent_writers_one_wins(lake: Path, other: str, first: list[
 
 @pytest.fixture
 def both(lake: Path) -> Iterator[dict[str, Session]]:
-    with open_engine("duckdb", lake).connect() as duckdb, open_engine("spark", lake).connect() as spark:
+    with open_lake("duckdb", lake).connect() as duckdb, open_lake("spark", lake).connect() as spark:
         yield {"duckdb": duckdb, "spark": spark}
 
 
@@ -350,14 +346,14 @@ def test_data_files_have_the_declared_types(both: dict[str, Session], lake: Path
 
 
 def test_other_readers_can_read_a_catalog_table(lake: Path) -> None:
-    with spark_engine(lake, "spark_catalog").connect() as session:
-        session.spark.sql("drop database if exists db cascade")
+    with spark_lake(lake, "spark_catalog").connect() as session:
+        session.connection.spark.sql("drop database if exists db cascade")
         put(session, VISITS, [D1, D2], visits(D1, 1))
-        detail = session.spark.sql("describe detail db.visits").collect()[0]
+        detail = session.connection.spark.sql("describe detail db.visits").collect()[0]
         log = DeltaTable(detail["location"].removeprefix("file:"))
         assert log.protocol().reader_features in (None, [])
         assert log.to_pyarrow_table().column("id").to_pylist() == [1]
-        session.spark.sql("drop database db cascade")
+        session.connection.spark.sql("drop database db cascade")
 
 
 # Timezones
@@ -365,18 +361,14 @@ def test_other_readers_can_read_a_catalog_table(lake: Path) -> None:
 
 @pytest.mark.usefixtures("out_of_date")
 def test_a_spark_with_other_timezone_rules_than_the_machine_is_refused(lake: Path) -> None:
-    # Imported here: modules that need pyspark do not exist where Spark cannot run.
-    from wemart_assets.lake.spark_engine import SparkEngine
-
-    engine: Any = spark_engine(lake)
-    conf, first_day = engine.conf, dt.date(2024, 3, 1)
+    first_day = dt.date(2024, 3, 1)
     with (
-        SparkEngine(lake, conf, clocks=("Asia/Tokyo", first_day)).connect() as session,
+        spark_lake(lake, clocks=("Asia/Tokyo", first_day)).connect() as session,
         pytest.raises(WemartError, match=r"WEMART_TIMEZONE='Asia/Tokyo'.*Spark's Java.* at 2024-02-28"),
     ):
-        _ = session.spark
-    with SparkEngine(lake, conf, clocks=("America/New_York", first_day)).connect() as session:
-        assert session.spark.sql("select 1").count() == 1
+        _ = session.connection.spark
+    with spark_lake(lake, clocks=("America/New_York", first_day)).connect() as session:
+        assert session.connection.spark.sql("select 1").count() == 1
 
 
 # External tables
@@ -387,7 +379,7 @@ def test_an_external_table_is_read_in_place(tmp_path: Path) -> None:
     write_deltalake(tmp_path / "theirs", rows, partition_by=["day"])
     expressions = {"id": "cast(account as bigint) * 10", "writer": "null"}
     external = {"db.visits": ExternalTable(tmp_path / "theirs", "day", expressions)}
-    with spark_engine(tmp_path / "lake", externals=external).connect() as session:
+    with spark_lake(tmp_path / "lake", externals=external).connect() as session:
         assert seen(session, VISITS, [D1]) == [
             {"id": 10, "writer": None, "part_date": D1},
             {"id": 20, "writer": None, "part_date": D1},
@@ -395,13 +387,13 @@ def test_an_external_table_is_read_in_place(tmp_path: Path) -> None:
         assert session.published(VISITS, [D1, D3]) == {D1}
     external["db.visits"] = ExternalTable(tmp_path / "theirs", "day", {"id": "no_such + 1", "writer": "null"})
     with (
-        spark_engine(tmp_path / "lake", externals=external).connect() as session,
+        spark_lake(tmp_path / "lake", externals=external).connect() as session,
         pytest.raises(UnreadableTable, match=r"db\.visits.*no_such.*account, n, day"),
     ):
         session.read(VISITS)
     external["db.visits"] = ExternalTable(tmp_path / "none")
     with (
-        spark_engine(tmp_path / "lake", externals=external).connect() as session,
+        spark_lake(tmp_path / "lake", externals=external).connect() as session,
         pytest.raises(UnreadableTable, match="where there is none"),
     ):
         session.read(VISITS)
@@ -423,7 +415,7 @@ def publish_until_killed(lake: Path, step: str, parent: Connection) -> None:
         return t.id.notnull()
 
     table = replace(VISITS, row_checks=(RowCheck("waits", "an id", holds),))
-    with spark_engine(lake).connect() as session:
+    with spark_lake(lake).connect() as session:
         rows = table_of(session, rows_as(VISITS, visits(D1, 100) + visits(D2, 200)))
         publish(session, table, [D1, D2], lambda: (rows, {}), {}, NOW, wait_here if step == "commit" else lambda: None)
 
@@ -436,7 +428,7 @@ def test_a_killed_driver_leaves_the_published_days_unchanged(
     root = str(pytestconfig.rootpath)
     if root not in sys.path:
         monkeypatch.syspath_prepend(root)
-    with open_engine("duckdb", lake).connect() as session:
+    with open_lake("duckdb", lake).connect() as session:
         put(session, VISITS, [D1, D2], visits(D1, 1) + visits(D2, 2))
     version = DeltaTable(lake / "db" / "visits").version()
     spawn = multiprocessing.get_context("spawn")
@@ -454,7 +446,7 @@ def test_a_killed_driver_leaves_the_published_days_unchanged(
             os.kill(int(child), signal.SIGKILL)
         run.join(PATIENCE)
     assert DeltaTable(lake / "db" / "visits").version() == version
-    with open_engine("duckdb", lake).connect() as session:
+    with open_lake("duckdb", lake).connect() as session:
         assert seen(session, VISITS) == visits(D1, 1) + visits(D2, 2)
         put(session, VISITS, [D1, D2], visits(D1, 7))
         assert seen(session, VISITS) == visits(D1, 7)
@@ -471,14 +463,14 @@ def publish_after_each_death(lake: Path) -> list[list[dict[str, Any]]]:
         jvm.kill()
         jvm.wait()
 
-    def fail(engine: Engine, end: Callable[[Any], None]) -> None:
+    def fail(engine: Lake, end: Callable[[Any], None]) -> None:
         with engine.connect() as session:
             rows = table_of(session, rows_as(VISITS, visits(D1, 100)))
             stage(session, VISITS, rows, [D1], session.baseline(VISITS, [D1]), NOW)
-            end(session.spark)
+            end(session.connection.spark)
             raise ZeroDivisionError("what the step fails with")
 
-    engine, beside = spark_engine(lake), spark_engine(lake)
+    engine, beside = spark_lake(lake), spark_lake(lake)
     found = []
     for n, end in enumerate((lambda spark: spark.stop(), lambda spark: spark._jsc.stop(), kill)):
         with pytest.raises(ZeroDivisionError):
@@ -527,7 +519,8 @@ def test_the_driver_is_not_bound_to_the_loopback(tmp_path: Path) -> None:
 def test_loading_the_definitions_on_spark_starts_no_jvm(tmp_path: Path) -> None:
     code = (
         "import wemart_assets.definitions as d; from pyspark import SparkContext;"
-        "print(type(d.defs.resources['engine']).__name__, SparkContext._gateway, SparkContext._active_spark_context)"
+        "engine = type(d.defs.resources['lake'].engine).__name__;"
+        "print(engine, SparkContext._gateway, SparkContext._active_spark_context)"
     )
     said = run_python(code, WEMART_ENGINE="spark", WEMART_LAKE=str(tmp_path))
     assert said.split() == ["SparkEngine", "None", "None"]
@@ -537,8 +530,8 @@ def test_without_java_the_error_says_what_to_install(tmp_path: Path) -> None:
     code = (
         "from wemart_assets.definitions import defs; from wemart_assets.lake.errors import WemartError\n"
         "try:\n"
-        "    with defs.resources['engine'].connect() as session:\n"
-        "        session.spark\n"
+        "    with defs.resources['lake'].connect() as session:\n"
+        "        session.connection.spark\n"
         "except WemartError as error:\n"
         "    print(error)"
     )
@@ -555,9 +548,9 @@ def test_staged_rows_are_removed_when_the_session_ends(lake: Path) -> None:
         levels = [rdd.getStorageLevel() for rdd in spark.sparkContext._jsc.getPersistentRDDs().values()]
         return sum(level.useDisk() and not level.useMemory() for level in levels)
 
-    with spark_engine(lake).connect() as session:
+    with spark_lake(lake).connect() as session:
         # Sessions of other tests may still be open on the same Spark.
-        spark = session.spark
+        spark = session.connection.spark
         of_others = on_disk_alone(spark)
         rows = table_of(session, rows_as(VISITS, visits(D1, 1)))
         staged = stage(session, VISITS, rows, [D1], session.baseline(VISITS, [D1]), NOW)
@@ -569,17 +562,20 @@ def test_staged_rows_are_removed_when_the_session_ends(lake: Path) -> None:
 
 def test_a_failed_write_leaves_no_files_in_the_table(lake: Path) -> None:
     """A task that fails in the middle of the write leaves the table and its log unchanged."""
-    with spark_engine(lake).connect() as session:
+    with spark_lake(lake).connect() as session:
         put(session, VISITS, [D1], visits(D1, 1))
-        before = DeltaLake(lake).files(VISITS)
+        before = FolderStore(lake).files(VISITS)
         rows = table_of(session, rows_as(VISITS, visits(D1, 2, 3)))
         staged = stage(session, VISITS, rows, [D1], session.baseline(VISITS, [D1]), NOW)
         view = staged.rows.get_name()
-        broken = session.spark.sql(f"select id div (id - 3) as id, writer, part_date, run_timestamp from {view}")
-        computed = session._staged[view]
-        session._staged[view] = broken
+        broken = session.connection.spark.sql(
+            f"select id div (id - 3) as id, writer, part_date, run_timestamp from {view}"
+        )
+
+        def write(address: str, options: Mapping[str, str]) -> None:
+            broken.writeTo(address).options(**options).overwrite(broken.part_date == D1)
+
         with pytest.raises(Exception, match="DIVIDE_BY_ZERO"):
-            session.publish(staged)
-        computed.unpersist()
-        assert DeltaLake(lake).files(VISITS) == before
+            session.publish(replace(staged, write=write))
+        assert FolderStore(lake).files(VISITS) == before
         assert seen(session, VISITS) == visits(D1, 1)

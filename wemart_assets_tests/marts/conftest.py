@@ -19,13 +19,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
 
-from wemart_assets.lake.duckdb_engine import DuckDBEngine, DuckDBSession
 from wemart_assets.lake.inject import parameters
 from wemart_assets.lake.mart import Mart
+from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import data_type
 from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
+from wemart_assets_tests.engines import duckdb_lake
 from wemart_assets_tests.server_log import LOG_COLUMNS
 
 Row = dict[str, Any]
@@ -41,7 +42,7 @@ class Bench:
     Compiling an expression costs ten times as much as running it over a few rows.
     """
 
-    def __init__(self, session: DuckDBSession) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
         self.queries: dict[tuple[Any, ...], str] = {}
 
@@ -54,14 +55,14 @@ class Bench:
             self.queries[key] = self._compile(mart, settings, names)
         for name, given in mart.inputs.items():
             self._fill(names[name], given.table.arrow_schema, inputs.get(name, ()))
-        found = self.session.raw.execute(self.queries[key]).to_arrow_table()
+        found = self.session.connection.raw.execute(self.queries[key]).to_arrow_table()
         # Types as readers of the lake see them, not the engine's internal ones such as 128-bit sums.
         rows: list[Row] = found.cast(mart.table.arrow_schema).to_pylist()
         return rows
 
     def _compile(self, mart: Mart, settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
         tables = {
-            name: self.session.ibis.create_table(
+            name: self.session.connection.ibis.create_table(
                 names[name], schema=ibis.schema(given.table.arrow_schema), temp=True, overwrite=True
             )
             for name, given in mart.inputs.items()
@@ -71,21 +72,21 @@ class Bench:
         # Over a range there is no day column, nor columns derived from it.
         missing = {c.name: ibis.null(data_type(c.type)) for c in mart.table.columns if c.name not in rows.columns}
         rows = rows.mutate(**missing).mutate(run_timestamp=ibis.literal(RUN, type="timestamp('UTC')"))
-        return str(self.session.ibis.compile(mart.table.conform(rows)))
+        return str(self.session.connection.ibis.compile(mart.table.conform(rows)))
 
     def _fill(self, name: str, schema: pa.Schema, rows: Sequence[Row]) -> None:
         for row in rows:
             assert set(row) <= set(schema.names), sorted(set(row) - set(schema.names))
-        self.session.raw.execute(f"delete from {name}")
-        self.session.raw.register("incoming", pa.Table.from_pylist(list(rows), schema=schema))
-        self.session.raw.execute(f"insert into {name} select * from incoming")
-        self.session.raw.unregister("incoming")
+        self.session.connection.raw.execute(f"delete from {name}")
+        self.session.connection.raw.register("incoming", pa.Table.from_pylist(list(rows), schema=schema))
+        self.session.connection.raw.execute(f"insert into {name} select * from incoming")
+        self.session.connection.raw.unregister("incoming")
 
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("bench")
-    engine = DuckDBEngine(lake=folder / "lake", memory_limit="1GB", threads=2, spill=folder / "spill")
+    engine = duckdb_lake(folder / "lake")
     with engine.connect() as session:
         yield Bench(session)
 

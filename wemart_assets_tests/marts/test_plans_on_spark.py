@@ -14,7 +14,7 @@ from wemart_assets.catalog import marts
 from wemart_assets.lake.inject import call
 from wemart_assets.marts.sessions.sessionization import by_buckets
 from wemart_assets.settings import Settings
-from wemart_assets_tests.engines import open_engine, rows_as, table_of
+from wemart_assets_tests.engines import open_lake, rows_as, table_of
 
 pytestmark = pytest.mark.spark
 
@@ -23,13 +23,13 @@ DAYS = ("2024-01-01", "2024-01-02")
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with open_engine("spark", tmp_path_factory.mktemp("plans") / "lake").connect() as opened:
+    with open_lake("spark", tmp_path_factory.mktemp("plans") / "lake").connect() as opened:
         yield opened
 
 
 def plan_of(session: Any, rows: ir.Table) -> list[dict[str, Any]]:
     """The nodes of Spark's plan for the rows."""
-    query = session.spark.sql(session.ibis.compile(rows))._jdf.queryExecution()
+    query = session.connection.spark.sql(session.connection.ibis.compile(rows))._jdf.queryExecution()
     nodes: list[dict[str, Any]] = json.loads(query.analyzed().toJSON())
     return nodes
 
@@ -85,7 +85,12 @@ def test_plans_that_do_not_scale_are_detected(session: Any) -> None:
 
 
 def shuffles(session: Any, rows: ir.Table) -> int:
-    plan = session.spark.sql(session.ibis.compile(rows))._jdf.queryExecution().executedPlan().toString()
+    plan = (
+        session.connection.spark.sql(session.connection.ibis.compile(rows))
+        ._jdf.queryExecution()
+        .executedPlan()
+        .toString()
+    )
     return int(plan.count("Exchange hashpartitioning("))
 
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wemart_assets.lake.duckdb_engine import DuckDBEngine, DuckDBSession
 from wemart_assets.lake.inject import call
 from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.publication import Publication, publish
+from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import Severity, Table
 from wemart_assets.marts.sessions.stats_wv_d_platform import stats_wv_d_platform
 from wemart_assets.marts.sessions.stats_wv_d_session import stats_wv_d_session
@@ -24,6 +24,7 @@ from wemart_assets.marts.sessions.stats_wv_d_user_sess import stats_wv_d_user_se
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 from wemart_assets.marts.sessions.wv_user_daily import wv_user_daily
+from wemart_assets_tests.engines import duckdb_lake
 
 Row = dict[str, Any]
 
@@ -75,7 +76,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, line: Callable[..., Row]
     lines = [row | {"date_id": day} for day, rows in zip(DAYS, (first_day, second_day), strict=True) for row in rows]
     snapshots = {name: [row | {"part_date": day} for row in rows for day in DAYS] for name, rows in SNAPSHOTS.items()}
     folder = tmp_path_factory.mktemp("published")
-    engine = DuckDBEngine(lake=folder / "lake", memory_limit="1GB", threads=2, spill=folder / "spill")
+    engine = duckdb_lake(folder / "lake")
     publications: dict[str, Publication] = {}
     with engine.connect() as session:
         for mart in MARTS:
@@ -94,12 +95,14 @@ def published(tmp_path_factory: pytest.TempPathFactory, line: Callable[..., Row]
     return Published(publications, files, rows)
 
 
-def landed(session: DuckDBSession, name: str, table: Table, rows: Sequence[Row] | None) -> ir.Table:
+def landed(session: Session, name: str, table: Table, rows: Sequence[Row] | None) -> ir.Table:
     """A source table of these rows."""
-    return session.ibis.create_table(name, pa.Table.from_pylist(rows or [], schema=table.arrow_schema), temp=True)
+    return session.connection.ibis.create_table(
+        name, pa.Table.from_pylist(rows or [], schema=table.arrow_schema), temp=True
+    )
 
 
-def run(session: DuckDBSession, mart: Mart, inputs: Mapping[str, ir.Table]) -> Publication:
+def run(session: Session, mart: Mart, inputs: Mapping[str, ir.Table]) -> Publication:
     """Publish the days of a mart, as its asset does."""
     now = dt.datetime(2024, 11, 5, tzinfo=dt.UTC)
     return publish(

@@ -15,7 +15,7 @@ from wemart_assets.lake.mart import Mart
 from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
-from wemart_assets_tests.engines import open_engine, rows_as, table_of
+from wemart_assets_tests.engines import open_lake, rows_as, table_of
 
 pytestmark = pytest.mark.spark
 
@@ -121,13 +121,13 @@ def made(bench: Callable[..., list[Row]], tmp_path_factory: pytest.TempPathFacto
     base = bench(wv_server_log_base, settings, lines=lines)
     daily = bench(wv_sess_daily, {"timezone": ZONE}, lines=base, **dated)
     lake = tmp_path_factory.mktemp("sessions_on_spark") / "lake"
-    with open_engine("spark", lake).connect() as opened:
+    with open_lake("spark", lake).connect() as opened:
         session: Any = opened
 
         def run(mart: Mart, said: dict[str, Any], **inputs: list[Row]) -> list[Row]:
             tables = {n: table_of(session, rows_as(of.table, inputs.get(n, []))) for n, of in mart.inputs.items()}
             rows = mart(**tables, **said).mutate(run_timestamp=ibis.literal(RUN, type="timestamp('UTC')"))
-            found = session.ibis.to_pyarrow(mart.table.conform(rows))
+            found = session.connection.ibis.to_pyarrow(mart.table.conform(rows))
             listed: list[Row] = found.cast(mart.table.arrow_schema).to_pylist()
             return listed
 

@@ -17,7 +17,7 @@ from wemart_assets.catalog import marts
 from wemart_assets.lake.mart import Mart
 from wemart_assets.marts.sessions.stats_wv_d_art_indi_comm_activity import stats_wv_d_art_indi_comm_activity
 from wemart_assets.marts.sessions.wv_art_first_vst import wv_art_first_vst
-from wemart_assets_tests.engines import open_engine, rows_as, table_of
+from wemart_assets_tests.engines import open_lake, rows_as, table_of
 from wemart_assets_tests.examples import examples
 from wemart_assets_tests.marts import visits_reference as reference
 from wemart_assets_tests.marts.conftest import RUN
@@ -353,13 +353,13 @@ def test_random_visits_match_plain_python(bench: Bench, seed: int, days: int) ->
 @pytest.fixture(scope="module")
 def on_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     lake: Path = tmp_path_factory.mktemp("visits_on_spark") / "lake"
-    with open_engine("spark", lake).connect() as opened:
+    with open_lake("spark", lake).connect() as opened:
         spark: Any = opened
 
         def run(mart: Mart, said: dict[str, Any], **inputs: Sequence[Row]) -> list[Row]:
             tables = {n: table_of(spark, rows_as(of.table, inputs.get(n, []))) for n, of in mart.inputs.items()}
             rows = mart(**tables, **said).mutate(run_timestamp=ibis.literal(RUN, type="timestamp('UTC')"))
-            found = spark.ibis.to_pyarrow(mart.table.conform(rows)).cast(mart.table.arrow_schema)
+            found = spark.connection.ibis.to_pyarrow(mart.table.conform(rows)).cast(mart.table.arrow_schema)
             listed: list[Row] = found.to_pylist()
             return listed
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from wemart_assets import catalog
-from wemart_assets.definitions import build_defs, open_engine
+from wemart_assets.definitions import build_defs, open_lake
 from wemart_assets.lake.errors import LandingError, MachineFault, WemartError
 from wemart_assets.lake.publication import RejectedByAudit
 from wemart_assets.settings import SettingsError, load_settings
@@ -90,7 +90,7 @@ def test_a_cut_off_log_file_is_named_and_nothing_changes(lived_in: Environment, 
 @pytest.mark.parametrize("path", ["gone.csv", "gone.csv.gz", "gone.jsonl", "gone.parquet"])
 def test_a_file_removed_while_it_is_indexed_is_ignored(environment: Environment, path: str) -> None:
     landing = landings(environment.settings, catalog.contracts())[LOG]
-    with open_engine(environment.settings, {}).connect() as session:
+    with open_lake(environment.settings, {}).connect() as session:
         assert landing.index(session, [LandingFile(path, 10, 1)]) == {}
 
 

@@ -57,7 +57,7 @@ def _publish_and_query(make_environment: MakeEnvironment, tmp_path: Path, **fold
     environment.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name,comm_id\n1,x,10\n,nobody,\n")
     for _ in range(2):
         environment.publish(ARTISTS, DAY)
-    with environment.defs.resources["engine"].connect() as session:
+    with environment.defs.resources["lake"].connect() as session:
         table = catalog.contracts()[ARTISTS].table
         assert session.read(table, [DAY]).we_art_name.to_pyarrow().to_pylist() == ["x"]
     assert environment.read(ARTISTS) == [environment.artist(1, "x", 10) | {"part_date": DAY}]

@@ -19,7 +19,7 @@ import pytest
 from wemart_assets.lake.engine import FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
 from wemart_assets.sources.records import survey
-from wemart_assets_tests.engines import open_engine, settings_of
+from wemart_assets_tests.engines import open_lake, settings_of
 from wemart_assets_tests.sources import test_bad_input as bad
 from wemart_assets_tests.sources import test_landing_formats as formats
 from wemart_assets_tests.sources import test_quarantine as quarantined
@@ -226,7 +226,7 @@ EXPRESSIONS = (
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     lake = tmp_path_factory.mktemp("expressions") / "lake"
-    with open_engine("duckdb", lake).connect() as duckdb, open_engine("spark", lake).connect() as spark:
+    with open_lake("duckdb", lake).connect() as duckdb, open_lake("spark", lake).connect() as spark:
         yield {"duckdb": duckdb, "spark": spark}
 
 
@@ -242,7 +242,9 @@ def test_an_expression_gives_the_same_on_both_engines(
         if rows.v.type().is_temporal():
             # The same instant, as a column of the contract represents it.
             rows = rows.mutate(v=rows.v.cast("timestamp('UTC')"))
-        found[name] = {r["key"]: r["v"] for r in session.ibis.to_pyarrow(rows.select("key", "v")).to_pylist()}
+        found[name] = {
+            r["key"]: r["v"] for r in session.connection.ibis.to_pyarrow(rows.select("key", "v")).to_pylist()
+        }
     assert found["spark"] == found["duckdb"]
 
 
@@ -280,5 +282,5 @@ def test_csv_null_and_names_options_give_the_same_on_both_engines(
     found = {}
     for name, session in sessions.items():
         rows = session.scan([str(path)], form, ["a", "b"], {"a": "a", "b": "b"})
-        found[name] = sorted(map(repr, session.ibis.to_pyarrow(rows).to_pylist()))
+        found[name] = sorted(map(repr, session.connection.ibis.to_pyarrow(rows).to_pylist()))
     assert found["spark"] == found["duckdb"]

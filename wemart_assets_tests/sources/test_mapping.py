@@ -430,7 +430,7 @@ def _two_days(environment: Environment) -> pa.Table:
 def _read(environment: Environment, *days: str, source: str = LOG) -> list[dict[str, Any]]:
     """The source's rows for DAYS, as a mart receives them."""
     table = catalog.contracts()[source].table
-    with environment.defs.resources["engine"].connect() as session:
+    with environment.defs.resources["lake"].connect() as session:
         return session.read(table, days).to_pyarrow().to_pylist()
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from wemart_assets import catalog
-from wemart_assets.definitions import open_engine
+from wemart_assets.definitions import open_lake
 from wemart_assets.lake.errors import LandingError
 from wemart_assets.sources.landing import INDEX_FOLDER, Landing, landings
 
@@ -174,7 +174,7 @@ def test_one_unreadable_file_does_not_keep_the_others_from_being_indexed(environ
     environment.land(LOG, f"date={DAY}/broken.parquet", b"no parquet")
     environment.land(LOG, f"date={OTHER_DAY}/good.csv", [environment.line(f"{OTHER_DAY} 12:00:00")])
     landing = _landing(environment)
-    with open_engine(environment.settings, {}).connect() as session:
+    with open_lake(environment.settings, {}).connect() as session:
         index = landing.index(session, landing.files())
     assert [(file.path, entry.error is None) for file, entry in index.items()] == [
         (f"date={DAY}/broken.parquet", False),

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from wemart_assets import catalog
-from wemart_assets.definitions import open_engine
+from wemart_assets.definitions import open_lake
 from wemart_assets.lake.errors import LandingError
 from wemart_assets.sources.contract import UNKNOWN_DAY
 from wemart_assets.sources.landing import landings
@@ -236,7 +236,7 @@ def test_no_temporary_file_of_a_copy_is_left_behind(environment: Environment) ->
     environment.land(LOG, "odd.csv", b"\xef\xbb\xbf" + environment.csv([environment.line(f"{DAY} 12:00:00")]).encode())
     landing = landings(environment.settings, catalog.contracts())[LOG]
     [file] = landing.files()
-    with open_engine(environment.settings, {}).connect() as session:
+    with open_lake(environment.settings, {}).connect() as session:
         entry = landing.index(session, [file])[file]
     assert entry.copy is not None
     assert not list(environment.lake.rglob("*.tmp"))

@@ -34,7 +34,7 @@ from wemart_assets.sources.contract import Contract, Kind
 from wemart_assets.sources.landing import Landing
 from wemart_assets.sources.mapping import SourceMapping
 from wemart_assets.sources.source_asset import publish_source
-from wemart_assets_tests.engines import ENGINES, open_engine
+from wemart_assets_tests.engines import ENGINES, open_lake
 from wemart_assets_tests.sources.records_reference import Expected, Refused, csv_records, json_records
 
 PAIRS = Contract(
@@ -120,7 +120,7 @@ def _publish(engine: str, root: Path, dialect: Dialect, files: Sequence[bytes], 
         path.parent.mkdir(parents=True)
         path.write_bytes(gzip.compress(content) if is_gzipped else content)
     settings_of_tables = {"quarantine_share": 1.0}
-    with open_engine(engine, root / "lake").connect() as session:
+    with open_lake(engine, root / "lake").connect() as session:
         index = landing.index(session, landing.files())
         refused = {file.path.split("/")[0][5:]: str(entry.error) for file, entry in index.items() if entry.error}
         for day, error in refused.items():
@@ -255,7 +255,7 @@ def test_a_lost_record_stops_the_day(tmp_path: Path, engine: str) -> None:
     path = landing.folder / f"date={day}" / "f.csv"
     path.parent.mkdir(parents=True)
     path.write_text("a,b\n1,2\n3,4\n5,6\n")
-    with open_engine(engine, root / "lake").connect() as session:
+    with open_lake(engine, root / "lake").connect() as session:
         landing.index(session, landing.files())
         stat = path.stat()
         path.write_text("a,b\n1,2\n3,45678\n")
@@ -282,7 +282,7 @@ def test_a_damaged_parquet_file_keeps_all_its_rows_or_is_refused(tmp_path: Path)
         path.parent.mkdir(parents=True)
         path.write_bytes(content[: random_.choice((None, None, None, random_.randrange(len(content))))])
     log = logging.getLogger(__name__)
-    with open_engine("duckdb", tmp_path / "lake").connect() as session:
+    with open_lake("duckdb", tmp_path / "lake").connect() as session:
         index = landing.index(session, landing.files())
         assert len(index) == len(days)
         read = {file.delivery: entry for file, entry in index.items() if entry.error is None}

@@ -35,7 +35,7 @@ NUMBERS = {"unix_log_timestamp", "user_info_id"}
 
 
 def _session(environment: Environment) -> Any:
-    return environment.defs.resources["engine"].connect()
+    return environment.defs.resources["lake"].connect()
 
 
 @pytest.mark.parametrize("source", [LOG, ARTISTS])

@@ -1,0 +1,65 @@
+"""Gives a DuckDB access to object stores: by its httpfs extension for S3, through obstore for the others."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from wemart_assets.lake.duckdb_sql import literal, quoted
+from wemart_assets.lake.errors import WemartError
+from wemart_assets.lake.location import Location
+
+
+def reach(connection: duckdb.DuckDBPyConnection, locations: Sequence[Location], offline: bool) -> None:
+    """Makes the object stores among the locations accessible.
+
+    Raises:
+        WemartError: an extension is neither installed nor may it be downloaded.
+    """
+    for number, location in enumerate(location for location in locations if not location.is_local):
+        scheme = location.url.partition(":")[0]
+        if scheme == "s3":
+            _load(connection, "httpfs", offline)
+            secret = location.duckdb_secret()
+            if secret.get("provider") == "credential_chain":
+                _load(connection, "aws", offline)
+            values = {**secret, "scope": location.url}
+            given = ", ".join(f"{quoted(name)} {literal(value)}" for name, value in values.items())
+            try:
+                connection.execute(f"create secret place_{number} ({given})")
+            except duckdb.Error as error:
+                # The statement has the key in it, so neither it nor an error that quotes it may be shown.
+                raise WemartError(
+                    f"DuckDB cannot use {location}: {type(error).__name__} for the settings WEMART_STORAGE__*, or the "
+                    "credentials of the environment (AWS_* variables, profile, role)"
+                ) from None
+        elif scheme not in connection.list_filesystems():
+            from obstore.fsspec import FsspecStore
+
+            open_store: Any = FsspecStore
+            connection.register_filesystem(open_store(scheme, config=location.storage.plain))
+
+
+def _load(connection: duckdb.DuckDBPyConnection, extension: str, offline: bool) -> None:
+    """Loads an extension from its wheel, or else as DuckDB installs it."""
+    try:
+        package = importlib.import_module(f"duckdb_extension_{extension}")
+        name = f"extensions/v{duckdb.__version__}/{extension}.duckdb_extension"
+        file = Path(str(package.__file__)).parent / name
+    except ModuleNotFoundError:
+        file = None
+    if file is not None and file.exists():
+        connection.execute(f"load {literal(str(file))}")
+        return
+    advice = f"pip install 'wemart-assets[s3]' brings DuckDB's extension {extension} for version {duckdb.__version__}"
+    if offline:
+        raise WemartError(f"an object store is used, and with WEMART_OFFLINE nothing is downloaded. {advice}.")
+    try:
+        connection.execute(f"install {extension}")
+        connection.execute(f"load {extension}")
+    except duckdb.Error as error:
+        raise WemartError(f"DuckDB cannot install its extension {extension}: {error}. {advice}.") from error
