@@ -117,7 +117,7 @@ def test_a_publication_replaces_its_days_and_no_other(session: Session) -> None:
 def test_the_version_of_a_day_is_its_latest_commit(session: Session) -> None:
     first = put(session, VISITS, [D1, D2], visits(D1, 1))
     second = put(session, VISITS, [D2], [])
-    assert session.versions(VISITS) == {D1: first, D2: second}
+    assert session.versions(VISITS, [D1, D2]) == {D1: first, D2: second}
 
 
 def test_an_unpublished_table_is_empty(session: Session) -> None:
@@ -288,7 +288,7 @@ def test_the_other_engine_sees_an_empty_day_as_published(
 ) -> None:
     put(both[writer], VISITS, days, [])
     assert both[reader].published(VISITS, [D1, D2, D3]) == set(days)
-    assert both[reader].versions(VISITS).keys() == set(days)
+    assert both[reader].versions(VISITS, days).keys() == set(days)
 
 
 @pytest.mark.parametrize(("early", "late"), [("duckdb", "spark"), ("spark", "duckdb")])
