@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import business_date
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Measure, RowCheck, Table, TableCheck, column
 from wemart_assets.lake.volume import volume_check
@@ -113,11 +113,11 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    lines=same_day(wv_server_log_base),
-    tracks=same_day(tracks),
-    repeated=same_day(repeated_tracks),
-    users=same_day(we_user),
-    identities=same_day(identity_map),
+    lines=same_period(wv_server_log_base),
+    tracks=same_period(tracks),
+    repeated=same_period(repeated_tracks),
+    users=same_period(we_user),
+    identities=same_period(identity_map),
 )
 def fact__events(
     lines: ir.Table,

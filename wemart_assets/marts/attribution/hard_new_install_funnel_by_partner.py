@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import following, same_day, up_to, whole
+from wemart_assets.lake.inputs import following, same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.attribution.app_events import AppEvents
@@ -53,11 +53,11 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    events=same_day(event),
+    events=same_period(event),
     later=following(event, "funnel_days"),
     attributions=up_to(attribution),
-    unknown_time=whole(ATTRIBUTION_UNKNOWN_TIME),
-    all_users=same_day(hard_funnel),
+    unknown_time=same_period(ATTRIBUTION_UNKNOWN_TIME),
+    all_users=same_period(hard_funnel),
 )
 def hard_new_install_funnel_by_partner(
     events: ir.Table,

@@ -12,7 +12,7 @@ from wemart_assets.lake.functions import (
     json_fields,
     timestamp_millis,
 )
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Measure, RowCheck, Table, TableCheck, column
 from wemart_assets.marts.sessions.rules import session_id
@@ -218,7 +218,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, lines=same_day(weverse_server_log))
+@mart(TABLE, lines=same_period(weverse_server_log))
 def wv_server_log_base(lines: ir.Table, timezone: str, session_gap_seconds: int, form: Form | None = None) -> ir.Table:
     """Every log line with a device, once, with its session.
 
