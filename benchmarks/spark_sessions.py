@@ -46,7 +46,7 @@ def land(settings: Settings, lines: int) -> None:
     }
     contracts = catalog.contracts()
     with open_engine(settings, {}).connect() as session:
-        for name, landing in landings(settings, contracts).items():
+        for name, landing in landings(settings.for_sources(), contracts).items():
             if name in needed:
                 log = logging.getLogger(__name__)
                 publish_source(session, landing, [DAY], settings.for_tables(), utc_now, log)

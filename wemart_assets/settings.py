@@ -25,8 +25,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
-from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent, check_names
-from wemart_assets.marts.attribution.app_events import AppEvents
+from wemart_assets.setting_values.app_events import AppEvents
+from wemart_assets.setting_values.key_events import DEFAULT_KEY_EVENTS, KeyEvent, check_names
+from wemart_assets.setting_values.source_settings import SourceSettings
 
 DEFAULT_LAKE = Path(".wemart/lake")
 DEFAULT_STATE = Path(".wemart")
@@ -248,6 +249,10 @@ class Settings(BaseSettings):
             "rudder_signup_event": self.rudder_signup_event,
             "quarantine_share": self.quarantine_share,
         }
+
+    def for_sources(self) -> SourceSettings:
+        """The settings that landing files and external tables need."""
+        return SourceSettings(self.sources, self.landing, self.lake, self.timezone, self.first_day)
 
 
 @cache

@@ -16,8 +16,8 @@ from wemart_assets.lake.table import Chart, RowCheck, Table, TableCheck, at_leas
 from wemart_assets.marts.activation.dim__users import dim__users
 from wemart_assets.marts.activation.fact__events import KeyEvents, fact__events
 from wemart_assets.marts.activation.fact__first_activation_events import fact__first_activation_events
-from wemart_assets.marts.activation.key_events import FIRST_VISIT
 from wemart_assets.marts.activation.rules import DAY_COLUMNS, days_from
+from wemart_assets.setting_values.key_events import FIRST_VISIT
 
 COHORT = ("part_date", "country")
 NEW_USER = ("part_date", "user_id")

@@ -12,11 +12,11 @@ from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Measure, RowCheck, Table, TableCheck, column
 from wemart_assets.lake.volume import volume_check
-from wemart_assets.marts.activation.key_events import KeyEvent
 from wemart_assets.marts.activation.rules import DAY_COLUMNS, USER_ID, is_event
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
 from wemart_assets.marts.rudder.rules import deduplicated
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
+from wemart_assets.setting_values.key_events import KeyEvent
 from wemart_assets.sources.contracts.core import RUDDER, identity_map
 from wemart_assets.sources.contracts.rudder import tracks
 from wemart_assets.sources.contracts.we_mart import we_user

@@ -11,8 +11,8 @@ from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Measure, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.activation.dim__users import dim__users
 from wemart_assets.marts.activation.fact__events import KeyEvents, fact__events
-from wemart_assets.marts.activation.key_events import FIRST_VISIT
 from wemart_assets.marts.activation.rules import DAY_COLUMNS, USER_ID, days_from, hours_from
+from wemart_assets.setting_values.key_events import FIRST_VISIT
 
 FIRST = ("user_id", "event_name")
 

@@ -11,7 +11,6 @@ from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, column
 from wemart_assets.marts.attribution.active_user_by_campaign import active_user_by_campaign
-from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents
 from wemart_assets.marts.attribution.rules import (
     ACTIVE_USERS,
     ATTRIBUTION_UNKNOWN_TIME,
@@ -27,6 +26,7 @@ from wemart_assets.marts.attribution.rules import (
     with_user,
 )
 from wemart_assets.marts.attribution.total_price_active_user_by_campaign import total_price_active_user_by_campaign
+from wemart_assets.setting_values.app_events import PURCHASE, AppEvents
 from wemart_assets.sources.contracts.igaworks import attribution, event
 
 KEYS = ["part_date", "campaign"]

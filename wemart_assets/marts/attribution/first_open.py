@@ -8,8 +8,8 @@ import ibis.expr.types as ir
 from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, Table, TableCheck, column
-from wemart_assets.marts.attribution.app_events import FIRSTOPEN, AppEvents
 from wemart_assets.marts.attribution.rules import DAY_COLUMNS, is_step, with_user
+from wemart_assets.setting_values.app_events import FIRSTOPEN, AppEvents
 from wemart_assets.sources.contracts.igaworks import event
 
 

@@ -11,9 +11,9 @@ from wemart_assets.lake.inputs import following, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Severity, Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event
-from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.marts.attribution.funnel import FUNNEL_COLUMNS, funnel, growing_steps, users_of_steps
 from wemart_assets.marts.attribution.rules import report_columns, with_user
+from wemart_assets.setting_values.app_events import AppEvents
 from wemart_assets.sources.contracts.igaworks import event
 
 

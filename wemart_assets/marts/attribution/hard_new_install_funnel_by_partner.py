@@ -9,7 +9,6 @@ import ibis.expr.types as ir
 from wemart_assets.lake.inputs import following, same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, column
-from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.marts.attribution.funnel import FUNNEL_COLUMNS, funnel, growing_steps, users_of_steps
 from wemart_assets.marts.attribution.hard_funnel import hard_funnel
 from wemart_assets.marts.attribution.rules import (
@@ -19,6 +18,7 @@ from wemart_assets.marts.attribution.rules import (
     first_touches,
     report_columns,
 )
+from wemart_assets.setting_values.app_events import AppEvents
 from wemart_assets.sources.contracts.igaworks import attribution, event
 
 

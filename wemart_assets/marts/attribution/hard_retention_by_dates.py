@@ -12,9 +12,9 @@ from wemart_assets.lake.inputs import same_period, trailing
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column, one_of
 from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event
-from wemart_assets.marts.attribution.app_events import FIRSTOPEN, AppEvents
 from wemart_assets.marts.attribution.first_open import first_open
 from wemart_assets.marts.attribution.rules import is_step, per, report_columns, with_user
+from wemart_assets.setting_values.app_events import FIRSTOPEN, AppEvents
 from wemart_assets.sources.contracts.igaworks import event
 
 DAYS_SINCE = (0, 1, 2, 3, 7)

@@ -10,7 +10,6 @@ from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
-from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents
 from wemart_assets.marts.attribution.rules import (
     PURCHASE_USERS,
     TOTAL_PRICE,
@@ -21,6 +20,7 @@ from wemart_assets.marts.attribution.rules import (
     total_price,
     with_user,
 )
+from wemart_assets.setting_values.app_events import PURCHASE, AppEvents
 from wemart_assets.sources.contracts.igaworks import event
 
 
