@@ -27,8 +27,8 @@ from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.publication import stage
 from wemart_assets.marts.sessions import wv_server_log_base as base
-from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
+from wemart_assets.setting_values.session_form import SessionForm
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import SimulatorConfig, simulate
 from wemart_assets.sources.landing import landings
@@ -130,8 +130,8 @@ def compare(session: Any, settings: Mapping[str, Any], staging: str) -> None:
         lambda: session.spark.sql(session.ibis.compile(lines())).write.format("noop").mode("overwrite").save(),
     )
     found = {}
-    for form in (by_buckets, by_windows):
-        rows, name = mart(lines(), *tables, form=form), form.__name__.replace("_", " ")
+    for form in SessionForm:
+        rows, name = mart(lines(), *tables, form), f"by {form}"
         found[name] = measure(f"sessions {name}", stages, lambda rows=rows: sessions(rows))
         measure(f"lines {name}", stages, lambda rows=rows: write(rows, mart))
     if len(set(found.values())) != 1:
@@ -139,7 +139,7 @@ def compare(session: Any, settings: Mapping[str, Any], staging: str) -> None:
     print(f"{min(found.values()):,} sessions")
 
     baseline = session.baseline(mart.table, [DAY])
-    rows = mart(lines(), *tables)
+    rows = mart(lines(), *tables, SessionForm.WINDOWS)
     staged = measure("line table staged", stages, lambda: stage(session, mart.table, rows, [DAY], baseline, utc_now()))
 
     def run_audit(rows: Staged) -> None:

@@ -27,6 +27,7 @@ from pydantic_settings import SettingsError as UnreadableSetting
 
 from wemart_assets.setting_values.app_events import AppEvents
 from wemart_assets.setting_values.key_events import DEFAULT_KEY_EVENTS, KeyEvent, check_names
+from wemart_assets.setting_values.session_form import SessionForm
 from wemart_assets.setting_values.source_settings import SourceSettings
 
 DEFAULT_LAKE = Path(".wemart/lake")
@@ -234,11 +235,15 @@ class Settings(BaseSettings):
         return self.history / "settings.env"
 
     def for_tables(self) -> dict[str, Any]:
-        """The settings that affect rows, under the names that tables and checks use for their parameters."""
+        """The settings that tables and checks can ask for, under the names of their parameters.
+
+        They affect rows, except `session_form`, which is the form that is faster on the engine.
+        """
         return {
             "timezone": self.timezone,
             "first_day": self.first_day.isoformat(),
             "session_gap_seconds": self.session_gap_seconds,
+            "session_form": SessionForm.WINDOWS if self.engine is EngineName.SPARK else SessionForm.BUCKETS,
             "engaged_gap_seconds": self.engaged_gap_seconds,
             "funnel_days": self.funnel_days,
             "key_events": tuple(self.key_events.items()),
