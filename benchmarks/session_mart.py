@@ -11,8 +11,8 @@ from shown import peak_gigabytes, run_tables
 
 from wemart_assets.definitions import open_lake
 from wemart_assets.lake.session import Session
-from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
+from wemart_assets.setting_values.session_form import SessionForm
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import SimulatorConfig, simulate
 from wemart_assets.sources.contracts.service_log import weverse_server_log
@@ -49,7 +49,7 @@ def compare(session: Session) -> None:
     source = session.read(weverse_server_log.table, [DAY])
     lines = source.filter(source.user_info_device_id.notnull() & (source.user_info_device_id != ""))
     session.connection.raw.execute(f"create temp view source as {session.connection.ibis.compile(source)}")
-    marked = wv_server_log_base(lines, timezone="Asia/Seoul", session_gap_seconds=1800)
+    marked = wv_server_log_base(lines, "Asia/Seoul", 1800, SessionForm.BUCKETS)
     sql = session.connection.ibis.compile(
         marked.select("date_id", "user_info_device_id", "sess_seq").distinct().count()
     )
@@ -60,11 +60,11 @@ def compare(session: Session) -> None:
     if by_bucket != by_window:
         raise SystemExit("the two ways do not find the same sessions")
     took = {}
-    for form in (by_buckets, by_windows):
-        table = wv_server_log_base(lines, timezone="Asia/Seoul", session_gap_seconds=1800, form=form)
+    for form in SessionForm:
+        table = wv_server_log_base(lines, "Asia/Seoul", 1800, form)
         made = f"create or replace temp table made as {session.connection.ibis.compile(table.drop('sent'))}"
         took[form], _ = best(3, lambda made=made: session.connection.raw.execute(made))
-    ratio = took[by_windows] / took[by_buckets]
+    ratio = took[SessionForm.WINDOWS] / took[SessionForm.BUCKETS]
     print(f"the whole line table by windows, Spark's form, takes {ratio:.2f} times as long as by buckets")
 
 

@@ -27,8 +27,8 @@ from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.publication import stage
 from wemart_assets.marts.sessions import wv_server_log_base as base
-from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
+from wemart_assets.setting_values.session_form import SessionForm
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import SimulatorConfig, simulate
 from wemart_assets.sources.landing import landings
@@ -46,7 +46,7 @@ def land(settings: Settings, lines: int) -> None:
     }
     contracts = catalog.contracts()
     with open_lake(settings, {}).connect() as session:
-        for name, landing in landings(settings, contracts).items():
+        for name, landing in landings(settings.for_sources(), contracts).items():
             if name in needed:
                 log = logging.getLogger(__name__)
                 publish_source(session, landing, [DAY], settings.for_tables(), utc_now, log)
@@ -137,8 +137,8 @@ def compare(session: Any, settings: Mapping[str, Any], staging: str) -> None:
         ),
     )
     found = {}
-    for form in (by_buckets, by_windows):
-        rows, name = mart(lines(), *tables, form=form), form.__name__.replace("_", " ")
+    for form in SessionForm:
+        rows, name = mart(lines(), *tables, form), f"by {form}"
         found[name] = measure(f"sessions {name}", stages, lambda rows=rows: sessions(rows))
         measure(f"lines {name}", stages, lambda rows=rows: write(rows, mart))
     if len(set(found.values())) != 1:
@@ -146,7 +146,7 @@ def compare(session: Any, settings: Mapping[str, Any], staging: str) -> None:
     print(f"{min(found.values()):,} sessions")
 
     baseline = session.baseline(mart.table, [DAY])
-    rows = mart(lines(), *tables)
+    rows = mart(lines(), *tables, SessionForm.WINDOWS)
     staged = measure("line table staged", stages, lambda: stage(session, mart.table, rows, [DAY], baseline, utc_now()))
 
     def run_audit(rows: Staged) -> None:

@@ -249,7 +249,7 @@ def run(
         for day in (first, last)
     )
     graph = graph_of(settings)
-    with open_lake(settings, external_tables(settings, catalog.contracts())).connect() as session:
+    with open_lake(settings, external_tables(settings.for_sources(), catalog.contracts())).connect() as session:
         published = Published(session, graph.partitions)
         try:
             plan = plan_by_hand(graph, keys, begin, end, published, downstream, upstream)
@@ -288,7 +288,7 @@ def vacuum(older_than: int, dry_run: bool) -> None:
             continue
         if removed:
             click.echo(f"{name}: {len(removed)} files {done}")
-    for name, landing in landings(settings, catalog.contracts()).items():
+    for name, landing in landings(settings.for_sources(), catalog.contracts()).items():
         removed = landing.vacuum(older_than, dry_run)
         if removed:
             click.echo(f"{name}: {len(removed)} index files {done}")

@@ -54,7 +54,8 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     shared = settings.for_tables()
     marts = {name: declared.resolve(shared) for name, declared in catalog.marts().items()}
     groups = catalog.groups()
-    sources, externals = landings(settings, catalog.contracts()), external_tables(settings, catalog.contracts())
+    of_sources, contracts = settings.for_sources(), catalog.contracts()
+    sources, externals = landings(of_sources, contracts), external_tables(of_sources, contracts)
     assets: list[Any] = [source_asset(source, "sources", daily, shared, clock) for source in sources.values()]
     assets += [
         unknown_time_asset(source, "sources", shared, clock)

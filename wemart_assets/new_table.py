@@ -319,7 +319,7 @@ def test_random_sessions_match_the_reference(bench: Bench, sessions: list[Row]) 
 
 _BY_DAY = {
     "imports": """\
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 """,
@@ -335,7 +335,7 @@ def _with_other_count(staged: ir.Table, sessions: ir.Table) -> ir.Table:
     "key_date": "        KEY_DATE,",
     "part_date": "        PART_DATE,",
     "function": '''\
-@mart(TABLE, sessions=same_day(wv_sess_daily))
+@mart(TABLE, sessions=same_period(wv_sess_daily))
 def $name(sessions: ir.Table) -> ir.Table:
     """Each session counts once, under its last known country."""
     return sessions.group_by("key_date", "part_date", "sess_ctry").aggregate(
@@ -363,7 +363,7 @@ def _by_period(period: Period, in_cases: tuple[str, str], in_tests: tuple[str, s
         "imports": """\
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.functions import first_day_of
-from wemart_assets.lake.inputs import days_of
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 """,
@@ -380,7 +380,7 @@ def _with_other_count(staged: ir.Table, sessions: ir.Table) -> ir.Table:
         "key_date": f'        column("key_date", "date", {first_day}", nullable=False),',
         "part_date": f'        column("part_date", "string", {first_day}, as partitions are named", nullable=False),',
         "function": f'''\
-@mart(TABLE, sessions=days_of(wv_sess_daily))
+@mart(TABLE, sessions=same_period(wv_sess_daily))
 def $name(sessions: ir.Table) -> ir.Table:
     """Each session counts once, under its last known country; a device counts once per country and {name}."""
     {name}s = sessions.mutate(key_date=first_day_of(sessions.key_date, Period.{constant}))

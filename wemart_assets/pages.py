@@ -13,7 +13,7 @@ from wemart_assets.lake.between import is_over_any_range
 from wemart_assets.lake.inputs import Input
 from wemart_assets.lake.location import Storage
 from wemart_assets.lake.table import Table
-from wemart_assets.marts.attribution.app_events import AppEvents
+from wemart_assets.setting_values.app_events import AppEvents
 from wemart_assets.settings import DEFAULT_STATE, Settings, SparkSettings
 from wemart_assets.sources.contract import Contract
 

@@ -26,8 +26,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
 from wemart_assets.lake.location import SCHEME, SCHEMES, Location, Storage
-from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent, check_names
-from wemart_assets.marts.attribution.app_events import AppEvents
+from wemart_assets.setting_values.app_events import AppEvents
+from wemart_assets.setting_values.key_events import DEFAULT_KEY_EVENTS, KeyEvent, check_names
+from wemart_assets.setting_values.session_form import SessionForm
+from wemart_assets.setting_values.source_settings import SourceSettings
 
 DEFAULT_LAKE = Path(".wemart/lake")
 DEFAULT_STATE = Path(".wemart")
@@ -259,11 +261,15 @@ class Settings(BaseSettings):
         return self.history / "settings.env"
 
     def for_tables(self) -> dict[str, Any]:
-        """The settings that affect rows, under the names that tables and checks use for their parameters."""
+        """The settings that tables and checks can ask for, under the names of their parameters.
+
+        They affect rows, except `session_form`, which is the form that is faster on the engine.
+        """
         return {
             "timezone": self.timezone,
             "first_day": self.first_day.isoformat(),
             "session_gap_seconds": self.session_gap_seconds,
+            "session_form": SessionForm.WINDOWS if self.engine is EngineName.SPARK else SessionForm.BUCKETS,
             "engaged_gap_seconds": self.engaged_gap_seconds,
             "funnel_days": self.funnel_days,
             "key_events": tuple(self.key_events.items()),
@@ -274,6 +280,12 @@ class Settings(BaseSettings):
             "rudder_signup_event": self.rudder_signup_event,
             "quarantine_share": self.quarantine_share,
         }
+
+    def for_sources(self) -> SourceSettings:
+        """The settings that landing files and external tables need."""
+        return SourceSettings(
+            self.sources, self.landing_location, self.lake_location, self.storage, self.timezone, self.first_day
+        )
 
 
 @cache

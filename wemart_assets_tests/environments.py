@@ -261,7 +261,7 @@ class Environment:
         Raises whatever error stops the publication.
         """
         settings = self.settings
-        landing = landings(settings, catalog.contracts())[source]
+        landing = landings(settings.for_sources(), catalog.contracts())[source]
         days = [first] if first == UNKNOWN_DAY else days_between(first, last or first)
         log = logging.getLogger(__name__)
         with open_lake(settings, {}).connect() as session:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from wemart_assets.marts.activation.key_events import KeyEvent, LogLine
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
+from wemart_assets.setting_values.key_events import KeyEvent, LogLine
 from wemart_assets.settings import SettingsError, load_settings
 
 JOIN = {"log": [{"is_join": 1}]}

@@ -25,9 +25,8 @@ def imported(code: str, environment: dict[str, str] | None = None) -> set[str]:
 
 def marts_in(modules: set[str]) -> set[str]:
     """The domains that have an imported module which declares tables."""
-    rules_of_settings = {"activation.key_events", "attribution.app_events"}
     names = {m.removeprefix("wemart_assets.marts.") for m in modules if m.startswith("wemart_assets.marts.")}
-    return {name.split(".")[0] for name in names - rules_of_settings if "." in name}
+    return {name.split(".")[0] for name in names if "." in name}
 
 
 def query(lake: Path, sql: str) -> set[str]:

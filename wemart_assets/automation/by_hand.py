@@ -62,7 +62,7 @@ class Plan:
 
 def graph_of(settings: Settings) -> Graph:
     """The graph with these settings, and the partitions that exist now."""
-    externals = external_tables(settings, catalog.contracts()).keys()
+    externals = external_tables(settings.for_sources(), catalog.contracts()).keys()
     marts = {name: declared.resolve(settings.for_tables()) for name, declared in catalog.marts().items()}
     partitions = partitions_from(settings.first_day, settings.timezone, settings.last_day)
     return Graph(

@@ -148,73 +148,52 @@ def _periods(first: int | None, last: int, period: Period) -> str:
     return f"{period}s {first:+d} to {last:+d}"
 
 
-def same_day(upstream: HasTable) -> Input:
-    """The input's partition for the mart's own day (week, month); of a daily table, every day of it."""
-    return Input(upstream.table)
+def same_period(upstream: HasTable | Table, *, only_last_day: bool = False) -> Input:
+    """The input's partition for the mart's own day (week, month); a table without days is read whole.
 
-
-def day_before(upstream: HasTable) -> Input:
-    """The input's partition for the day (week, month) before the mart's; of a daily table, every day of it."""
-    return Input(upstream.table, -1, -1)
-
-
-def trailing(upstream: HasTable, days: int) -> Input:
-    """The input's partitions for the mart's day (week, month) and the `days - 1` before it.
-
-    For a weekly or monthly mart `days` counts weeks or months, also if the input is daily.
+    A weekly or monthly mart reads every day of a daily table in its period or, with `only_last_day`, only the last.
     """
-    return Input(upstream.table, 1 - days, 0)
+    return Input(_table(upstream), only_last_day=only_last_day)
 
 
-def following(upstream: HasTable, days: int | str) -> Input:
-    """The input's partition for the mart's day, and those for the `days` after it that are already published.
+def previous_period(upstream: HasTable | Table) -> Input:
+    """The input's partition for the day (week, month) before the mart's; of a daily table, every day of it.
 
-    As later days arrive, the sensor requests the mart's day again. `days` is a number or the name of a setting.
+    A mart that names its own table reads the state that it carries from day to day. The first day has none.
     """
-    return Input(upstream.table, 0, days) if isinstance(days, int) else Input(upstream.table, 0, last_setting=days)
+    return Input(_table(upstream), -1, -1)
 
 
-def window(upstream: HasTable, setting: str) -> Input:
-    """Like `following`, but a setting gives the length, which includes the mart's own day."""
-    return Input(upstream.table, 0, -1, last_setting=setting)
+def up_to(upstream: HasTable | Table, *, inclusive: bool = True) -> Input:
+    """The input's partitions for the mart's day (week, month) and all before it, or only those before it.
 
-
-def up_to(upstream: HasTable) -> Input:
-    """The input's partitions for the mart's day (week, month) and all before it."""
-    return Input(upstream.table, None, 0)
-
-
-def earlier_days(upstream: HasTable) -> Input:
-    """The input's partitions for all days before the mart's day (week, month).
-
-    A run over several days also reads those between them.
+    A run over several days also reads those between them, unless they are the mart's own.
     """
-    return Input(upstream.table, None, -1)
+    return Input(_table(upstream), None, 0 if inclusive else -1)
 
 
-def whole(table: Table) -> Input:
-    """A table without days."""
-    return Input(table)
+def trailing(upstream: HasTable | Table, periods: int) -> Input:
+    """The input's partitions for the mart's day (week, month) and the `periods - 1` before it.
+
+    For a weekly or monthly mart `periods` counts weeks or months, also if the input is daily.
+    """
+    return Input(_table(upstream), 1 - periods, 0)
 
 
-def own_day_before(table: Table) -> Input:
-    """The table's own partition for the day before: the state carried from day to day. The first day has none."""
-    return Input(table, -1, -1)
+def following(upstream: HasTable | Table, periods: int | str, *, in_all: bool = False) -> Input:
+    """The input's partition for the mart's day (week, month), and those for the `periods` after it that are published.
+
+    `periods` is a number or the name of a setting; with `in_all` it includes the mart's own. As later days arrive, the
+    sensor requests the mart's day again.
+    """
+    last = -1 if in_all else 0
+    if isinstance(periods, int):
+        return Input(_table(upstream), 0, last + periods)
+    return Input(_table(upstream), 0, last, last_setting=periods)
 
 
-def own_earlier_days(table: Table) -> Input:
-    """All of the table's own partitions before the mart's day."""
-    return Input(table, None, -1)
-
-
-def days_of(upstream: HasTable) -> Input:
-    """For weekly and monthly tables: the input's partition for each day of the period."""
-    return Input(upstream.table)
-
-
-def last_day_of(upstream: HasTable) -> Input:
-    """For weekly and monthly tables: the input's partition for the last day of the period."""
-    return Input(upstream.table, only_last_day=True)
+def _table(upstream: HasTable | Table) -> Table:
+    return upstream if isinstance(upstream, Table) else upstream.table
 
 
 def check_input(given: Input, reader: Table) -> None:
@@ -228,10 +207,18 @@ def check_input(given: Input, reader: Table) -> None:
             f"{reader.full_name} (by {reader.period}) cannot read {given.table.full_name} (by {given.table.period}), "
             f"because a {reader.period} is not made of {given.table.period}s. Read the daily table that "
             f"{given.table.full_name} is made of, for example with "
-            f"{'trailing(..., days=7)' if reader.period is Period.DAY else 'days_of(...)'}"
+            f"{'trailing(..., periods=7)' if reader.period is Period.DAY else 'same_period(...)'}"
         )
     if given.is_own(reader) and given.last >= 0:
-        raise DeclarationError(f"{reader.full_name} reads itself, including the partition that the run computes")
+        raise DeclarationError(
+            f"{reader.full_name} reads itself, including the partition that the run computes. Read only those before "
+            "it, with previous_period(...) or up_to(..., inclusive=False)"
+        )
+    if given.only_last_day and (given.table.only_partition is not None or given.table.period is reader.period):
+        raise DeclarationError(
+            f"{reader.full_name} (by {reader.period}) cannot read {given.table.full_name} with only_last_day=True, "
+            "which is for daily tables that a weekly or monthly table reads"
+        )
 
 
 def one_per_table(given: Iterable[Input]) -> list[Input]:

@@ -14,12 +14,12 @@ from wemart_assets.lake.location import Location, is_url
 from wemart_assets.lake.mart_asset import column_schema
 from wemart_assets.lake.store import ExternalTable
 from wemart_assets.lake.table import Table
-from wemart_assets.settings import Settings
+from wemart_assets.setting_values.source_settings import SourceSettings
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.mapping import load_mappings
 
 
-def external_tables(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, ExternalTable]:
+def external_tables(settings: SourceSettings, contracts: Mapping[str, Contract]) -> dict[str, ExternalTable]:
     """The external tables that `sources.yaml` declares, by full name."""
     externals = {}
     for name, mapping in load_mappings(settings.sources, contracts.values()).items():

@@ -34,7 +34,7 @@ from wemart_assets.lake.errors import LandingError, UnreadableFile, WemartError
 from wemart_assets.lake.faults import raise_fault
 from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import Column
-from wemart_assets.settings import Settings
+from wemart_assets.setting_values.source_settings import SourceSettings
 from wemart_assets.sources.conform import conformed, readable_as, with_faults
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.expressions import referenced
@@ -664,7 +664,7 @@ class Landing:
         return self._index / f"{_digest([file.path])}.last.json"
 
 
-def landings(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str, Landing]:
+def landings(settings: SourceSettings, contracts: Mapping[str, Contract]) -> dict[str, Landing]:
     """The landing folder of each contract whose source is files, by full name.
 
     Raises:
@@ -675,8 +675,8 @@ def landings(settings: Settings, contracts: Mapping[str, Contract]) -> dict[str,
         name: Landing(
             contract,
             mappings[name],
-            Path(settings.landing),
-            Path(settings.lake),
+            settings.landing.path,
+            settings.lake.path,
             settings.timezone,
             str(settings.first_day),
         )

@@ -20,7 +20,7 @@ from hypothesis import given as property_of
 from hypothesis import strategies as st
 
 from wemart_assets.lake.errors import DeclarationError
-from wemart_assets.lake.inputs import Input, day_before, own_day_before, same_day, trailing
+from wemart_assets.lake.inputs import Input, previous_period, same_period, trailing
 from wemart_assets.lake.mart import Mart, mart
 from wemart_assets.lake.mart_asset import mart_asset, preview
 from wemart_assets.lake.session import Lake, Session
@@ -101,7 +101,7 @@ def visits(days: Sequence[str], visits_a_day: int) -> ir.Table:
     return ibis.union(*(rows.mutate(part_date=ibis.literal(day)) for day in (*days, days[0]))).distinct()
 
 
-@mart(USERS, came=same_day(visits))
+@mart(USERS, came=same_period(visits))
 def users(came: ir.Table) -> ir.Table:
     return came.group_by("user", "part_date").aggregate(visits=came.count(), seconds=came.seconds.sum())
 
@@ -233,9 +233,9 @@ def upstream_days(asset: dg.AssetsDefinition, upstream: Table, day: str) -> set[
 @pytest.mark.parametrize(
     ("given", "day", "upstream"),
     [
-        (same_day(visits), D3, {D3}),
-        (day_before(visits), D3, {D2}),
-        (day_before(visits), D1, set()),  # the first day has no previous day
+        (same_period(visits), D3, {D3}),
+        (previous_period(visits), D3, {D2}),
+        (previous_period(visits), D1, set()),  # the first day has no previous day
         (trailing(visits, 3), "2024-03-09", {"2024-03-07", "2024-03-08", "2024-03-09"}),
         (trailing(visits, 3), D2, {D1, D2}),
         (trailing(visits, 1), D2, {D2}),
@@ -251,7 +251,7 @@ def test_an_input_is_a_dependency_on_the_days_that_are_read(
 
 
 def test_two_windows_over_one_table_are_one_dependency(now: dt.datetime) -> None:
-    @mart(USERS, came=same_day(visits), before=day_before(visits))
+    @mart(USERS, came=same_period(visits), before=previous_period(visits))
     def both(came: ir.Table, before: ir.Table) -> ir.Table:
         return users(came)
 
@@ -261,7 +261,7 @@ def test_two_windows_over_one_table_are_one_dependency(now: dt.datetime) -> None
 def test_a_table_may_read_its_own_previous_day(dagster: Dagster, session: Session, read: Read) -> None:
     """The first day starts from nothing, the second from the first."""
 
-    @mart(USERS, came=same_day(visits), before=own_day_before(USERS))
+    @mart(USERS, came=same_period(visits), before=previous_period(USERS))
     def so_far(came: ir.Table, before: ir.Table, days: Sequence[str]) -> ir.Table:
         both = ibis.union(
             users(came).select("user", "visits", "seconds"), before.select("user", "visits", "seconds"), distinct=False
@@ -281,8 +281,8 @@ def test_a_table_may_read_its_own_previous_day(dagster: Dagster, session: Sessio
 @pytest.mark.parametrize(
     ("given", "run", "days"),
     [
-        (same_day(visits), [D2, D3], [D2, D3]),
-        (day_before(visits), [D2, D3], [D1, D2]),
+        (same_period(visits), [D2, D3], [D2, D3]),
+        (previous_period(visits), [D2, D3], [D1, D2]),
         (trailing(visits, 2), [D2, D3], [D1, D2, D3]),
         (trailing(visits, 7), ["2024-03-08"], [f"2024-03-0{n}" for n in range(2, 9)]),
     ],
@@ -587,7 +587,7 @@ def test_a_failed_warning_is_shown_and_downstream_tables_continue(dagster: Dagst
 
 def test_a_failed_table_check_is_shown_like_a_failed_row_check(dagster: Dagster) -> None:
     law = TableCheck("all_came", "everyone who came is counted", lambda staged, came: came.anti_join(staged, "user"))
-    lossy = mart(replace(USERS, table_checks=(law,)), came=same_day(visits))(
+    lossy = mart(replace(USERS, table_checks=(law,)), came=same_period(visits))(
         lambda came: users(came).filter(ibis._.user != "u1")
     )
     result = dagster.run(visits, lossy, day=D1)
@@ -633,18 +633,18 @@ def test_a_parameter_that_is_neither_input_nor_setting_is_refused(now: dt.dateti
 @pytest.mark.parametrize("name", ["days", "day_columns", "staged", "published"])
 def test_an_input_with_the_name_of_another_argument_is_refused(name: str) -> None:
     with pytest.raises(DeclarationError, match=rf"web.users: no input can be named {name}"):
-        mart(USERS, **{name: same_day(visits)})(lambda: None)
+        mart(USERS, **{name: same_period(visits)})(lambda: None)
 
 
 def test_an_input_with_the_name_of_a_setting_is_refused(now: dt.datetime) -> None:
-    declared = mart(USERS, timezone=same_day(visits))(lambda timezone: timezone)
+    declared = mart(USERS, timezone=same_period(visits))(lambda timezone: timezone)
     with pytest.raises(DeclarationError, match=r"web.users: the inputs \['timezone'\] have the names of settings"):
         mart_asset(declared, "web", PARTITIONS, {"timezone": "Asia/Seoul"}, lambda: now)
 
 
 def test_an_input_without_a_parameter_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"web.users: the inputs \['kame'\] are not parameters"):
-        mart(USERS, kame=same_day(visits))(lambda came: came)
+        mart(USERS, kame=same_period(visits))(lambda came: came)
 
 
 def test_a_column_declared_twice_is_refused() -> None:

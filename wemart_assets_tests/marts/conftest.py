@@ -23,9 +23,9 @@ from wemart_assets.lake.inject import parameters
 from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import data_type
-from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
+from wemart_assets.setting_values.session_form import SessionForm
 from wemart_assets_tests.engines import duckdb_lake
 from wemart_assets_tests.server_log import LOG_COLUMNS
 
@@ -129,19 +129,19 @@ def line() -> Callable[..., Row]:
     return log_line
 
 
-def _base(bench: Bench, form: Callable[..., Any]) -> Callable[..., list[Row]]:
+def _base(bench: Bench, form: SessionForm) -> Callable[..., list[Row]]:
     def run(*lines: Row, timezone: str = SEOUL, gap: int = 1800) -> list[Row]:
         dated = [
             row | {"date_id": business_day(from_milliseconds(row["unix_log_timestamp"]), timezone)} for row in lines
         ]
-        values = {"timezone": timezone, "session_gap_seconds": gap, "form": form}
+        values = {"timezone": timezone, "session_gap_seconds": gap, "session_form": form}
         rows = bench(wv_server_log_base, values, lines=dated)
         return sorted(rows, key=place_in_order)
 
     return run
 
 
-@pytest.fixture(scope="session", params=[by_buckets, by_windows], ids=lambda form: form.__name__)
+@pytest.fixture(scope="session", params=SessionForm)
 def base(bench: Bench, request: pytest.FixtureRequest) -> Callable[..., list[Row]]:
     """The rows of wv_server_log_base over these lines, ordered by time, with each form of sessionization."""
     return _base(bench, request.param)
@@ -150,7 +150,7 @@ def base(bench: Bench, request: pytest.FixtureRequest) -> Callable[..., list[Row
 @pytest.fixture(scope="session")
 def parsed(bench: Bench) -> Callable[..., list[Row]]:
     """Like `base`, but with one form of sessionization: lines are parsed before sessions are computed."""
-    return _base(bench, by_buckets)
+    return _base(bench, SessionForm.BUCKETS)
 
 
 # --- tables.md 2.1, rules 1 to 7 --------------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ from wemart_assets.marts.activation.dim__users import dim__users
 from wemart_assets.marts.activation.fact__events import fact__events
 from wemart_assets.marts.activation.fact__first_activation_events import fact__first_activation_events
 from wemart_assets.marts.activation.first_touch import first_touch
-from wemart_assets.marts.activation.key_events import DEFAULT_KEY_EVENTS, KeyEvent
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
+from wemart_assets.setting_values.key_events import DEFAULT_KEY_EVENTS, KeyEvent
 from wemart_assets_tests.examples import examples
 from wemart_assets_tests.marts.activation_reference import VISIT, Reference, tracked
 

@@ -20,13 +20,13 @@ from wemart_assets.marts.attribution.active_user_by_event import active_user_by_
 from wemart_assets.marts.attribution.active_user_total_price_by_country_campaign import (
     active_user_total_price_by_country_campaign,
 )
-from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.marts.attribution.first_open import first_open
 from wemart_assets.marts.attribution.hard_funnel import hard_funnel
 from wemart_assets.marts.attribution.hard_new_install_funnel_by_partner import hard_new_install_funnel_by_partner
 from wemart_assets.marts.attribution.hard_retention_by_dates import hard_retention_by_dates
 from wemart_assets.marts.attribution.total_price_active_user_by_campaign import total_price_active_user_by_campaign
 from wemart_assets.marts.attribution.total_price_active_user_by_date import total_price_active_user_by_date
+from wemart_assets.setting_values.app_events import AppEvents
 from wemart_assets_tests.marts.attribution_reference import Reference, shift
 
 Row = dict[str, Any]

@@ -12,13 +12,14 @@ import pytest
 
 from wemart_assets.catalog import marts
 from wemart_assets.lake.inject import call
-from wemart_assets.marts.sessions.sessionization import by_buckets
+from wemart_assets.setting_values.session_form import SessionForm
 from wemart_assets.settings import Settings
 from wemart_assets_tests.engines import open_lake, rows_as, table_of
 
 pytestmark = pytest.mark.spark
 
 DAYS = ("2024-01-01", "2024-01-02")
+SETTINGS = Settings(engine="spark").for_tables()
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +65,7 @@ def too_much(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
 def test_a_table_scales(session: Any, name: str) -> None:
     mart = marts()[name]
     inputs = {n: table_of(session, rows_as(of.table, [])) for n, of in mart.inputs.items()}
-    rows = call(
-        mart.function, {**Settings().for_tables(), **inputs, "days": DAYS, "day_columns": (mart.table.day_column,)}
-    )
+    rows = call(mart.function, {**SETTINGS, **inputs, "days": DAYS, "day_columns": (mart.table.day_column,)})
     assert too_much(plan_of(session, rows)) == []
 
 
@@ -98,7 +97,7 @@ def test_log_lines_are_shuffled_once(session: Any) -> None:
     mart = marts()["we_mart.wv_server_log_base"]
     line = {"date_id": DAYS[0], "user_info_device_id": "d", "unix_log_timestamp": 1_704_067_200_000}
     lines = table_of(session, rows_as(mart.inputs["lines"].table, [line]))
-    said = {"timezone": "Asia/Seoul", "session_gap_seconds": 1800}
-    assert shuffles(session, mart(lines, **said)) == 1
+    assert shuffles(session, call(mart.function, {**SETTINGS, "lines": lines})) == 1
     # So they are counted: the form that is not Spark's has many.
-    assert shuffles(session, mart(lines, **said, form=by_buckets)) > 3
+    by_buckets = {**SETTINGS, "session_form": SessionForm.BUCKETS}
+    assert shuffles(session, call(mart.function, {**by_buckets, "lines": lines})) > 3

@@ -24,6 +24,7 @@ from wemart_assets.marts.sessions.stats_wv_d_user_sess import stats_wv_d_user_se
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 from wemart_assets.marts.sessions.wv_user_daily import wv_user_daily
+from wemart_assets.setting_values.session_form import SessionForm
 from wemart_assets_tests.engines import duckdb_lake
 
 Row = dict[str, Any]
@@ -33,6 +34,7 @@ SETTINGS = {
     "timezone": "America/New_York",
     "first_day": "2024-11-02",
     "session_gap_seconds": 1800,
+    "session_form": SessionForm.BUCKETS,
     "quarantine_share": 0.01,
 }
 MARTS = (

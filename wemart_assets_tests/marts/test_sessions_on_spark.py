@@ -12,9 +12,9 @@ import ibis
 import pytest
 
 from wemart_assets.lake.mart import Mart
-from wemart_assets.marts.sessions.sessionization import by_buckets, by_windows
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
+from wemart_assets.setting_values.session_form import SessionForm
 from wemart_assets_tests.engines import open_lake, rows_as, table_of
 
 pytestmark = pytest.mark.spark
@@ -109,6 +109,7 @@ def made(bench: Callable[..., list[Row]], tmp_path_factory: pytest.TempPathFacto
     lines = odd_lines()
     days = sorted({row["date_id"] for row in lines})
     settings = {"timezone": ZONE, "session_gap_seconds": GAP // 1000}
+    windows, buckets = (settings | {"session_form": form} for form in (SessionForm.WINDOWS, SessionForm.BUCKETS))
     snapshots: dict[str, list[Row]] = {
         "users": [{"we_member_id": 100 + n, "wv_user_id": n} for n in (2, 9, 10)],
         "members": [{"comm_id": 11, "wv_user_id": 2}, {"comm_id": 12, "wv_user_id": 9, "art_indi_type": "x"}],
@@ -118,7 +119,7 @@ def made(bench: Callable[..., list[Row]], tmp_path_factory: pytest.TempPathFacto
         "memberships": [{"we_member_id": 102, "we_art_id": 1, "fc_id": 1, "start_dt": RUN, "create_dt": RUN}],
     }
     dated = {name: [row | {"part_date": day} for row in rows for day in days] for name, rows in snapshots.items()}
-    base = bench(wv_server_log_base, settings, lines=lines)
+    base = bench(wv_server_log_base, buckets, lines=lines)
     daily = bench(wv_sess_daily, {"timezone": ZONE}, lines=base, **dated)
     lake = tmp_path_factory.mktemp("sessions_on_spark") / "lake"
     with open_lake("spark", lake).connect() as opened:
@@ -132,16 +133,15 @@ def made(bench: Callable[..., list[Row]], tmp_path_factory: pytest.TempPathFacto
             return listed
 
         spark = {
-            "base": run(wv_server_log_base, settings, lines=lines),
-            "base by windows": run(wv_server_log_base, settings | {"form": by_windows}, lines=lines),
-            "base by buckets": run(wv_server_log_base, settings | {"form": by_buckets}, lines=lines),
+            "base by windows": run(wv_server_log_base, windows, lines=lines),
+            "base by buckets": run(wv_server_log_base, buckets, lines=lines),
             "daily": run(wv_sess_daily, {"timezone": ZONE}, lines=base, **dated),
         }
-    duckdb = dict.fromkeys(("base", "base by windows", "base by buckets"), base)
+    duckdb = dict.fromkeys(("base by windows", "base by buckets"), base)
     return {"duckdb": {**duckdb, "daily": daily}, "spark": spark}
 
 
-@pytest.mark.parametrize("table", ["base", "base by windows", "base by buckets", "daily"])
+@pytest.mark.parametrize("table", ["base by windows", "base by buckets", "daily"])
 def test_odd_lines_give_the_same_rows_on_both_engines(made: dict[str, dict[str, list[Row]]], table: str) -> None:
     known, found = (sorted(made[engine][table], key=repr) for engine in ("duckdb", "spark"))
     assert len(known) > 300

@@ -89,7 +89,7 @@ def test_a_cut_off_log_file_is_named_and_nothing_changes(lived_in: Environment, 
 
 @pytest.mark.parametrize("path", ["gone.csv", "gone.csv.gz", "gone.jsonl", "gone.parquet"])
 def test_a_file_removed_while_it_is_indexed_is_ignored(environment: Environment, path: str) -> None:
-    landing = landings(environment.settings, catalog.contracts())[LOG]
+    landing = landings(environment.settings.for_sources(), catalog.contracts())[LOG]
     with open_lake(environment.settings, {}).connect() as session:
         assert landing.index(session, [LandingFile(path, 10, 1)]) == {}
 

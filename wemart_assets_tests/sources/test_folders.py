@@ -103,13 +103,49 @@ def test_a_folder_of_this_name_is_refused_when_the_settings_are_read(tmp_path: P
         load_settings(**given)
 
 
+NO_PLACES = {
+    "an unknown scheme": "abfss://c@a.dfs.core.windows.net/l",
+    "a scheme in capitals": "S3://bucket/lake",
+    "a file URL": "file:///tmp",
+    "no bucket": "s3://",
+    "one slash": "s3:/bucket/lake",
+    "an empty folder": "s3://bucket//lake",
+    "a space": "s3://bucket/my lake",
+}
+
+
 @pytest.mark.parametrize("setting", ["lake", "landing", "spill"])
-@pytest.mark.parametrize("address", ["s3://bucket/lake", "gs://b", "abfss://c@a.dfs.core.windows.net/l", "file:///tmp"])
-def test_object_storage_is_refused(monkeypatch: pytest.MonkeyPatch, setting: str, address: str) -> None:
-    variable = f"WEMART_{setting.upper()}"
-    monkeypatch.setenv(variable, address)
-    with pytest.raises(SettingsError, match=rf"{variable}='{re.escape(address)}': object storage is not supported yet"):
+@pytest.mark.parametrize("case", NO_PLACES)
+def test_a_url_that_names_no_place_is_refused(monkeypatch: pytest.MonkeyPatch, setting: str, case: str) -> None:
+    variable, given = f"WEMART_{setting.upper()}", NO_PLACES[case]
+    monkeypatch.setenv(variable, given)
+    with pytest.raises(SettingsError, match=rf"{variable}='{re.escape(given)}': (must be a local folder|is not a URL)"):
         load_settings()
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/lake", "gs://b", "az://container/a/b/"])
+def test_the_lake_and_the_landing_folders_may_be_in_an_object_store(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("WEMART_LAKE", address)
+    monkeypatch.setenv("WEMART_LANDING", address)
+    settings = load_settings()
+    assert str(settings.lake_location) == str(settings.landing_location) == address.rstrip("/")
+
+
+def test_spilled_data_needs_a_local_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEMART_SPILL", "s3://bucket/spill")
+    with pytest.raises(SettingsError, match=r"WEMART_SPILL='s3://bucket/spill': must be a local folder$"):
+        load_settings()
+
+
+@pytest.mark.parametrize("setting", ["secret", "options"])
+def test_no_error_shows_a_secret(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    monkeypatch.setenv(f"WEMART_STORAGE__{setting.upper()}", '{"aws_secret_access_key": ["hidden"]}')
+    monkeypatch.setenv("WEMART_STORAGE__ENDPOINT", "not an address")
+    with pytest.raises(SettingsError, match="WEMART_STORAGE__ENDPOINT") as error:
+        load_settings()
+    assert "hidden" not in str(error.value)
 
 
 def test_a_lake_inside_a_folder_of_this_name_is_also_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

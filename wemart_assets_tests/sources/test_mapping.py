@@ -320,9 +320,9 @@ READS_MORE_THAN_ITS_ROW = (
 def test_an_expression_that_reads_beyond_its_row_is_refused(environment: Environment, sql: str, table: bool) -> None:
     environment.map(json.dumps({ARTISTS: {"columns": {"we_art_name": sql}, **({"table": "theirs"} if table else {})}}))
     with pytest.raises(LandingError, match=r"we_art_name: .* cannot be used as an expression"):
-        _ = external_tables(environment.settings, catalog.contracts())
+        _ = external_tables(environment.settings.for_sources(), catalog.contracts())
     with pytest.raises(LandingError, match=r"we_art_name: .* cannot be used as an expression"):
-        _ = landings(environment.settings, catalog.contracts())
+        _ = landings(environment.settings.for_sources(), catalog.contracts())
 
 
 @pytest.mark.parametrize(

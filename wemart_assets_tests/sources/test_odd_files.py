@@ -26,7 +26,7 @@ DAY, OTHER_DAY = "2024-03-05", "2024-03-20"
 
 
 def _landing(environment: Environment, source: str = LOG) -> Landing:
-    return landings(environment.settings, catalog.contracts())[source]
+    return landings(environment.settings.for_sources(), catalog.contracts())[source]
 
 
 def _folder(environment: Environment) -> Path:

@@ -159,7 +159,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_published(
 ) -> None:
     """The file that is read is no longer the file that was indexed."""
     path = environment.land(ARTISTS, f"date={DAY}/a.csv", [environment.artist(1, "2", 3)])
-    landing_type = type(landings(environment.settings, catalog.contracts())[ARTISTS])
+    landing_type = type(landings(environment.settings.for_sources(), catalog.contracts())[ARTISTS])
     rows = landing_type.rows
 
     def changed(*args: Any, **kwargs: Any) -> Any:
@@ -234,7 +234,7 @@ def test_an_expression_that_fails_on_a_value_names_the_file(environment: Environ
 def test_no_temporary_file_of_a_copy_is_left_behind(environment: Environment) -> None:
     """Threads, and containers that share a lake, have one number of process."""
     environment.land(LOG, "odd.csv", b"\xef\xbb\xbf" + environment.csv([environment.line(f"{DAY} 12:00:00")]).encode())
-    landing = landings(environment.settings, catalog.contracts())[LOG]
+    landing = landings(environment.settings.for_sources(), catalog.contracts())[LOG]
     [file] = landing.files()
     with open_lake(environment.settings, {}).connect() as session:
         entry = landing.index(session, [file])[file]

@@ -10,14 +10,14 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.chart import DAYS_SHOWN, Line, line_chart
-from wemart_assets.lake.inputs import same_day, window
+from wemart_assets.lake.inputs import following, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Chart, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.activation.dim__users import dim__users
 from wemart_assets.marts.activation.fact__events import KeyEvents, fact__events
 from wemart_assets.marts.activation.fact__first_activation_events import fact__first_activation_events
-from wemart_assets.marts.activation.key_events import FIRST_VISIT
 from wemart_assets.marts.activation.rules import DAY_COLUMNS, days_from
+from wemart_assets.setting_values.key_events import FIRST_VISIT
 
 COHORT = ("part_date", "country")
 NEW_USER = ("part_date", "user_id")
@@ -143,9 +143,9 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    firsts=same_day(fact__first_activation_events),
-    events=window(fact__events, "key_event_days"),
-    users=same_day(dim__users),
+    firsts=same_period(fact__first_activation_events),
+    events=following(fact__events, "key_event_days", in_all=True),
+    users=same_period(dim__users),
 )
 def activation_funnel_daily(
     firsts: ir.Table,

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import business_date, day_after
-from wemart_assets.lake.inputs import own_day_before, same_day, up_to
+from wemart_assets.lake.inputs import previous_period, same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, column, one_of
 from wemart_assets.marts.activation.fact__events import fact__events
@@ -128,12 +128,12 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    before=own_day_before(TABLE),
-    sessions=same_day(wv_sess_daily),
-    events=same_day(fact__events),
-    users=same_day(we_user),
-    countries=same_day(we_country),
-    identities=same_day(identity_map),
+    before=previous_period(TABLE),
+    sessions=same_period(wv_sess_daily),
+    events=same_period(fact__events),
+    users=same_period(we_user),
+    countries=same_period(we_country),
+    identities=same_period(identity_map),
     touches=up_to(first_touch),
 )
 def dim__users(

@@ -8,15 +8,15 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import business_date
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Measure, RowCheck, Table, TableCheck, column
 from wemart_assets.lake.volume import volume_check
-from wemart_assets.marts.activation.key_events import KeyEvent
 from wemart_assets.marts.activation.rules import DAY_COLUMNS, USER_ID, is_event
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
 from wemart_assets.marts.rudder.rules import deduplicated
 from wemart_assets.marts.sessions.wv_server_log_base import wv_server_log_base
+from wemart_assets.setting_values.key_events import KeyEvent
 from wemart_assets.sources.contracts.core import RUDDER, identity_map
 from wemart_assets.sources.contracts.rudder import tracks
 from wemart_assets.sources.contracts.we_mart import we_user
@@ -113,11 +113,11 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    lines=same_day(wv_server_log_base),
-    tracks=same_day(tracks),
-    repeated=same_day(repeated_tracks),
-    users=same_day(we_user),
-    identities=same_day(identity_map),
+    lines=same_period(wv_server_log_base),
+    tracks=same_period(tracks),
+    repeated=same_period(repeated_tracks),
+    users=same_period(we_user),
+    identities=same_period(identity_map),
 )
 def fact__events(
     lines: ir.Table,

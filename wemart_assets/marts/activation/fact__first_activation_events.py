@@ -6,13 +6,13 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import business_date
-from wemart_assets.lake.inputs import own_earlier_days, same_day
+from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Measure, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.activation.dim__users import dim__users
 from wemart_assets.marts.activation.fact__events import KeyEvents, fact__events
-from wemart_assets.marts.activation.key_events import FIRST_VISIT
 from wemart_assets.marts.activation.rules import DAY_COLUMNS, USER_ID, days_from, hours_from
+from wemart_assets.setting_values.key_events import FIRST_VISIT
 
 FIRST = ("user_id", "event_name")
 
@@ -143,9 +143,9 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    users=same_day(dim__users),
-    events=same_day(fact__events),
-    before=own_earlier_days(TABLE),
+    users=same_period(dim__users),
+    events=same_period(fact__events),
+    before=up_to(TABLE, inclusive=False),
 )
 def fact__first_activation_events(
     users: ir.Table, events: ir.Table, before: ir.Table, key_events: KeyEvents, timezone: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import own_earlier_days, same_day
+from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.activation.rules import DAY_COLUMNS
@@ -55,7 +55,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, attributions=same_day(attribution), before=own_earlier_days(TABLE))
+@mart(TABLE, attributions=same_period(attribution), before=up_to(TABLE, inclusive=False))
 def first_touch(attributions: ir.Table, before: ir.Table) -> ir.Table:
     """The first touch of each id without an earlier one. Ties in time go by the order of the other columns.
 

@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import business_date, from_utc_timestamp
 from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, column
-from wemart_assets.marts.activation.key_events import KNOWN, KeyEvent
+from wemart_assets.setting_values.key_events import KNOWN, KeyEvent
 
 USER_ID = column("user_id", "string", "account (we_member_id) of the user", nullable=False)
 DAY_COLUMNS = (PART_DATE, RUN_TIMESTAMP)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day, up_to, whole
+from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
@@ -50,10 +50,10 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    events=same_day(event),
+    events=same_period(event),
     attributions=up_to(attribution),
-    unknown_time=whole(ATTRIBUTION_UNKNOWN_TIME),
-    all_users=same_day(active_user_by_date),
+    unknown_time=same_period(ATTRIBUTION_UNKNOWN_TIME),
+    all_users=same_period(active_user_by_date),
 )
 def active_user_by_campaign(
     events: ir.Table, attributions: ir.Table, unknown_time: ir.Table, day_columns: Sequence[str]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.lake.volume import volume_check
@@ -31,7 +31,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, events=same_day(event))
+@mart(TABLE, events=same_period(event))
 def active_user_by_date(events: ir.Table, day_columns: Sequence[str]) -> ir.Table:
     """A user with several device models, countries or operating systems counts once."""
     users = with_user(events)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
@@ -32,7 +32,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, events=same_day(event), all_users=same_day(active_user_by_date))
+@mart(TABLE, events=same_period(event), all_users=same_period(active_user_by_date))
 def active_user_by_event(events: ir.Table, day_columns: Sequence[str]) -> ir.Table:
     """A user counts once for each event, however often it happened."""
     users = with_user(events)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import own_earlier_days, same_day
+from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, Table, TableCheck, column
-from wemart_assets.marts.attribution.app_events import FIRSTOPEN, AppEvents
 from wemart_assets.marts.attribution.rules import DAY_COLUMNS, is_step, with_user
+from wemart_assets.setting_values.app_events import FIRSTOPEN, AppEvents
 from wemart_assets.sources.contracts.igaworks import event
 
 
@@ -60,7 +60,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, events=same_day(event), before=own_earlier_days(TABLE))
+@mart(TABLE, events=same_period(event), before=up_to(TABLE, inclusive=False))
 def first_open(events: ir.Table, before: ir.Table, app_events: AppEvents) -> ir.Table:
     """The first firstopen of each user who is in no earlier cohort."""
     openings = _openings(events, app_events)

@@ -9,8 +9,8 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.table import at_least, column, one_of
-from wemart_assets.marts.attribution.app_events import FUNNEL, AppEvents
 from wemart_assets.marts.attribution.rules import is_step, per, user_count, with_user
+from wemart_assets.setting_values.app_events import FUNNEL, AppEvents
 
 STEPS = dict(enumerate(FUNNEL, start=1))
 FUNNEL_COLUMNS = (

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import following, same_day
+from wemart_assets.lake.inputs import following, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Severity, Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event
-from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.marts.attribution.funnel import FUNNEL_COLUMNS, funnel, growing_steps, users_of_steps
 from wemart_assets.marts.attribution.rules import report_columns, with_user
+from wemart_assets.setting_values.app_events import AppEvents
 from wemart_assets.sources.contracts.igaworks import event
 
 
@@ -65,9 +65,9 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    events=same_day(event),
+    events=same_period(event),
     later=following(event, "funnel_days"),
-    by_event=same_day(active_user_by_event),
+    by_event=same_period(active_user_by_event),
 )
 def hard_funnel(
     events: ir.Table, later: ir.Table, funnel_days: int, app_events: AppEvents, day_columns: Sequence[str]

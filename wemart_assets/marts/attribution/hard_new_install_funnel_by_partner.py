@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import following, same_day, up_to, whole
+from wemart_assets.lake.inputs import following, same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, column
-from wemart_assets.marts.attribution.app_events import AppEvents
 from wemart_assets.marts.attribution.funnel import FUNNEL_COLUMNS, funnel, growing_steps, users_of_steps
 from wemart_assets.marts.attribution.hard_funnel import hard_funnel
 from wemart_assets.marts.attribution.rules import (
@@ -19,6 +18,7 @@ from wemart_assets.marts.attribution.rules import (
     first_touches,
     report_columns,
 )
+from wemart_assets.setting_values.app_events import AppEvents
 from wemart_assets.sources.contracts.igaworks import attribution, event
 
 
@@ -53,11 +53,11 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    events=same_day(event),
+    events=same_period(event),
     later=following(event, "funnel_days"),
     attributions=up_to(attribution),
-    unknown_time=whole(ATTRIBUTION_UNKNOWN_TIME),
-    all_users=same_day(hard_funnel),
+    unknown_time=same_period(ATTRIBUTION_UNKNOWN_TIME),
+    all_users=same_period(hard_funnel),
 )
 def hard_new_install_funnel_by_partner(
     events: ir.Table,

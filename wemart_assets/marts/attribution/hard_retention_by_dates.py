@@ -8,13 +8,13 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import day_after
-from wemart_assets.lake.inputs import same_day, trailing
+from wemart_assets.lake.inputs import same_period, trailing
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column, one_of
 from wemart_assets.marts.attribution.active_user_by_event import active_user_by_event
-from wemart_assets.marts.attribution.app_events import FIRSTOPEN, AppEvents
 from wemart_assets.marts.attribution.first_open import first_open
 from wemart_assets.marts.attribution.rules import is_step, per, report_columns, with_user
+from wemart_assets.setting_values.app_events import FIRSTOPEN, AppEvents
 from wemart_assets.sources.contracts.igaworks import event
 
 DAYS_SINCE = (0, 1, 2, 3, 7)
@@ -79,9 +79,9 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    events=same_day(event),
+    events=same_period(event),
     first_opens=trailing(first_open, max(DAYS_SINCE) + 1),
-    by_event=same_day(active_user_by_event),
+    by_event=same_period(active_user_by_event),
 )
 def hard_retention_by_dates(events: ir.Table, first_opens: ir.Table, day_columns: Sequence[str]) -> ir.Table:
     """Retention by cohort. A cohort with nobody back still has a row on days with any active user.

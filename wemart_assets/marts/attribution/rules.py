@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Column, Table, at_least, column
-from wemart_assets.marts.attribution.app_events import AppEvents
+from wemart_assets.setting_values.app_events import AppEvents
 from wemart_assets.sources.contracts.igaworks import attribution
 
 NEW_INSTALL = 0

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day, up_to, whole
+from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_campaign import active_user_by_campaign
-from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents
 from wemart_assets.marts.attribution.rules import (
     ATTRIBUTION_UNKNOWN_TIME,
     CAMPAIGN,
@@ -26,6 +25,7 @@ from wemart_assets.marts.attribution.rules import (
     with_user,
 )
 from wemart_assets.marts.attribution.total_price_active_user_by_date import total_price_active_user_by_date
+from wemart_assets.setting_values.app_events import PURCHASE, AppEvents
 from wemart_assets.sources.contracts.igaworks import attribution, event
 
 
@@ -81,11 +81,11 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    events=same_day(event),
+    events=same_period(event),
     attributions=up_to(attribution),
-    unknown_time=whole(ATTRIBUTION_UNKNOWN_TIME),
-    active=same_day(active_user_by_campaign),
-    all_purchases=same_day(total_price_active_user_by_date),
+    unknown_time=same_period(ATTRIBUTION_UNKNOWN_TIME),
+    active=same_period(active_user_by_campaign),
+    all_purchases=same_period(total_price_active_user_by_date),
 )
 def total_price_active_user_by_campaign(
     events: ir.Table, attributions: ir.Table, unknown_time: ir.Table, app_events: AppEvents, day_columns: Sequence[str]

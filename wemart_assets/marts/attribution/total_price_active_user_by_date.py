@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.marts.attribution.active_user_by_date import active_user_by_date
-from wemart_assets.marts.attribution.app_events import PURCHASE, AppEvents
 from wemart_assets.marts.attribution.rules import (
     PURCHASE_USERS,
     TOTAL_PRICE,
@@ -21,6 +20,7 @@ from wemart_assets.marts.attribution.rules import (
     total_price,
     with_user,
 )
+from wemart_assets.setting_values.app_events import PURCHASE, AppEvents
 from wemart_assets.sources.contracts.igaworks import event
 
 
@@ -40,7 +40,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, events=same_day(event), all_users=same_day(active_user_by_date))
+@mart(TABLE, events=same_period(event), all_users=same_period(active_user_by_date))
 def total_price_active_user_by_date(events: ir.Table, app_events: AppEvents, day_columns: Sequence[str]) -> ir.Table:
     """Users with a purchase, including one of unknown price, and the sum of all prices, whatever the quantity."""
     purchases = with_user(events).filter(is_step(events, PURCHASE, app_events))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.lake.volume import volume_check
@@ -43,7 +43,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, members=same_day(wv_comm_user))
+@mart(TABLE, members=same_period(wv_comm_user))
 def stats_wv_d_comm_cross_join(members: ir.Table) -> ir.Table:
     """Users who are members of two communities at once."""
     members = members.select("key_date", "part_date", "comm_id", "wv_user_id")

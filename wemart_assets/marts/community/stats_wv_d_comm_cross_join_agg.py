@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, at_least, column
 from wemart_assets.lake.volume import volume_check
@@ -41,7 +41,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, members=same_day(wv_comm_user))
+@mart(TABLE, members=same_period(wv_comm_user))
 def stats_wv_d_comm_cross_join_agg(members: ir.Table) -> ir.Table:
     """Users by the number of communities they are members of."""
     users = members.group_by("key_date", "part_date", "wv_user_id").aggregate(community_cnt=members.count())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, at_least, column
 from wemart_assets.lake.volume import volume_check
@@ -36,7 +36,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, members=same_day(wv_comm_user))
+@mart(TABLE, members=same_period(wv_comm_user))
 def stats_wv_d_comm_fc(members: ir.Table) -> ir.Table:
     """Each member counts once, however often a membership was renewed."""
     communities = members.group_by("key_date", "part_date", "comm_id", "we_art_id", "we_art_name")

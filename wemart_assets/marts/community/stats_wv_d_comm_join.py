@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.chart import DAYS_SHOWN, Line, Scale, line_chart
 from wemart_assets.lake.functions import day_after
-from wemart_assets.lake.inputs import day_before, same_day
+from wemart_assets.lake.inputs import previous_period, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import (
     KEY_DATE,
@@ -113,7 +113,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, now=same_day(wv_comm_user), before=day_before(wv_comm_user))
+@mart(TABLE, now=same_period(wv_comm_user), before=previous_period(wv_comm_user))
 def stats_wv_d_comm_join(now: ir.Table, before: ir.Table) -> ir.Table:
     """Joins and leaves by country, as of the day's snapshot. On the first day every member counts as a join."""
     stayed = _had_not_left(before).mutate(was_there=ibis.literal(True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
-from wemart_assets.lake.inputs import days_of, last_day_of
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.marts.community.popularity import popular, popularity_table
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
@@ -14,7 +14,12 @@ from wemart_assets.sources.contracts.we_mart import wv_post_reaction, wv_post_vi
 TABLE = popularity_table("stats_wv_m_pop_post", Period.MONTH)
 
 
-@mart(TABLE, members=last_day_of(wv_comm_user), views=days_of(wv_post_view), reactions=days_of(wv_post_reaction))
+@mart(
+    TABLE,
+    members=same_period(wv_comm_user, only_last_day=True),
+    views=same_period(wv_post_view),
+    reactions=same_period(wv_post_reaction),
+)
 def stats_wv_m_pop_post(members: ir.Table, views: ir.Table, reactions: ir.Table) -> ir.Table:
     """Posts that most members, as of the month's last day, saw during the month."""
     return popular(members, views, reactions, Period.MONTH)

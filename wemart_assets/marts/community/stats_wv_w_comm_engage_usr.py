@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
-from wemart_assets.lake.inputs import days_of, last_day_of
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.marts.community.engagement import engaged, engagement_table
 from wemart_assets.marts.community.wv_comm_user import wv_comm_user
@@ -16,10 +16,10 @@ TABLE = engagement_table("stats_wv_w_comm_engage_usr", Period.WEEK)
 
 @mart(
     TABLE,
-    members=last_day_of(wv_comm_user),
-    views=days_of(wv_post_view),
-    reactions=days_of(wv_post_reaction),
-    media=days_of(wv_media_reaction),
+    members=same_period(wv_comm_user, only_last_day=True),
+    views=same_period(wv_post_view),
+    reactions=same_period(wv_post_reaction),
+    media=same_period(wv_media_reaction),
 )
 def stats_wv_w_comm_engage_usr(members: ir.Table, views: ir.Table, reactions: ir.Table, media: ir.Table) -> ir.Table:
     """Members as of the week's last day, and how many of them were active during the week."""

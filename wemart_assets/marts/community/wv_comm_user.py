@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.days import shift
 from wemart_assets.lake.functions import business_date
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import (
     FLAG,
@@ -255,17 +255,17 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    base=same_day(wv_comm_user_base),
-    users=same_day(we_user),
-    artists=same_day(we_artist),
-    memberships=same_day(ws_fc_user_history),
-    migrations=same_day(community_log_v_member_migration),
-    channels=same_day(v_to_wv_comm_mapping),
-    first_version=same_day(wv1_join_info),
-    specials=same_day(community_member_special_member),
-    reports=same_day(community_common_report),
-    countries=same_day(wv_user_ctry_history),
-    pushes=same_day(notification_push_config),
+    base=same_period(wv_comm_user_base),
+    users=same_period(we_user),
+    artists=same_period(we_artist),
+    memberships=same_period(ws_fc_user_history),
+    migrations=same_period(community_log_v_member_migration),
+    channels=same_period(v_to_wv_comm_mapping),
+    first_version=same_period(wv1_join_info),
+    specials=same_period(community_member_special_member),
+    reports=same_period(community_common_report),
+    countries=same_period(wv_user_ctry_history),
+    pushes=same_period(notification_push_config),
 )
 def wv_comm_user(
     base: ir.Table,

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import day_after, timestamp_millis
-from wemart_assets.lake.inputs import own_day_before, same_day
+from wemart_assets.lake.inputs import previous_period, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column, one_of
 from wemart_assets.sources.contracts.we_mart import ods_wv_member_profile
@@ -103,9 +103,9 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    before=own_day_before(TABLE),
-    profiles=same_day(ods_wv_member_profile),
-    statuses=same_day(community_log_member_status_log),
+    before=previous_period(TABLE),
+    profiles=same_period(ods_wv_member_profile),
+    statuses=same_period(community_log_member_status_log),
 )
 def wv_comm_user_base(before: ir.Table, profiles: ir.Table, statuses: ir.Table, days: Sequence[str]) -> ir.Table:
     """Every pair ever seen, as of each day: the state of the day before plus the day's changes.

@@ -6,7 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import day_after
-from wemart_assets.lake.inputs import day_before, same_day
+from wemart_assets.lake.inputs import previous_period, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, Table, TableCheck, column, one_of
 from wemart_assets.marts.community.wv_comm_user import TABLE as MEMBERS
@@ -71,7 +71,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, now=same_day(wv_comm_user), before=day_before(wv_comm_user))
+@mart(TABLE, now=same_period(wv_comm_user), before=previous_period(wv_comm_user))
 def wv_comm_user_update(now: ir.Table, before: ir.Table) -> ir.Table:
     """Members added, changed or removed since the day before. On the first day all members are added.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.community.rules import CHANNEL, counted_side_by_side
@@ -67,7 +67,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, messages=same_day(dm_message), subscriptions=same_day(wv_dm_subscr))
+@mart(TABLE, messages=same_period(dm_message), subscriptions=same_period(wv_dm_subscr))
 def wv_dm_msg_fan(messages: ir.Table, subscriptions: ir.Table) -> ir.Table:
     """Fans, messages and subscribers by channel. What artists write is not counted, and makes no row.
 

@@ -6,7 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import business_day
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import FLAG, KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, column
 from wemart_assets.lake.volume import volume_check
@@ -62,11 +62,11 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    purchases=same_day(community_member_purchase),
-    members=same_day(wv_comm_user),
-    users=same_day(we_user),
-    artists=same_day(we_artist),
-    memberships=same_day(ws_fc_user_history),
+    purchases=same_period(community_member_purchase),
+    members=same_period(wv_comm_user),
+    users=same_period(we_user),
+    artists=same_period(we_artist),
+    memberships=same_period(ws_fc_user_history),
 )
 def wv_dm_subscr(
     purchases: ir.Table,

@@ -6,7 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import day_after
-from wemart_assets.lake.inputs import day_before, same_day
+from wemart_assets.lake.inputs import previous_period, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.community.rules import CHANNEL, counted_side_by_side
@@ -92,7 +92,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, now=same_day(wv_dm_subscr), before=day_before(wv_dm_subscr))
+@mart(TABLE, now=same_period(wv_dm_subscr), before=previous_period(wv_dm_subscr))
 def wv_dm_subscr_daily(now: ir.Table, before: ir.Table) -> ir.Table:
     """Subscribers by channel, compared with the day before. On the first day every subscriber is new.
 

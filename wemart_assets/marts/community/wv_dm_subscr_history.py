@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.days import shift
 from wemart_assets.lake.functions import day_after
-from wemart_assets.lake.inputs import own_day_before, same_day
+from wemart_assets.lake.inputs import previous_period, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, column
 from wemart_assets.sources.contracts.weverse2 import community_member_purchase
@@ -92,7 +92,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, before=own_day_before(TABLE), purchases=same_day(community_member_purchase))
+@mart(TABLE, before=previous_period(TABLE), purchases=same_period(community_member_purchase))
 def wv_dm_subscr_history(before: ir.Table, purchases: ir.Table, days: Sequence[str]) -> ir.Table:
     """Every subscription up to each day, as the latest snapshot that has it describes it.
 

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import shift
-from wemart_assets.lake.inputs import own_day_before, same_day
+from wemart_assets.lake.inputs import previous_period, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, column
 from wemart_assets.marts.rudder.repeated_tracks import repeated_tracks
@@ -50,7 +50,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, before=own_day_before(TABLE), tracks=same_day(tracks), repeated=same_day(repeated_tracks))
+@mart(TABLE, before=previous_period(TABLE), tracks=same_period(tracks), repeated=same_period(repeated_tracks))
 def dbt_aliases_mapping(before: ir.Table, tracks: ir.Table, repeated: ir.Table, days: Sequence[str]) -> ir.Table:
     """Every id ever seen, as of each day.
 

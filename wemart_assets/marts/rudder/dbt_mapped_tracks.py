@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import unix_micros
-from wemart_assets.lake.inputs import earlier_days, same_day
+from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Measure, Severity, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_aliases_mapping import dbt_aliases_mapping
@@ -87,11 +87,11 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    tracks=same_day(tracks),
-    repeated=same_day(repeated_tracks),
-    aliases=same_day(dbt_aliases_mapping),
-    state=same_day(visitor_state),
-    earlier=earlier_days(visitor_state),
+    tracks=same_period(tracks),
+    repeated=same_period(repeated_tracks),
+    aliases=same_period(dbt_aliases_mapping),
+    state=same_period(visitor_state),
+    earlier=up_to(visitor_state, inclusive=False),
 )
 def dbt_mapped_tracks(
     tracks: ir.Table, repeated: ir.Table, aliases: ir.Table, state: ir.Table, earlier: ir.Table, days: Sequence[str]

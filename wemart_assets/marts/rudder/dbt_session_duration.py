@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_session_track_facts import dbt_session_track_facts
@@ -42,9 +42,9 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    facts=same_day(dbt_session_track_facts),
-    sessions=same_day(dbt_session_tracks),
-    state=same_day(visitor_state),
+    facts=same_period(dbt_session_track_facts),
+    sessions=same_period(dbt_session_tracks),
+    state=same_period(visitor_state),
 )
 def dbt_session_duration(facts: ir.Table, sessions: ir.Table, state: ir.Table) -> ir.Table:
     """The sessions of a day: each visitor's last one, whose start is in the state, and those followed by another."""

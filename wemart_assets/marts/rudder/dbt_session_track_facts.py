@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import own_day_before, same_day
+from wemart_assets.lake.inputs import previous_period, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_session_tracks import dbt_session_tracks
@@ -82,9 +82,9 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    facts=same_day(dbt_track_facts),
-    before=own_day_before(TABLE),
-    sessions=same_day(dbt_session_tracks),
+    facts=same_period(dbt_track_facts),
+    before=previous_period(TABLE),
+    sessions=same_period(dbt_session_tracks),
 )
 def dbt_session_track_facts(
     facts: ir.Table, before: ir.Table, days: Sequence[str], rudder_view_event: str, rudder_signup_event: str

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import earlier_days, same_day
+from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_track_facts import dbt_track_facts
@@ -92,7 +92,12 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, facts=same_day(dbt_track_facts), earlier=earlier_days(visitor_state), state=same_day(visitor_state))
+@mart(
+    TABLE,
+    facts=same_period(dbt_track_facts),
+    earlier=up_to(visitor_state, inclusive=False),
+    state=same_period(visitor_state),
+)
 def dbt_session_tracks(facts: ir.Table, earlier: ir.Table, days: Sequence[str]) -> ir.Table:
     """The sessions that start on each day, with the start of the next session if known by then."""
     starts = facts.filter(facts.track_sequence_number == 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import earlier_days, same_day
+from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_mapped_tracks import dbt_mapped_tracks
@@ -112,9 +112,9 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    mapped=same_day(dbt_mapped_tracks),
-    earlier=earlier_days(visitor_state),
-    state=same_day(visitor_state),
+    mapped=same_period(dbt_mapped_tracks),
+    earlier=up_to(visitor_state, inclusive=False),
+    state=same_period(visitor_state),
 )
 def dbt_track_facts(
     mapped: ir.Table, earlier: ir.Table, state: ir.Table, days: Sequence[str], rudder_gap_seconds: int

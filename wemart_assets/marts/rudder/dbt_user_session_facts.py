@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_session_tracks import dbt_session_tracks
@@ -60,7 +60,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, state=same_day(visitor_state), sessions=same_day(dbt_session_tracks))
+@mart(TABLE, state=same_period(visitor_state), sessions=same_period(dbt_session_tracks))
 def dbt_user_session_facts(state: ir.Table) -> ir.Table:
     """Session facts from the state of each visitor."""
     return state.select(

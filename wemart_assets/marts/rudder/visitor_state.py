@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import own_earlier_days, same_day
+from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.rudder.dbt_aliases_mapping import dbt_aliases_mapping
@@ -74,10 +74,10 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    tracks=same_day(tracks),
-    repeated=same_day(repeated_tracks),
-    aliases=same_day(dbt_aliases_mapping),
-    earlier=own_earlier_days(TABLE),
+    tracks=same_period(tracks),
+    repeated=same_period(repeated_tracks),
+    aliases=same_period(dbt_aliases_mapping),
+    earlier=up_to(TABLE, inclusive=False),
 )
 def visitor_state(
     tracks: ir.Table,

@@ -7,7 +7,7 @@ from itertools import combinations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, at_least, column, one_of
 from wemart_assets.lake.volume import volume_check
@@ -80,7 +80,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, visits=same_day(we_user_visit))
+@mart(TABLE, visits=same_period(we_user_visit))
 def stats_we_d_integ_visit(visits: ir.Table) -> ir.Table:
     """Each member is in exactly one set, and in the row of any."""
     members = service_sets(visits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import (
     FLAG,
@@ -104,7 +104,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, sales=same_day(we_sale), sessions=same_day(wv_sess_daily), orders=same_day(ws_order))
+@mart(TABLE, sales=same_period(we_sale), sessions=same_period(wv_sess_daily), orders=same_period(ws_order))
 def stats_we_d_order_fc(sales: ir.Table, sessions: ir.Table) -> ir.Table:
     """A member has one `is_fc` per artist and day, and so is one buyer of the artist."""
     visits = of_accounts(sessions).filter(sessions.we_art_id.notnull())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import (
     KEY_DATE,
@@ -148,13 +148,13 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    plays=same_day(wv_video_play),
-    media=same_day(wv_media_reaction),
-    lives=same_day(wv_live),
-    members=same_day(wv_comm_user),
-    sessions=same_day(wv_sess_daily),
-    users=same_day(we_user),
-    countries=same_day(we_country),
+    plays=same_period(wv_video_play),
+    media=same_period(wv_media_reaction),
+    lives=same_period(wv_live),
+    members=same_period(wv_comm_user),
+    sessions=same_period(wv_sess_daily),
+    users=same_period(we_user),
+    countries=same_period(we_country),
 )
 def stats_wv_d_live_agg(
     plays: ir.Table,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import FLAG, KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, column
 from wemart_assets.lake.volume import volume_check
@@ -80,11 +80,11 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    orders=same_day(ws_order),
-    users=same_day(we_user),
-    artists=same_day(we_artist),
-    members=same_day(wv_comm_user),
-    memberships=same_day(ws_fc_user_history),
+    orders=same_period(ws_order),
+    users=same_period(we_user),
+    artists=same_period(we_artist),
+    members=same_period(wv_comm_user),
+    memberships=same_period(ws_fc_user_history),
 )
 def we_sale(
     orders: ir.Table, users: ir.Table, artists: ir.Table, members: ir.Table, memberships: ir.Table, timezone: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import (
     FLAG,
@@ -200,18 +200,18 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    sessions=same_day(wv_sess_daily),
-    reactions=same_day(wv_post_reaction),
-    media=same_day(wv_media_reaction),
-    plays=same_day(wv_video_play),
-    lives=same_day(wv_live),
-    shop=same_day(ws_user_daily),
-    phoning=same_day(ph_sess_daily),
-    album=same_day(wa_sess_daily),
-    orders=same_day(ws_order),
-    users=same_day(we_user),
-    artists=same_day(we_artist),
-    memberships=same_day(ws_fc_user_history),
+    sessions=same_period(wv_sess_daily),
+    reactions=same_period(wv_post_reaction),
+    media=same_period(wv_media_reaction),
+    plays=same_period(wv_video_play),
+    lives=same_period(wv_live),
+    shop=same_period(ws_user_daily),
+    phoning=same_period(ph_sess_daily),
+    album=same_period(wa_sess_daily),
+    orders=same_period(ws_order),
+    users=same_period(we_user),
+    artists=same_period(we_artist),
+    memberships=same_period(ws_fc_user_history),
 )
 def we_user_daily(
     sessions: ir.Table,

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import day_after
-from wemart_assets.lake.inputs import own_day_before, same_day
+from wemart_assets.lake.inputs import previous_period, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.services.rules import of_accounts, only_orders, only_reactions
@@ -109,12 +109,12 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    before=own_day_before(TABLE),
-    sessions=same_day(wv_sess_daily),
-    views=same_day(wv_post_view),
-    reactions=same_day(wv_post_reaction),
-    media=same_day(wv_media_reaction),
-    orders=same_day(ws_order),
+    before=previous_period(TABLE),
+    sessions=same_period(wv_sess_daily),
+    views=same_period(wv_post_view),
+    reactions=same_period(wv_post_reaction),
+    media=same_period(wv_media_reaction),
+    orders=same_period(ws_order),
 )
 def we_user_dic_engaged_by_project(
     before: ir.Table,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import (
     KEY_DATE,
@@ -93,10 +93,10 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    sessions=same_day(wv_sess_daily),
-    shop=same_day(ws_user_daily),
-    phoning=same_day(ph_sess_daily),
-    album=same_day(wa_sess_daily),
+    sessions=same_period(wv_sess_daily),
+    shop=same_period(ws_user_daily),
+    phoning=same_period(ph_sess_daily),
+    album=same_period(wa_sess_daily),
 )
 def we_user_visit(sessions: ir.Table, shop: ir.Table, phoning: ir.Table, album: ir.Table) -> ir.Table:
     """A user session counts once, whatever the communities that it visited. Equal rows of other services all count."""

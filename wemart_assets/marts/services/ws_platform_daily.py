@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.services.rules import ORDER_COLUMNS, of_accounts, only_orders
@@ -93,7 +93,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, visits=same_day(ws_user_daily), orders=same_day(ws_order), sessions=same_day(wv_sess_daily))
+@mart(TABLE, visits=same_period(ws_user_daily), orders=same_period(ws_order), sessions=same_period(wv_sess_daily))
 def ws_platform_daily(visits: ir.Table, orders: ir.Table, sessions: ir.Table) -> ir.Table:
     """Visits and orders each have their own platform; a member counts once on each."""
     orders = only_orders(orders)

@@ -12,30 +12,30 @@ and `benchmarks/spark_sessions.py` for figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import timestamp_millis
 from wemart_assets.marts.sessions.rules import session_id
+from wemart_assets.setting_values.session_form import SessionForm
 
 DEVICE_DAY = ("date_id", "user_info_device_id")
 SESSION = (*DEVICE_DAY, "sess_seq")
 
-Form = Callable[[ir.Table, int, str], ir.Table]
 
-
-def sessions_and_users(lines: ir.Table, gap: int, timezone: str, form: Form | None = None) -> ir.Table:
+def sessions_and_users(lines: ir.Table, gap: int, timezone: str, form: SessionForm) -> ir.Table:
     """Every line once, with its session and user.
 
     `lines` needs `date_id`, `user_info_device_id`, `unix_log_timestamp` (milliseconds) and `user` (a number, NULL if
     nobody is logged in); `gap` is in milliseconds. Adds `sess_seq` (from 1 per device and day), `sess_id`, `user_fill`
     (the user of the line, a number) and the instants `sess_start_dt`, `sess_end_dt`, `user_sess_start_dt` and
-    `user_sess_end_dt`. `form` defaults to the faster one on the lines' engine; both give the same rows.
+    `user_sess_end_dt`. Both forms give the same rows.
     """
-    form = form or (by_windows if lines.get_backend().name == "pyspark" else by_buckets)
-    return form(lines, gap, timezone)
+    match form:
+        case SessionForm.BUCKETS:
+            return _by_buckets(lines, gap, timezone)
+        case SessionForm.WINDOWS:
+            return _by_windows(lines, gap, timezone)
 
 
 def _separates(silence: ir.IntegerValue, gap: int) -> ir.BooleanValue:
@@ -43,7 +43,7 @@ def _separates(silence: ir.IntegerValue, gap: int) -> ir.BooleanValue:
     return silence.isnull() | (silence > gap)
 
 
-def by_windows(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
+def _by_windows(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
     """Sorts the lines forwards to find what started before each of them, and backwards to find what ends after.
 
     Every window runs from the first line to the current one, which takes one pass on any engine. With frames that run
@@ -88,7 +88,7 @@ def by_windows(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
     return lines.drop("named", "is_start", "start", "before", "is_end", "end", "after")
 
 
-def by_buckets(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
+def _by_buckets(lines: ir.Table, gap: int, timezone: str) -> ir.Table:
     """Groups lines into buckets as long as the gap and sorts only the buckets; a session is a chain of them.
 
     Single lines are looked at only in sessions with several users.

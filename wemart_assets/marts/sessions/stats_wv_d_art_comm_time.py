@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.sessions.rules import (
@@ -91,7 +91,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, time=same_day(wv_comm_time_daily), sessions=same_day(wv_sess_daily))
+@mart(TABLE, time=same_period(wv_comm_time_daily), sessions=same_period(wv_sess_daily))
 def stats_wv_d_art_comm_time(time: ir.Table, sessions: ir.Table) -> ir.Table:
     """Members of the day by artist and kind, and quantiles over the seconds of each in all the artist's communities."""
     by = ["part_date", "we_art_id", "we_member_id"]

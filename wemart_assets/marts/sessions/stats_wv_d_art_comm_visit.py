@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.lake.volume import volume_check
@@ -57,7 +57,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, sessions=same_day(wv_sess_daily))
+@mart(TABLE, sessions=same_period(wv_sess_daily))
 def stats_wv_d_art_comm_visit(sessions: ir.Table) -> ir.Table:
     """A user session counts once per row, also if it visits several communities of the artist."""
     by = ("key_date", "part_date", "we_art_id", "user_type", "user_ctry")

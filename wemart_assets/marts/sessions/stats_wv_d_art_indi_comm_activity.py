@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, RowCheck, Table, TableCheck, at_least, column
 from wemart_assets.marts.sessions.rules import seconds_once, totals, unequal
@@ -54,7 +54,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, sessions=same_day(wv_sess_daily))
+@mart(TABLE, sessions=same_period(wv_sess_daily))
 def stats_wv_d_art_indi_comm_activity(sessions: ir.Table) -> ir.Table:
     """A user session counts once per community."""
     by = ("key_date", "part_date", "comm_id", "art_indi_id")

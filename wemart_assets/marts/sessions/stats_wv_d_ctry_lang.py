@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, at_least, column
 from wemart_assets.lake.volume import volume_check
@@ -50,7 +50,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, sessions=same_day(wv_sess_daily), lines=same_day(wv_server_log_base))
+@mart(TABLE, sessions=same_period(wv_sess_daily), lines=same_period(wv_server_log_base))
 def stats_wv_d_ctry_lang(sessions: ir.Table, lines: ir.Table) -> ir.Table:
     """A visitor's language is the last that a line of the visitor's sessions names."""
     visits = sessions.mutate(visitor=visitor(sessions))

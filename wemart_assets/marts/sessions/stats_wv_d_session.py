@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, at_least, column
 from wemart_assets.lake.volume import volume_check
@@ -35,7 +35,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, sessions=same_day(wv_sess_daily))
+@mart(TABLE, sessions=same_period(wv_sess_daily))
 def stats_wv_d_session(sessions: ir.Table) -> ir.Table:
     """Each session counts once per account, although it has a row per community visited."""
     sessions_per_account = sessions.select("key_date", "part_date", "we_member_id", "sess_id", "sess_dur").distinct()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, at_least, column
 from wemart_assets.lake.volume import volume_check
@@ -37,7 +37,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, sessions=same_day(wv_sess_daily))
+@mart(TABLE, sessions=same_period(wv_sess_daily))
 def stats_wv_d_user_sess(sessions: ir.Table) -> ir.Table:
     """Each user session counts once per account, although it has a row per community visited."""
     user_sessions_per_account = sessions.select(

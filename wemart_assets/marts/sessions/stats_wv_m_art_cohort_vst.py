@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
-from wemart_assets.lake.inputs import same_day, up_to
+from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.marts.sessions.cohorts import cohort_table, cohort_visits
 from wemart_assets.marts.sessions.wv_art_first_vst import wv_art_first_vst
@@ -16,7 +16,7 @@ from wemart_assets.marts.sessions.wv_visit_monthly_base import wv_visit_monthly_
 TABLE = cohort_table("stats_wv_m_art_cohort_vst", Period.MONTH)
 
 
-@mart(TABLE, firsts=up_to(wv_art_first_vst), base=same_day(wv_visit_monthly_base))
+@mart(TABLE, firsts=up_to(wv_art_first_vst), base=same_period(wv_visit_monthly_base))
 def stats_wv_m_art_cohort_vst(firsts: ir.Table, base: ir.Table, days: Sequence[str]) -> ir.Table:
     """Members of each cohort who visited the artist in the month."""
     return cohort_visits(firsts, base, days, Period.MONTH)

@@ -6,7 +6,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.functions import first_day_of
-from wemart_assets.lake.inputs import days_of
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import (
     KEY_DATE_IS_PART_DATE,
@@ -84,7 +84,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, activity=days_of(stats_wv_d_art_indi_comm_activity))
+@mart(TABLE, activity=same_period(stats_wv_d_art_indi_comm_activity))
 def stats_wv_w_art_indi_comm_activity(activity: ir.Table) -> ir.Table:
     """Sums over the days: a user session lies within one day."""
     by = ("key_date", "part_date", "comm_id", "art_indi_id")

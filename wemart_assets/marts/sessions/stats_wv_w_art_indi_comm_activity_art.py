@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.functions import first_day_of
-from wemart_assets.lake.inputs import days_of
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import (
     KEY_DATE_IS_PART_DATE,
@@ -97,7 +97,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, sessions=days_of(wv_sess_daily))
+@mart(TABLE, sessions=same_period(wv_sess_daily))
 def stats_wv_w_art_indi_comm_activity_art(sessions: ir.Table) -> ir.Table:
     """A user session counts once per artist, also if it visits several of the artist's communities."""
     by = ("key_date", "part_date", "we_art_id")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
-from wemart_assets.lake.inputs import day_before, same_day
+from wemart_assets.lake.inputs import previous_period, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.marts.sessions.retention import retention, retention_table
 from wemart_assets.marts.sessions.wv_visit_weekly_base import wv_visit_weekly_base
@@ -13,7 +13,7 @@ from wemart_assets.marts.sessions.wv_visit_weekly_base import wv_visit_weekly_ba
 TABLE = retention_table("stats_wv_w_retention_visit_by_type_comm", Period.WEEK)
 
 
-@mart(TABLE, now=same_day(wv_visit_weekly_base), before=day_before(wv_visit_weekly_base))
+@mart(TABLE, now=same_period(wv_visit_weekly_base), before=previous_period(wv_visit_weekly_base))
 def stats_wv_w_retention_visit_by_type_comm(now: ir.Table, before: ir.Table) -> ir.Table:
     """Visitors of the week before by artist and kind, and how many of them visited the artist again."""
     return retention(now, before, Period.WEEK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import own_earlier_days, same_day
+from wemart_assets.lake.inputs import same_period, up_to
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Table, TableCheck, column
 from wemart_assets.marts.sessions.rules import ROWS_WITHOUT_ACCOUNT
@@ -58,7 +58,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, sessions=same_day(wv_sess_daily), before=own_earlier_days(TABLE))
+@mart(TABLE, sessions=same_period(wv_sess_daily), before=up_to(TABLE, inclusive=False))
 def wv_art_first_vst(sessions: ir.Table, before: ir.Table) -> ir.Table:
     """Visits of members to artists that they had not visited before."""
     visits = _visits(sessions)

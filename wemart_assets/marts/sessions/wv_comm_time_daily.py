@@ -6,7 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.functions import unix_millis
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import KEY_DATE, PART_DATE, RUN_TIMESTAMP, Measure, Table, TableCheck, at_least, column
 from wemart_assets.lake.volume import volume_check
@@ -110,11 +110,11 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    lines=same_day(wv_server_log_base),
-    posts=same_day(community_content_post),
-    notices=same_day(community_content_common_notice),
-    users=same_day(we_user),
-    members=same_day(wv_comm_user),
+    lines=same_period(wv_server_log_base),
+    posts=same_period(community_content_post),
+    notices=same_period(community_content_common_notice),
+    users=same_period(we_user),
+    members=same_period(wv_comm_user),
 )
 def wv_comm_time_daily(
     lines: ir.Table,

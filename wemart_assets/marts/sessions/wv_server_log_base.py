@@ -12,11 +12,12 @@ from wemart_assets.lake.functions import (
     json_fields,
     timestamp_millis,
 )
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import FLAG, RUN_TIMESTAMP, Measure, RowCheck, Table, TableCheck, column
 from wemart_assets.marts.sessions.rules import session_id
-from wemart_assets.marts.sessions.sessionization import Form, sessions_and_users
+from wemart_assets.marts.sessions.sessionization import sessions_and_users
+from wemart_assets.setting_values.session_form import SessionForm
 from wemart_assets.sources.contracts.service_log import weverse_server_log
 
 TV_OS = ("ANDTV", "APPLETV", "FIRETV", "TIZEN", "WEBOS")
@@ -218,16 +219,16 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, lines=same_day(weverse_server_log))
-def wv_server_log_base(lines: ir.Table, timezone: str, session_gap_seconds: int, form: Form | None = None) -> ir.Table:
+@mart(TABLE, lines=same_period(weverse_server_log))
+def wv_server_log_base(lines: ir.Table, timezone: str, session_gap_seconds: int, session_form: SessionForm) -> ir.Table:
     """Every log line with a device, once, with its session.
 
     A session is a run of lines of one device on one business day. A new one starts where the gap to the previous line
-    is strictly longer than `session_gap_seconds`. `form` is passed on to `sessions_and_users`.
+    is strictly longer than `session_gap_seconds`. `session_form` affects speed, not rows.
     """
     lines = _lines_with_device(lines)
     lines = lines.mutate(user=lines.user_info_id.nullif(0))
-    lines = sessions_and_users(lines, session_gap_seconds * 1000, timezone, form)
+    lines = sessions_and_users(lines, session_gap_seconds * 1000, timezone, session_form)
     lines = lines.mutate(
         log_dt=timestamp_millis(lines.unix_log_timestamp),
         user_info_id=lines.user.cast("string"),

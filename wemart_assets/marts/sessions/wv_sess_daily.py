@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.days import day_start, shift
 from wemart_assets.lake.functions import business_date
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import (
     FLAG,
@@ -196,13 +196,13 @@ TABLE = Table(
 
 @mart(
     TABLE,
-    lines=same_day(wv_server_log_base),
-    posts=same_day(community_content_post),
-    notices=same_day(community_content_common_notice),
-    users=same_day(we_user),
-    members=same_day(wv_comm_user),
-    artists=same_day(we_artist),
-    memberships=same_day(ws_fc_user_history),
+    lines=same_period(wv_server_log_base),
+    posts=same_period(community_content_post),
+    notices=same_period(community_content_common_notice),
+    users=same_period(we_user),
+    members=same_period(wv_comm_user),
+    artists=same_period(we_artist),
+    memberships=same_period(ws_fc_user_history),
 )
 def wv_sess_daily(
     lines: ir.Table,

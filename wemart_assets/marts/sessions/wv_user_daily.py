@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Table, TableCheck
 from wemart_assets.lake.volume import volume_check
@@ -37,7 +37,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, sessions=same_day(wv_sess_daily))
+@mart(TABLE, sessions=same_period(wv_sess_daily))
 def wv_user_daily(sessions: ir.Table) -> ir.Table:
     """The distinct rows of wv_sess_daily without the columns left out."""
     return sessions.drop(*LEFT_OUT, "run_timestamp").distinct()

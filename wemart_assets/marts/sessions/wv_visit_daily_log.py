@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from wemart_assets.lake.inputs import same_day
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import (
     KEY_DATE,
@@ -48,7 +48,7 @@ TABLE = Table(
 )
 
 
-@mart(TABLE, sessions=same_day(wv_sess_daily))
+@mart(TABLE, sessions=same_period(wv_sess_daily))
 def wv_visit_daily_log(sessions: ir.Table) -> ir.Table:
     """Each session counts once per account. Of sessions that start at the same instant, the greatest id is the last."""
     by = ("key_date", "part_date", "we_member_id")

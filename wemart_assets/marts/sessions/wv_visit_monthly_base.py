@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis.expr.types as ir
 
 from wemart_assets.lake.days import Period
-from wemart_assets.lake.inputs import days_of
+from wemart_assets.lake.inputs import same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.marts.sessions.visit_bases import visit_base, visit_base_table
 from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
@@ -13,7 +13,7 @@ from wemart_assets.marts.sessions.wv_sess_daily import wv_sess_daily
 TABLE = visit_base_table("wv_visit_monthly_base", Period.MONTH)
 
 
-@mart(TABLE, sessions=days_of(wv_sess_daily))
+@mart(TABLE, sessions=same_period(wv_sess_daily))
 def wv_visit_monthly_base(sessions: ir.Table) -> ir.Table:
     """Visits by member and artist, over the month."""
     return visit_base(sessions, Period.MONTH)

@@ -1,0 +1,1 @@
+"""Types of settings that are more than a number or a text: `settings.py` reads them, sources and marts use them."""
