@@ -147,6 +147,14 @@ class AlertSettings(BaseModel):
             raise ValueError("give one sender")
         return text
 
+    @field_validator("smtp_user", "smtp_password")
+    @classmethod
+    def _check_login(cls, value: str | SecretStr | None) -> str | SecretStr | None:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
+        if not text.isascii():
+            raise ValueError("must be ASCII, because a login over SMTP takes nothing else")
+        return value
+
     @model_validator(mode="after")
     def _check_mail(self) -> AlertSettings:
         together = {"SMTP_HOST": self.smtp_host, "MAIL_FROM": self.mail_from, "MAIL_TO": self.mail_to}

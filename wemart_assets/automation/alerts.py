@@ -25,6 +25,7 @@ from typing import IO, Any
 
 import dagster as dg
 
+from wemart_assets.lake.errors import MachineFault, MissingPartition, PublishConflict, UnreadableTable
 from wemart_assets.settings import AlertSettings, Encryption
 from wemart_assets.text import visible
 
@@ -46,6 +47,8 @@ MAIL = policy.SMTP.clone(cte_type="7bit", max_line_length=900)
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
+# Errors that name tables, days and files, but no value; those of landing files quote the record, an engine's the value.
+QUOTE_NO_VALUES = {kind.__name__ for kind in (MissingPartition, PublishConflict, UnreadableTable, MachineFault)}
 # Words such as `no_service` and `channel_is_archived`. Anything else in an answer might repeat the URL.
 SLACK_ERROR = re.compile(r"[a-z]+(_[a-z]+)+")
 
@@ -164,15 +167,17 @@ def _failed_check(found: dg.AssetCheckEvaluation, description: str, rows: int) -
 
 
 def _error_of_step(event: dg.DagsterEvent, quotes_rows: bool) -> str:
-    """The first line of a step's error; without `quotes_rows`, only the kind of an error that is not ours."""
+    """The first line of a step's error; without `quotes_rows`, only its kind if the text might quote a value."""
     data = event.step_failure_data
+    if data.error is None:
+        return _first_line(str(event.message))
+    # Dagster's own exception is caused by the table's.
+    error = data.error.cause or data.error
+    if not quotes_rows and error.cls_name not in QUOTE_NO_VALUES:
+        return f"{error.cls_name}; see the run"
     if data.user_failure_data is not None:
         return _first_line(data.user_failure_data.description or "")
-    error = None if data.error is None else data.error.cause or data.error
-    if error is None:
-        return _first_line(str(event.message))
-    # An engine's error may quote a value that it cannot convert.
-    return _first_line(error.message) if quotes_rows else f"{error.cls_name}; see the run"
+    return _first_line(error.message)
 
 
 def _first_line(text: str) -> str:
@@ -305,7 +310,7 @@ def _post(url: str, text: str) -> None:
     except http.client.HTTPException as error:
         # Its text may contain the URL or whatever came instead of an answer.
         raise Undelivered(f"it does not answer as a web server does ({type(error).__name__})") from None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise _unreachable(error) from None
 
 
@@ -349,7 +354,7 @@ def _send_mail(host: str, mail: EmailMessage, settings: AlertSettings) -> None:
         ) from None
     except smtplib.SMTPException as error:
         raise Undelivered(f"the mail server cannot be used: {str(error).rstrip('.')}") from None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise _unreachable(error) from None
     if refused:
         raise Undelivered(f"{_refused(refused)}; the other recipients got it")
@@ -382,5 +387,8 @@ def _unreachable(error: object) -> Undelivered:
     """The error of a connection; one without an answer in time is not repeated, because it may have arrived."""
     if isinstance(error, TimeoutError):
         return Undelivered(f"no answer within {SECONDS_PER_ANSWER:.0f} s")
+    if isinstance(error, UnicodeError):
+        # The look-up refuses it before any server is asked: an empty label, or one that is too long.
+        return Undelivered("the host in its address is not a valid name")
     reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
     return Undelivered(f"the connection failed: {reason}", isinstance(error, ConnectionError))

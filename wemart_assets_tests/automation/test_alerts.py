@@ -225,6 +225,24 @@ def test_an_unexpected_error_is_told_by_its_first_line_or_without_rows_by_its_ki
     assert "row 7" not in text
 
 
+@pytest.mark.parametrize("rows", [1, 0])
+def test_an_error_that_quotes_no_value_is_sent_without_rows_too(
+    make_environment: MakeEnvironment, runs: dg.DagsterInstance, webhook: Webhook, rows: int
+) -> None:
+    environment = make_environment()
+    environment.instance = runs
+    environment.land(ARTISTS, "date=2024-03-02/a.jsonl", '{"we_art_id": 1}\n{"we_art_id": "fan@exam')
+    defs = only(webhook=webhook.url, rows=rows)
+    start = tick(defs, runs).cursor
+    tables = [ARTISTS, "we_mart.wv_comm_user_base"]
+    assert set(environment.run("2025-03-05", tables=tables).failed) == set(tables)
+    assert tick(defs, runs, start).warnings == []
+    [text] = webhook.texts
+    assert "\nwe_mart.wv_comm_user_base: 2025-03-05 " in text
+    assert ("fan@exam" in text) == (rows > 0)
+    assert ("LandingError; see the run" in text) == (rows == 0)
+
+
 def test_a_run_that_fails_before_any_table_is_told_with_its_error(runs: dg.DagsterInstance, webhook: Webhook) -> None:
     defs = only(webhook=webhook.url)
     start = tick(defs, runs).cursor
@@ -276,6 +294,13 @@ def test_the_mail_arrives_although_the_webhook_is_down(runs: dg.DagsterInstance,
     assert warned(done, runs, "to the webhook", "the connection failed: Connection refused")
     assert webhook.token not in str(done)
     assert len(mails.received) == 1
+
+
+def test_a_host_that_cannot_exist_is_a_warning(runs: dg.DagsterInstance, mails: MailServer) -> None:
+    settings = by_mail(mails, smtp_host="mail..example.com")
+    done = failing_tick(runs, webhook="https://hooks..example.com/T0KEN", **settings)
+    reason = "the host in its address is not a valid name. It is not sent again."
+    assert [warning.partition(": ")[2] for warning in done.warnings] == [reason, reason]
 
 
 @pytest.mark.parametrize(
@@ -384,6 +409,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"SMTP_HOST": "mail"}, "alerts by e-mail also need WEMART_ALERTS__MAIL_FROM and WEMART_ALERTS__MAIL_TO"),
         ({"MAIL_TO": "oncall"}, "WEMART_ALERTS__MAIL_TO: 'oncall' is not an e-mail address"),
         ({"MAIL_FROM": "a@x.org, b@x.org"}, "WEMART_ALERTS__MAIL_FROM: give one sender"),
+        ({"SMTP_PASSWORD": "s3cret-\u00fc"}, "WEMART_ALERTS__SMTP_PASSWORD: must be ASCII"),
         ({"SMTP_PASSWORD": "s3cret"}, "the login to the mail server also needs WEMART_ALERTS__SMTP_USER"),
         ({"SMTP_USER": "a", "SMTP_PASSWORD": "s3cret"}, "without WEMART_ALERTS__SMTP_HOST"),
     ],
