@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pydantic import BaseModel
 from pydantic_core import to_json
 
 from wemart_assets import catalog
@@ -62,7 +63,7 @@ def table_list() -> str:
 def settings_list() -> str:
     """Lists the settings, one per line."""
     lines = ["| variable | default | description |", "| --- | --- | --- |"]
-    nested = {"storage": Storage, "spark": SparkSettings, "alerts": AlertSettings}
+    nested: dict[str, type[BaseModel]] = {"storage": Storage, "spark": SparkSettings, "alerts": AlertSettings}
     fields = {name: field for name, field in Settings.model_fields.items() if name not in nested}
     for prefix, model in nested.items():
         fields |= {f"{prefix}__{name}": field for name, field in model.model_fields.items()}

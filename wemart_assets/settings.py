@@ -448,8 +448,6 @@ def _problem(error: ErrorDetails) -> str:
         return message
     name, *path = map(str, error["loc"])
     if name in ("spark", "storage", "alerts"):
-        if not path:
-            return message
         # Values of the others may be secrets, also in a variable with a misspelled name.
         given = f"={error['input']!r}" if name == "spark" else ""
         return f"WEMART_{'__'.join([name, *path]).upper()}{given}: {message}"
