@@ -18,9 +18,11 @@ from typing import Any
 import pyarrow as pa
 
 from wemart_assets import catalog
-from wemart_assets.lake.delta import DeltaLake, transaction_id
+from wemart_assets.lake.delta import transaction_id
 from wemart_assets.lake.duckdb_engine import DuckDBEngine
+from wemart_assets.lake.folder_store import FolderStore
 from wemart_assets.lake.publication import stage
+from wemart_assets.lake.session import Lake
 from wemart_assets.lake.table import Table
 
 FIRST = dt.date(2024, 1, 1)
@@ -36,7 +38,7 @@ def rows_of(table: Table, day: str) -> pa.Table:
 
 
 def publish(session: Any, table: Table, day: str) -> None:
-    rows = session.ibis.create_table("day", rows_of(table, day), temp=True, overwrite=True)
+    rows = session.connection.ibis.create_table("day", rows_of(table, day), temp=True, overwrite=True)
     session.publish(stage(session, table, rows, [day], session.baseline(table, [day]), dt.datetime.now(dt.UTC)))
 
 
@@ -55,24 +57,25 @@ def show(what: str, took: float) -> None:
     print(f"  {what:<62}{took * 1000:9.1f} ms")
 
 
-def measure(lake: DeltaLake, table: Table, days: Sequence[str]) -> float:
+def measure(lake: FolderStore, table: Table, days: Sequence[str]) -> float:
     """Prints what each question costs, and returns the seconds to open the table."""
     log = lake.open(table)
     assert log is not None
-    entries = sorted((lake.location(table) / "_delta_log").iterdir())
+    entries = sorted((lake.location(table).path / "_delta_log").iterdir())
     checkpoints = [entry for entry in entries if ".checkpoint" in entry.name and entry.suffix == ".parquet"]
     kilobytes = sum(entry.stat().st_size for entry in entries) // 1000
     last = checkpoints[-1].stat().st_size // 1000 if checkpoints else 0
     print(f"{log.version()} commits, {len(log.file_uris())} data files")
     print(f"{len(entries)} files in the log, {kilobytes:,} kB; {len(checkpoints)} checkpoints, the last of {last} kB")
     opening = seconds(lambda: lake.open(table))
-    show("DeltaLake.open", opening)
+    show("open", opening)
     show("published, of one day that is", seconds(lambda: lake.published(table, days[-1:])))
     show("published, of one day that is not", seconds(lambda: lake.published(table, ["1999-01-01"])))
     show("published, of all days", seconds(lambda: lake.published(table, days)))
     show("baseline, of one day", seconds(lambda: lake.baseline(table, days[-1:])))
     show("baseline, of all days", seconds(lambda: lake.baseline(table, days)))
-    show("versions", seconds(lambda: lake.versions(table)))
+    show("versions, of one day", seconds(lambda: lake.versions(table, days[-1:])))
+    show("versions, of all days", seconds(lambda: lake.versions(table, days)))
     ids = [transaction_id(day) for day in days]
     show("log.transaction_version, once for each day", seconds(lambda: [log.transaction_version(i) for i in ids]))
     show("log.history()", seconds(lambda: log.history()))
@@ -88,9 +91,8 @@ def main() -> None:
     table = catalog.tables()[given.table]
     days = [(FIRST + dt.timedelta(days=n)).isoformat() for n in range(given.days)]
     with tempfile.TemporaryDirectory() as name:
-        lake = Path(name) / "lake"
-        took = []
-        with DuckDBEngine(lake, "1GB", 2, Path(name) / "spill").connect() as session:
+        store, took = FolderStore(Path(name) / "lake"), []
+        with Lake(DuckDBEngine("1GB", 2, Path(name) / "spill"), lambda _: store).connect() as session:
             for day in days * (2 if given.again else 1):
                 began = time.perf_counter()
                 publish(session, table, day)
@@ -99,7 +101,7 @@ def main() -> None:
         month = min(30, len(took) // 2)
         show(f"a commit with its staging, the first {month}", statistics.median(took[:month]))
         show(f"a commit with its staging, the last {month}", statistics.median(took[-month:]))
-        opening = measure(DeltaLake(lake), table, days)
+        opening = measure(store, table, days)
     print(f"a year opens in {opening:.3f} s; the aim is {AIM} s")
 
 
