@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from wemart_assets import catalog
+from wemart_assets.automation.alerts import alert_sensor
 from wemart_assets.automation.jobs import jobs_and_schedules, requested_jobs
 from wemart_assets.automation.landing_sensor import landing_sensor
 from wemart_assets.clock import Clock, utc_now
@@ -73,11 +74,16 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
     assets += [view_asset(declared, groups[name]) for name, declared in catalog.views().items()]
     jobs, schedules = jobs_and_schedules(marts)
     requested = requested_jobs(marts, (table for name, table in unknown_time.items() if name not in externals))
+    sensors = [landing_sensor(sources, externals, marts, partitions, requested)]
+    if settings.alerts.are_on:
+        made = [asset for asset in assets if isinstance(asset, dg.AssetsDefinition)]
+        checks = {spec.key: spec.description or "" for asset in made for spec in asset.check_specs}
+        sensors.append(alert_sensor(settings.alerts, checks))
     return dg.Definitions(
         assets=assets,
         jobs=[*jobs, *requested.values()],
         schedules=schedules,
-        sensors=[landing_sensor(sources, externals, marts, partitions, requested)],
+        sensors=sensors,
         resources={"lake": open_lake(settings, externals)},
         # A process per step would cost seconds of imports each, and on Spark a session.
         executor=dg.in_process_executor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pydantic import BaseModel
 from pydantic_core import to_json
 
 from wemart_assets import catalog
@@ -14,7 +15,7 @@ from wemart_assets.lake.inputs import Input
 from wemart_assets.lake.location import Storage
 from wemart_assets.lake.table import Table
 from wemart_assets.setting_values.app_events import AppEvents
-from wemart_assets.settings import DEFAULT_STATE, Settings, SparkSettings
+from wemart_assets.settings import DEFAULT_STATE, AlertSettings, Settings, SparkSettings
 from wemart_assets.sources.contract import Contract
 
 CATALOG_PAGE = Path("docs/tables.md")
@@ -62,9 +63,10 @@ def table_list() -> str:
 def settings_list() -> str:
     """Lists the settings, one per line."""
     lines = ["| variable | default | description |", "| --- | --- | --- |"]
-    top_level = {name: field for name, field in Settings.model_fields.items() if name not in ("spark", "storage")}
-    fields = top_level | {f"storage__{name}": field for name, field in Storage.model_fields.items()}
-    fields |= {f"spark__{name}": field for name, field in SparkSettings.model_fields.items()}
+    nested: dict[str, type[BaseModel]] = {"storage": Storage, "spark": SparkSettings, "alerts": AlertSettings}
+    fields = {name: field for name, field in Settings.model_fields.items() if name not in nested}
+    for prefix, model in nested.items():
+        fields |= {f"{prefix}__{name}": field for name, field in model.model_fields.items()}
     for name, field in fields.items():
         default = field.get_default(call_default_factory=True, validated_data={"state": DEFAULT_STATE})
         lines.append(f"| `WEMART_{name.upper()}` | {_default(default)} | {field.description} |")

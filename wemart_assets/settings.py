@@ -5,17 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -40,6 +42,9 @@ FORBIDDEN_IN_FOLDERS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # Both engines may write to the same lake, so its path also must not contain what DuckDB reads as a glob, delta-rs
 # decodes or reads as a subfolder, or Spark reads as the end of the path.
 FORBIDDEN_IN_LAKES = re.compile(rf"{FORBIDDEN_IN_FOLDERS.pattern}|[*?#\[\\]|%[0-9A-Fa-f]{{2}}")
+# ASCII without spaces: neither a mail header nor a request to a web server takes anything else.
+MAIL_ADDRESS = re.compile(r"[!-~]+@[!-~]+")
+WEB_ADDRESS = re.compile(r"https?://[!-~]+")
 
 
 class SettingsError(Exception):
@@ -71,6 +76,123 @@ class SparkSettings(BaseModel):
         description="Spark: catalog of the tables, `<catalog>.<database>.<table>`, instead of folders in `WEMART_LAKE`",
     )
     conf: dict[str, str] = Field(default_factory=dict, description="Spark: additional `spark.*` settings, as JSON")
+
+
+class Encryption(StrEnum):
+    """How the connection to a mail server is encrypted."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+class AlertSettings(BaseModel):
+    """Where failed runs are reported, if anywhere. Each field is read from the variable `WEMART_ALERTS__<FIELD>`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    webhook: SecretStr | None = Field(
+        None,
+        description="alerts: URL of an incoming webhook (Slack's format) that is told about each failed run; secret",
+    )
+    smtp_host: str | None = Field(None, description="alerts: mail server, for alerts by e-mail")
+    smtp_port: int | None = Field(
+        None,
+        ge=1,
+        le=65_535,
+        description="alerts: the mail server's port; if not set, 587, 465 or 25 by its encryption",
+    )
+    smtp_encryption: Encryption = Field(
+        Encryption.STARTTLS,
+        description="alerts: `starttls`, `tls`, or `none` (then e-mail and password cross the network unencrypted)",
+    )
+    smtp_user: str | None = Field(None, description="alerts: user of the mail server, if it requires one")
+    smtp_password: SecretStr | None = Field(None, description="alerts: the user's password; secret")
+    mail_from: str | None = Field(None, description="alerts: the e-mail's sender")
+    mail_to: str | None = Field(None, description="alerts: the e-mail's recipients, separated by commas")
+    ui: str | None = Field(
+        None, description="alerts: base URL of Dagster's UI (`https://dagster.example.com`), to link to the failed run"
+    )
+    rows: int = Field(
+        3, ge=0, le=5, description="alerts: bad rows sent per failed check; 0 sends none, for rows with personal data"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, values: Any) -> Any:
+        """A variable set to nothing is not set, which is how deployment templates leave a setting out."""
+        return {name: v for name, v in values.items() if v != ""} if isinstance(values, dict) else values
+
+    @field_validator("webhook")
+    @classmethod
+    def _check_webhook(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _is_web_address(url.get_secret_value()):
+            raise ValueError("must be an http:// or https:// URL without a user or spaces")
+        return url
+
+    @field_validator("ui")
+    @classmethod
+    def _check_ui(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if not _is_web_address(url):
+            raise ValueError("must be an http:// or https:// URL without a user or spaces")
+        return url.rstrip("/")
+
+    @field_validator("mail_from", "mail_to")
+    @classmethod
+    def _check_addresses(cls, text: str | None, info: ValidationInfo) -> str | None:
+        addresses = [] if text is None else [address.strip() for address in text.split(",")]
+        if wrong := [address for address in addresses if not MAIL_ADDRESS.fullmatch(address)]:
+            raise ValueError(f"{wrong[0]!r} is not an e-mail address, such as data@example.com")
+        if info.field_name == "mail_from" and len(addresses) > 1:
+            raise ValueError("give one sender")
+        return text
+
+    @field_validator("smtp_user", "smtp_password")
+    @classmethod
+    def _check_login(cls, value: str | SecretStr | None) -> str | SecretStr | None:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
+        if not text.isascii():
+            raise ValueError("must be ASCII, because a login over SMTP takes nothing else")
+        return value
+
+    @model_validator(mode="after")
+    def _check_mail(self) -> AlertSettings:
+        together = {"SMTP_HOST": self.smtp_host, "MAIL_FROM": self.mail_from, "MAIL_TO": self.mail_to}
+        _check_together("alerts by e-mail also need", together)
+        login = {"SMTP_USER": self.smtp_user, "SMTP_PASSWORD": self.smtp_password}
+        _check_together("the login to the mail server also needs", login)
+        if self.smtp_user is not None and self.smtp_host is None:
+            raise ValueError("WEMART_ALERTS__SMTP_USER is set without WEMART_ALERTS__SMTP_HOST")
+        return self
+
+    @property
+    def are_on(self) -> bool:
+        """Whether there is anyone to tell about a failed run."""
+        return self.webhook is not None or self.smtp_host is not None
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """The addresses that get the e-mail."""
+        return tuple(address.strip() for address in (self.mail_to or "").split(",") if address)
+
+
+def _is_web_address(url: str) -> bool:
+    """Whether an HTTP client takes the URL as it stands."""
+    try:
+        parts = urlsplit(url)
+        # Its port is only checked when it is read.
+        usable = parts.hostname is not None and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        return False
+    return usable and WEB_ADDRESS.fullmatch(url) is not None
+
+
+def _check_together(what: str, values: Mapping[str, object]) -> None:
+    missing = [f"WEMART_ALERTS__{name}" for name, value in values.items() if value is None]
+    if missing and len(missing) < len(values):
+        raise ValueError(f"{what} {' and '.join(missing)}")
 
 
 class Settings(BaseSettings):
@@ -147,6 +269,7 @@ class Settings(BaseSettings):
         description="DuckDB: folder for data that does not fit in memory; `spill` in `WEMART_STATE` if not set",
     )
     spark: SparkSettings = Field(default_factory=lambda: SparkSettings.model_validate({}))
+    alerts: AlertSettings = Field(default_factory=lambda: AlertSettings.model_validate({}))
 
     @field_validator("lake", "landing", "spill", mode="before")
     @classmethod
@@ -336,8 +459,8 @@ def _problem(error: ErrorDetails) -> str:
     if not error["loc"]:
         return message
     name, *path = map(str, error["loc"])
-    if name in ("spark", "storage"):
-        # Values of the storage settings may be secrets.
+    if name in ("spark", "storage", "alerts"):
+        # Values of the others may be secrets, also in a variable with a misspelled name.
         given = f"={error['input']!r}" if name == "spark" else ""
         return f"WEMART_{'__'.join([name, *path]).upper()}{given}: {message}"
     location = f" ({'.'.join(path)})" if path else ""
