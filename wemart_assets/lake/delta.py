@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -23,8 +24,12 @@ from wemart_assets.lake.faults import raise_fault
 if TYPE_CHECKING:
     from wemart_assets.lake.location import Location
 
-# Only its commit shows that an empty day was published, so the log keeps commits for longer than Delta's 30 days.
-PROPERTIES = {"delta.logRetentionDuration": "interval 36500 days"}
+# A reader takes the last checkpoint and the commits after it, each of which is a request to an object store; delta-rs
+# makes a checkpoint only every 100 commits. What the marts need of older commits (which run published a day last, and
+# that an empty day was published) is in the transactions, which checkpoints keep.
+PROPERTIES = {"delta.checkpointInterval": "10", "delta.logRetentionDuration": "interval 30 days"}
+# Looking up a transaction reads the commits since the last checkpoint, again for each one.
+LOOKED_UP_ONE_BY_ONE = 4
 # Shorter than any action.
 BLANK_BYTES = 16
 # Features that change how data files must be read; all others concern only writers or the log.
@@ -136,6 +141,46 @@ def _is_blank(entry: Path) -> bool:
     except FileNotFoundError:
         # Removed after a later checkpoint.
         return False
+
+
+def day_versions(log: DeltaTable, location: Location, days: Sequence[str]) -> dict[str, int]:
+    """For each of `days` the version of its application transaction, without the days that have none."""
+    names = {transaction_id(day): day for day in days}
+    numbers = None if len(names) <= LOOKED_UP_ONE_BY_ONE else _transactions(log, location / "_delta_log")
+    if numbers is None:
+        looked_up = {name: log.transaction_version(name) for name in names}
+        numbers = {name: version for name, version in looked_up.items() if version is not None}
+    return {day: numbers[name] for name, day in names.items() if name in numbers}
+
+
+def _transactions(log: DeltaTable, entries: Location) -> dict[str, int] | None:
+    """The version of each application transaction, read at once; None if the checkpoint has another form than usual."""
+    numbers: dict[str, int] = {}
+    first = 0
+    try:
+        last = json.loads(entries.read("_last_checkpoint"))
+        if "parts" in last or "v2Checkpoint" in last:
+            return None
+        first = int(last["version"]) + 1
+        with entries.open(f"{first - 1:020}.checkpoint.parquet") as checkpoint:
+            kept = pq.ParquetFile(checkpoint).read(columns=["txn"]).column("txn").to_pylist()
+        numbers = {txn["appId"]: txn["version"] for txn in kept if txn is not None}
+    except FileNotFoundError:
+        if first:
+            return None
+    except (ValueError, KeyError, TypeError, pa.ArrowException):
+        return None
+    for version in range(first, log.version() + 1):
+        try:
+            entry = entries.read(f"{version:020}.json")
+        except FileNotFoundError:
+            # Removed after a later checkpoint.
+            return None
+        for action in entry.splitlines():
+            if action.startswith(b'{"txn"'):
+                txn = json.loads(action)["txn"]
+                numbers[txn["appId"]] = txn["version"]
+    return numbers
 
 
 def partition_values(log: DeltaTable) -> list[DataFile]:

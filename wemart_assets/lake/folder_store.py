@@ -24,6 +24,7 @@ from wemart_assets.lake.delta import (
     PROPERTIES,
     DataFile,
     commit_metadata,
+    day_versions,
     open_delta,
     parse_commit_metadata,
     partition_values,
@@ -99,8 +100,8 @@ class FolderStore:
         log = self.open(table)
         if log is None:
             return set()
-        with_rows = {f.partition[table.day_column] for f in _files(log, table, days)}
-        return {day for day in days if day in with_rows or log.transaction_version(transaction_id(day)) is not None}
+        with_rows = {str(f.partition[table.day_column]) for f in _files(log, table, days)} & set(days)
+        return with_rows | set(day_versions(log, self.location(table), sorted(set(days) - with_rows)))
 
     def sizes(self, table: Table, days: Sequence[str]) -> dict[str, int]:
         sizes = dict.fromkeys(days, 0)
@@ -110,10 +111,7 @@ class FolderStore:
 
     def versions(self, table: Table, days: Sequence[str]) -> dict[str, int]:
         log = self.open(table)
-        if log is None:
-            return {}
-        versions = {day: log.transaction_version(transaction_id(day)) for day in days}
-        return {day: version for day, version in versions.items() if version is not None}
+        return {} if log is None else day_versions(log, self.location(table), days)
 
     def baseline(self, table: Table, days: Sequence[str]) -> Baseline:
         log = self.open(table)

@@ -145,6 +145,8 @@ class CatalogStore:
         columns = ", ".join(f"{quoted(c.name)} {c.type}" for c in table.columns)
         # Other readers of the lake support neither deletion vectors nor column mapping.
         properties = PROPERTIES | {"delta.enableDeletionVectors": "false", "delta.columnMapping.mode": "none"}
+        # Here only its commit shows that an empty day was published.
+        properties["delta.logRetentionDuration"] = "interval 36500 days"
         self.spark.sql(f"create database if not exists {quoted(self.catalog)}.{quoted(table.database)}")
         self.spark.sql(
             f"create table if not exists {self.address(table)} ({columns}) using delta"

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import given as property_of
 from hypothesis import strategies as st
 
+from wemart_assets.lake.days import days_between
 from wemart_assets.lake.errors import UnreadableTable, WemartError
 from wemart_assets.lake.functions import (
     from_utc_timestamp,
@@ -242,6 +243,15 @@ def test_an_empty_day_stays_published_after_checkpoint_and_log_cleanup(
     assert session.published(VISITS, DAYS[:3]) == {DAYS[0], DAYS[1]}
     write(session, VISITS, DAYS[:1], visits(DAYS[0], 7))
     assert read(session, VISITS) == visits(DAYS[1], 2) + visits(DAYS[0], 7)
+
+
+def test_the_last_publication_of_each_of_many_days_is_known_across_checkpoints(session: Session, write: Write) -> None:
+    days = days_between("2024-03-01", "2024-03-25")
+    last = {day: write(session, VISITS, [day], []) for day in days}
+    last[days[3]] = write(session, VISITS, [days[3]], [])
+    assert session.versions(VISITS, [*days, "2024-04-01"]) == last
+    assert session.versions(VISITS, days[3:4]) == {days[3]: last[days[3]]}
+    assert session.published(VISITS, [*days, "2024-04-01"]) == set(days)
 
 
 def test_many_publications_stay_readable(session: Session, write: Write, read: Read) -> None:
