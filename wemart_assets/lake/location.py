@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 # Schemes of object stores, and the prefix of their options in delta-rs and obstore.
@@ -34,6 +35,10 @@ SPOOLED = 64 << 20
 
 class ObjectStoreError(OSError):
     """A request to an object store failed; the cause is the error of obstore."""
+
+
+class InvalidName(ObjectStoreError):
+    """An object has a name that obstore cannot take, such as one with an empty folder or a control character."""
 
 
 class Storage(BaseModel):
@@ -154,10 +159,7 @@ class Location:
 
         with _translated(self.url):
             for page in obstore.list(self._store):
-                for item in page:
-                    # A store without content tags has at least the time.
-                    version = item["e_tag"] or item["last_modified"].isoformat()
-                    yield Listed(item["path"], item["size"], version, item["last_modified"].timestamp())
+                yield from map(_listed, page)
 
     def folders(self) -> list[str]:
         """The names of the folders directly below, in order."""
@@ -169,6 +171,28 @@ class Location:
 
         with _translated(self.url):
             return sorted(obstore.list_with_delimiter(self._store)["common_prefixes"])
+
+    def level(self) -> tuple[list[Listed], list[str]]:
+        """The files and the names of the folders directly below a place in an object store."""
+        import obstore
+
+        with _translated(self.url):
+            found = obstore.list_with_delimiter(self._store)
+        return [_listed(item) for item in found["objects"]], list(found["common_prefixes"])
+
+    def stat(self, below: str) -> Listed:
+        """A file, as `files` lists it.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        if self.is_local:
+            stat = (self.path / below).stat()
+            return Listed(below, stat.st_size, str(stat.st_mtime_ns), stat.st_mtime)
+        import obstore
+
+        with _translated(f"{self.url}/{below}"):
+            return _listed(obstore.head(self._store, below))
 
     def exists(self, below: str) -> bool:
         """Whether there is a file of this name."""
@@ -295,6 +319,12 @@ def is_url(given: object) -> bool:
     return (match := SCHEME.match(str(given))) is not None and match[1] in SCHEMES
 
 
+def _listed(item: ObjectMeta) -> Listed:
+    # A store without content tags has at least the time.
+    version = item["e_tag"] or item["last_modified"].isoformat()
+    return Listed(item["path"], item["size"], version, item["last_modified"].timestamp())
+
+
 class _Object(io.RawIOBase):
     """An object of a store as a file, read by range."""
 
@@ -331,7 +361,7 @@ class _Object(io.RawIOBase):
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
     """Turns errors of obstore into errors of the system's kind."""
-    from obstore.exceptions import BaseError, NotFoundError
+    from obstore.exceptions import BaseError, InvalidPathError, NotFoundError
 
     try:
         yield
@@ -340,4 +370,5 @@ def _translated(url: str) -> Iterator[None]:
         reason = " ".join(str(error).partition("Debug source:")[0].split())
         if isinstance(error, NotFoundError | FileNotFoundError) and NO_BUCKET not in reason:
             raise FileNotFoundError(f"{url}: there is no such object") from error
-        raise ObjectStoreError(f"{url}: {reason}") from error
+        kind = InvalidName if isinstance(error, InvalidPathError) else ObjectStoreError
+        raise kind(f"{url}: {reason}") from error
