@@ -37,7 +37,8 @@ from wemart_assets.lake.store import ExternalTable
 from wemart_assets.lake.table import Table
 from wemart_assets.partitions import Partitions
 from wemart_assets.sources.contract import UNKNOWN_DAY, Kind
-from wemart_assets.sources.landing import FileIndex, Landing
+from wemart_assets.sources.index import FileIndex
+from wemart_assets.sources.landing import Landing
 
 RUNS_PER_TICK = 8
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -263,7 +264,7 @@ def fingerprints(
             continue
         ignored += warnings
         for file, entry in index.items():
-            version = f"{file.path} {file.size} {file.modified_ns}"
+            version = f"{file.path} {file.size} {file.version}"
             if entry.error is not None:
                 for table in tables:
                     broken.setdefault(table, []).append(entry)
