@@ -102,7 +102,7 @@ def main() -> None:
         began = time.perf_counter()
         land(environment.settings, contents(given.files, given.days))
         print(f"landed {given.files:,} files over {given.days} days in {time.perf_counter() - began:.1f} s", flush=True)
-        landing = landings(environment.settings, catalog.contracts())[LOG]
+        landing = landings(environment.settings.for_sources(), catalog.contracts())[LOG]
         index(environment.settings, landing)
         cursor = scratch / "cursor"
         settle(environment, cursor)

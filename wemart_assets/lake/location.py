@@ -5,6 +5,7 @@ A folder is used through the system, an object store through obstore, which take
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import re
 import shutil
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 # Schemes of object stores, and the prefix of their options in delta-rs and obstore.
 SCHEMES = {"s3": "aws", "gs": "google", "az": "azure"}
+RETRIES, RETRY_SECONDS = 5, 60
 NO_BUCKET = "NoSuchBucket"
+# What an S3 store says about a request that it refuses.
+ANSWER = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>")
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 # What one request of a reader fetches at least; a request takes longer than the transfer of this.
 READ_AHEAD = 1 << 20
@@ -132,7 +136,8 @@ class Location:
     @property
     def options(self) -> dict[str, str] | None:
         """The options with which delta-rs opens a table here; None for a folder."""
-        return None if self.is_local else {"max_retries": "5", "retry_timeout": "60s"} | self.storage.plain
+        retries = {"max_retries": str(RETRIES), "retry_timeout": f"{RETRY_SECONDS}s"}
+        return None if self.is_local else retries | self.storage.plain
 
     @cached_property
     def _store(self) -> ObjectStore:
@@ -143,7 +148,12 @@ class Location:
         plain = self.storage.plain
         config = {name: value for name, value in plain.items() if name.startswith(prefix) and "allow_http" not in name}
         allow_http = plain.get(f"{prefix}_allow_http", "false") == "true"
-        return from_url(self.url, config=cast(Any, config), client_options={"allow_http": allow_http})
+        return from_url(
+            self.url,
+            config=cast(Any, config),
+            client_options={"allow_http": allow_http},
+            retry_config={"max_retries": RETRIES, "retry_timeout": dt.timedelta(seconds=RETRY_SECONDS)},
+        )
 
     def files(self) -> Iterator[Listed]:
         """All files below, however deep, in no particular order; none if there is no such folder."""
@@ -368,6 +378,9 @@ def _translated(url: str) -> Iterator[None]:
     except (BaseError, FileNotFoundError) as error:
         # The error's own text goes on with a debug form that repeats it.
         reason = " ".join(str(error).partition("Debug source:")[0].split())
+        if answer := ANSWER.search(reason):
+            # The rest of an answer changes each time, and may quote the key.
+            reason = f"{answer[1]}: {answer[2]}"
         if isinstance(error, NotFoundError | FileNotFoundError) and NO_BUCKET not in reason:
             raise FileNotFoundError(f"{url}: there is no such object") from error
         kind = InvalidName if isinstance(error, InvalidPathError) else ObjectStoreError

@@ -166,7 +166,7 @@ class Landing:
         except FileNotFoundError:
             return None
         except ObjectStoreError as error:
-            raise unreachable(self.contract.full_name, self.folder, error) from error
+            raise unreachable(self.contract.full_name, error) from error
         return now.size, now.version
 
     def _with_business_day(self, rows: ir.Table, entries: Sequence[FileIndex]) -> ir.Table:

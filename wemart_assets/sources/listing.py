@@ -60,11 +60,17 @@ def list_landing(source: str, folder: Location) -> tuple[list[LandingFile], list
     return sorted(listing.files), listing.warnings
 
 
-def unreachable(source: str, folder: Location, error: OSError) -> LandingError:
-    """The error of a landing folder whose object store cannot be reached, or refuses access."""
-    return LandingError(
-        f"{source}: the landing folder {folder} cannot be read: {error}. Nothing was published. Check WEMART_LANDING, "
-        "the keys and the address in WEMART_STORAGE, and the network; then run again."
+class StoreAway(LandingError):
+    """The object store of the landing folders cannot be used, whatever the source."""
+
+
+def unreachable(source: str, error: ObjectStoreError) -> LandingError:
+    """The error of a landing folder whose object store cannot be reached, or refuses access to it."""
+    # A policy may forbid a single folder.
+    kind = LandingError if "AccessDenied" in str(error) else StoreAway
+    return kind(
+        f"{source}: the landing folder cannot be read: {error}. Nothing was published. Check WEMART_LANDING, the keys "
+        "and the address in WEMART_STORAGE, and the network; then run again."
     )
 
 
@@ -149,7 +155,7 @@ class _Objects:
                 self._add("", listed, unnamed)
             yield from self._read(listed)
         except ObjectStoreError as error:
-            raise unreachable(self.source, self.folder, error) from error
+            raise unreachable(self.source, error) from error
         yield from unnamed
 
     def _add(self, below: str, listed: list[Listed], unnamed: list[LandingFile]) -> None:
@@ -173,7 +179,13 @@ class _Objects:
             # Consoles mark a folder by an empty object whose name ends in a slash, which the listing leaves out.
             if not file.size and (file.path in folders or not self.folder.exists(file.path)):
                 continue
-            yield LandingFile(file.path, file.size, file.version)
+            problem = ""
+            if "?" in file.path or "\\" in file.path:
+                problem = (
+                    f"{self.source}: the name of landing file {file.path} has a question mark or a backslash, with "
+                    "which DuckDB cannot read it from an object store; rename it"
+                )
+            yield LandingFile(file.path, file.size, file.version, problem)
 
 
 def _above(path: str) -> Iterator[str]:

@@ -259,7 +259,7 @@ def test_processes_beside_each_other_lose_no_entry_and_never_fail(by_name: bool,
 
 def _earlier_index(environment: Environment) -> Path:
     """Rewrites the index as earlier versions did: a file of JSON per entry, under the digest that they used."""
-    landing = landings(environment.settings, catalog.contracts())[LOG]
+    landing = landings(environment.settings.for_sources(), catalog.contracts())[LOG]
     folder = environment.lake / LOG.replace(".", "/") / INDEX_FOLDER
     with open_lake(environment.settings, {}).connect() as session:
         index = landing.index(session, landing.files())
@@ -302,7 +302,7 @@ def test_an_earlier_index_tells_the_days_of_a_file_that_has_become_unreadable(en
     path.write_bytes(b'"')
     [warning] = environment.tick(cursor).warnings
     assert "a.csv" in warning
-    landing = landings(environment.settings, catalog.contracts())[LOG]
+    landing = landings(environment.settings.for_sources(), catalog.contracts())[LOG]
     with open_lake(environment.settings, {}).connect() as session:
         [entry] = landing.index(session, landing.files()).values()
     assert entry.days == {DAY: 1}
