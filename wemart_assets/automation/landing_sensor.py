@@ -37,7 +37,9 @@ from wemart_assets.lake.store import ExternalTable
 from wemart_assets.lake.table import Table
 from wemart_assets.partitions import Partitions
 from wemart_assets.sources.contract import UNKNOWN_DAY, Kind
-from wemart_assets.sources.landing import FileIndex, Landing
+from wemart_assets.sources.index import FileIndex
+from wemart_assets.sources.landing import Landing
+from wemart_assets.sources.listing import StoreAway
 
 RUNS_PER_TICK = 8
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -251,19 +253,25 @@ def fingerprints(
     broken: dict[str, list[FileIndex]] = {}
     failed: dict[str, WemartError] = {}
     ignored: list[str] = []
+    away: StoreAway | None = None
     for name, landing in sources.items():
         unknown_time = landing.contract.unknown_time_table
         tables = [name] if unknown_time is None else [name, unknown_time.full_name]
         by_day: dict[str, list[str]] = {}
+        if away is not None and not landing.folder.is_local:
+            # Each of the others would wait for the store as long.
+            failed |= dict.fromkeys(tables, away)
+            continue
         try:
             files, warnings = landing.listing()
             index = landing.index(session, files)
         except WemartError as error:
             failed |= dict.fromkeys(tables, error)
+            away = error if isinstance(error, StoreAway) else away
             continue
         ignored += warnings
         for file, entry in index.items():
-            version = f"{file.path} {file.size} {file.modified_ns}"
+            version = f"{file.path} {file.size} {file.version}"
             if entry.error is not None:
                 for table in tables:
                     broken.setdefault(table, []).append(entry)

@@ -19,6 +19,7 @@ import duckdb
 from deltalake.exceptions import DeltaError
 
 from wemart_assets.lake.errors import LandingError, MachineFault
+from wemart_assets.lake.location import Location
 
 
 class Fault(Enum):
@@ -78,7 +79,7 @@ def fault_of(error: BaseException) -> Fault | None:
 
 @contextmanager
 def machine_faults(
-    table: str, days: Sequence[str], spill: Path | None = None, reads: Path | None = None
+    table: str, days: Sequence[str], spill: Path | None = None, reads: Location | None = None
 ) -> Iterator[None]:
     """Turn errors inside that are the machine's fault into MachineFault, for these days of a table.
 

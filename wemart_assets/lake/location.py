@@ -5,6 +5,7 @@ A folder is used through the system, an object store through obstore, which take
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import re
 import shutil
@@ -20,11 +21,15 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 # Schemes of object stores, and the prefix of their options in delta-rs and obstore.
 SCHEMES = {"s3": "aws", "gs": "google", "az": "azure"}
+RETRIES, RETRY_SECONDS = 5, 60
 NO_BUCKET = "NoSuchBucket"
+# What an S3 store says about a request that it refuses.
+ANSWER = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>")
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 # What one request of a reader fetches at least; a request takes longer than the transfer of this.
 READ_AHEAD = 1 << 20
@@ -34,6 +39,10 @@ SPOOLED = 64 << 20
 
 class ObjectStoreError(OSError):
     """A request to an object store failed; the cause is the error of obstore."""
+
+
+class InvalidName(ObjectStoreError):
+    """An object has a name that obstore cannot take, such as one with an empty folder or a control character."""
 
 
 class Storage(BaseModel):
@@ -127,7 +136,8 @@ class Location:
     @property
     def options(self) -> dict[str, str] | None:
         """The options with which delta-rs opens a table here; None for a folder."""
-        return None if self.is_local else {"max_retries": "5", "retry_timeout": "60s"} | self.storage.plain
+        retries = {"max_retries": str(RETRIES), "retry_timeout": f"{RETRY_SECONDS}s"}
+        return None if self.is_local else retries | self.storage.plain
 
     @cached_property
     def _store(self) -> ObjectStore:
@@ -138,7 +148,12 @@ class Location:
         plain = self.storage.plain
         config = {name: value for name, value in plain.items() if name.startswith(prefix) and "allow_http" not in name}
         allow_http = plain.get(f"{prefix}_allow_http", "false") == "true"
-        return from_url(self.url, config=cast(Any, config), client_options={"allow_http": allow_http})
+        return from_url(
+            self.url,
+            config=cast(Any, config),
+            client_options={"allow_http": allow_http},
+            retry_config={"max_retries": RETRIES, "retry_timeout": dt.timedelta(seconds=RETRY_SECONDS)},
+        )
 
     def files(self) -> Iterator[Listed]:
         """All files below, however deep, in no particular order; none if there is no such folder."""
@@ -154,10 +169,7 @@ class Location:
 
         with _translated(self.url):
             for page in obstore.list(self._store):
-                for item in page:
-                    # A store without content tags has at least the time.
-                    version = item["e_tag"] or item["last_modified"].isoformat()
-                    yield Listed(item["path"], item["size"], version, item["last_modified"].timestamp())
+                yield from map(_listed, page)
 
     def folders(self) -> list[str]:
         """The names of the folders directly below, in order."""
@@ -169,6 +181,28 @@ class Location:
 
         with _translated(self.url):
             return sorted(obstore.list_with_delimiter(self._store)["common_prefixes"])
+
+    def level(self) -> tuple[list[Listed], list[str]]:
+        """The files and the names of the folders directly below a place in an object store."""
+        import obstore
+
+        with _translated(self.url):
+            found = obstore.list_with_delimiter(self._store)
+        return [_listed(item) for item in found["objects"]], list(found["common_prefixes"])
+
+    def stat(self, below: str) -> Listed:
+        """A file, as `files` lists it.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        if self.is_local:
+            stat = (self.path / below).stat()
+            return Listed(below, stat.st_size, str(stat.st_mtime_ns), stat.st_mtime)
+        import obstore
+
+        with _translated(f"{self.url}/{below}"):
+            return _listed(obstore.head(self._store, below))
 
     def exists(self, below: str) -> bool:
         """Whether there is a file of this name."""
@@ -295,6 +329,12 @@ def is_url(given: object) -> bool:
     return (match := SCHEME.match(str(given))) is not None and match[1] in SCHEMES
 
 
+def _listed(item: ObjectMeta) -> Listed:
+    # A store without content tags has at least the time.
+    version = item["e_tag"] or item["last_modified"].isoformat()
+    return Listed(item["path"], item["size"], version, item["last_modified"].timestamp())
+
+
 class _Object(io.RawIOBase):
     """An object of a store as a file, read by range."""
 
@@ -331,13 +371,17 @@ class _Object(io.RawIOBase):
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
     """Turns errors of obstore into errors of the system's kind."""
-    from obstore.exceptions import BaseError, NotFoundError
+    from obstore.exceptions import BaseError, InvalidPathError, NotFoundError
 
     try:
         yield
     except (BaseError, FileNotFoundError) as error:
         # The error's own text goes on with a debug form that repeats it.
         reason = " ".join(str(error).partition("Debug source:")[0].split())
+        if answer := ANSWER.search(reason):
+            # The rest of an answer changes each time, and may quote the key.
+            reason = f"{answer[1]}: {answer[2]}"
         if isinstance(error, NotFoundError | FileNotFoundError) and NO_BUCKET not in reason:
             raise FileNotFoundError(f"{url}: there is no such object") from error
-        raise ObjectStoreError(f"{url}: {reason}") from error
+        kind = InvalidName if isinstance(error, InvalidPathError) else ObjectStoreError
+        raise kind(f"{url}: {reason}") from error

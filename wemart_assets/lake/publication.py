@@ -10,7 +10,6 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ibis
@@ -22,6 +21,7 @@ from wemart_assets.lake.errors import AuditFailed
 from wemart_assets.lake.faults import machine_faults
 from wemart_assets.lake.inject import call, parameters
 from wemart_assets.lake.lineage import ColumnLineage, column_lineage
+from wemart_assets.lake.location import Location
 from wemart_assets.lake.session import Session
 from wemart_assets.lake.store import Baseline
 from wemart_assets.lake.table import RUN_TIMESTAMP, Chart, Severity, Table, data_type
@@ -64,7 +64,7 @@ def publish(
     settings: Mapping[str, Any],
     now: dt.datetime,
     before: Callable[[], object] = lambda: None,
-    reads: Path | None = None,
+    reads: Location | None = None,
 ) -> Publication:
     """Replaces the partitions of `days` by the rows that `compute` returns, if they pass the audit.
 

@@ -7,20 +7,13 @@ file's fingerprint. A file that changes gets another fingerprint and is read aga
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
-import os
-import re
-import time
-import uuid
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import ibis
@@ -28,16 +21,18 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wemart_assets.lake.days import shift
 from wemart_assets.lake.engine import RESERVED, FileFormat, FileKind
-from wemart_assets.lake.errors import LandingError, UnreadableFile, WemartError
+from wemart_assets.lake.errors import LandingError, UnreadableFile
 from wemart_assets.lake.faults import raise_fault
+from wemart_assets.lake.location import Location, ObjectStoreError
 from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import Column
 from wemart_assets.setting_values.source_settings import SourceSettings
 from wemart_assets.sources.conform import conformed, readable_as, with_faults
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.expressions import referenced
+from wemart_assets.sources.index import FileIndex, Index, Known
+from wemart_assets.sources.listing import LandingFile, list_landing, unreachable
 from wemart_assets.sources.mapping import SourceMapping, load_mappings
 from wemart_assets.sources.records import Survey, distinct, rewrite, survey
 
@@ -46,113 +41,26 @@ INDEX_FOLDER = "_landing"
 INDEX_VERSION = 3
 # How many different texts of unknown times the index keeps per file; real files have far fewer.
 MOST_TEXTS = 20
-DELIVERY = r"(?:^|/)date=([0-9]{4}-[0-9]{2}-[0-9]{2})/"
-
-
-@dataclass(frozen=True, order=True)
-class LandingFile:
-    """A file below the landing folder of its source.
-
-    `problem` says why it cannot be read at all, before looking at its content; empty if there is no problem.
-    """
-
-    path: str
-    size: int
-    modified_ns: int
-    problem: str = ""
-
-    @property
-    def delivery(self) -> str | None:
-        """The day of the `date=` folder that contains it; None if there is no such folder or it names no day."""
-        folder = re.search(DELIVERY, self.path)
-        try:
-            return dt.date.fromisoformat(folder.group(1)).isoformat() if folder else None
-        except ValueError:
-            return None
-
-
-@dataclass(frozen=True)
-class FileIndex:
-    """The index entry of one landing file.
-
-    Attributes:
-        columns: the file's columns that the contract reads.
-        header: all columns of the file, in order; empty for JSON lines, where every row has its own.
-        records: the number of its records, counted without the engine's reader (by `records.py` or in the Parquet
-            footer).
-        copy: the name of the copy beside the index that engines read instead of a text file that is not plain.
-        types: the contract's columns with their types in the file.
-        physical: for Parquet, a digest of all columns and types; files that differ in it are never read together.
-        days: for facts, the number of rows of each business day, and of `UNKNOWN_DAY` if the contract has unknown
-            times. For a file that can no longer be read, the last known numbers.
-        unknown_time: the number of rows whose instant cannot be read; they count for `unknown_time_day`.
-        faulty: the number of rows that break the contract by themselves. None if the contract has a key, where rows
-            can also break it together.
-        unknown_as: every text that means an unknown time in a text file; None if not collected, or too many.
-        error: why the file cannot be read; None if it can.
-    """
-
-    path: str
-    columns: Sequence[str]
-    types: Mapping[str, str]
-    days: Mapping[str, int]
-    unknown_time: int = 0
-    unknown_time_day: str | None = None
-    faulty: int | None = None
-    unknown_as: Sequence[str] | None = None
-    header: Sequence[str] = ()
-    physical: str = ""
-    records: int = 0
-    copy: str | None = None
-    error: str | None = None
-
-    @staticmethod
-    def load(text: str) -> FileIndex:
-        """The entry that was written as `text`.
-
-        Raises:
-            ValueError: the text is not an entry, or one of another version.
-        """
-        values = json.loads(text)
-        if not isinstance(values, dict) or set(values) != {field.name for field in fields(FileIndex)}:
-            raise ValueError("not an entry of this version")
-        return FileIndex(**values)
-
-    def rows_of(self, day: str) -> int:
-        """How many of its records belong to a business day, including those that will be quarantined."""
-        return self.days.get(day, 0) + (self.unknown_time if day == self.unknown_time_day else 0)
-
-    def has_rows_of(self, days: Iterable[str]) -> bool:
-        return any(day in self.days or (self.unknown_time and day == self.unknown_time_day) for day in days)
-
-    def all_days(self) -> set[str]:
-        """The days that it has rows of, including the day that its rows without a readable instant count for."""
-        return set(self.days) | ({self.unknown_time_day} if self.unknown_time and self.unknown_time_day else set())
-
-    def may_have_rows_of(self, days: Iterable[str]) -> bool:
-        """Whether a file that cannot be read may have rows of `days`.
-
-        It may have rows of the days that it had before. A file under `date=D` may have rows of D and, because timezones
-        differ, of the days before and after D. A file outside such a folder may have rows of any day. Rows with an
-        unknown time may be in any file.
-        """
-        delivery = LandingFile(self.path, 0, 0).delivery
-        nearby_days = _with_neighbours(delivery) if delivery else set()
-        return delivery is None or any(day in nearby_days or day in self.days or day == UNKNOWN_DAY for day in days)
 
 
 class Landing:
     """The landing folder of one source, and the index of its files."""
 
     def __init__(
-        self, contract: Contract, mapping: SourceMapping, landing: Path, lake: Path, timezone: str, first_day: str
+        self,
+        contract: Contract,
+        mapping: SourceMapping,
+        landing: Location,
+        lake: Location,
+        timezone: str,
+        first_day: str,
     ) -> None:
         self.contract = contract
         self.mapping = mapping
-        self.folder = landing.absolute() / (mapping.landing or contract.full_name)
+        self.folder = landing / (mapping.landing or contract.full_name)
         self.timezone = timezone
         self.first_day = first_day
-        self._index = lake.absolute() / contract.database / contract.name / INDEX_FOLDER
+        self._index = Index(contract.full_name, lake / f"{contract.database}/{contract.name}/{INDEX_FOLDER}")
 
     def files(self) -> list[LandingFile]:
         """All landed files, ordered by path."""
@@ -161,65 +69,25 @@ class Landing:
     def listing(self) -> tuple[list[LandingFile], list[str]]:
         """All landed files, ordered by path, and a warning for everything else in the folder.
 
-        Links to folders are followed, unless they lead back to a folder that contains them.
+        Raises:
+            LandingError: the object store cannot be reached, or refuses the listing.
         """
-        files: list[LandingFile] = []
-        warnings: list[str] = []
-        self._list(self.folder, frozenset(), files, warnings)
-        return sorted(files), warnings
-
-    def _list(self, folder: Path, parents: frozenset[object], files: list[LandingFile], warnings: list[str]) -> None:
-        try:
-            stat = folder.stat()
-            names = sorted(os.listdir(folder))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            # It stands for one unreadable file, which may have rows of the day in its name, or else of any day.
-            path_of_folder = f"{self._below(folder)}/"
-            problem = f"{self.contract.full_name}: landing folder {path_of_folder} cannot be read: {error.strerror}"
-            files.append(LandingFile(path_of_folder, 0, 0, problem))
-            return
-        parents = parents | {(stat.st_dev, stat.st_ino)}
-        for name in names:
-            if name.startswith((".", "_")) or name.endswith((".tmp", ".crc", ".part")):
-                continue
-            path = folder / name
-            try:
-                stat = path.stat()
-            except FileNotFoundError:
-                if path.is_symlink():
-                    warnings.append(self._ignored(path, "it is a broken link"))
-                continue
-            except OSError as error:
-                warnings.append(self._ignored(path, str(error.strerror)))
-                continue
-            if S_ISDIR(stat.st_mode):
-                if (stat.st_dev, stat.st_ino) in parents:
-                    warnings.append(self._ignored(path, "it is a link to a folder that contains it"))
-                else:
-                    self._list(path, parents, files, warnings)
-            elif S_ISREG(stat.st_mode):
-                below = self._below(path)
-                problem = ""
-                if not _is_utf8(str(path)):
-                    problem = f"{self.contract.full_name}: the name of landing file {below} is not UTF-8; rename it"
-                files.append(LandingFile(below, stat.st_size, stat.st_mtime_ns, problem))
-            else:
-                warnings.append(self._ignored(path, "it is not a regular file"))
-
-    def _below(self, path: Path) -> str:
-        """The path below the landing folder; bytes that are not UTF-8 are shown as \\xNN."""
-        below = path.relative_to(self.folder).as_posix()
-        return os.fsencode(below).decode("utf-8", "backslashreplace")
-
-    def _ignored(self, path: Path, why: str) -> str:
-        return f"{self.contract.full_name}: {self._below(path)} in the landing folder is ignored: {why}"
+        return list_landing(self.contract.full_name, self.folder)
 
     def index(self, session: Session, files: Sequence[LandingFile]) -> dict[LandingFile, FileIndex]:
-        """The index entry of each file. New and changed files are read; files that no longer exist are left out."""
-        entries = {file: self.known(file) or self._index_file(session, file) for file in files}
-        return {file: entry for file, entry in entries.items() if entry is not None}
+        """The index entry of each file. New and changed files are read; files that no longer exist are left out.
+
+        Raises:
+            WemartError: the index cannot be read or written.
+        """
+        known = self._index.read()
+        entries: dict[LandingFile, FileIndex] = {}
+        with self._index.writer() as store:
+            for file, key in zip(files, self._keys(files), strict=True):
+                entry = known.get(key) or self._index_file(session, file, key, known, store)
+                if entry is not None:
+                    entries[file] = entry
+        return entries
 
     def vacuum(self, older_than: int, dry_run: bool) -> list[str]:
         """Removes entries and copies of files that have changed or are gone; returns the names of what is removed.
@@ -227,18 +95,7 @@ class Landing:
         Those younger than `older_than` hours stay, because a run may need them. `dry_run` removes nothing.
         """
         files = self.files()
-        needed = {path for file in files for path in (self._entry_path(file), self._last_entry_path(file))}
-        needed |= {entry.with_suffix(".parquet") for entry in needed}
-        latest = time.time() - older_than * 3600
-        unneeded = [path for path in self._index.glob("*") if path not in needed and path.stat().st_mtime < latest]
-        for path in () if dry_run else unneeded:
-            path.unlink(missing_ok=True)
-        return sorted(path.name for path in unneeded)
-
-    def known(self, file: LandingFile) -> FileIndex | None:
-        """The stored index entry of a file; None if the file, as it is now, has not been indexed."""
-        entry = self._load(self._entry_path(file))
-        return None if entry is None or (entry.copy and not (self._index / entry.copy).exists()) else entry
+        return self._index.vacuum(set(self._keys(files)), {file.path for file in files}, older_than, dry_run)
 
     def rows(self, session: Session, entries: Sequence[FileIndex], days: Sequence[str] | None = None) -> list[ir.Table]:
         """The rows of the files (of `days`, if given) as the contract's columns, one table per kind of file.
@@ -296,16 +153,21 @@ class Landing:
     def check_unchanged(self, files: Iterable[LandingFile]) -> None:
         """Raises LandingError if a file has changed since it was listed."""
         for file in files:
-            try:
-                stat = (self.folder / file.path).stat()
-                is_same = (stat.st_size, stat.st_mtime_ns) == (file.size, file.modified_ns)
-            except FileNotFoundError:
-                is_same = False
-            if not is_same:
+            if self._version(file.path) != (file.size, file.version):
                 raise LandingError(
                     f"{self.contract.full_name}: landing file {file.path} was changed or removed while it was read. "
                     "Nothing was published; run the days again."
                 )
+
+    def _version(self, path: str) -> tuple[int, str] | None:
+        """The size and version of a landing file as it is now; None if it is gone."""
+        try:
+            now = self.folder.stat(path)
+        except FileNotFoundError:
+            return None
+        except ObjectStoreError as error:
+            raise unreachable(self.contract.full_name, error) from error
+        return now.size, now.version
 
     def _with_business_day(self, rows: ir.Table, entries: Sequence[FileIndex]) -> ir.Table:
         by_day: dict[str, list[str]] = {}
@@ -329,35 +191,24 @@ class Landing:
         names = tuple(entry.header)
         return replace(form, names=names, has_header=not form.names, is_copy=entry.copy is not None)
 
-    def _index_file(self, session: Session, file: LandingFile) -> FileIndex | None:
+    def _index_file(
+        self, session: Session, file: LandingFile, key: str, known: Known, store: Callable[[str, FileIndex], None]
+    ) -> FileIndex | None:
         """Reads a file and stores its entry; None if the file no longer exists."""
         if file.problem:
             return FileIndex(file.path, [], {}, {}, error=file.problem)
         try:
             with self._errors_of(file.path):
-                entry = self._read(session, file)
+                entry = self._read(session, file, key)
         except LandingError as error:
-            if not (self.folder / file.path).exists():
+            if self._version(file.path) is None:
                 return None
-            last = self._load(self._last_entry_path(file))
+            last = known.last(file.path)
             return FileIndex(file.path, [], {}, last.days if last else {}, error=str(error))
-        with self._written_to():
-            self._index.mkdir(parents=True, exist_ok=True)
-            for target in (self._entry_path(file), self._last_entry_path(file)):
-                # Several runs may index a file at once. All write the same entry, and a reader never sees half of one.
-                draft = target.with_suffix(f".{uuid.uuid4().hex}.tmp")
-                draft.write_text(json.dumps(asdict(entry)))
-                draft.replace(target)
+        store(key, entry)
         return entry
 
-    def _load(self, path: Path) -> FileIndex | None:
-        try:
-            return FileIndex.load(path.read_text())
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            # An entry that cannot be loaded is made again from the file.
-            return None
-
-    def _read(self, session: Session, file: LandingFile) -> FileIndex:
+    def _read(self, session: Session, file: LandingFile, key: str) -> FileIndex:
         """The index entry of a file, for which the engine's reader must find as many rows as there are records.
 
         Raises:
@@ -369,34 +220,28 @@ class Landing:
                 f"{self.contract.full_name}: landing file {file.path} is not in a date=YYYY-MM-DD/ folder, so the "
                 "day of the snapshot is unknown; move it into one"
             )
-        path = self.folder / file.path
         if form.kind is FileKind.PARQUET:
-            footer = pq.read_metadata(path)
+            with self.folder.open(file.path) as content:
+                footer = pq.read_metadata(content)
             surveyed = Survey(tuple(footer.schema.to_arrow_schema().names), footer.num_rows)
             return self._indexed(session, file, form, surveyed)
-        plain = survey(path, form)
+        plain = survey(self.folder, file.path, form)
         if plain is not None:
             try:
                 return self._indexed(session, file, form, plain)
             except UnreadableFile:
                 # The reader and the survey disagree about the file. If a copy can be made, the survey is right.
                 pass
-        return self._indexed_from_copy(session, file, form)
+        return self._indexed_from_copy(session, file, form, key)
 
-    def _indexed_from_copy(self, session: Session, file: LandingFile, form: FileFormat) -> FileIndex:
+    def _indexed_from_copy(self, session: Session, file: LandingFile, form: FileFormat, key: str) -> FileIndex:
         """The index entry of a text file that is not plain; engines read a copy, which is kept."""
-        copy = self._entry_path(file).with_suffix(".parquet")
-        draft = copy.with_suffix(f".{uuid.uuid4().hex}.tmp")
-        with self._written_to():
-            self._index.mkdir(parents=True, exist_ok=True)
         try:
-            surveyed = rewrite(self.folder / file.path, form, draft, file.path)
-            draft.replace(copy)
+            with self._index.copy(key) as target:
+                surveyed = rewrite(self.folder, file.path, form, target)
         except LandingError as error:
             raise LandingError(f"{self.contract.full_name}: {error}") from error
-        finally:
-            draft.unlink(missing_ok=True)
-        return self._indexed(session, file, form, surveyed, copy.name)
+        return self._indexed(session, file, form, surveyed, self._index.copy_name(key))
 
     def _indexed(
         self, session: Session, file: LandingFile, form: FileFormat, surveyed: Survey, copy: str | None = None
@@ -429,7 +274,10 @@ class Landing:
 
     def _with_columns(self, session: Session, entry: FileIndex, form: FileFormat, surveyed: Survey) -> FileIndex:
         """The entry with the columns that the contract reads and, for Parquet, the digest of all columns."""
-        schema = pq.read_schema(self.folder / entry.path) if form.kind is FileKind.PARQUET else None
+        schema = None
+        if form.kind is FileKind.PARQUET:
+            with self.folder.open(entry.path) as content:
+                schema = pq.read_schema(content)
         if form.kind is FileKind.CSV:
             present = dict.fromkeys(distinct(surveyed.header), True)
         elif entry.copy is None:
@@ -510,17 +358,6 @@ class Landing:
                 f"but the engine's reader finds {rows}. If it is still being written, it will be read again once it "
                 "has changed; otherwise deliver it in another format, for example Parquet."
             )
-
-    @contextmanager
-    def _written_to(self) -> Iterator[None]:
-        """Names the lake in the error if the index cannot be written."""
-        try:
-            yield
-        except OSError as error:
-            raise WemartError(
-                f"{self.contract.full_name}: the index of landing files cannot be written to {self._index} "
-                f"({error.strerror}). Point WEMART_LAKE at a folder that this user can write."
-            ) from error
 
     @contextmanager
     def _errors_of(
@@ -640,28 +477,18 @@ class Landing:
         columns: Sequence[str],
         expressions: Mapping[str, str],
     ) -> ir.Table:
-        paths = [str(self._index / e.copy if e.copy else self.folder / e.path) for e in entries]
+        paths = [str(self._index.folder / e.copy if e.copy else self.folder / e.path) for e in entries]
         return session.scan(paths, form, columns, expressions)
 
-    def _entry_path(self, file: LandingFile) -> Path:
-        """Where the entry of the file is stored, under a digest of everything that it depends on."""
-        fingerprint = [
-            INDEX_VERSION,
-            file.path,
-            file.size,
-            file.modified_ns,
-            self.mapping.signature(),
-            self.timezone,
-            self.first_day,
-        ]
-        fingerprint += [repr(self.contract.form), self.contract.local_times, str(self.contract.unknown_time)]
-        fingerprint += [f"{c.name} {c.type} {c.nullable}" for c in self.contract.columns]
-        fingerprint += ["history"] if self.contract.is_history else []
-        return self._index / f"{_digest(fingerprint)}.json"
-
-    def _last_entry_path(self, file: LandingFile) -> Path:
-        """Where the file's last entry is stored under its path alone, for when it can no longer be read."""
-        return self._index / f"{_digest([file.path])}.last.json"
+    def _keys(self, files: Iterable[LandingFile]) -> Iterator[str]:
+        """The key of each file's entry in the index: a digest of everything that the entry depends on."""
+        common: list[object] = [self.mapping.signature(), self.timezone, self.first_day]
+        common += [repr(self.contract.form), self.contract.local_times, str(self.contract.unknown_time)]
+        common += [f"{c.name} {c.type} {c.nullable}" for c in self.contract.columns]
+        common += ["history"] if self.contract.is_history else []
+        for file in files:
+            version = int(file.version) if self.folder.is_local else file.version
+            yield _digest([INDEX_VERSION, file.path, file.size, version, *common])
 
 
 def landings(settings: SourceSettings, contracts: Mapping[str, Contract]) -> dict[str, Landing]:
@@ -675,8 +502,8 @@ def landings(settings: SourceSettings, contracts: Mapping[str, Contract]) -> dic
         name: Landing(
             contract,
             mappings[name],
-            settings.landing.path,
-            settings.lake.path,
+            settings.landing,
+            settings.lake,
             settings.timezone,
             str(settings.first_day),
         )
@@ -685,26 +512,9 @@ def landings(settings: SourceSettings, contracts: Mapping[str, Contract]) -> dic
     }
 
 
-def _with_neighbours(day: str) -> set[str]:
-    """The day, the day before and the day after, as far as the calendar goes."""
-    days = {day}
-    for offset in (-1, 1):
-        with suppress(OverflowError):
-            days.add(shift(day, offset))
-    return days
-
-
 def _may_be_faulty(column: Column) -> bool:
     return bool(column.checks) or not column.nullable or column.type != "string"
 
 
 def _digest(values: Sequence[object]) -> str:
     return hashlib.blake2b(json.dumps(values).encode(), digest_size=16).hexdigest()
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

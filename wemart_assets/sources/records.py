@@ -26,8 +26,8 @@ import json
 import re
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
@@ -36,6 +36,7 @@ import pyarrow.parquet as pq
 
 from wemart_assets.lake.engine import COPY_COLUMNS, FAULT, PATH, RAW, RESERVED, TEXT, FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
+from wemart_assets.lake.location import Location
 
 BLOCK = 8 << 20
 # Readers limit the length of a record: a record over `LONG` is read from a copy, and one over `LONGEST` is refused.
@@ -86,23 +87,23 @@ class Record:
     is_cut: bool = False
 
 
-def survey(path: Path, form: FileFormat) -> Survey | None:
+def survey(folder: Location, path: str, form: FileFormat) -> Survey | None:
     """Surveys a plain file in one quick pass over its bytes; returns None if it may not be plain.
 
     Raises:
         OSError, EOFError, zlib.error: the file cannot be read, or is truncated.
     """
     if form.kind is FileKind.JSONL:
-        return _survey_lines(path, form)
+        return _survey_lines(folder, path, form)
     special = {form.delimiter, '"', "\r", "\n"}
     if not form.delimiter.isascii() or special & set(form.null or "") or len(distinct(form.names)) != len(form.names):
         return None
-    with opened(path, form) as content:
+    with opened(folder, path, form) as content:
         return _survey_csv(content, form)
 
 
-def rewrite(path: Path, form: FileFormat, target: Path, name: str) -> Survey:
-    """Writes the records of a text file to `target`, a Parquet file of text; `name` is the path of the text file.
+def rewrite(folder: Location, name: str, form: FileFormat, target: IO[bytes]) -> Survey:
+    """Writes the records of a text file to `target`, a Parquet file of text; `name` is its path below the folder.
 
     The columns are those of the file (for JSON lines, `TEXT`) and `COPY_COLUMNS`: `FAULT`, what is wrong with a
     malformed record; `RAW`, the record as JSON; and `PATH`.
@@ -111,7 +112,7 @@ def rewrite(path: Path, form: FileFormat, target: Path, name: str) -> Survey:
         LandingError: no record is valid in this format, or the file ends in the middle of a record.
         OSError, EOFError, zlib.error: the file cannot be read, or is truncated.
     """
-    with opened(path, form) as content:
+    with opened(folder, name, form) as content:
         is_json = form.kind is FileKind.JSONL
         records = _lines_of_json(content, name) if is_json else _records_of_csv(content, form, name)
         header: tuple[str, ...] = ()
@@ -152,9 +153,15 @@ def rewrite(path: Path, form: FileFormat, target: Path, name: str) -> Survey:
     return Survey(header, total, malformed, tuple(sorted(keys)))
 
 
-def opened(path: Path, form: FileFormat) -> IO[bytes]:
+@contextmanager
+def opened(folder: Location, path: str, form: FileFormat) -> Iterator[IO[bytes]]:
     """The file's bytes, decompressed."""
-    return cast(IO[bytes], gzip.open(path)) if form.gzipped else path.open("rb")
+    with folder.open(path) as content:
+        if not form.gzipped:
+            yield content
+            return
+        with gzip.open(content) as decompressed:
+            yield cast(IO[bytes], decompressed)
 
 
 # The quick pass. It works on arrays with the positions of the few bytes that structure a file.
@@ -256,10 +263,10 @@ def _plain_header(block: bytes, form: FileFormat) -> tuple[str, ...]:
     return tuple(next(_records_of_csv(io.BytesIO(block), form, "")).fields or ())
 
 
-def _survey_lines(path: Path, form: FileFormat) -> Survey | None:
+def _survey_lines(folder: Location, path: str, form: FileFormat) -> Survey | None:
     """Counts the lines of a file of JSON lines. The engine finds out whether each line is an object."""
     records, is_first = 0, True
-    with opened(path, form) as content:
+    with opened(folder, path, form) as content:
         while line := content.readline(LONG):
             if len(line) == LONG or (is_first and line.startswith(BYTE_ORDER_MARK)) or HALF_OF_A_PAIR.search(line):
                 return None

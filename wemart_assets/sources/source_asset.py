@@ -6,8 +6,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -16,11 +15,14 @@ import ibis.expr.types as ir
 
 from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.errors import LandingError, PublishConflict
+from wemart_assets.lake.location import Location
 from wemart_assets.lake.mart_asset import Clock, table_asset
 from wemart_assets.lake.publication import Publication, RejectedByAudit, publish, stage
 from wemart_assets.lake.session import Session
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
-from wemart_assets.sources.landing import DELIVERY, FileIndex, Landing, LandingFile
+from wemart_assets.sources.index import FileIndex
+from wemart_assets.sources.landing import Landing
+from wemart_assets.sources.listing import DELIVERY, LandingFile
 
 KINDS = frozenset({"file", "deltalake"})
 INTERNAL_COLUMNS = ("_file", "_raw", "_reason")
@@ -308,10 +310,14 @@ def delivered_twice(landing: Landing, files: Sequence[LandingFile]) -> list[list
             for file in candidates:
                 # A file that is unreadable or gone is reported where its rows are read.
                 with suppress(OSError):
-                    by_content.setdefault(_content(landing.folder / file.path), []).append(file.path)
+                    by_content.setdefault(_content(landing.folder, file), []).append(file.path)
     return [paths for paths in by_content.values() if len(paths) > 1]
 
 
-def _content(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
+def _content(folder: Location, file: LandingFile) -> str:
+    """A text that is equal for files of equal content."""
+    if not folder.is_local:
+        # An object's tag is a digest of its content, as long as it was uploaded in one part.
+        return file.version
+    with folder.open(file.path) as content:
+        return hashlib.file_digest(cast(Any, content), "blake2b").hexdigest()

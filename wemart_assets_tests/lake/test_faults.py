@@ -23,6 +23,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from wemart_assets.lake.errors import DeclarationError, LandingError, MachineFault
 from wemart_assets.lake.faults import Fault, fault_of, machine_faults
+from wemart_assets.lake.location import Location
 from wemart_assets.lake.publication import publish
 from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
@@ -160,7 +161,7 @@ def test_text_in_a_row_or_a_bug_is_not_a_machine_fault(error: Exception) -> None
 
 def test_a_forbidden_input_file_is_not_a_machine_fault() -> None:
     forbidden = duckdb.IOException('IO Error: Cannot open file "/data/landing/s/a.csv": Permission denied')
-    with pytest.raises(duckdb.IOException), machine_faults("db.texts", [DAY], reads=Path("/data/landing/s")):
+    with pytest.raises(duckdb.IOException), machine_faults("db.texts", [DAY], reads=Location.of("/data/landing/s")):
         raise forbidden
     with pytest.raises(LandingError), machine_faults("db.texts", [DAY]):
         raise LandingError("a.csv cannot be read") from forbidden

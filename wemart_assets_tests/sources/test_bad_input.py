@@ -16,7 +16,8 @@ from wemart_assets.definitions import build_defs, open_lake
 from wemart_assets.lake.errors import LandingError, MachineFault, WemartError
 from wemart_assets.lake.publication import RejectedByAudit
 from wemart_assets.settings import SettingsError, load_settings
-from wemart_assets.sources.landing import LandingFile, landings
+from wemart_assets.sources.landing import landings
+from wemart_assets.sources.listing import LandingFile
 from wemart_assets_tests.machine import small_files
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def test_a_cut_off_log_file_is_named_and_nothing_changes(lived_in: Environment, 
 def test_a_file_removed_while_it_is_indexed_is_ignored(environment: Environment, path: str) -> None:
     landing = landings(environment.settings.for_sources(), catalog.contracts())[LOG]
     with open_lake(environment.settings, {}).connect() as session:
-        assert landing.index(session, [LandingFile(path, 10, 1)]) == {}
+        assert landing.index(session, [LandingFile(path, 10, "1")]) == {}
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])

@@ -18,6 +18,7 @@ import pytest
 
 from wemart_assets.lake.engine import FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
+from wemart_assets.lake.location import Location
 from wemart_assets.sources.records import survey
 from wemart_assets_tests.engines import open_lake, settings_of
 from wemart_assets_tests.sources import test_bad_input as bad
@@ -278,7 +279,9 @@ def test_csv_null_and_names_options_give_the_same_on_both_engines(
     quotes = '"q ""q""",NULL\n"one,o\ne\r\none","{""k"":""v""}"\n"x","""y"""\n"two\nlines",1\n'
     path.write_bytes((("a,b\n" if has_header else "") + 'x,-\n-,""\n,"-"\n  , \n' + quotes).encode())
     form = FileFormat(FileKind.CSV, null=null, names=("a", "b"), has_header=has_header)
-    assert survey(path, replace(form, names=() if has_header else form.names)) is not None
+    assert (
+        survey(Location.of(path.parent), path.name, replace(form, names=() if has_header else form.names)) is not None
+    )
     found = {}
     for name, session in sessions.items():
         rows = session.scan([str(path)], form, ["a", "b"], {"a": "a", "b": "b"})

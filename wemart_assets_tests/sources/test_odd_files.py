@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import socket
@@ -117,13 +118,12 @@ def test_rows_with_an_untyped_instant_are_quarantined(environment: Environment) 
     assert [row["reason"] for row in environment.quarantine(TRACKS)] == ["id is NULL"]
 
 
-INDEXES: dict[str, Callable[[str], str]] = {
-    "empty": lambda _: "",
-    "truncated": lambda text: text[: len(text) // 2],
-    "no json": lambda _: "not an index",
-    "another thing": lambda _: "[1, 2]",
-    "of another version": lambda text: json.dumps({"path": json.loads(text)["path"], "rows": 3}),
-    "with one thing more": lambda text: json.dumps({**json.loads(text), "colour": "red"}),
+INDEXES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "truncated": lambda content: content[: len(content) // 2],
+    "not compressed": lambda _: b"not an index",
+    "another thing": lambda _: gzip.compress(b"[1, 2]"),
+    "of another version": lambda content: gzip.compress(gzip.decompress(content).replace(b'"faulty"', b'"colour"')),
 }
 
 
@@ -131,13 +131,21 @@ INDEXES: dict[str, Callable[[str], str]] = {
 def test_an_unusable_index_is_rebuilt(environment: Environment, case: str) -> None:
     environment.land(LOG, "any.csv", [environment.line(f"{DAY} 12:00:00"), environment.line(f"{OTHER_DAY} 12:00:00")])
     environment.publish(LOG, DAY)
-    entries = sorted((environment.lake / LOG.replace(".", "/") / INDEX_FOLDER).glob("*.json"))
-    said = [entry.read_text() for entry in entries]
-    for entry in entries:
-        entry.write_text(INDEXES[case](entry.read_text()))
+    [segment] = (environment.lake / LOG.replace(".", "/") / INDEX_FOLDER).iterdir()
+    said = _segment(segment)
+    segment.write_bytes(INDEXES[case](segment.read_bytes()))
     environment.publish(LOG, OTHER_DAY)
     assert [len(environment.read(LOG, day)) for day in (DAY, OTHER_DAY)] == [1, 1]
-    assert [entry.read_text() for entry in entries] == said
+    [rebuilt] = set(segment.parent.iterdir()) - {segment}
+    assert _segment(rebuilt) == said
+    assert _landing(environment).vacuum(0, dry_run=False) == [segment.name]
+    assert set(segment.parent.iterdir()) == {rebuilt}
+
+
+def _segment(path: Path) -> object:
+    """The content of a segment without the times at which its entries were made."""
+    values = json.loads(gzip.decompress(path.read_bytes()))
+    return values | {"entries": [[key, *entry] for key, _, *entry in values["entries"]]}
 
 
 def test_a_missing_copy_is_made_again(environment: Environment) -> None:
@@ -157,15 +165,16 @@ def test_index_entries_of_changed_files_are_vacuumed(environment: Environment) -
     environment.land(LOG, "stays.csv", odd)
     environment.publish(LOG, DAY)
     index = environment.lake / LOG.replace(".", "/") / INDEX_FOLDER
-    before = {path.name for path in index.iterdir()}
+    copies = {path.name for path in index.glob("*.parquet")}
     environment.land(LOG, "changed.csv", lines)
     environment.publish(LOG, DAY)
     landing = _landing(environment)
     assert landing.vacuum(1, dry_run=False) == []
     gone = landing.vacuum(0, dry_run=True)
-    assert sorted(Path(name).suffix for name in gone) == [".json", ".parquet"]
+    assert [name in copies or name for name in gone] == [True, "changed.csv"]
     assert landing.vacuum(0, dry_run=False) == gone
-    assert {path.name for path in index.iterdir()} & before == before - set(gone)
+    assert {path.name for path in index.glob("*.parquet")} == copies - set(gone)
+    assert landing.vacuum(0, dry_run=False) == []
     environment.publish(LOG, OTHER_DAY)
     assert len(environment.read(LOG, OTHER_DAY)) == 2
 

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 
 from wemart_assets.lake.engine import FileKind
 from wemart_assets.lake.errors import LandingError
+from wemart_assets.lake.location import Location
 from wemart_assets.lake.publication import RejectedByAudit
 from wemart_assets.lake.table import column
 from wemart_assets.sources.contract import Contract, Kind
@@ -112,11 +113,13 @@ def _days(count: int) -> list[str]:
 
 def _publish(engine: str, root: Path, dialect: Dialect, files: Sequence[bytes], is_gzipped: bool) -> Landed:
     """Lands each file on its own day and publishes all days whose file is not refused."""
-    landing = Landing(PAIRS, dialect.mapping, root / "landing", root / "lake", "UTC", FIRST_DAY.isoformat())
+    landing = Landing(
+        PAIRS, dialect.mapping, Location.of(root / "landing"), Location.of(root / "lake"), "UTC", FIRST_DAY.isoformat()
+    )
     name = f"f.{dialect.ending}{'.gz' if is_gzipped else ''}"
     days = _days(len(files))
     for day, content in zip(days, files, strict=True):
-        path = landing.folder / f"date={day}" / name
+        path = landing.folder.path / f"date={day}" / name
         path.parent.mkdir(parents=True)
         path.write_bytes(gzip.compress(content) if is_gzipped else content)
     settings_of_tables = {"quarantine_share": 1.0}
@@ -125,7 +128,7 @@ def _publish(engine: str, root: Path, dialect: Dialect, files: Sequence[bytes], 
         refused = {file.path.split("/")[0][5:]: str(entry.error) for file, entry in index.items() if entry.error}
         for day, error in refused.items():
             assert f"date={day}/{name}" in error
-            (landing.folder / f"date={day}" / name).unlink()
+            (landing.folder.path / f"date={day}" / name).unlink()
         log = logging.getLogger(__name__)
         publish_source(session, landing, days, settings_of_tables, lambda: NOW, log)
     return Landed(set(refused), _by_day(root / "lake/test/pairs"), _by_day(root / "lake/test/pairs__quarantine"))
@@ -251,8 +254,8 @@ def test_records_are_read_as_they_were_written(tmp_path_factory: pytest.TempPath
 def test_a_lost_record_stops_the_day(tmp_path: Path, engine: str) -> None:
     """The file changes after it was indexed, and only its bytes show it."""
     root, day = tmp_path, FIRST_DAY.isoformat()
-    landing = Landing(PAIRS, SourceMapping(), root / "landing", root / "lake", "UTC", day)
-    path = landing.folder / f"date={day}" / "f.csv"
+    landing = Landing(PAIRS, SourceMapping(), Location.of(root / "landing"), Location.of(root / "lake"), "UTC", day)
+    path = landing.folder.path / f"date={day}" / "f.csv"
     path.parent.mkdir(parents=True)
     path.write_text("a,b\n1,2\n3,4\n5,6\n")
     with open_lake(engine, root / "lake").connect() as session:
@@ -272,13 +275,20 @@ def test_a_damaged_parquet_file_keeps_all_its_rows_or_is_refused(tmp_path: Path)
     rows = 40
     whole = io.BytesIO()
     pq.write_table(pa.table({"a": [f"a{n}" for n in range(rows)], "b": ["x", None] * (rows // 2)}), whole)
-    landing = Landing(PAIRS, SourceMapping(), tmp_path / "landing", tmp_path / "lake", "UTC", FIRST_DAY.isoformat())
+    landing = Landing(
+        PAIRS,
+        SourceMapping(),
+        Location.of(tmp_path / "landing"),
+        Location.of(tmp_path / "lake"),
+        "UTC",
+        FIRST_DAY.isoformat(),
+    )
     days = _days(FILES_A_BATCH)
     for day in days:
         content = bytearray(whole.getvalue())
         for _ in range(random_.choice((0, 1, 1, 3))):
             content[random_.randrange(len(content))] = random_.randrange(256)
-        path = landing.folder / f"date={day}" / "f.parquet"
+        path = landing.folder.path / f"date={day}" / "f.parquet"
         path.parent.mkdir(parents=True)
         path.write_bytes(content[: random_.choice((None, None, None, random_.randrange(len(content))))])
     log = logging.getLogger(__name__)
