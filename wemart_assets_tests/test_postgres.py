@@ -46,7 +46,7 @@ def environment(tmp_path: Path, instance: dg.DagsterInstance) -> Environment:
     return Environment(tmp_path, instance, ignored, first_day=dt.date.fromisoformat(DAY))
 
 
-def test_another_process_finds_a_partition_and_its_checks(environment: Environment) -> None:
+def test_a_partition_and_its_checks_are_in_the_history(environment: Environment) -> None:
     environment.land_lines("a.csv", f"{DAY} 10:00:00")
     done = environment.run(DAY)
     assert done.success, {**done.failed, **done.crashed}
