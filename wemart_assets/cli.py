@@ -1,4 +1,4 @@
-"""`wemart`: the demo, the simulator, SQL over the lake, the lake's upkeep, and the files of a new table."""
+"""`wemart`: the demo, the simulator, SQL over the lake, the lake's upkeep, and the files of a new folder or table."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import click
 
 from wemart_assets.clock import Clock, business_today, utc_now
 from wemart_assets.dagster_runs import DEFINITIONS, RunFailed, dagster, environment, materialize, selection
+from wemart_assets.dot_env import dot_env
 from wemart_assets.lake.days import Period, days_between, period_days, period_start
 from wemart_assets.lake.errors import UnreadableTable, WemartError
 from wemart_assets.lake.location import Location
@@ -47,18 +48,19 @@ class Day(click.ParamType):  # type: ignore[type-arg]
 
 
 class Commands(click.Group):
-    """Shows the errors that the user can act on as a message, without a traceback."""
+    """Reads the folder's `.env`, and shows the errors that the user can act on as a message, without a traceback."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with dot_env(Path.cwd()):
+                return super().invoke(context)
         except (WemartError, SettingsError) as error:
             raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The engagement mart. Settings are WEMART_* environment variables (see the README)."""
+    """The engagement mart. Settings are WEMART_* environment variables, or in a file .env (see the README)."""
 
 
 main.add_command(sql)
@@ -199,12 +201,13 @@ def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime |
     seconds = time.monotonic() - graph_started
     click.echo(f"  the graph took {seconds:.0f} s, including about 10 s per run in which Dagster starts\n")
     context.invoke(tables)
+    wemart = ".venv/bin/wemart" if Path(".venv/bin/wemart").exists() else "wemart"
     click.echo(
         f"\nDone in {time.monotonic() - started:.0f} s. What to try next:\n"
-        "  make ui                        the graph, its runs and checks in Dagster\n"
-        '  .venv/bin/wemart sql "select platform, sum(sess_cnt) as sessions from we_mart.stats_wv_d_platform'
+        f"  {wemart + ' ui':<29}  the graph, its runs and checks in Dagster\n"
+        f'  {wemart} sql "select platform, sum(sess_cnt) as sessions from we_mart.stats_wv_d_platform'
         ' group by all order by all"\n'
-        f"  .venv/bin/wemart run --from {last} --downstream we_mart/wv_sess_daily\n"
+        f"  {wemart} run --from {last} --downstream we_mart/wv_sess_daily\n"
         "  README.md, Bring your own log  one settings file instead of the simulator"
     )
 
@@ -311,6 +314,30 @@ def pages(check: bool) -> None:
         target.parent.mkdir(exist_ok=True)
         target.write_text(text)
         click.echo(f"wrote {path}")
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("."))
+def init(folder: Path) -> None:
+    """Write the files with which the commands work in FOLDER, this one by default, without a checkout.
+
+    These are Dagster's configuration, an example of sources.yaml, and the settings of the folder (.env). Nothing is
+    overwritten.
+
+    \b
+    Examples:
+      wemart init mart && cd mart && wemart demo
+    """
+    from wemart_assets.init_folder import write_folder
+
+    for path in write_folder(folder):
+        click.echo(f"wrote {path}")
+    click.echo(
+        "\nNext, in this folder:\n"
+        "  wemart demo     simulate a small platform and run the whole graph over it\n"
+        "  wemart ui       Dagster's UI\n"
+        "  sources.yaml    how your own files map to the sources"
+    )
 
 
 @main.group()
@@ -467,10 +494,10 @@ def _demo_settings(days: int, lines: int, first_day: dt.date | None, clock: Cloc
     if first_day is not None and (has_landed or is_set) and first_day != settings.first_day:
         reason = "WEMART_FIRST_DAY is" if is_set else f"the files in {settings.landing} start on"
         raise click.ClickException(
-            f"{reason} {settings.first_day}; to start on {first_day}, unset it or remove the files (`make clean` does)"
+            f"{reason} {settings.first_day}; to start on {first_day}, unset it or remove the files"
         )
     if has_landed:
-        click.echo(f"Using the files already in {settings.landing} (`make clean` removes them).")
+        click.echo(f"Using the files already in {settings.landing}; for another demo, start in another folder.")
         return settings, _simulated_days(settings) or days
     if is_set:
         first_day = from_environment.first_day

@@ -20,6 +20,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lake": set(),
     "partitions": {"lake"},
     "dagster_runs": {"lake"},
+    "dot_env": {"lake"},
+    "init_folder": {"lake"},
     "sql": {"lake", "text"},
     "setting_values": {"lake"},
     "settings": {"lake", "setting_values"},
@@ -34,8 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sql_command": {"catalog", "lake", "settings", "sql", "text"},
     "definitions": {"automation", "catalog", "clock", "lake", "partitions", "settings", "sources"},
     "cli": {
-        *("automation", "catalog", "clock", "dagster_runs", "definitions", "lake", "new_table", "pages", "settings"),
-        *("simulator", "sources", "spark_sql", "sql_command", "text"),
+        *("automation", "catalog", "clock", "dagster_runs", "definitions", "dot_env", "init_folder", "lake"),
+        *("new_table", "pages", "settings", "simulator", "sources", "spark_sql", "sql_command", "text"),
     },
 }
 

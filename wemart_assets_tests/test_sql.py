@@ -359,5 +359,5 @@ def test_running_out_of_memory_names_the_setting(world: Path) -> None:
 
 
 def test_an_empty_lake_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(WemartError, match="make demo"), analyst(tmp_path, {}):
+    with pytest.raises(WemartError, match="wemart demo"), analyst(tmp_path, {}):
         pass

@@ -114,7 +114,7 @@ class Analyst:
         self._tables = tables
         self._stored = {(table.database.lower(), table.name.lower()): table for table in _stored_tables(lake)}
         if not self._stored:
-            raise WemartError(f"the lake {lake} has no table yet; run some partitions, or `make demo`")
+            raise WemartError(f"the lake {lake} has no table yet; run some partitions, or `wemart demo`")
         # The damaged tables met by a query that reads the catalog, and how they are damaged.
         self.unreadable: dict[str, str] = {}
         self._files = PublishedFiles()
