@@ -17,7 +17,6 @@ import ibis
 import ibis.expr.types as ir
 from dagster_pyspark import LazyPySparkResource
 from ibis.backends.pyspark import Backend
-from ibis.backends.pyspark.datatypes import PySparkType
 from py4j.protocol import Py4JError
 from pyspark import SparkContext, StorageLevel
 from pyspark.errors import AnalysisException, PySparkException
@@ -179,10 +178,9 @@ class SparkConnection:
                 self.spark.catalog.dropTempView(view)
 
     def read(self, snapshot: Snapshot) -> ir.Table:
-        kinds = {name: PySparkType.from_ibis(data_type(kind)) for name, kind in snapshot.columns.items()}
         if snapshot.version is None:
-            schema = st.StructType([st.StructField(name, kind) for name, kind in kinds.items()])
-            frame = self.spark.createDataFrame([], schema)
+            columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in snapshot.columns.items())
+            frame = self.spark.createDataFrame([], columns)
         elif isinstance(snapshot.address, Location):
             reader = self.spark.read.format("delta").option("versionAsOf", snapshot.version)
             frame = reader.load(hadoop_path(snapshot.address))
@@ -194,7 +192,7 @@ class SparkConnection:
         # A column that was declared after the table was written may be missing from it.
         typed = [
             (f.col(quoted(name)) if name in frame.columns else f.lit(None)).cast(kind).alias(name)
-            for name, kind in kinds.items()
+            for name, kind in snapshot.columns.items()
         ]
         return self.view(frame.select(*typed))
 
