@@ -5,7 +5,6 @@ Nothing here needs Docker: the services run as processes, with the commands and 
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
 import queue
@@ -17,11 +16,11 @@ import sys
 import sysconfig
 import threading
 import tomllib
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import dagster as dg
 import pytest
@@ -29,9 +28,11 @@ import yaml
 from dagster._core.events.log import EventLogEntry
 
 from wemart_assets.pages import settings_list
+from wemart_assets.settings import load_settings
 from wemart_assets_tests.checkouts import PROJECT
 from wemart_assets_tests.environments import Environment
 from wemart_assets_tests.postgres import postgres_server
+from wemart_assets_tests.s3_server import s3_server
 
 DEPLOY = PROJECT / "deploy"
 PAGES = [*DEPLOY.iterdir(), PROJECT / "docs" / "deployment.md"]
@@ -64,6 +65,16 @@ def test_every_variable_of_the_configuration_is_given_to_the_services() -> None:
     assert len(configured) == 7
     for name, service in OURS.items():
         assert configured <= set(service["environment"]), name
+
+
+def test_the_settings_of_the_services_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment_of("webserver").items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert (str(settings.lake), str(settings.landing)) == (f"s3://{BUCKET}/lake", f"s3://{BUCKET}/landing")
+    assert f"-bucket={BUCKET}" in COMPOSE["services"]["s3"]["command"]
+    # The three agree on where the history of the lake is.
+    assert len({tuple(service["environment"].items()) for service in OURS.values()}) == 1
 
 
 def test_what_compose_asks_for_is_in_the_example_of_its_settings() -> None:
@@ -142,6 +153,8 @@ def test_the_image_is_built_from_what_is_sent_to_docker(tmp_path: Path) -> None:
 PATIENCE = 300
 DAY = "2024-03-02"
 EVENTS = "igaworks.event"
+# Of the lake and the landing files in Compose.
+BUCKET = "wemart"
 PIPELINE_ENDS = {
     dg.DagsterEventType.PIPELINE_SUCCESS,
     dg.DagsterEventType.PIPELINE_FAILURE,
@@ -180,21 +193,24 @@ class Service:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """DAGSTER_HOME of the image, over a PostgreSQL server. The variables of this process are those of the services."""
+    """DAGSTER_HOME of the image, over PostgreSQL and an S3 server. This process has the variables of the services."""
     folder = tmp_path / "home"
     folder.mkdir()
     for file in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(DEPLOY / file, folder)
     for name in [name for name in os.environ if name.startswith(("WEMART_", "DAGSTER_"))]:
         monkeypatch.delenv(name)
-    with postgres_server() as variables:
-        variables |= {
+    with postgres_server() as variables, s3_server() as store:
+        urlopen(Request(f"{store.address}/{BUCKET}", method="PUT")).close()
+        # As in the containers, but for the addresses, the folder of the state, and a short calendar.
+        variables = {
+            **environment_of("code-location"),
+            **variables,
+            **store.variables,
             "DAGSTER_HOME": str(folder),
             "DAGSTER_CODE_LOCATION_HOST": "127.0.0.1",
             "DAGSTER_CODE_LOCATION_PORT": free_port(),
             "WEMART_STATE": str(tmp_path / "state"),
-            "WEMART_LAKE": str(tmp_path / "lake"),
-            "WEMART_LANDING": str(tmp_path / "landing"),
             "WEMART_FIRST_DAY": DAY,
             "WEMART_LAST_DAY": DAY,
             "PYTHONPATH": str(PROJECT),
@@ -215,10 +231,9 @@ def test_the_services_publish_what_has_landed(tmp_path: Path, home: Path) -> Non
         return [ports.get(word, word) for word in command]
 
     with ExitStack() as stack:
-        day = dt.date.fromisoformat(DAY)
         instance = stack.enter_context(dg.DagsterInstance.get())
-        environment = Environment(tmp_path, instance, first_day=day, last_day=day)
-        environment.land(EVENTS, "events.csv", line)
+        settings = load_settings()
+        settings.landing_location.write(f"{EVENTS}/events.csv", line.encode())
 
         def start(name: str, *more: str) -> Service:
             service = Service(name, words([*COMPOSE["services"][name]["command"], *more]), home)
@@ -232,19 +247,27 @@ def test_the_services_publish_what_has_landed(tmp_path: Path, home: Path) -> Non
         subprocess.run(sensor, cwd=home, check=True)
         daemon = start("daemon")
         # The days, and the rows of unknown time.
-        requests = environment.tick().requests
+        same = settings.model_dump(include={"lake", "landing", "first_day", "last_day"})
+        requests = Environment(tmp_path, instance, **same).tick().requests
         for _ in requests:
             daemon.wait_for("Completed launch of run")
         runs = {run.run_id for run in instance.get_runs()}
         assert len(runs) == len(requests) > 0
         assert {finished(instance, run) for run in runs} == {dg.DagsterEventType.PIPELINE_SUCCESS}
-        assert environment.published(EVENTS, DAY) == {DAY}
+        query = ("wemart", "sql", f"select count(*) as n from {EVENTS} where part_date = '{DAY}'", "--format", "csv")
+        assert subprocess.run(query, cwd=home, check=True, capture_output=True, text=True).stdout.split()[-1] == "1"
         start("webserver", "--uvicorn-log-level", "info").wait_for("Uvicorn running on")
         shown = ask(ports["3000"], "{runsOrError {... on Runs {results {runId status}}}}")["runsOrError"]["results"]
         assert {(run["runId"], run["status"]) for run in shown} == {(run, "SUCCESS") for run in runs}
     # A container loses its home; what Dagster leaves there besides is its empty queue of telemetry.
     left = {path.name for path in home.iterdir()} - {"dagster.yaml", "workspace.yaml"}
     assert left <= {".logs_queue", "logs"}
+
+
+def environment_of(service: str) -> dict[str, str]:
+    """The variables of a container, with Compose's defaults, and `x` for each password."""
+    given: dict[str, str] = COMPOSE["services"][service]["environment"]
+    return {name: re.sub(r"\$\{\w+:(?:-(.*)|\?.*)\}", lambda m: m[1] or "x", value) for name, value in given.items()}
 
 
 def free_port() -> str:
@@ -268,6 +291,6 @@ def finished(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterEventType:
 def ask(port: str, query: str) -> Any:
     """What the webserver's GraphQL answers."""
     body = json.dumps({"query": query}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+    request = Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=PATIENCE) as answer:
         return json.load(answer)["data"]
