@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"lake", "setting_values"},
     "marts": {"lake", "setting_values", "sources.contracts"},
     "catalog": {"lake", "marts", "sources.contract", "sources.contracts"},
-    "automation": {"catalog", "lake", "partitions", "settings", "sources"},
+    "automation": {"catalog", "lake", "partitions", "settings", "sources", "text"},
     "new_table": {"catalog", "lake"},
     "pages": {"catalog", "lake", "setting_values", "settings", "sources"},
     "spark_sql": {"catalog", "lake", "settings"},
