@@ -26,7 +26,9 @@ from wemart_assets.lake.location import Location, Storage
 from wemart_assets.lake.publication import RejectedByAudit, publish
 from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
+from wemart_assets.sql import analyst
 from wemart_assets_tests.engines import duckdb_lake
+from wemart_assets_tests.environments import LOG, MakeEnvironment
 from wemart_assets_tests.network import Network, network
 from wemart_assets_tests.s3_server import KEY, SECRET, S3Server, s3_server
 
@@ -428,6 +430,32 @@ def test_a_network_that_goes_away_while_staging_leaves_the_table_unchanged(
         publish_over(wire, far, given, now, STAGED, only_its_answer=False, for_good=True)
     assert SECRET not in shown(told.value)
     assert read(session, VISITS) == visits(D1, 1)
+
+
+def test_a_query_during_which_the_network_goes_away_blames_no_file(
+    session: Session, wire: Network, far: Location, write: Write
+) -> None:
+    write(session, VISITS, [D1], visits(D1, 1))
+    path = f"/{far.url.removeprefix('s3://')}/{VISITS.database}/{VISITS.name}/{STAGED}"
+    with analyst(far, {VISITS.full_name: VISITS}) as sql:
+        wire.cut_at(f"GET {path}", for_good=True)
+        with pytest.raises(StoreUnavailable, match="the object store does not answer") as told:
+            sql.run("select max(run_timestamp) from db.visits")
+        assert wire.cut() == 1
+        assert "Rebuild" not in shown(told.value)
+        assert sql.run("select id from db.visits").to_pylist() == [{"id": 1}]
+
+
+def test_a_sensor_tick_and_a_run_say_why_the_store_cannot_be_used(
+    s3: S3Server, make_environment: MakeEnvironment
+) -> None:
+    environment = make_environment(lake="s3://no-such-bucket/lake", storage=s3.storage)
+    environment.land_lines("a.csv", "2024-03-02 12:00:00")
+    with pytest.raises(StoreUnavailable, match="NoSuchBucket"):
+        environment.tick()
+    run = environment.run("2024-03-02")
+    assert "there is no such bucket (NoSuchBucket)" in run.failed[LOG]
+    assert SECRET not in run.failed[LOG]
 
 
 # Vacuum
