@@ -95,8 +95,8 @@ def duckdb_lake(
     return Lake(engine, lambda _: FolderStore(place), ExternalStore(externals))
 
 
-def open_lake(name: str, lake: Path) -> Lake:
-    return spark_lake(lake) if name == "spark" else duckdb_lake(lake)
+def open_lake(name: str, lake: Path | Location) -> Lake:
+    return spark_lake(Path(str(lake))) if name == "spark" else duckdb_lake(lake)
 
 
 def settings_of(name: str) -> dict[str, Any]:

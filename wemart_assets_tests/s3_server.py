@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.request import Request, urlopen
 
 from wemart_assets.lake.location import Location, Storage
@@ -48,7 +49,7 @@ def s3_server(**variables: str) -> Iterator[S3Server]:
     """Runs a server at a free port, with environment variables of moto."""
     # Given port 0, the server writes the port that it has found.
     with subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"],
+        [sys.executable, str(Path(__file__).with_name("moto_server.py")), "--host", "127.0.0.1", "--port", "0"],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from wemart_assets.lake.days import Period, period_days, periods_between, ranges
-from wemart_assets.lake.errors import WemartError
+from wemart_assets.lake.errors import StoreUnavailable, WemartError
 from wemart_assets.lake.mart import Mart
 from wemart_assets.lake.session import Session
 from wemart_assets.lake.table import Table
@@ -56,6 +56,9 @@ class Published:
             existing = self._partitions[table.period] if only is None else [only]
             try:
                 self._known[name] = self._session.published(table, existing)
+            except StoreUnavailable:
+                # It is the same for all tables, and each might take seconds to say so.
+                raise
             except WemartError as error:
                 self._known[name] = None
                 self.unreadable[name] = error
@@ -65,6 +68,8 @@ class Published:
         """The number of the last commit of each day, as far as it is known; empty if the log cannot be read."""
         try:
             return self._session.versions(table, self._partitions[table.period])
+        except StoreUnavailable:
+            raise
         except WemartError as error:
             self.unreadable[table.full_name] = error
             return {}

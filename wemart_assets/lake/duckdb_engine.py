@@ -249,7 +249,9 @@ class DuckDBConnection:
     def discard(self, staged: Staged) -> None:
         location = self._staged.pop(staged.rows.get_name(), None)
         if location is not None:
-            location.delete(file.path for file in staged.files)
+            # The reason for it has to be told, even if the object store cannot be reached; `wemart vacuum` comes later.
+            with suppress(OSError):
+                location.delete(file.path for file in staged.files)
 
     def release(self, staged: Staged) -> None:
         self._staged.pop(staged.rows.get_name(), None)

@@ -10,14 +10,16 @@ from typing import Any
 import duckdb
 
 from wemart_assets.lake.duckdb_sql import literal, quoted
-from wemart_assets.lake.errors import WemartError
+from wemart_assets.lake.errors import StoreUnavailable, WemartError
 from wemart_assets.lake.location import Location
+from wemart_assets.lake.store_faults import StoreFault, explained
 
 
 def reach(connection: duckdb.DuckDBPyConnection, locations: Sequence[Location], offline: bool) -> None:
     """Makes the object stores among the locations accessible.
 
     Raises:
+        StoreUnavailable: there is no key, or DuckDB does not take the settings.
         WemartError: an extension is neither installed nor may it be downloaded.
     """
     for number, location in enumerate(location for location in locations if not location.is_local):
@@ -31,12 +33,10 @@ def reach(connection: duckdb.DuckDBPyConnection, locations: Sequence[Location], 
             given = ", ".join(f"{quoted(name)} {literal(value)}" for name, value in values.items())
             try:
                 connection.execute(f"create secret place_{number} ({given})")
-            except duckdb.Error as error:
+            except duckdb.Error:
                 # The statement has the key in it, so neither it nor an error that quotes it may be shown.
-                raise WemartError(
-                    f"DuckDB cannot use {location}: {type(error).__name__} for the settings WEMART_STORAGE__*, or the "
-                    "credentials of the environment (AWS_* variables, profile, role)"
-                ) from None
+                fault = StoreFault.NO_KEYS if "provider" in secret else StoreFault.OPTION
+                raise StoreUnavailable(f"{explained(fault, '', location.url)}.") from None
         elif scheme not in connection.list_filesystems():
             from obstore.fsspec import FsspecStore
 

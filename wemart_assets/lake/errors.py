@@ -35,3 +35,11 @@ class UnreadableFile(LandingError):
 
 class MachineFault(WemartError):
     """The machine is out of disk space or memory, or refuses access; the tables are unchanged."""
+
+
+class StoreUnavailable(MachineFault):
+    """An object store refuses access or does not answer, so nothing else there can be read or written either."""
+
+
+class UnknownOutcome(StoreUnavailable):
+    """The object store stopped answering during a commit: it was published or not, and running again is safe."""

@@ -1,8 +1,9 @@
-"""Recognizes a full disk, a folder that cannot be written, and exhausted memory, and raises a clear error for them.
+"""Recognizes a full disk, a folder that cannot be written, exhausted memory, and an object store that cannot be used.
 
 Python, DuckDB, delta-rs and Spark report these with errors of their own, in any step. This module recognizes them by
-the operating system's error number or message, and by the engines' own error classes for memory. A message is searched
-only in errors that never quote a row, because a value of a row might contain the same words.
+the operating system's error number or message, and by the engines' own error classes for memory; `store_faults.py`
+reads what object stores answer. A message is searched only in errors that never quote a row, because a value of a row
+might contain the same words.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
+from typing import NoReturn
 
 import duckdb
 from deltalake.exceptions import DeltaError
 
-from wemart_assets.lake.errors import LandingError, MachineFault
-from wemart_assets.lake.location import Location
+from wemart_assets.lake.errors import LandingError, MachineFault, StoreUnavailable, UnknownOutcome
+from wemart_assets.lake.location import Location, ObjectStoreError
+from wemart_assets.lake.store_faults import QUOTING, StoreFault, explained, store_fault, url_in
 
 
 class Fault(Enum):
@@ -54,13 +57,16 @@ JAVA_MEMORY = re.compile(r"java\.lang\.OutOfMemoryError|(?:^|: )(?:Java heap spa
 # Names of DuckDB's spill files, and its setting for how much may be spilled.
 SPILLED = re.compile(r"duckdb_temp_|max_temp_directory_size")
 PATH = re.compile(rf"\"(/[^\"\n]+)\"|(?<=file )(/\S+)$|(/\S+) \((?:{_SYSTEM})\)$", re.MULTILINE)
+UNCHANGED = "The table is unchanged: fix this and run again."
 # Spark's errors by class name, because pyspark is not imported when DuckDB runs.
 SPARK_ERRORS = ("SparkFailed", "Py4JJavaError")
 
 
-def fault_of(error: BaseException) -> Fault | None:
+def fault_of(error: BaseException) -> Fault | StoreFault | None:
     """The fault that an error of an engine or of the system reports, or None if it reports none."""
     text = str(error)
+    if isinstance(error, ObjectStoreError):
+        return error.fault
     if isinstance(error, MemoryError):
         return Fault.MEMORY
     if isinstance(error, OSError) and error.errno is not None:
@@ -73,7 +79,7 @@ def fault_of(error: BaseException) -> Fault | None:
     file_errors = (OSError, DeltaError, duckdb.IOException, duckdb.FatalException)
     if isinstance(error, file_errors) or type(error).__name__ in SPARK_ERRORS:
         message = SYSTEM_MESSAGE.search(text)
-        return BY_MESSAGE[message[1] or message[2]] if message else None
+        return BY_MESSAGE[message[1] or message[2]] if message else store_fault(text)
     return None
 
 
@@ -91,6 +97,9 @@ def machine_faults(
     """
     try:
         yield
+    except UnknownOutcome:
+        # It has a fault as its cause, and says more about the table.
+        raise
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None:
@@ -98,13 +107,17 @@ def machine_faults(
             is_input = isinstance(error, LandingError) or (reads is not None and str(reads) in str(cause))
             if fault is not None and not (fault is Fault.ACCESS and is_input):
                 span = "" if not days else f" {days[0]}" if len(days) == 1 else f" {days[0]} to {days[-1]}"
-                raise machine_fault(f"{table}{span}", fault, cause, spill) from cause
+                _raise(machine_fault(f"{table}{span}", fault, cause, spill), fault, cause)
             cause = cause.__cause__
         raise
 
 
-def machine_fault(subject: str, fault: Fault, error: BaseException, spill: Path | None = None) -> MachineFault:
+def machine_fault(
+    subject: str, fault: Fault | StoreFault, error: BaseException, spill: Path | None = None
+) -> MachineFault:
     """The error for a fault, with what to do about it; `subject` says what was being done."""
+    if isinstance(fault, StoreFault):
+        return StoreUnavailable(f"{subject}: {_explained(fault, error)} {UNCHANGED}")
     text = f"{error} {error.filename}" if isinstance(error, OSError) else str(error)
     is_spilled = bool(SPILLED.search(text)) or (spill is not None and str(spill) in text)
     where = _path(error) or (spill if is_spilled else None)
@@ -125,14 +138,34 @@ def machine_fault(subject: str, fault: Fault, error: BaseException, spill: Path 
             "time."
         ),
     }
-    return MachineFault(f"{subject}: {messages[fault]} The table is unchanged: fix this and run again.")
+    return MachineFault(f"{subject}: {messages[fault]} {UNCHANGED}")
+
+
+def unknown_outcome(subject: str, error: BaseException) -> UnknownOutcome:
+    """The error of a commit to which the store has not answered, and which could not be looked up either."""
+    fault = fault_of(error)
+    why = _explained(fault, error) if isinstance(fault, StoreFault) else f"{error}."
+    return UnknownOutcome(
+        f"{subject}: the answer to the commit was lost: {why} Whether these rows were published is not known; readers "
+        "see either all of them or all of those before. Run the partition again: that is safe in both cases."
+    )
 
 
 def raise_fault(subject: str, error: BaseException) -> None:
     """Raise MachineFault if an error that occurred while reading a file is the machine's fault, not the file's."""
     fault = fault_of(error)
     if fault is not None and fault is not Fault.ACCESS:
-        raise machine_fault(subject, fault, error) from error
+        _raise(machine_fault(subject, fault, error), fault, error)
+
+
+def _raise(told: MachineFault, fault: Fault | StoreFault, cause: BaseException) -> NoReturn:
+    raise told from (None if fault in QUOTING else cause)
+
+
+def _explained(fault: StoreFault, error: BaseException) -> str:
+    text = str(error)
+    # An error of ours has been explained where it was raised.
+    return f"{text if isinstance(error, ObjectStoreError) else explained(fault, text, url_in(text))}."
 
 
 def _path(error: BaseException) -> str | None:

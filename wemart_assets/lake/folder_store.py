@@ -31,10 +31,11 @@ from wemart_assets.lake.delta import (
     run_transaction,
     transaction_id,
 )
-from wemart_assets.lake.errors import UnreadableTable, WemartError
-from wemart_assets.lake.faults import raise_fault
+from wemart_assets.lake.errors import StoreUnavailable, UnreadableTable, WemartError
+from wemart_assets.lake.faults import fault_of, raise_fault
 from wemart_assets.lake.location import Location
-from wemart_assets.lake.store import Baseline, LostRace, Snapshot, conflict
+from wemart_assets.lake.store import Baseline, LostRace, Snapshot, Unanswered, conflict
+from wemart_assets.lake.store_faults import StoreFault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 # A run looks for its own commit among so many.
 RECENT_COMMITS = 100
+# An empty object at the top of the lake.
+PROBE = "_wemart_conditional_write"
 
 
 class FolderStore:
@@ -128,17 +131,18 @@ class FolderStore:
         names = [transaction_id(day) for day in days]
         # For a range, also the only transaction that Spark's commit of the same days carries.
         names += [run_transaction(days)] if len(days) > 1 else []
-        self._write(
-            log,
-            table,
-            [_add_action(file) for file in staged.files],
-            [(table.day_column, "in", list(days))],
-            CommitProperties(
-                custom_metadata={"userMetadata": commit_metadata(days, staged.run)},
-                app_transactions=[Transaction(name, before + 1) for name in names],
-            ),
+        properties = CommitProperties(
+            custom_metadata={"userMetadata": commit_metadata(days, staged.run)},
+            app_transactions=[Transaction(name, before + 1) for name in names],
         )
-        version = self._own_commit(staged, before)
+        adds = [_add_action(file) for file in staged.files]
+        try:
+            self._write(log, table, adds, [(table.day_column, "in", list(days))], properties)
+            version = self._own_commit(staged, before)
+        except (OSError, DeltaError) as error:
+            if fault_of(error) is StoreFault.NETWORK:
+                raise Unanswered(str(error)) from error
+            raise
         if version is None:
             raise UnreadableTable(
                 f"{table.full_name}: {self.location(table)} was written, but the log does not show this run's commit. "
@@ -192,12 +196,17 @@ class FolderStore:
         log = self.open(table)
         if log is None:
             return []
-        return log.vacuum(
-            older_than_hours, dry_run=dry_run, enforce_retention_duration=older_than_hours >= 168, full=True
-        )
+        try:
+            return log.vacuum(
+                older_than_hours, dry_run=dry_run, enforce_retention_duration=older_than_hours >= 168, full=True
+            )
+        except (OSError, DeltaError) as error:
+            raise_fault(table.full_name, error)
+            raise
 
     def _create(self, table: Table) -> None:
         location = self.location(table)
+        self._check_conditional_writes()
         try:
             DeltaTable.create(
                 location.uri,
@@ -213,6 +222,23 @@ class FolderStore:
             # Another first publication may have created it in the meantime.
             if not DeltaTable.is_deltatable(location.url, location.options):
                 raise
+
+    def _check_conditional_writes(self) -> None:
+        """Tries whether the object store refuses to write an object twice: a commit must not overwrite another.
+
+        The object that this leaves behind makes it a single request for every further table.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        if self.lake.is_local:
+            return
+        if self.lake.create(PROBE, b"") and self.lake.create(PROBE, b""):
+            raise StoreUnavailable(
+                f"{self.lake}: the object store overwrites objects despite `If-None-Match: *`, so of two commits at "
+                "the same time one would be lost. Use a store, or a newer version of the server, that supports "
+                "conditional writes."
+            )
 
     def _write(
         self,
@@ -235,6 +261,8 @@ class FolderStore:
                 commit_properties=properties,
             )
         except CommitFailedError as error:
+            if fault_of(error) is StoreFault.NETWORK:
+                raise
             raise self._failed(table, before, error) from error
 
     def _failed(self, table: Table, before: int, error: DeltaError) -> LostRace | UnreadableTable:

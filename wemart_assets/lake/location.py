@@ -20,14 +20,15 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from wemart_assets.lake.errors import StoreUnavailable
+from wemart_assets.lake.store_faults import QUOTING, StoreFault, explained, store_fault
+
 if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 # Schemes of object stores, and the prefix of their options in delta-rs and obstore.
 SCHEMES = {"s3": "aws", "gs": "google", "az": "azure"}
-RETRIES, RETRY_SECONDS = 5, 60
-NO_BUCKET = "NoSuchBucket"
 # What an S3 store says about a request that it refuses.
 ANSWER = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>")
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
@@ -35,10 +36,16 @@ SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 READ_AHEAD = 1 << 20
 # What is written to an object store is collected in memory up to this size, and beyond it on disk.
 SPOOLED = 64 << 20
+# A failed request is repeated for a few seconds, at most for 14: a lost connection is soon back, or reported soon.
+RETRIES, LONGEST_WAIT, RETRIED_FOR = 8, 2, 60
 
 
-class ObjectStoreError(OSError):
-    """A request to an object store failed; the cause is the error of obstore."""
+class ObjectStoreError(OSError, StoreUnavailable):
+    """A request to an object store failed; `fault` says why, if the cause is one that users can remove."""
+
+    def __init__(self, message: str, fault: StoreFault | None) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class InvalidName(ObjectStoreError):
@@ -54,7 +61,7 @@ class Storage(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     endpoint: str | None = Field(
-        None, pattern=r"^https?://[^/\s]+/?$", description="object storage: address of an S3 server other than AWS"
+        None, pattern=r"^https?://[^/\s@]+/?$", description="object storage: address of an S3 server other than AWS"
     )
     region: str | None = Field(None, description="object storage: the region of the buckets")
     key: str | None = Field(
@@ -136,8 +143,14 @@ class Location:
     @property
     def options(self) -> dict[str, str] | None:
         """The options with which delta-rs opens a table here; None for a folder."""
-        retries = {"max_retries": str(RETRIES), "retry_timeout": f"{RETRY_SECONDS}s"}
-        return None if self.is_local else retries | self.storage.plain
+        if self.is_local:
+            return None
+        retries = {
+            "max_retries": str(RETRIES),
+            "retry_timeout": f"{RETRIED_FOR}s",
+            "backoff_config.max_backoff": f"{LONGEST_WAIT}s",
+        }
+        return retries | self.storage.plain
 
     @cached_property
     def _store(self) -> ObjectStore:
@@ -152,7 +165,15 @@ class Location:
             self.url,
             config=cast(Any, config),
             client_options={"allow_http": allow_http},
-            retry_config={"max_retries": RETRIES, "retry_timeout": dt.timedelta(seconds=RETRY_SECONDS)},
+            retry_config={
+                "max_retries": RETRIES,
+                "retry_timeout": dt.timedelta(seconds=RETRIED_FOR),
+                "backoff": {
+                    "init_backoff": dt.timedelta(milliseconds=100),
+                    "max_backoff": dt.timedelta(seconds=LONGEST_WAIT),
+                    "base": 2,
+                },
+            },
         )
 
     def files(self) -> Iterator[Listed]:
@@ -243,6 +264,22 @@ class Location:
         with _translated(f"{self.url}/{below}"):
             size = obstore.head(self._store, below)["size"]
         return io.BufferedReader(_Object(self._store, below, size, f"{self.url}/{below}"), READ_AHEAD)
+
+    def create(self, below: str, content: bytes) -> bool:
+        """Writes a file if there is none of this name; whether it was written."""
+        if self.is_local:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError), (self.path / below).open("xb") as target:
+                target.write(content)
+                return True
+            return False
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        with _translated(f"{self.url}/{below}"), suppress(AlreadyExistsError):
+            obstore.put(self._store, below, content, mode="create")
+            return True
+        return False
 
     def write(self, below: str, content: bytes) -> None:
         """Writes a file; a reader sees all of it or nothing."""
@@ -376,12 +413,16 @@ def _translated(url: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, FileNotFoundError) as error:
+        text = str(error)
+        fault = store_fault(text)
+        if fault is not None:
+            raise ObjectStoreError(explained(fault, text, url), fault) from (None if fault in QUOTING else error)
+        if isinstance(error, NotFoundError | FileNotFoundError):
+            raise FileNotFoundError(f"{url}: there is no such object") from error
         # The error's own text goes on with a debug form that repeats it.
-        reason = " ".join(str(error).partition("Debug source:")[0].split())
+        reason = " ".join(text.partition("Debug source:")[0].split())
         if answer := ANSWER.search(reason):
             # The rest of an answer changes each time, and may quote the key.
             reason = f"{answer[1]}: {answer[2]}"
-        if isinstance(error, NotFoundError | FileNotFoundError) and NO_BUCKET not in reason:
-            raise FileNotFoundError(f"{url}: there is no such object") from error
         kind = InvalidName if isinstance(error, InvalidPathError) else ObjectStoreError
-        raise kind(f"{url}: {reason}") from error
+        raise kind(f"{url}: {reason}", None) from error

@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deltalake.exceptions import DeltaError
+
 from wemart_assets.lake.engine import Connection, Engine, FileFormat, Staged
-from wemart_assets.lake.errors import PublishConflict, UnreadableTable
-from wemart_assets.lake.store import Baseline, ExternalStore, LostRace, Store, span
+from wemart_assets.lake.errors import PublishConflict, StoreUnavailable, UnreadableTable
+from wemart_assets.lake.faults import unknown_outcome
+from wemart_assets.lake.store import Baseline, ExternalStore, LostRace, Store, Unanswered, span
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -83,6 +86,7 @@ class Session:
         Raises:
             PublishConflict: another run published one of the days since the baseline was taken, or every attempt to
                 commit lost the race against other writers.
+            UnknownOutcome: the object store went away during the commit, which may have been made.
             UnreadableTable: the table cannot take the rows.
         """
         try:
@@ -96,11 +100,13 @@ class Session:
 
     def _commit(self, staged: Staged) -> int:
         table, days = staged.table, staged.days
-        lost: LostRace | None = None
+        lost: LostRace | Unanswered | None = None
         for _ in range(COMMIT_ATTEMPTS):
             try:
+                if isinstance(lost, Unanswered) and (version := self.store.committed(staged)) is not None:
+                    return version
                 return self.store.commit(staged)
-            except LostRace as error:
+            except (LostRace, Unanswered) as error:
                 lost = error
             except PublishConflict:
                 # It may be this run's own commit that is in the way, if its answer was lost on the network.
@@ -108,6 +114,11 @@ class Session:
                 if version is None:
                     raise
                 return version
+            except (OSError, DeltaError, StoreUnavailable) as error:
+                # Before the first answer was lost, nothing can have been committed.
+                if not isinstance(lost, Unanswered):
+                    raise
+                raise unknown_outcome(f"{table.full_name} {span(days)}", error) from lost
             time.sleep(random.uniform(0.01, 0.1))
         raise PublishConflict(
             f"{table.full_name}: {COMMIT_ATTEMPTS} attempts to commit {span(days)} lost the race against other "

@@ -68,6 +68,10 @@ class LostRace(Exception):
     """
 
 
+class Unanswered(Exception):
+    """The connection was lost during a commit, so whether it was made is not known. The cause is the error."""
+
+
 class Store(Protocol):
     """The published tables."""
 
@@ -98,6 +102,7 @@ class Store(Protocol):
 
         Raises:
             LostRace: another writer committed first.
+            Unanswered: the connection was lost after the commit was sent, or while it was.
             PublishConflict: another writer published one of the days since the baseline was taken.
             UnreadableTable: the table cannot take these rows, however often it is tried.
         """

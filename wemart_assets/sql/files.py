@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from typing import IO, Any, NoReturn, cast
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from fsspec import AbstractFileSystem
 
-from wemart_assets.lake.location import Location
+from wemart_assets.lake.location import Location, ObjectStoreError
 
 PROTOCOL = "wemart"
 
@@ -45,6 +46,8 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
         self.opened: set[str] = set()
         # The opened files that are damaged, and how.
         self.damaged: list[tuple[PublishedFile, str]] = []
+        # Why a file could not be read if its object store is the reason: DuckDB passes on only the text.
+        self.unavailable: ObjectStoreError | None = None
 
     def publish(self, name: str, file: PublishedFile) -> None:
         self._published[name] = file
@@ -53,6 +56,7 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
         """Resets the record of opened and damaged files."""
         self.opened.clear()
         self.damaged.clear()
+        self.unavailable = None
 
     def named_in(self, text: str) -> PublishedFile | None:
         """Returns the opened file that a message names, if there is one."""
@@ -60,13 +64,19 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
         return self._published[max(names, key=len)] if names else None
 
     def unreadable(self) -> tuple[PublishedFile, str] | None:
-        """Returns the first opened file that cannot be read in full, and why."""
+        """Returns the first opened file that cannot be read in full, and why.
+
+        Raises:
+            ObjectStoreError: the object store is the reason, not the file.
+        """
         for name in sorted(self.opened):
             file = self._published[name]
             try:
                 with file.location.open(file.path) as source, pyarrow.parquet.ParquetFile(source) as parquet:
                     for _batch in parquet.iter_batches():
                         pass
+            except ObjectStoreError:
+                raise
             except (OSError, pa.ArrowException) as error:
                 return file, f"cannot be read: {str(error).splitlines()[0]}"
         return None
@@ -79,9 +89,11 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
         is_local = file.location.is_local
         try:
             # Without a buffer of its own: DuckDB asks for what it needs.
-            opened: Any = FileIO(file.location.path / file.path) if is_local else file.location.open(file.path)
+            opened: Any = FileIO(file.location.path / file.path) if is_local else _Object(self, file)
         except FileNotFoundError:
             self._damage(file, "is missing")
+        except ObjectStoreError:
+            raise
         except OSError as error:
             self._damage(file, f"cannot be read ({error.strerror or error})")
         size = opened.seek(0, 2)
@@ -141,3 +153,27 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
     rm_file: Callable[..., Any] = _refuse
     rmdir: Callable[..., Any] = _refuse
     touch: Callable[..., Any] = _refuse
+
+
+class _Object:
+    """A data file in an object store, which tells the others why it cannot be read."""
+
+    def __init__(self, files: PublishedFiles, file: PublishedFile) -> None:
+        self._files = files
+        with self._noticed():
+            self._opened = file.location.open(file.path)
+
+    def read(self, size: int = -1) -> bytes:
+        with self._noticed():
+            return self._opened.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._opened, name)
+
+    @contextmanager
+    def _noticed(self) -> Iterator[None]:
+        try:
+            yield
+        except ObjectStoreError as error:
+            self._files.unavailable = error
+            raise

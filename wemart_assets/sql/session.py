@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from wemart_assets.lake.delta import open_delta, partition_values, spark_columns
 from wemart_assets.lake.duckdb_sql import DUCKDB_MACROS, duckdb_type, quoted, select_files
-from wemart_assets.lake.errors import UnreadableTable, WemartError
+from wemart_assets.lake.errors import StoreUnavailable, UnreadableTable, WemartError
 from wemart_assets.lake.location import Location
 from wemart_assets.sql.files import PROTOCOL, PublishedFile, PublishedFiles
 from wemart_assets.sql.statements import READING_TABLE_FUNCTIONS, Named, Query, QueryRefused, Shadow, Wall
@@ -381,8 +381,10 @@ class Analyst:
 
     def _explain(self, error: Exception) -> Exception:
         """Returns an error that the user can act on. DuckDB's errors arrive as OSError while rows are read."""
-        if not isinstance(error, duckdb.Error | OSError):
+        if not isinstance(error, duckdb.Error | OSError) or isinstance(error, StoreUnavailable):
             return error
+        if self._files.unavailable is not None:
+            return self._files.unavailable
         message = str(error)
         if self._files.damaged:
             return self._damaged(*self._files.damaged[0])

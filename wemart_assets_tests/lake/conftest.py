@@ -12,10 +12,12 @@ from typing import Any
 import ibis.expr.types as ir
 import pytest
 
+from wemart_assets.lake.location import Location
 from wemart_assets.lake.publication import stage
 from wemart_assets.lake.session import Lake, Session
 from wemart_assets.lake.table import Table
 from wemart_assets_tests.engines import open_lake, rows_as, table_of
+from wemart_assets_tests.s3_server import S3Server
 
 NOW = dt.datetime(2024, 3, 10, 0, 30, tzinfo=dt.UTC)
 Row = Mapping[str, Any]
@@ -35,8 +37,8 @@ def engine_name() -> str:
 
 
 @pytest.fixture(scope="module")
-def engine(engine_name: str) -> Callable[[Path], Lake]:
-    """Opens the engine on a lake folder."""
+def engine(engine_name: str) -> Callable[[Path | Location], Lake]:
+    """Opens the engine on a lake."""
 
     return partial(open_lake, engine_name)
 
@@ -44,6 +46,15 @@ def engine(engine_name: str) -> Callable[[Path], Lake]:
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
     return tmp_path / "lake"
+
+
+@pytest.fixture(scope="module", params=["folder", pytest.param("s3", marks=pytest.mark.slow)])
+def new_lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Location]:
+    """Where a new lake may be: a folder, or a bucket of the local S3 server."""
+    if request.param == "s3":
+        server: S3Server = request.getfixturevalue("s3")
+        return server.location
+    return lambda: Location.of(tmp_path_factory.mktemp("new") / "lake")
 
 
 @pytest.fixture
@@ -87,26 +98,26 @@ def read() -> Callable[..., list[dict[str, Any]]]:
 
 
 @pytest.fixture(scope="session")
-def data_files() -> Callable[[Path, Table], dict[str, str]]:
+def data_files() -> Callable[[Path | Location, Table], dict[str, str]]:
     """Hash by path of every data file in a table's folder, known to its log or not."""
 
-    def run(lake: Path, table: Table) -> dict[str, str]:
-        folder = lake / table.database / table.name
+    def run(lake: Path | Location, table: Table) -> dict[str, str]:
+        folder = Location.of(lake) / table.database / table.name
         return {
-            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and "_delta_log" not in path.parts
+            file.path: hashlib.sha256(folder.read(file.path)).hexdigest()
+            for file in sorted(folder.files())
+            if not file.path.startswith("_delta_log/")
         }
 
     return run
 
 
 @pytest.fixture(scope="session")
-def log_files() -> Callable[[Path, Table], dict[str, bytes]]:
+def log_files() -> Callable[[Path | Location, Table], dict[str, bytes]]:
     """Content by name of every file of a table's Delta log."""
 
-    def run(lake: Path, table: Table) -> dict[str, bytes]:
-        log = lake / table.database / table.name / "_delta_log"
-        return {path.name: path.read_bytes() for path in sorted(log.glob("*")) if path.is_file()}
+    def run(lake: Path | Location, table: Table) -> dict[str, bytes]:
+        log = Location.of(lake) / table.database / table.name / "_delta_log"
+        return {file.path: log.read(file.path) for file in sorted(log.files()) if "/" not in file.path}
 
     return run

@@ -21,11 +21,12 @@ import ibis.expr.types as ir
 import pytest
 from deltalake.exceptions import TableNotFoundError
 
-from wemart_assets.lake.errors import DeclarationError, LandingError, MachineFault
+from wemart_assets.lake.errors import DeclarationError, LandingError, MachineFault, StoreUnavailable
 from wemart_assets.lake.faults import Fault, fault_of, machine_faults
 from wemart_assets.lake.location import Location
 from wemart_assets.lake.publication import publish
 from wemart_assets.lake.session import Session
+from wemart_assets.lake.store_faults import StoreFault
 from wemart_assets.lake.table import RUN_TIMESTAMP, RowCheck, Table, column
 from wemart_assets_tests.engines import duckdb_lake
 from wemart_assets_tests.machine import small_files
@@ -176,6 +177,149 @@ def test_system_errors_are_recognized_in_every_form(number: int) -> None:
     assert isinstance(found, Fault)
     assert fault_of(duckdb.IOException(f'IO Error: Could not write file "/a": {words}')) is found
     assert fault_of(OSError(f"x\n  \x1b[31m↳\x1b[0m {words} (os error {number})\n")) is found
+
+
+# Object stores, in the words of each library
+
+ANSWER = "<?xml version='1.0'?><Error><Code>{}</Code><Message>m</Message><RequestId>r</RequestId></Error>"
+GET = "Error performing GET http://127.0.0.1:9000/bucket/lake/db/t/_delta_log/0.json?list-type=2 in 2 ms"
+
+
+def of_delta_rs(status: str, code: str) -> OSError:
+    """A tree of causes in colours, as delta-rs prints it."""
+    lines = [f"{GET} - Server returned non-2xx status code", status, ANSWER.format(code)]
+    return OSError("\n".join(["Generic S3 error", *(f"   \x1b[31m\u21b3\x1b[0m {line}" for line in lines), ""]))
+
+
+OF_STORES: Mapping[str, tuple[Exception, StoreFault, str, str]] = {
+    "bucket, by delta-rs": (
+        of_delta_rs("404 Not Found", "NoSuchBucket"),
+        StoreFault.BUCKET,
+        "http://127.0.0.1:9000/bucket/lake/db/t/_delta_log/0.json: there is no such bucket (NoSuchBucket). ",
+        "WEMART_LAKE",
+    ),
+    "bucket, by DuckDB": (
+        duckdb.HTTPException(
+            "HTTP Error: Unable to connect to URL s3://bucket/lake/a.parquet: Not Found (HTTP code 404)\n\n"
+            "NoSuchBucket: The specified bucket does not exist"
+        ),
+        StoreFault.BUCKET,
+        "s3://bucket/lake/a.parquet: there is no such bucket (NoSuchBucket)",
+        "WEMART_LAKE",
+    ),
+    "key, by delta-rs": (
+        of_delta_rs("403 Forbidden", "SignatureDoesNotMatch"),
+        StoreFault.KEYS,
+        "does not accept the key (SignatureDoesNotMatch)",
+        "WEMART_STORAGE__SECRET",
+    ),
+    "key, by DuckDB": (
+        duckdb.HTTPException(
+            "HTTP Error: HTTP GET error reading 'http://127.0.0.1:9000/bucket/lake/a.parquet' in region 'us-east-1' "
+            "(HTTP 403 Forbidden)\n\nInvalidAccessKeyId: The AWS Access Key Id you provided does not exist"
+        ),
+        StoreFault.KEYS,
+        "http://127.0.0.1:9000/bucket/lake/a.parquet: the object store does not accept the key (InvalidAccessKeyId)",
+        "WEMART_STORAGE__KEY",
+    ),
+    "expired": (
+        of_delta_rs("400 Bad Request", "ExpiredToken"),
+        StoreFault.KEYS,
+        "does not accept the key (ExpiredToken)",
+        "expired",
+    ),
+    "403 without a body": (
+        duckdb.HTTPException("HTTP Error: Unable to connect to URL s3://bucket/a: Forbidden (HTTP code 403)"),
+        StoreFault.KEYS,
+        "does not accept the key (HTTP 403)",
+        "WEMART_STORAGE__KEY",
+    ),
+    "no key": (
+        OSError("Generic S3 error\n \u21b3 Error performing PUT http://169.254.169.254/latest/api/token in 2 ms - x"),
+        StoreFault.NO_KEYS,
+        "db.t: there is no key for the object store. ",
+        "WEMART_STORAGE__KEY",
+    ),
+    "rights": (
+        of_delta_rs("403 Forbidden", "AccessDenied"),
+        StoreFault.RIGHTS,
+        "the key has no right to do this (AccessDenied)",
+        "Let the key list, read, write and delete",
+    ),
+    "region": (
+        of_delta_rs("400 Bad Request", "AuthorizationHeaderMalformed"),
+        StoreFault.REGION,
+        "the bucket is in another region",
+        "WEMART_STORAGE__REGION",
+    ),
+    "option": (
+        OSError('Generic Config error\n   \x1b[31m\u21b3\x1b[0m failed to parse "geheim" as boolean\n'),
+        StoreFault.OPTION,
+        "an option of the object store is not valid",
+        "WEMART_STORAGE__OPTIONS",
+    ),
+    "refused, by delta-rs": (
+        OSError(
+            f"Generic S3 error\n \u21b3 {GET}, after 8 retries  - HTTP error\n \u21b3 Connection refused (os error 111)"
+        ),
+        StoreFault.NETWORK,
+        "the object store does not answer (Connection refused)",
+        "WEMART_STORAGE__ENDPOINT",
+    ),
+    "refused, by DuckDB": (
+        duckdb.IOException(
+            "IO Error: Could not connect to server error for HTTP PUT to 'http://127.0.0.1:9/b/a.parquet'"
+        ),
+        StoreFault.NETWORK,
+        "http://127.0.0.1:9/b/a.parquet: the object store does not answer (Could not connect to server)",
+        "WEMART_STORAGE__ENDPOINT",
+    ),
+    "overloaded": (
+        of_delta_rs("503 Service Unavailable", "SlowDown"),
+        StoreFault.NETWORK,
+        "the object store does not answer (SlowDown)",
+        "whether the store is up",
+    ),
+    "broken": (
+        duckdb.HTTPException("HTTP Error: Unable to connect to URL s3://b/a: Internal Server Error (HTTP code 500)"),
+        StoreFault.NETWORK,
+        "s3://b/a: the object store does not answer (HTTP 500)",
+        "whether the store is up",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OF_STORES)
+def test_a_fault_of_an_object_store_names_url_and_setting(case: str) -> None:
+    error, fault, words, setting = OF_STORES[case]
+    assert fault_of(error) is fault
+    with pytest.raises(StoreUnavailable) as told, machine_faults("db.t", []):
+        raise error
+    message = str(told.value)
+    assert [w for w in ("db.t: ", words, setting, "The table is unchanged") if w not in message] == []
+    assert not {word for word in ("\x1b", "<Code>", "geheim", "list-type") if word in message}
+
+
+@pytest.mark.parametrize("case", ["key, by delta-rs", "option"])
+def test_an_answer_that_may_quote_a_secret_is_not_shown_as_the_cause(case: str) -> None:
+    with pytest.raises(StoreUnavailable) as told, machine_faults("db.t", []):
+        raise OF_STORES[case][0]
+    assert told.value.__cause__ is None
+    assert told.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        duckdb.ConversionException("Conversion Error: could not convert 'HTTP error: x (HTTP code 500)' to INT32"),
+        duckdb.IOException('IO Error: No files found that match the pattern "/lake/db/t/part_comm_id=AccessDenied/a"'),
+        duckdb.HTTPException("HTTP Error: HTTP GET error reading 's3://b/NoSuchBucket: /a' (HTTP 404 Not Found)"),
+        OSError("Generic error\n \u21b3 the path lake/db/t/part_comm_id=SignatureDoesNotMatch is empty"),
+    ],
+    ids=repr,
+)
+def test_words_in_a_path_or_a_row_are_not_an_answer_of_a_store(error: Exception) -> None:
+    assert fault_of(error) is None
 
 
 # Real faults
