@@ -215,7 +215,9 @@ class Landing:
                 return None
             last = known.last(file.path)
             return FileIndex(file.path, [], {}, last.days if last else {}, error=str(error))
-        store(key, entry)
+        # Unlike a time, the tag of an object comes back with its content, and must not bring the entry of another.
+        if self.folder.is_local or self._version(file.path) == (file.size, file.version):
+            store(key, entry)
         return entry
 
     def _read(self, session: Session, file: LandingFile, key: str) -> FileIndex:
