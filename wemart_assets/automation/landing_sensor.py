@@ -13,6 +13,7 @@ import itertools
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -42,6 +43,7 @@ from wemart_assets.sources.landing import Landing
 from wemart_assets.sources.listing import StoreAway
 
 RUNS_PER_TICK = 8
+REQUESTS_AT_ONCE = 16
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 UNFINISHED = [
@@ -254,20 +256,23 @@ def fingerprints(
     failed: dict[str, WemartError] = {}
     ignored: list[str] = []
     away: StoreAway | None = None
+    # In an object store each of these is a request or more, and a tick has a minute for all sources.
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        looks = {name: pool.submit(lambda of: (of.listing(), of.known()), of) for name, of in sources.items()}
     for name, landing in sources.items():
         unknown_time = landing.contract.unknown_time_table
         tables = [name] if unknown_time is None else [name, unknown_time.full_name]
         by_day: dict[str, list[str]] = {}
-        if away is not None and not landing.folder.is_local:
-            # Each of the others would wait for the store as long.
+        try:
+            (files, warnings), known = looks[name].result()
+            index = landing.index(session, files, known)
+        except StoreAway as error:
+            # One warning is enough for all sources.
+            away = away or error
             failed |= dict.fromkeys(tables, away)
             continue
-        try:
-            files, warnings = landing.listing()
-            index = landing.index(session, files)
         except WemartError as error:
             failed |= dict.fromkeys(tables, error)
-            away = error if isinstance(error, StoreAway) else away
             continue
         ignored += warnings
         for file, entry in index.items():

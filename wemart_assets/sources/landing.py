@@ -74,13 +74,23 @@ class Landing:
         """
         return list_landing(self.contract.full_name, self.folder)
 
-    def index(self, session: Session, files: Sequence[LandingFile]) -> dict[LandingFile, FileIndex]:
+    def known(self) -> Known:
+        """What the index has of files that were read before.
+
+        Raises:
+            WemartError: the index cannot be read.
+        """
+        return self._index.read()
+
+    def index(
+        self, session: Session, files: Sequence[LandingFile], known: Known | None = None
+    ) -> dict[LandingFile, FileIndex]:
         """The index entry of each file. New and changed files are read; files that no longer exist are left out.
 
         Raises:
             WemartError: the index cannot be read or written.
         """
-        known = self._index.read()
+        known = self.known() if known is None else known
         entries: dict[LandingFile, FileIndex] = {}
         with self._index.writer() as store:
             for file, key in zip(files, self._keys(files), strict=True):
@@ -205,7 +215,9 @@ class Landing:
                 return None
             last = known.last(file.path)
             return FileIndex(file.path, [], {}, last.days if last else {}, error=str(error))
-        store(key, entry)
+        # Unlike a time, the tag of an object comes back with its content, and must not bring the entry of another.
+        if self.folder.is_local or self._version(file.path) == (file.size, file.version):
+            store(key, entry)
         return entry
 
     def _read(self, session: Session, file: LandingFile, key: str) -> FileIndex:

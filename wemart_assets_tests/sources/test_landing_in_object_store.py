@@ -162,6 +162,17 @@ def test_an_object_that_is_gone_before_it_is_indexed_is_ignored(landed_away: Env
         assert landing.index(session, files) == {}
 
 
+def test_an_object_that_changes_and_comes_back_has_its_own_entry(landed_away: Environment) -> None:
+    landing = _landing(landed_away)
+    landing.folder.write("a.csv", encoded("a.csv", _lines(landed_away)))
+    files = landing.files()
+    landing.folder.write("a.csv", encoded("a.csv", _lines(landed_away) * 2))
+    with open_lake(landed_away.settings, {}).connect() as session:
+        landing.index(session, files)
+        landing.folder.write("a.csv", encoded("a.csv", _lines(landed_away)))
+        assert [entry.records for entry in landing.index(session, landing.files()).values()] == [1]
+
+
 @pytest.mark.parametrize("name", ["cut.csv.gz", "cut.parquet", "cut.jsonl"])
 def test_a_damaged_object_is_named(landed_away: Environment, name: str) -> None:
     whole = encoded(name, _lines(landed_away) * 50)
