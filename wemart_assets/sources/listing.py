@@ -12,6 +12,7 @@ from stat import S_ISDIR, S_ISREG
 
 from wemart_assets.lake.errors import LandingError
 from wemart_assets.lake.location import InvalidName, Listed, Location, ObjectStoreError
+from wemart_assets.lake.store_faults import StoreFault
 
 DELIVERY = r"(?:^|/)date=([0-9]{4}-[0-9]{2}-[0-9]{2})/"
 
@@ -67,11 +68,8 @@ class StoreAway(LandingError):
 def unreachable(source: str, error: ObjectStoreError) -> LandingError:
     """The error of a landing folder whose object store cannot be reached, or refuses access to it."""
     # A policy may forbid a single folder.
-    kind = LandingError if "AccessDenied" in str(error) else StoreAway
-    return kind(
-        f"{source}: the landing folder cannot be read: {error}. Nothing was published. Check WEMART_LANDING, the keys "
-        "and the address in WEMART_STORAGE, and the network; then run again."
-    )
+    kind = LandingError if error.fault is StoreFault.RIGHTS else StoreAway
+    return kind(f"{source}: the landing folder cannot be read: {error}. What has landed is read once this is mended.")
 
 
 def _is_ignored(name: str) -> bool:
