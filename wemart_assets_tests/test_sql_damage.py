@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from wemart_assets import catalog
 from wemart_assets.lake.delta import open_delta
 from wemart_assets.lake.errors import UnreadableTable
+from wemart_assets.lake.location import Location
 from wemart_assets.sql import Analyst, analyst
 
 TABLE, OTHER, DAY = "we_mart.wv_user_daily", "we_mart.wv_sess_daily", "2024-01-03"
@@ -98,7 +99,7 @@ def test_a_table_with_a_damaged_log_is_unreadable_not_empty(number: int, lake: P
     entry, content = damaged_entries(lake)[number]
     entry.write_bytes(content)
     with pytest.raises(UnreadableTable, match=f"{TABLE}.*_delta_log.*wemart run"):
-        open_delta(folder(lake), TABLE)
+        open_delta(Location.of(folder(lake)), TABLE)
     with pytest.raises(UnreadableTable, match=TABLE):
         run(lake, COUNT)
     assert run(lake, f"select 1 from {OTHER} limit 1") == 1

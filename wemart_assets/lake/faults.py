@@ -104,8 +104,11 @@ def machine_faults(
         cause: BaseException | None = error
         while cause is not None:
             fault = fault_of(cause)
-            is_input = isinstance(error, LandingError) or (reads is not None and str(reads) in str(cause))
-            if fault is not None and not (fault is Fault.ACCESS and is_input):
+            is_told = isinstance(error, LandingError)
+            is_input = is_told or (reads is not None and str(reads) in str(cause))
+            # An error of a landing folder says itself what to do about its object store.
+            is_other = is_input if fault is Fault.ACCESS else is_told and isinstance(fault, StoreFault)
+            if fault is not None and not is_other:
                 span = "" if not days else f" {days[0]}" if len(days) == 1 else f" {days[0]} to {days[-1]}"
                 _raise(machine_fault(f"{table}{span}", fault, cause, spill), fault, cause)
             cause = cause.__cause__

@@ -170,6 +170,11 @@ def test_a_forbidden_input_file_is_not_a_machine_fault() -> None:
         raise forbidden
 
 
+def test_an_error_of_a_landing_folder_keeps_its_own_words_about_the_object_store() -> None:
+    with pytest.raises(LandingError, match="the landing folder cannot be read"), machine_faults("db.texts", [DAY]):
+        raise LandingError("the landing folder cannot be read") from OF_STORES["rights"][0]
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOMEM, errno.EFBIG])
 def test_system_errors_are_recognized_in_every_form(number: int) -> None:
     words = os.strerror(number)
