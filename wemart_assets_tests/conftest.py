@@ -40,6 +40,7 @@ from wemart_assets.simulator import (
 from wemart_assets_tests.engines import why_no_spark
 from wemart_assets_tests.environments import Environment, MakeEnvironment
 from wemart_assets_tests.examples import PROFILE
+from wemart_assets_tests.graph import instance_without_history
 from wemart_assets_tests.marts.attribution_reference import Reference
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -129,8 +130,8 @@ def out_of_date(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
+    with instance_without_history() as shared:
+        yield shared
 
 
 @pytest.fixture(scope="session")
@@ -178,6 +179,7 @@ def _make_world(folder: Path) -> None:
     simulate_identities(config, apps, folder / "landing")
     simulate_tracks(TracksConfig(days=5, tracks=2_000, visitors=200), folder / "landing", folder / "truth")
     settings = Settings(lake=folder / "lake", landing=folder / "landing", spill=folder / "spill")
-    build_defs(settings).resolve_job_def("requested_by_day").execute_in_process(
-        instance=dg.DagsterInstance.ephemeral(), tags={RANGE_START: "2024-01-01", RANGE_END: "2024-01-05"}
-    )
+    with instance_without_history() as instance:
+        build_defs(settings).resolve_job_def("requested_by_day").execute_in_process(
+            instance=instance, tags={RANGE_START: "2024-01-01", RANGE_END: "2024-01-05"}
+        )

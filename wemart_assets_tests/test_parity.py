@@ -31,6 +31,7 @@ from wemart_assets.simulator import (
     simulate_tracks,
 )
 from wemart_assets_tests.engines import settings_of
+from wemart_assets_tests.graph import instance_without_history
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 # The last day of a week and of a month, and the first of the next, so that both have rows and one has a period before.
@@ -56,7 +57,7 @@ def make_days(lake: Path, landing: Path, engine: str, days: Sequence[str], names
     """Runs the daily tables (all of them by default) over the days as one range."""
     job = defs_from(DAYS[0], lake, landing, engine).resolve_job_def("requested_by_day")
     selection = None if names is None else [dg.AssetKey(list(tables()[name].key)) for name in names]
-    with dg.DagsterInstance.ephemeral() as instance:
+    with instance_without_history() as instance:
         tags = {RANGE_START: days[0], RANGE_END: days[-1]}
         job.execute_in_process(instance=instance, tags=tags, asset_selection=selection)
 
@@ -66,7 +67,7 @@ def make_periods(lake: Path, landing: Path, engine: str, names: Set[str] | None 
     longer = {name: of for name, of in marts().items() if of.table.period in STARTS}
     daily = {given.table.full_name for of in longer.values() for given in of.inputs.values()} - set(longer)
     publish_nothing(lake, daily, OTHER_DAYS)
-    with dg.DagsterInstance.ephemeral() as instance:
+    with instance_without_history() as instance:
         for period, (first, last) in STARTS.items():
             wanted = [of.table for name, of in longer.items() if names is None or name in names]
             selection = [dg.AssetKey(table.key) for table in wanted if table.period is period]
