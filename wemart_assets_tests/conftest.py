@@ -59,9 +59,11 @@ LONGEST = (
     "test_functions.py",
     "test_concurrent_publication.py",
     "test_spark_engine.py",
+    "test_spark_cluster.py",
     "test_plans_on_spark.py",
     "test_whole_graph.py",
     "test_landing_sensor.py",
+    "test_records.py",
     "test_bad_input.py",
     "test_mapping.py",
     "test_sql.py",
@@ -149,10 +151,12 @@ def environment(make_environment: MakeEnvironment) -> Environment:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `landing`, `truth`, and the `lake` that one run over five days computed from it. Read-only.
 
-    It is shared by the processes of a test run: the first that needs it builds it.
+    It is shared by the processes of a test run, and by runs with the same `WEMART_TEST_SHARED`: the first that needs it
+    builds it.
     """
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "world"
+    of_the_run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = Path(os.environ.get("WEMART_TEST_SHARED", of_the_run)) / "world"
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "made").exists():
             shutil.rmtree(folder, ignore_errors=True)
