@@ -172,8 +172,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 def on_cluster(cluster: Cluster, lake: Path, landing: Path, code: str, argument: str) -> str:
     """The output of a driver that runs the code on the cluster."""
-    # With code generation, as on a real cluster; the other tests turn it off because it slows them down.
-    of_small_tests = ("driver.memory", "codegen")
+    # With code generation and adaptive plans, as on a real cluster; the other tests turn them off because they slow
+    # them down.
+    of_small_tests = ("driver.memory", "codegen", "adaptive")
     conf = {name: value for name, value in SPARK_CONF.items() if not any(of in name for of in of_small_tests)}
     environment = {
         **os.environ,
