@@ -146,8 +146,9 @@ class Cluster:
     worker: int
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Each driver has executors of its own, which end with it."""
     from pyspark import find_spark_home
 
     home = find_spark_home._find_spark_home()
@@ -155,7 +156,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     master = f"spark://127.0.0.1:{port}"
     deploy = "org.apache.spark.deploy"
     java, options = f"{home}/bin/spark-class", ["--host", "127.0.0.1", "--webui-port", "0"]
-    work = ["--cores", "2", "--memory", "2g", "--work-dir", str(tmp_path / "work")]
+    work = ["--cores", "2", "--memory", "2g", "--work-dir", str(tmp_path_factory.mktemp("work"))]
     running = []
     try:
         command = [java, f"{deploy}.master.Master", *options, "--port", str(port)]
