@@ -40,6 +40,7 @@ from wemart_assets.simulator import (
 from wemart_assets_tests.engines import why_no_spark
 from wemart_assets_tests.environments import Environment, MakeEnvironment
 from wemart_assets_tests.examples import PROFILE
+from wemart_assets_tests.graph import instance_without_history
 from wemart_assets_tests.marts.attribution_reference import Reference
 from wemart_assets_tests.s3_server import S3Server, s3_server
 
@@ -59,9 +60,11 @@ LONGEST = (
     "test_functions.py",
     "test_concurrent_publication.py",
     "test_spark_engine.py",
+    "test_spark_cluster.py",
     "test_plans_on_spark.py",
     "test_whole_graph.py",
     "test_landing_sensor.py",
+    "test_records.py",
     "test_bad_input.py",
     "test_mapping.py",
     "test_sql.py",
@@ -130,8 +133,8 @@ def out_of_date(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
+    with instance_without_history() as shared:
+        yield shared
 
 
 @pytest.fixture(scope="session")
@@ -156,10 +159,12 @@ def s3() -> Iterator[S3Server]:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `landing`, `truth`, and the `lake` that one run over five days computed from it. Read-only.
 
-    It is shared by the processes of a test run: the first that needs it builds it.
+    It is shared by the processes of a test run, and by runs with the same `WEMART_TEST_SHARED`: the first that needs it
+    builds it.
     """
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "world"
+    of_the_run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = Path(os.environ.get("WEMART_TEST_SHARED", of_the_run)) / "world"
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "made").exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -186,6 +191,7 @@ def _make_world(folder: Path) -> None:
     simulate_identities(config, apps, folder / "landing")
     simulate_tracks(TracksConfig(days=5, tracks=2_000, visitors=200), folder / "landing", folder / "truth")
     settings = Settings(lake=folder / "lake", landing=folder / "landing", spill=folder / "spill")
-    build_defs(settings).resolve_job_def("requested_by_day").execute_in_process(
-        instance=dg.DagsterInstance.ephemeral(), tags={RANGE_START: "2024-01-01", RANGE_END: "2024-01-05"}
-    )
+    with instance_without_history() as instance:
+        build_defs(settings).resolve_job_def("requested_by_day").execute_in_process(
+            instance=instance, tags={RANGE_START: "2024-01-01", RANGE_END: "2024-01-05"}
+        )

@@ -27,13 +27,12 @@ from deltalake import DeltaTable
 from wemart_assets import catalog
 from wemart_assets.definitions import build_defs, open_lake
 from wemart_assets.lake.days import Period, days_between, period_start
-from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.folder_store import FolderStore
 from wemart_assets.settings import Settings, load_settings
 from wemart_assets.sources.contract import UNKNOWN_DAY
 from wemart_assets.sources.landing import landings
 from wemart_assets.sources.source_asset import publish_source
-from wemart_assets_tests.engines import duckdb_lake
+from wemart_assets_tests.engines import duckdb_lake, publish_no_rows
 from wemart_assets_tests.server_log import LOG_COLUMNS
 
 LOG = "service_log.weverse_server_log"
@@ -230,9 +229,7 @@ class Environment:
             table = catalog.tables()[name]
             of = [day for day in days if period_start(day, table.period) == day]
             of = of if table.only_partition is None else [table.only_partition]
-            # A commit of files does not look at the rows.
-            rows: Any = None
-            store.commit(Staged(table, tuple(of), rows, {}, store.baseline(table, of)))
+            publish_no_rows(store, table, of)
         return self
 
     def land(self, source: str, path: str, content: str | bytes | Sequence[Row]) -> Path:

@@ -146,8 +146,9 @@ class Cluster:
     worker: int
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Each driver has executors of its own, which end with it."""
     from pyspark import find_spark_home
 
     home = find_spark_home._find_spark_home()
@@ -155,7 +156,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     master = f"spark://127.0.0.1:{port}"
     deploy = "org.apache.spark.deploy"
     java, options = f"{home}/bin/spark-class", ["--host", "127.0.0.1", "--webui-port", "0"]
-    work = ["--cores", "2", "--memory", "2g", "--work-dir", str(tmp_path / "work")]
+    work = ["--cores", "2", "--memory", "2g", "--work-dir", str(tmp_path_factory.mktemp("work"))]
     running = []
     try:
         command = [java, f"{deploy}.master.Master", *options, "--port", str(port)]
@@ -172,8 +173,9 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 def on_cluster(cluster: Cluster, lake: Path, landing: Path, code: str, argument: str) -> str:
     """The output of a driver that runs the code on the cluster."""
-    # With code generation, as on a real cluster; the other tests turn it off because it slows them down.
-    of_small_tests = ("driver.memory", "codegen")
+    # With code generation and adaptive plans, as on a real cluster; the other tests turn them off because they slow
+    # them down.
+    of_small_tests = ("driver.memory", "codegen", "adaptive")
     conf = {name: value for name, value in SPARK_CONF.items() if not any(of in name for of in of_small_tests)}
     environment = {
         **os.environ,

@@ -19,7 +19,7 @@ from wemart_assets.lake.days import Period
 from wemart_assets.settings import Settings
 from wemart_assets.simulator import SimulatorConfig, simulate
 from wemart_assets.sql import analyst
-from wemart_assets_tests.graph import upstream
+from wemart_assets_tests.graph import instance_without_history, upstream
 
 FIRST = "2024-01-01"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -196,7 +196,7 @@ def test_days_run_one_by_one_equal_the_days_of_a_range(world: Path, tmp_path: Pa
         for name, of in marts().items()
         if any(i.last > 0 for i in of.resolve(settings.for_tables()).inputs.values())
     }
-    with dg.DagsterInstance.ephemeral() as instance:
+    with instance_without_history() as instance:
         for day in range(1, 6):
             job.execute_in_process(instance=instance, partition_key=f"2024-01-0{day}")
         job.execute_in_process(
@@ -336,7 +336,7 @@ def test_weeks_and_months_are_computed_from_their_days(world: Path, tmp_path: Pa
         of = graph.resolve_job_def(job)
         return of.execute_in_process(instance=instance, tags=tags, asset_selection=selection).success
 
-    with dg.DagsterInstance.ephemeral() as instance:
+    with instance_without_history() as instance:
         assert run("requested_by_day", "2024-01-01", "2024-01-31", needed)
         assert run("analytics_we_mart_weekly", "2024-01-01", "2024-01-22", {f"we_mart.{by_week}"})
         assert run("analytics_we_mart_monthly", "2024-01-01", "2024-01-01", {f"we_mart.{by_month}"})
