@@ -38,10 +38,15 @@ def reach(connection: duckdb.DuckDBPyConnection, locations: Sequence[Location], 
                 fault = StoreFault.NO_KEYS if "provider" in secret else StoreFault.OPTION
                 raise StoreUnavailable(f"{explained(fault, '', location.url)}.") from None
         elif scheme not in connection.list_filesystems():
-            from obstore.fsspec import FsspecStore
+            reach_through_obstore(connection, location)
 
-            open_store: Any = FsspecStore
-            connection.register_filesystem(open_store(scheme, config=location.storage.plain))
+
+def reach_through_obstore(connection: duckdb.DuckDBPyConnection, location: Location) -> None:
+    """Makes an object store of any kind accessible without an extension; slower than with one."""
+    from obstore.fsspec import FsspecStore
+
+    open_store: Any = FsspecStore
+    connection.register_filesystem(open_store(location.url.partition(":")[0], **location.obstore_options))
 
 
 def _load(connection: duckdb.DuckDBPyConnection, extension: str, offline: bool) -> None:

@@ -152,20 +152,18 @@ class Location:
         }
         return retries | self.storage.plain
 
-    @cached_property
-    def _store(self) -> ObjectStore:
-        from obstore.store import from_url
-
-        # Options of the connection are given apart from those of the store.
+    @property
+    def obstore_options(self) -> dict[str, Any]:
+        """The options with which obstore opens a store here."""
+        # Those of the connection are given apart from those of the store.
         prefix = SCHEMES[self.url.partition(":")[0]]
         plain = self.storage.plain
         config = {name: value for name, value in plain.items() if name.startswith(prefix) and "allow_http" not in name}
         allow_http = plain.get(f"{prefix}_allow_http", "false") == "true"
-        return from_url(
-            self.url,
-            config=cast(Any, config),
-            client_options={"allow_http": allow_http},
-            retry_config={
+        return {
+            "config": config,
+            "client_options": {"allow_http": allow_http},
+            "retry_config": {
                 "max_retries": RETRIES,
                 "retry_timeout": dt.timedelta(seconds=RETRIED_FOR),
                 "backoff": {
@@ -174,7 +172,13 @@ class Location:
                     "base": 2,
                 },
             },
-        )
+        }
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        from obstore.store import from_url
+
+        return from_url(self.url, **self.obstore_options)
 
     def files(self) -> Iterator[Listed]:
         """All files below, however deep, in no particular order; none if there is no such folder."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import boto3
+import duckdb
 import ibis.expr.types as ir
 import pytest
 from click.testing import CliRunner
@@ -20,7 +22,8 @@ from click.testing import CliRunner
 from wemart_assets import catalog
 from wemart_assets.cli import main
 from wemart_assets.lake.delta import open_delta
-from wemart_assets.lake.errors import PublishConflict, StoreUnavailable, UnknownOutcome
+from wemart_assets.lake.duckdb_storage import reach, reach_through_obstore
+from wemart_assets.lake.errors import PublishConflict, StoreUnavailable, UnknownOutcome, WemartError
 from wemart_assets.lake.folder_store import PROBE, FolderStore
 from wemart_assets.lake.location import Location, Storage
 from wemart_assets.lake.publication import RejectedByAudit, publish
@@ -479,3 +482,39 @@ def test_vacuum_removes_what_no_version_needs(
     swept = CliRunner().invoke(main, ["vacuum", "--older-than", "0"])
     assert (swept.exit_code, swept.output) == (0, "we_mart.wv_sess_daily: 1 files removed\n")
     assert data_objects(place) == set()
+
+
+# DuckDB's extensions, and stores that it has none for
+
+
+def test_offline_an_extension_that_is_not_installed_is_not_downloaded(
+    place: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the extra `s3` were not installed.
+    monkeypatch.setitem(sys.modules, "duckdb_extension_httpfs", None)
+    with (
+        duckdb.connect(":memory:") as connection,
+        pytest.raises(WemartError, match=r"WEMART_OFFLINE.*pip install 'wemart-assets\[s3\]' .*httpfs for version 1"),
+    ):
+        reach(connection, [place], offline=True)
+
+
+def test_offline_an_installed_extension_is_loaded(place: Location) -> None:
+    with duckdb.connect(":memory:", config={"autoinstall_known_extensions": False}) as connection:
+        reach(connection, [place], offline=True)
+        query = "select loaded, install_mode from duckdb_extensions() where extension_name = 'httpfs'"
+        assert connection.execute(query).fetchall() == [(True, "NOT_INSTALLED")]
+
+
+def test_a_store_without_an_extension_is_reached_through_obstore(place: Location) -> None:
+    """As `gs://` and `az://` are; here it is S3, because there is a server for it."""
+    with duckdb.connect(":memory:", config={"autoload_known_extensions": False}) as connection:
+        reach_through_obstore(connection, place)
+        rows = "select range as id, 'd' || range % 2 as day from range(10)"
+        options = "format parquet, return_stats, partition_by (day), filename_pattern 'run-{i}', overwrite_or_ignore"
+        written = connection.execute(f"copy ({rows}) to '{place}/t' ({options})").fetchall()
+        assert sorted((path, count, keys) for path, count, *_, keys in written) == [
+            (f"{place}/t/day=d{n}/run-0.parquet", 5, {"day": f"d{n}"}) for n in (0, 1)
+        ]
+        read = f"read_parquet(['{place}/t/day=d1/run-0.parquet'], hive_partitioning = true)"
+        assert connection.execute(f"select sum(id), any_value(day) from {read}").fetchall() == [(25, "d1")]
