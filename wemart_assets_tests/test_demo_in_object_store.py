@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from wemart_assets.lake.location import Location
 from wemart_assets_tests.s3_server import S3Server
 
 DAY = "2024-03-01"
@@ -51,4 +50,3 @@ def test_the_demo_runs_in_an_object_store(s3: S3Server, tmp_path: Path, pytestco
     assert {name for name in empty if not re.search("_[wm]_|weekly|monthly", name)} <= ON_ONE_DAY_NOTHING
     assert wemart("vacuum", "--older-than", "0", "--dry-run") == ""
     assert not [name for name in os.listdir(pytestconfig.rootpath) if name.startswith("s3:")]
-    Location.of(bucket, s3.storage).remove_all()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import io
 import re
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -325,13 +324,6 @@ class Location:
         if paths:
             with _translated(self.url), suppress(FileNotFoundError):
                 obstore.delete(self._store, paths)
-
-    def remove_all(self) -> None:
-        """Removes everything below."""
-        if self.is_local:
-            shutil.rmtree(self.path, ignore_errors=True)
-        else:
-            self.delete(file.path for file in list(self.files()))
 
     @property
     def hadoop_conf(self) -> dict[str, str]:
