@@ -12,8 +12,9 @@ import pytest
 from wemart_assets import catalog
 from wemart_assets.automation.landing_sensor import Cursor
 from wemart_assets.definitions import open_lake
-from wemart_assets.lake.errors import LandingError, StoreUnavailable
+from wemart_assets.lake.errors import LandingError
 from wemart_assets.sources.landing import INDEX_FOLDER, Landing, landings
+from wemart_assets.sources.listing import StoreAway
 from wemart_assets_tests.environments import Row, encoded
 from wemart_assets_tests.s3_server import KEY, SECRET, S3Server, s3_server
 
@@ -186,11 +187,11 @@ def test_a_damaged_object_is_named(landed_away: Environment, name: str) -> None:
 
 def _cannot_be_read(environment: Environment, cursor: str | None) -> str | None:
     """Publishing says where and what to do, and a tick keeps what it has seen. Returns the cursor of the tick."""
-    with pytest.raises(StoreUnavailable) as told:
+    with pytest.raises(StoreAway) as told:
         environment.publish(LOG, DAY)
     tick = environment.tick(cursor)
     [warning] = tick.warnings
-    assert f"{LOG} {DAY}: {environment.settings.landing}/{LOG}: " in str(told.value)
+    assert f"{LOG}: the landing folder cannot be read: {environment.settings.landing}/{LOG}: " in str(told.value)
     assert f"the landing folder cannot be read: {environment.settings.landing}/" in warning
     for text in (str(told.value), warning):
         assert "WEMART_STORAGE__" in text
