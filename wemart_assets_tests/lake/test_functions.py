@@ -79,7 +79,7 @@ def evaluate(engine: Callable[[Path], Lake], tmp_path_factory: pytest.TempPathFa
 
         def run(kind: str, values: Sequence[Any], expression: Callable[[Any], ir.Value]) -> list[Any]:
             arrow = pa.table({"n": range(len(values)), "v": pa.array(values, ARROW[kind])})
-            if hasattr(opened, "spark"):
+            if hasattr(opened.connection, "spark"):
                 return of_spark(table_of(opened, arrow), expression)
             table = opened.connection.ibis.create_table(f"of_{kind}", arrow, temp=True, overwrite=True)
             # Compiling an expression costs far more than running it.
