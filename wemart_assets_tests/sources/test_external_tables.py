@@ -14,6 +14,7 @@ from wemart_assets import catalog
 from wemart_assets.lake.errors import UnreadableTable, WemartError
 from wemart_assets_tests.engines import ENGINES, settings_of
 from wemart_assets_tests.graph import upstream
+from wemart_assets_tests.server_log import LOG_COLUMNS
 
 if TYPE_CHECKING:
     from wemart_assets_tests.environments import Environment, MakeEnvironment
@@ -34,24 +35,8 @@ def _map(environment: Environment, *lines: str, source: str) -> None:
     environment.map("\n  ".join([f"{source}:", *lines]) + "\n")
 
 
-LOG_SCHEMA = pa.schema(
-    [pa.field("unix_log_timestamp", pa.int64()), pa.field("user_info_id", pa.int64())]
-    + [
-        pa.field(name, pa.string())
-        for name in (
-            "user_info_user_key",
-            "user_info_device_id",
-            "user_info_status",
-            "user_info_ip_address",
-            "user_info_locale",
-            "user_info_country",
-            "user_info_user_agent",
-            "topic",
-            "url",
-            "params",
-        )
-    ]
-)
+NUMBERS = {"unix_log_timestamp", "user_info_id"}
+LOG_SCHEMA = pa.schema([pa.field(name, pa.int64() if name in NUMBERS else pa.string()) for name in LOG_COLUMNS])
 
 
 def _log_table(environment: Environment, *lines: dict[str, Any], **more: list[Any]) -> pa.Table:
