@@ -29,11 +29,13 @@ def open_lake(settings: Settings, externals: Mapping[str, ExternalTable]) -> Lak
     """Returns the lake with the engine that the settings name. Only that is imported, and nothing is started yet."""
     location = settings.lake_location
     if settings.engine is EngineName.SPARK:
-        from wemart_assets.lake.spark_engine import SparkConnection, SparkEngine, session_conf
+        from wemart_assets.lake.spark_engine import SparkConnection, SparkEngine, hadoop_conf, session_conf
         from wemart_assets.lake.spark_store import CatalogStore, SparkFolderStore
 
         spark = settings.spark
-        conf = session_conf(spark.master, spark.remote, spark.packages, location.hadoop_conf | spark.conf)
+        # A Spark Connect server has its own.
+        of_store = {} if spark.remote else hadoop_conf(location)
+        conf = session_conf(spark.master, spark.remote, spark.packages, of_store | spark.conf)
 
         def store(connection: Connection) -> Store:
             assert isinstance(connection, SparkConnection)

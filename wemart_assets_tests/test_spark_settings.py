@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,29 @@ def test_all_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPa
 def test_an_invalid_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         load(monkeypatch, {name: value})
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("remote", [None, "sc://host:15002"])
+def test_spark_is_told_how_to_reach_an_object_store(tmp_path: Path, remote: str | None) -> None:
+    from wemart_assets.definitions import open_lake
+
+    storage = {"endpoint": "http://127.0.0.1:9000", "region": "eu-west-1", "key": "k", "secret": "s"}
+    where: Any = {"lake": "s3://bucket/lake", "landing": tmp_path, "state": tmp_path, "storage": storage}
+    opened: Any = open_lake(load_settings(engine="spark", spark={"remote": remote}, **where), {})
+    told = {name.removeprefix("spark.hadoop.fs.s3a."): v for name, v in opened.engine.conf.items() if "s3a" in name}
+    # A Spark Connect server has its own.
+    assert told == (
+        {}
+        if remote
+        else {
+            "endpoint": "http://127.0.0.1:9000",
+            "endpoint.region": "eu-west-1",
+            "path.style.access": "true",
+            "access.key": "k",
+            "secret.key": "s",
+        }
+    )
 
 
 @pytest.mark.spark

@@ -26,7 +26,7 @@ def reach(connection: duckdb.DuckDBPyConnection, locations: Sequence[Location], 
         scheme = location.url.partition(":")[0]
         if scheme == "s3":
             _load(connection, "httpfs", offline)
-            secret = location.duckdb_secret()
+            secret = _secret(location)
             if secret.get("provider") == "credential_chain":
                 _load(connection, "aws", offline)
             values = {**secret, "scope": location.url}
@@ -47,6 +47,23 @@ def reach_through_obstore(connection: duckdb.DuckDBPyConnection, location: Locat
 
     open_store: Any = FsspecStore
     connection.register_filesystem(open_store(location.url.partition(":")[0], **location.obstore_options))
+
+
+def _secret(location: Location) -> dict[str, str]:
+    """The parameters of DuckDB's secret for an S3 store."""
+    options = location.storage.plain
+    secret = {"type": "s3"}
+    if "aws_region" in options:
+        secret["region"] = options["aws_region"]
+    if endpoint := options.get("aws_endpoint_url"):
+        secret |= {"endpoint": endpoint.partition("://")[2], "url_style": "path"}
+        secret["use_ssl"] = str(endpoint.startswith("https:")).lower()
+    if "aws_access_key_id" in options:
+        secret["key_id"] = options["aws_access_key_id"]
+        secret["secret"] = options.get("aws_secret_access_key", "")
+    if "aws_session_token" in options:
+        secret["session_token"] = options["aws_session_token"]
+    return secret if "key_id" in secret else secret | {"provider": "credential_chain"}
 
 
 def _load(connection: duckdb.DuckDBPyConnection, extension: str, offline: bool) -> None:

@@ -5,7 +5,7 @@ belong to the overwritten partitions. So each commit carries an application tran
 makes two writers of one day conflict, and the committed files are checked against the run's days here. The number of a
 transaction is the version of its commit, so the log says what published a day last however old that commit is.
 
-In an object store, a commit is an object that is written only if there is none of its name (`If-None-Match`).
+In an object store, a commit is written on condition that no object of its name exists (`If-None-Match`).
 """
 
 from __future__ import annotations
@@ -154,22 +154,26 @@ class FolderStore:
     def mark(self, table: Table, days: Sequence[str], version: int) -> None:
         """Record that the commit `version` published `days`, for a commit that could not say so itself.
 
+        Days that a later commit has published are left out.
+
         Raises:
             LostRace: another writer committed first.
         """
-        log = DeltaTable(self.location(table).uri, storage_options=self.lake.options)
-        transactions = [Transaction(transaction_id(day), version) for day in days]
-        self._write(log, table, [], None, CommitProperties(app_transactions=transactions))
+        log = self._newest(table)
+        known = day_versions(log, self.location(table), days)
+        transactions = [Transaction(transaction_id(day), version) for day in days if known.get(day, -1) < version]
+        if transactions:
+            self._write(log, table, [], None, CommitProperties(app_transactions=transactions))
 
     def committed(self, staged: Staged) -> int | None:
         return self._own_commit(staged, -1)
 
     def _own_commit(self, staged: Staged, since: int) -> int | None:
         """The version of the run's commit, looked for among the latest ones after version `since`."""
-        location = self.location(staged.table)
-        latest = DeltaTable(location.uri, storage_options=location.options).version()
+        entries = self.location(staged.table) / "_delta_log"
+        latest = self._newest(staged.table).version()
         for version in range(latest, max(since, latest - RECENT_COMMITS), -1):
-            if _run_of((location / "_delta_log").read(f"{version:020}.json")) == staged.run:
+            if _run_of(entries.read(f"{version:020}.json")) == staged.run:
                 return version
         return None
 
@@ -183,7 +187,7 @@ class FolderStore:
         location = self.destination(table)
         if not DeltaTable.is_deltatable(location.url, location.options):
             self._create(table)
-        log = DeltaTable(location.uri, storage_options=location.options)
+        log = self._newest(table)
         before = log.version()
         try:
             _evolve(log, table)
@@ -203,6 +207,11 @@ class FolderStore:
         except (OSError, DeltaError) as error:
             raise_fault(table.full_name, error)
             raise
+
+    def _newest(self, table: Table) -> DeltaTable:
+        """The log of an existing table, as it is now."""
+        location = self.location(table)
+        return DeltaTable(location.uri, storage_options=location.options)
 
     def _create(self, table: Table) -> None:
         location = self.location(table)
@@ -268,12 +277,11 @@ class FolderStore:
     def _failed(self, table: Table, before: int, error: DeltaError) -> LostRace | UnreadableTable:
         """Why a commit on top of version `before` failed: for good, unless there has been another commit since."""
         raise_fault(table.full_name, error)
-        location = self.location(table)
-        if DeltaTable(location.uri, storage_options=location.options).version() > before:
+        if self._newest(table).version() > before:
             return LostRace(str(error).splitlines()[0])
         return UnreadableTable(
-            f"{table.full_name}: the Delta table at {location} rejects this run's commit: {error}. Nothing was "
-            "published."
+            f"{table.full_name}: the Delta table at {self.location(table)} rejects this run's commit: {error}. Nothing "
+            "was published."
         )
 
 

@@ -10,7 +10,7 @@ import io
 import re
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -269,7 +269,7 @@ class Location:
         return io.BufferedReader(_Object(self._store, below, size, f"{self.url}/{below}"), READ_AHEAD)
 
     def create(self, below: str, content: bytes) -> bool:
-        """Writes a file if there is none of this name; whether it was written."""
+        """Writes a file unless one of this name exists. Returns whether it was written."""
         if self.is_local:
             self.path.mkdir(parents=True, exist_ok=True)
             with suppress(FileExistsError), (self.path / below).open("xb") as target:
@@ -324,37 +324,6 @@ class Location:
         if paths:
             with _translated(self.url), suppress(FileNotFoundError):
                 obstore.delete(self._store, paths)
-
-    @property
-    def hadoop_conf(self) -> dict[str, str]:
-        """The settings with which Spark's jars (hadoop-aws) reach an S3 store; none for a folder."""
-        if self.is_local:
-            return {}
-        options = self.storage.plain
-        conf = {
-            "endpoint": options.get("aws_endpoint_url"),
-            "endpoint.region": options.get("aws_region"),
-            "path.style.access": "true" if "aws_endpoint_url" in options else None,
-            "access.key": options.get("aws_access_key_id"),
-            "secret.key": options.get("aws_secret_access_key"),
-        }
-        return {f"spark.hadoop.fs.s3a.{name}": value for name, value in conf.items() if value is not None}
-
-    def duckdb_secret(self) -> Mapping[str, str]:
-        """The parameters of DuckDB's secret for an S3 store."""
-        options = self.storage.plain
-        secret = {"type": "s3"}
-        if "aws_region" in options:
-            secret["region"] = options["aws_region"]
-        if endpoint := options.get("aws_endpoint_url"):
-            secret |= {"endpoint": endpoint.partition("://")[2], "url_style": "path"}
-            secret["use_ssl"] = str(endpoint.startswith("https:")).lower()
-        if "aws_access_key_id" in options:
-            secret["key_id"] = options["aws_access_key_id"]
-            secret["secret"] = options.get("aws_secret_access_key", "")
-        if "aws_session_token" in options:
-            secret["session_token"] = options["aws_session_token"]
-        return secret if "key_id" in secret else secret | {"provider": "credential_chain"}
 
 
 def is_url(given: object) -> bool:

@@ -14,14 +14,12 @@ from deltalake.exceptions import DeltaError
 from wemart_assets.lake.engine import Connection, Engine, FileFormat, Staged
 from wemart_assets.lake.errors import PublishConflict, StoreUnavailable, UnreadableTable
 from wemart_assets.lake.faults import unknown_outcome
-from wemart_assets.lake.store import Baseline, ExternalStore, LostRace, Store, Unanswered, span
+from wemart_assets.lake.store import COMMIT_ATTEMPTS, Baseline, ExternalStore, LostRace, Store, Unanswered, span
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from wemart_assets.lake.table import Table
-
-COMMIT_ATTEMPTS = 20
 
 
 class Session:

@@ -92,6 +92,21 @@ def session_conf(master: str, remote: str | None, packages: str, overrides: Mapp
     return {**conf, **RUNTIME, **overrides}
 
 
+def hadoop_conf(location: Location) -> dict[str, str]:
+    """The settings with which Hadoop's jars (hadoop-aws) reach an S3 store; none for a folder."""
+    if location.is_local:
+        return {}
+    options = location.storage.plain
+    conf = {
+        "endpoint": options.get("aws_endpoint_url"),
+        "endpoint.region": options.get("aws_region"),
+        "path.style.access": "true" if "aws_endpoint_url" in options else None,
+        "access.key": options.get("aws_access_key_id"),
+        "secret.key": options.get("aws_secret_access_key"),
+    }
+    return {f"spark.hadoop.fs.s3a.{name}": value for name, value in conf.items() if value is not None}
+
+
 class SparkEngine:
     """Opens connections to one Spark, which starts when a step first needs it and then serves all steps.
 

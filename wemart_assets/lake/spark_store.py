@@ -20,7 +20,9 @@ In an object store Spark has no conditional put, so its commits are safe only wh
 
 from __future__ import annotations
 
+import random
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +38,7 @@ from wemart_assets.lake.errors import PublishConflict, UnreadableTable
 from wemart_assets.lake.folder_store import RECENT_COMMITS, FolderStore
 from wemart_assets.lake.location import Location
 from wemart_assets.lake.spark_landing import quoted
-from wemart_assets.lake.store import Baseline, LostRace, Snapshot, conflict
+from wemart_assets.lake.store import COMMIT_ATTEMPTS, Baseline, LostRace, Snapshot, conflict, span
 from wemart_assets.lake.stored import hadoop_path
 from wemart_assets.lake.table import data_type
 
@@ -61,18 +63,29 @@ class SparkFolderStore(FolderStore):
             raise conflict(table, days)
         number = max(before, log.transaction_version(name) or 0) + 1
         _write(staged, f"delta.{quoted(hadoop_path(self.location(table)))}", name, number)
-        history = self.open(table).history(RECENT_COMMITS)  # type: ignore[union-attr]
-        version = _own_commit(staged, before, history)
+        version = _own_commit(staged, before, self._newest(table).history(RECENT_COMMITS))
         if len(days) > 1:
             self._mark(staged, version)
         return version
 
     def _mark(self, staged: Staged, version: int) -> None:
-        for _ in range(RECENT_COMMITS):
+        """Mark the days of a commit, which is a commit of its own.
+
+        Raises:
+            PublishConflict: every attempt lost the race against other writers.
+        """
+        lost: LostRace | None = None
+        for _ in range(COMMIT_ATTEMPTS):
             try:
                 return self.mark(staged.table, staged.days, version)
-            except LostRace:
-                continue
+            except LostRace as error:
+                lost = error
+                time.sleep(random.uniform(0.01, 0.1))
+        raise PublishConflict(
+            f"{staged.table.full_name}: the rows of {span(staged.days)} are published, but {COMMIT_ATTEMPTS} attempts "
+            f"to note that in the log lost the race against other writers, the last because of: {lost}. Run the days "
+            "again when fewer runs publish this table."
+        ) from lost
 
 
 class CatalogStore:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from wemart_assets.lake.table import Table
 
 
+COMMIT_ATTEMPTS = 20
+
+
 @dataclass(frozen=True)
 class Baseline:
     """State of a table's partitions when a run began to compute them; if it has changed, another run has published.

@@ -23,7 +23,9 @@ from hypothesis import given as property_of
 from hypothesis import strategies as st
 
 from wemart_assets.lake.days import days_between
-from wemart_assets.lake.errors import UnreadableTable, WemartError
+from wemart_assets.lake.engine import Staged
+from wemart_assets.lake.errors import PublishConflict, UnreadableTable, WemartError
+from wemart_assets.lake.folder_store import FolderStore
 from wemart_assets.lake.functions import (
     from_utc_timestamp,
     get_json_object,
@@ -35,6 +37,7 @@ from wemart_assets.lake.functions import (
 )
 from wemart_assets.lake.publication import stage
 from wemart_assets.lake.session import Lake, Session
+from wemart_assets.lake.store import ExternalStore, LostRace
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table, column
 
 Row = Mapping[str, Any]
@@ -252,6 +255,33 @@ def test_the_last_publication_of_each_of_many_days_is_known_across_checkpoints(s
     assert session.versions(VISITS, [*days, "2024-04-01"]) == last
     assert session.versions(VISITS, days[3:4]) == {days[3]: last[days[3]]}
     assert session.published(VISITS, [*days, "2024-04-01"]) == set(days)
+
+
+def test_a_run_that_loses_every_race_says_what_the_last_attempt_failed_of(
+    session: Any, given: Given, now: dt.datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy(FolderStore):
+        def commit(self, _staged: Staged) -> int:
+            raise LostRace("version 7 exists") from OSError("the last cause")
+
+    monkeypatch.setattr("wemart_assets.lake.session.time.sleep", lambda _seconds: None)
+    busy = Session(session.connection, Busy(session.store.lake), ExternalStore())
+    rows = given(session, VISITS, visits(DAYS[0], 1))
+    staged = stage(busy, VISITS, rows, DAYS[:2], busy.baseline(VISITS, DAYS[:2]), now)
+    with pytest.raises(PublishConflict, match=rf"{DAYS[0]} to {DAYS[1]} lost the race.*: version 7 exists") as lost:
+        busy.publish(staged)
+    assert isinstance(lost.value.__cause__, LostRace)
+    assert str(lost.value.__cause__.__cause__) == "the last cause"
+    assert not list((Path(str(session.store.lake)) / "db" / "visits").rglob("*.parquet"))
+
+
+def test_a_mark_of_an_earlier_commit_does_not_hide_a_later_one(session: Any, write: Write) -> None:
+    """Spark marks the days of a range after its commit; another run may have published one of them in between."""
+    first = write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    later = write(session, VISITS, DAYS[:1], visits(DAYS[0], 2))
+    session.store.mark(VISITS, DAYS[:2], first)
+    assert session.versions(VISITS, DAYS[:2]) == {DAYS[0]: later, DAYS[1]: first}
+    assert session.published(VISITS, DAYS[:3]) == set(DAYS[:2])
 
 
 def test_many_publications_stay_readable(session: Session, write: Write, read: Read) -> None:
