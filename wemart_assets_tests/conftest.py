@@ -87,6 +87,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for path in ordered for item in modules[path]]
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Names a parameter of bytes by its argument: gzip writes the time into them, and processes must agree on names."""
+    return argname if isinstance(val, bytes) else None
+
+
 def _rank(module: str) -> int:
     return LONGEST.index(module) if module in LONGEST else len(LONGEST)
 
