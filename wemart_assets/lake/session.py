@@ -84,7 +84,7 @@ class Session:
         Raises:
             PublishConflict: another run published one of the days since the baseline was taken, or every attempt to
                 commit lost the race against other writers.
-            UnknownOutcome: the object store went away during the commit, which may have been made.
+            UnknownOutcome: the object store did not answer a commit, which may have been made.
             UnreadableTable: the table cannot take the rows.
         """
         try:
@@ -118,6 +118,9 @@ class Session:
                     raise
                 raise unknown_outcome(f"{table.full_name} {span(days)}", error) from lost
             time.sleep(random.uniform(0.01, 0.1))
+        if isinstance(lost, Unanswered):
+            # The last attempt may have been made, and then its files are part of the table.
+            raise unknown_outcome(f"{table.full_name} {span(days)}", lost.__cause__ or lost) from lost
         raise PublishConflict(
             f"{table.full_name}: {COMMIT_ATTEMPTS} attempts to commit {span(days)} lost the race against other "
             f"writers, the last because of: {lost}. Run it again when fewer runs publish this table."

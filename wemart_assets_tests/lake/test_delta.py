@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from wemart_assets.lake.days import days_between
 from wemart_assets.lake.engine import Staged
-from wemart_assets.lake.errors import PublishConflict, UnreadableTable, WemartError
+from wemart_assets.lake.errors import PublishConflict, UnknownOutcome, UnreadableTable, WemartError
 from wemart_assets.lake.folder_store import FolderStore
 from wemart_assets.lake.functions import (
     from_utc_timestamp,
@@ -37,7 +37,7 @@ from wemart_assets.lake.functions import (
 )
 from wemart_assets.lake.publication import stage
 from wemart_assets.lake.session import Lake, Session
-from wemart_assets.lake.store import ExternalStore, LostRace
+from wemart_assets.lake.store import COMMIT_ATTEMPTS, ExternalStore, LostRace, Unanswered
 from wemart_assets.lake.table import RUN_TIMESTAMP, Table, column
 
 Row = Mapping[str, Any]
@@ -273,6 +273,29 @@ def test_a_run_that_loses_every_race_says_what_the_last_attempt_failed_of(
     assert isinstance(lost.value.__cause__, LostRace)
     assert str(lost.value.__cause__.__cause__) == "the last cause"
     assert not list((Path(str(session.store.lake)) / "db" / "visits").rglob("*.parquet"))
+
+
+def test_a_run_none_of_whose_commits_is_answered_keeps_the_files_that_may_be_published(
+    session: Any, given: Given, read: Read, now: dt.datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = iter(range(COMMIT_ATTEMPTS))
+
+    class Mute(FolderStore):
+        """Only the last commit arrives, and the answer to it is lost as well."""
+
+        def commit(self, staged: Staged) -> int:
+            self.prepare(staged.table)
+            if next(attempts) == COMMIT_ATTEMPTS - 1:
+                super().commit(staged)
+            raise Unanswered("cut off") from OSError("connection closed before message completed")
+
+    monkeypatch.setattr("wemart_assets.lake.session.time.sleep", lambda _seconds: None)
+    mute = Session(session.connection, Mute(session.store.lake), ExternalStore())
+    rows = given(session, VISITS, visits(DAYS[0], 1))
+    staged = stage(mute, VISITS, rows, DAYS[:1], mute.baseline(VISITS, DAYS[:1]), now)
+    with pytest.raises(UnknownOutcome, match=f"db.visits {DAYS[0]}: the answer to the commit was lost"):
+        mute.publish(staged)
+    assert read(session, VISITS) == visits(DAYS[0], 1)
 
 
 def test_a_mark_of_an_earlier_commit_does_not_hide_a_later_one(session: Any, write: Write) -> None:
