@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -178,21 +178,25 @@ class FolderStore:
         return None
 
     def prepare(self, table: Table) -> DeltaTable:
-        """Create the table if necessary, add missing columns, and return its log.
+        """Create the table if necessary, bring its schema up to the declaration, and return its log.
+
+        A column that the stored table lacks is added; existing rows have NULL there. Descriptions of columns become
+        those of the declaration.
 
         Raises:
-            LostRace: another writer is adding the same column; the next attempt finds it in the log.
+            LostRace: another writer is changing the schema; the next attempt finds the change in the log.
             UnreadableTable: a column type or the partition columns differ from the declaration.
         """
         location = self.destination(table)
         if not DeltaTable.is_deltatable(location.url, location.options):
             self._create(table)
         log = self._newest(table)
-        before = log.version()
-        try:
-            _evolve(log, table)
-        except DeltaError as error:
-            raise self._failed(table, before, error) from error
+        schema = _evolved(log, table)
+        if schema != log.schema():
+            # A commit that replaces no partition, and so changes the schema only.
+            nothing = [(table.day_column, "in", [""])]
+            self._write(log, table, [], nothing, CommitProperties(), schema)
+            log.update_incremental()
         return log
 
     def vacuum(self, table: Table, older_than_hours: int, dry_run: bool) -> list[str]:
@@ -256,15 +260,19 @@ class FolderStore:
         adds: Sequence[AddAction],
         replaced: list[tuple[str, str, list[str]]] | None,
         properties: CommitProperties,
+        schema: Schema | None = None,
     ) -> None:
-        """Make one commit that adds files, in place of those in the partitions `replaced` if given."""
+        """Make one commit that adds files, in place of those in the partitions `replaced` if given.
+
+        `schema` becomes the table's, if given.
+        """
         before = log.version()
         actions: list[AddAction | RemoveAction] = [*adds]
         try:
             log.create_write_transaction(
                 actions,
                 mode="append" if replaced is None else "overwrite",
-                schema=log.schema(),
+                schema=schema or log.schema(),
                 partition_by=list(table.partition_by),
                 partition_filters=replaced,
                 commit_properties=properties,
@@ -285,8 +293,8 @@ class FolderStore:
         )
 
 
-def _evolve(log: DeltaTable, table: Table) -> None:
-    """Add declared columns that the stored table lacks; existing rows have NULL there.
+def _evolved(log: DeltaTable, table: Table) -> Schema:
+    """The stored schema with the declared columns that it lacks, and with the declared descriptions.
 
     Raises:
         UnreadableTable: a column type or the partition columns differ from the declaration.
@@ -303,10 +311,12 @@ def _evolve(log: DeltaTable, table: Table) -> None:
             f"{table.full_name}: the published table does not match its declaration "
             f"({'; '.join(changed) or 'other partition columns'}). Move {log.table_uri} aside and run its days again."
         )
-    added = [f for name, f in declared.items() if name not in stored]
-    if added:
-        log.alter.add_columns(added)
-        log.update_incremental()
+    described = {
+        name: Field(name, f.type, nullable=f.nullable, metadata={**f.metadata, **declared[name].metadata})
+        for name, f in stored.items()
+        if name in declared
+    }
+    return Schema(list((stored | declared | described).values()))
 
 
 def _run_of(entry: bytes) -> str | None:
