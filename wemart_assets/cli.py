@@ -92,7 +92,7 @@ def tables() -> None:
     lake = FolderStore(load_settings().lake_location)
     lines = [("table", "days", "first", "last", "rows", "bytes")]
     errors = []
-    for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
+    for name, table in sorted(catalog.TABLES_BY_NAME.items()):
         try:
             files = lake.files(table)
         except UnreadableTable as error:
@@ -283,7 +283,7 @@ def vacuum(older_than: int, dry_run: bool) -> None:
     lake = FolderStore(settings.lake_location)
     errors = []
     done = "would be removed" if dry_run else "removed"
-    for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
+    for name, table in sorted(catalog.TABLES_BY_NAME.items()):
         try:
             removed = lake.vacuum(table, older_than, dry_run)
         except UnreadableTable as error:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -31,6 +32,7 @@ from wemart_assets.lake.delta import (
     run_transaction,
     transaction_id,
 )
+from wemart_assets.lake.duckdb_sql import literal, quoted
 from wemart_assets.lake.errors import StoreUnavailable, UnreadableTable, WemartError
 from wemart_assets.lake.faults import fault_of, raise_fault
 from wemart_assets.lake.location import Location
@@ -40,9 +42,13 @@ from wemart_assets.lake.store_faults import StoreFault
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pyarrow as pa
+
     from wemart_assets.lake.engine import Staged
     from wemart_assets.lake.table import Table
 
+# Appended files are small, one per commit; so many of them are merged.
+COMPACTED_EVERY = 50
 # A run looks for its own commit among so many.
 RECENT_COMMITS = 100
 # An empty object at the top of the lake.
@@ -150,6 +156,26 @@ class FolderStore:
                 "store: let one engine write this lake, and run these days again."
             )
         return version
+
+    def append(self, table: Table, rows: pa.Table, key: Mapping[str, str], replace: bool) -> None:
+        log = self.prepare(table)
+        before = log.version()
+        try:
+            if replace:
+                predicate = " and ".join(f"{quoted(name)} = {literal(value)}" for name, value in key.items())
+                write_deltalake(log, rows, mode="overwrite", predicate=predicate)
+            else:
+                write_deltalake(log, rows, mode="append")
+        except (OSError, DeltaError) as error:
+            if fault_of(error) is StoreFault.NETWORK:
+                raise Unanswered(str(error)) from error
+            if isinstance(error, CommitFailedError):
+                raise self._failed(table, before, error) from error
+            raise
+        if log.version() % COMPACTED_EVERY == 0:
+            # Another writer may be doing the same, and its files are as good.
+            with suppress(CommitFailedError):
+                log.optimize.compact()
 
     def mark(self, table: Table, days: Sequence[str], version: int) -> None:
         """Record that the commit `version` published `days`, for a commit that could not say so itself.

@@ -43,6 +43,8 @@ from wemart_assets.lake.stored import hadoop_path
 from wemart_assets.lake.table import data_type
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from wemart_assets.lake.engine import Staged
     from wemart_assets.lake.spark_engine import SparkConnection
     from wemart_assets.lake.table import Table
@@ -146,6 +148,21 @@ class CatalogStore:
 
     def committed(self, staged: Staged) -> int | None:
         return _commits_since(self._history(staged.table, RECENT_COMMITS), -1, staged.run)[0]
+
+    def append(self, table: Table, rows: pa.Table, key: Mapping[str, str], replace: bool) -> None:
+        self._prepare(table)
+        written = self.spark.createDataFrame(rows.to_pylist(), _struct(table)).write.format("delta")
+        if replace:
+            predicate = " and ".join(f"{quoted(name)} = {_text(value)}" for name, value in key.items())
+            written = written.mode("overwrite").option("replaceWhere", predicate)
+        else:
+            written = written.mode("append")
+        try:
+            written.saveAsTable(self.address(table))
+        except (PySparkException, Py4JError) as error:
+            if CONFLICT.search(str(error)):
+                raise LostRace(str(error).splitlines()[0]) from error
+            raise
 
     def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
         sizes = dict.fromkeys(days, 0)
