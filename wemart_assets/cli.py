@@ -18,6 +18,7 @@ import click
 
 from wemart_assets.clock import Clock, business_today, utc_now
 from wemart_assets.dagster_runs import DEFINITIONS, RunFailed, dagster, environment, materialize, selection
+from wemart_assets.doctor import doctor
 from wemart_assets.dot_env import dot_env
 from wemart_assets.lake.days import Period, days_between, period_days, period_start
 from wemart_assets.lake.errors import UnreadableTable, WemartError
@@ -64,6 +65,7 @@ def main() -> None:
 
 
 main.add_command(sql)
+main.add_command(doctor)
 
 
 @main.command()

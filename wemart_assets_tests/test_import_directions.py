@@ -34,9 +34,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pages": {"catalog", "lake", "setting_values", "settings", "sources"},
     "spark_sql": {"catalog", "lake", "settings"},
     "sql_command": {"catalog", "lake", "settings", "sql", "text"},
+    "doctor": {"catalog", "dagster_runs", "definitions", "lake", "settings", "sources"},
     "definitions": {"automation", "catalog", "clock", "lake", "partitions", "settings", "sources"},
     "cli": {
-        *("automation", "catalog", "clock", "dagster_runs", "definitions", "dot_env", "init_folder", "lake"),
+        *("automation", "catalog", "clock", "dagster_runs", "definitions", "doctor", "dot_env", "init_folder"),
+        "lake",
         *("new_table", "pages", "settings", "simulator", "sources", "spark_sql", "sql_command", "text"),
     },
 }
