@@ -15,6 +15,7 @@ PACKAGE = PROJECT / "wemart_assets"
 # What each folder, and each module beside them, may import of the package. An entry with a dot is only that part.
 MAY_IMPORT: dict[str, set[str]] = {
     "clock": set(),
+    "progress": set(),
     "text": set(),
     "simulator": set(),
     "lake": set(),
@@ -39,7 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         *("automation", "catalog", "clock", "dagster_runs", "definitions", "doctor", "dot_env", "init_folder"),
         "lake",
-        *("new_table", "pages", "settings", "simulator", "sources", "spark_sql", "sql_command", "text"),
+        *("new_table", "pages", "progress", "settings", "simulator", "sources", "spark_sql", "sql_command"),
+        "text",
     },
 }
 
