@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 
-.PHONY: demo test test-spark test-all lint ui wheel clean install
+.PHONY: demo test test-spark test-all lint ui dist clean install
 
 install: $(VENV)/.installed
 
@@ -33,9 +33,9 @@ lint: install
 ui: install ## Dagster's UI on the demo lake
 	$(BIN)/wemart ui
 
-wheel: install ## the package, for `pip install` elsewhere: dist/*.whl
-	rm -rf build
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+dist: install ## the wheel and the sdist, for `pip install` elsewhere: dist/
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
 
 clean:
 	rm -rf $(VENV) .wemart build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -130,6 +130,13 @@ def quarantines() -> dict[str, Table]:
     return {table.full_name: table for c in contracts().values() for table in (c.quarantine, c.rejected)}
 
 
+def records() -> dict[str, Table]:
+    """Returns the tables that runs append to, by full name."""
+    from wemart_assets.lake.audit_results import RESULTS
+
+    return {RESULTS.full_name: RESULTS}
+
+
 def each_function(settings: Mapping[str, Any]) -> Iterator[Between]:
     """Like `functions`, but imports nothing until the first one is requested."""
     yield from functions(settings)
@@ -161,7 +168,7 @@ def _table_named(full_name: str) -> Table | None:
     if isinstance(declared, Mart):
         return declared.table
     sources = {name: contract.table for name, contract in contracts().items()}
-    return (sources | unknown_time_tables() | quarantines()).get(full_name)
+    return (sources | unknown_time_tables() | quarantines() | records()).get(full_name)
 
 
 def _view_named(full_name: str) -> View | None:
@@ -171,5 +178,5 @@ def _view_named(full_name: str) -> View | None:
     return declared if isinstance(declared, View) else None
 
 
-TABLES_BY_NAME = _ByName(_table_named, lambda: tables() | quarantines())
+TABLES_BY_NAME = _ByName(_table_named, lambda: tables() | quarantines() | records())
 VIEWS_BY_NAME = _ByName(_view_named, views)

@@ -18,10 +18,12 @@ import click
 
 from wemart_assets.clock import Clock, business_today, utc_now
 from wemart_assets.dagster_runs import DEFINITIONS, RunFailed, dagster, environment, materialize, selection
+from wemart_assets.doctor import doctor
 from wemart_assets.dot_env import dot_env
 from wemart_assets.lake.days import Period, days_between, period_days, period_start
 from wemart_assets.lake.errors import UnreadableTable, WemartError
 from wemart_assets.lake.location import Location
+from wemart_assets.progress import progress
 from wemart_assets.settings import Settings, SettingsError, load_settings
 from wemart_assets.sql_command import sql
 from wemart_assets.text import aligned
@@ -56,14 +58,27 @@ class Commands(click.Group):
                 return super().invoke(context)
         except (WemartError, SettingsError) as error:
             raise click.ClickException(str(error)) from error
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("\nStopped. Tables that were not finished are as they were before.", err=True)
+            # As the shell reports a process that the terminal interrupted.
+            context.exit(130)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The engagement mart. Settings are WEMART_* environment variables, or in a file .env (see the README)."""
+    """The engagement mart. Settings are WEMART_* environment variables, or in a file .env (see the README).
+
+    \b
+    Exit codes:
+      0    done
+      1    something failed or was refused; the message says what to do
+      2    the command was called in a wrong way
+      130  stopped by Ctrl-C
+    """
 
 
 main.add_command(sql)
+main.add_command(doctor)
 
 
 @main.command()
@@ -85,19 +100,27 @@ def spark_sql() -> None:
 
 @main.command()
 def tables() -> None:
-    """List the lake's tables with the days, rows and bytes published."""
+    """List the lake's tables with the days, rows and bytes published.
+
+    \b
+    Examples:
+      wemart tables
+      wemart tables | sort -k 5
+    """
     from wemart_assets import catalog
     from wemart_assets.lake.folder_store import FolderStore
 
     lake = FolderStore(load_settings().lake_location)
     lines = [("table", "days", "first", "last", "rows", "bytes")]
-    errors = []
-    for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
+    errors: list[UnreadableTable] = []
+    has_rows = False
+    for name, table in sorted(catalog.TABLES_BY_NAME.items()):
         try:
             files = lake.files(table)
         except UnreadableTable as error:
             errors.append(error)
             continue
+        has_rows = has_rows or bool(files)
         if not files and name.endswith(("__quarantine", "__rejected")):
             continue
         days = sorted({str(f.partition[table.day_column]) for f in files})
@@ -111,7 +134,10 @@ def tables() -> None:
                 f"{sum(f.bytes for f in files):,}",
             )
         )
-    click.echo(aligned(lines, right=(1, 4, 5)))
+    if has_rows or errors:
+        click.echo(aligned(lines, right=(1, 4, 5)))
+    else:
+        click.echo(f"Nothing has been published in {lake.lake} yet. Start with `wemart demo`, or with `wemart run`.")
     _report_unreadable(errors)
 
 
@@ -187,6 +213,8 @@ def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime |
     The same --first-day always makes the same platform. It is saved for the lake (in WEMART_STATE), so that the UI and
     all other commands agree on it. WEMART_FIRST_DAY overrides it.
     """
+    from wemart_assets import catalog
+
     started = time.monotonic()
     settings, days = _demo_settings(
         days, lines, None if first_day is None else first_day.date(), context.obj or utc_now
@@ -197,7 +225,8 @@ def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime |
     log.unlink(missing_ok=True)
     for period, run in _whole_periods(first, last):
         click.echo(f"\nRunning every table by {period} over {_span(run)}:")
-        materialize(f'tag:"period"="{period}"', run, log, click.echo)
+        with progress(sum(table.period is period for table in catalog.tables().values())) as done:
+            materialize(f'tag:"period"="{period}"', run, log, done)
     seconds = time.monotonic() - graph_started
     click.echo(f"  the graph took {seconds:.0f} s, including about 10 s per run in which Dagster starts\n")
     context.invoke(tables)
@@ -212,8 +241,16 @@ def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime |
     )
 
 
+def _matching_keys(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The keys of the tables that begin so, or whose name does without the database."""
+    from wemart_assets import catalog
+
+    keys = sorted(name.replace(".", "/") for name in catalog.tables())
+    return [key for key in keys if key.startswith(begun)] or [key for key in keys if begun in key]
+
+
 @main.command()
-@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True, shell_complete=_matching_keys)
 @click.option("--from", "first", type=Day(), help="first day: YYYY-MM-DD, or -1 for yesterday, -2 ...")
 @click.option("--to", "last", type=Day(), help="last day; by default the last that these tables have published")
 @click.option("--downstream", is_flag=True, help="also run the downstream tables, for the days already published")
@@ -266,7 +303,13 @@ def run(
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1)
 def ui(arguments: tuple[str, ...]) -> None:
-    """Start Dagster's UI for this lake. ARGUMENTS, such as --port 3001, are passed on to `dagster dev`."""
+    """Start Dagster's UI for this lake. ARGUMENTS are passed on to `dagster dev`.
+
+    \b
+    Examples:
+      wemart ui
+      wemart ui --port 3001
+    """
     os.execve(dagster(), ["dagster", "dev", "-m", DEFINITIONS, *arguments], environment())
 
 
@@ -274,7 +317,13 @@ def ui(arguments: tuple[str, ...]) -> None:
 @click.option("--older-than", default=168, show_default=True, help="hours; younger files may belong to a run")
 @click.option("--dry-run", is_flag=True, help="only show what would be removed")
 def vacuum(older_than: int, dry_run: bool) -> None:
-    """Remove data files that no published version needs, and index files of changed or deleted landing files."""
+    """Remove data files that no published version needs, and index files of changed or deleted landing files.
+
+    \b
+    Examples:
+      wemart vacuum --dry-run
+      wemart vacuum --older-than 336
+    """
     from wemart_assets import catalog
     from wemart_assets.lake.folder_store import FolderStore
     from wemart_assets.sources.landing import landings
@@ -283,7 +332,7 @@ def vacuum(older_than: int, dry_run: bool) -> None:
     lake = FolderStore(settings.lake_location)
     errors = []
     done = "would be removed" if dry_run else "removed"
-    for name, table in sorted((catalog.tables() | catalog.quarantines()).items()):
+    for name, table in sorted(catalog.TABLES_BY_NAME.items()):
         try:
             removed = lake.vacuum(table, older_than, dry_run)
         except UnreadableTable as error:
@@ -299,9 +348,33 @@ def vacuum(older_than: int, dry_run: bool) -> None:
 
 
 @main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script with which SHELL completes commands, options and tables.
+
+    \b
+    Examples:
+      eval "$(wemart completion bash)"            in ~/.bashrc
+      eval "$(wemart completion zsh)"             in ~/.zshrc
+      wemart completion fish > ~/.config/fish/completions/wemart.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(main, {}, "wemart", "_WEMART_COMPLETE").source())
+
+
+@main.command()
 @click.option("--check", is_flag=True, help="only check that the pages match the declarations")
 def pages(check: bool) -> None:
-    """Write the generated pages: the table catalog, and the graph and lists in the README."""
+    """Write the generated pages of a checkout: the table catalog, and the graph and lists in the README.
+
+    \b
+    Examples:
+      wemart pages
+      wemart pages --check
+    """
     from wemart_assets.pages import render
 
     project = Path.cwd()
@@ -394,7 +467,8 @@ def _run_all(requests: Sequence[Request], log: Path, dry_run: bool) -> None:
             click.echo("\n".join(f"  {name}" for name in sorted(request.tables)))
             continue
         try:
-            materialize(selection(request.tables), request.days if request.period else [], log, click.echo)
+            with progress(len(request.tables)) as done:
+                materialize(selection(request.tables), request.days if request.period else [], log, done)
         except RunFailed as error:
             remaining = len(requests) - number
             not_started = f"; {remaining} more runs were not started" if remaining else ""

@@ -48,15 +48,20 @@ def materialize(select: str, days: Sequence[str], log: Path, show: Callable[[str
         ) as process,
     ):
         assert process.stdout is not None
-        for line in process.stdout:
-            output.write(line)
-            if done := STEP_DONE.search(line):
-                seconds = float(done[2]) / (1000 if done[3] == "ms" else 1)
-                show(f"  {done[1].replace('__', '.', 1):<48}{seconds:6.1f} s")
-            elif failed := STEP_FAILED.search(line):
-                show(f"  {failed[1].replace('__', '.', 1):<48}failed")
-            elif failure := FAILURE.search(line):
-                reasons[failure[1]] = None
+        try:
+            for line in process.stdout:
+                output.write(line)
+                if done := STEP_DONE.search(line):
+                    seconds = float(done[2]) / (1000 if done[3] == "ms" else 1)
+                    show(f"  {done[1].replace('__', '.', 1):<48}{seconds:6.1f} s")
+                elif failed := STEP_FAILED.search(line):
+                    show(f"  {failed[1].replace('__', '.', 1):<48}failed")
+                elif failure := FAILURE.search(line):
+                    reasons[failure[1]] = None
+        except KeyboardInterrupt:
+            # The terminal has interrupted Dagster as well, which notes in its history that the run was stopped.
+            output.write(process.communicate()[0] or "")
+            raise
     if process.returncode != 0:
         raise RunFailed("\n".join([*reasons, f"the run failed; Dagster's full output is in {log}"]))
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
 import io
 import json
+import os
+import pty
 import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
@@ -125,11 +133,6 @@ def test_a_damaged_table_is_named_and_does_not_stop_the_others(
     result = wemart(command, *arguments, environment={"WEMART_LAKE": str(tmp_path / "lake")})
     assert (result.exit_code, shown in result.output) == (1, True)
     assert "Error: we_mart.wv_sess_daily:" in result.output
-
-
-@pytest.mark.parametrize("command", ["sql", "spark-sql", "simulate", "demo", "run", "tables", "ui", "vacuum", "new"])
-def test_every_command_has_help(command: str) -> None:
-    assert "Usage" in wemart(command, "--help").output
 
 
 # The days of the demo, without running them.
@@ -284,3 +287,94 @@ def test_run_shows_each_table_and_a_failure_with_its_reason(
     failed = wemart("run", "--from", "2024-01-06", platforms)
     assert failed.exit_code == 1
     assert "wemart run --from 2024-01-06 --to 2024-01-06 we_mart/wv_sess_daily" in failed.output
+
+
+@pytest.mark.slow
+def test_stopping_a_run_stops_dagster_and_says_that_nothing_is_half_done(tmp_path: Path, world: Path) -> None:
+    shutil.copytree(world / "lake", tmp_path / "lake")
+    files = {"WEMART_LAKE": str(tmp_path / "lake"), "WEMART_STATE": str(tmp_path / "state")}
+    command = [sys.executable, "-m", "wemart_assets.cli", "run", "--from", "2024-01-01", "--to", "2024-01-05"]
+    with subprocess.Popen(
+        [*command, "--downstream", "we_mart/wv_sess_daily"],
+        cwd=tmp_path,
+        env={**os.environ, **files, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A process in the background would ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Run 1 of")
+        assert "we_mart.wv_sess_daily" in process.stdout.readline()
+        # As the terminal does for Ctrl-C.
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    assert (process.returncode, said.strip()) == (
+        130,
+        "Stopped. Tables that were not finished are as they were before.",
+    )
+    assert "Execution of run" in (tmp_path / "state" / "run.log").read_text()
+    with pytest.raises(ProcessLookupError):
+        # No process of the group is left.
+        os.killpg(process.pid, 0)
+
+
+# Help, completion, progress
+
+
+def each_command(command: click.Command, *path: str) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for name, member in command.commands.items():
+            yield from each_command(member, *path, name)
+    else:
+        yield " ".join(path), command
+
+
+COMMANDS = dict(each_command(main))
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_command_shows_how_it_is_called(path: str) -> None:
+    command = COMMANDS[path]
+    examples = (command.help or "").partition("Examples:")[2]
+    assert f"  wemart {path}" in examples or f"$(wemart {path}" in examples
+
+
+def test_an_empty_lake_is_told_in_a_sentence(tmp_path: Path) -> None:
+    result = wemart("tables", environment={"WEMART_LAKE": str(tmp_path / "lake")})
+    said = f"Nothing has been published in {tmp_path}/lake yet. Start with `wemart demo`, or with `wemart run`.\n"
+    assert (result.exit_code, result.output) == (0, said)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_completes_tables_by_key_and_by_name(shell: str) -> None:
+    assert "_WEMART_COMPLETE" in wemart("completion", shell).output
+    words = {"_WEMART_COMPLETE": f"{shell}_complete", "COMP_CWORD": "2"}
+    for begun, found in (("we_mart/wv_sess_d", "we_mart/wv_sess_daily"), ("dim__u", "core/dim__users")):
+        asked = words | {"COMP_WORDS": f"wemart run {begun}"}
+        if shell == "fish":
+            # Its script passes the word instead of its number.
+            asked["COMP_CWORD"] = begun
+        result = CliRunner().invoke(main, [], env=asked, prog_name="wemart")
+        assert found in result.output.replace(",", "\n").split()
+
+
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path: Path) -> None:
+    code = "from wemart_assets.progress import progress\nwith progress(2) as done: done('[b]one'); done('two')"
+    command = [sys.executable, "-c", code]
+    piped = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert piped.stdout == "[b]one\ntwo\n"
+    terminal, shown = pty.openpty()
+    with subprocess.Popen(command, stdout=shown, env={**os.environ, "TERM": "xterm"}) as process:
+        os.close(shown)
+        seen = b""
+        with contextlib.suppress(OSError):
+            # Linux reports the end of a terminal's output as an error.
+            while part := os.read(terminal, 4096):
+                seen += part
+    os.close(terminal)
+    assert process.returncode == 0
+    assert b"[b]one\r\n" in seen
+    assert b"2/2" in seen

@@ -15,6 +15,7 @@ PACKAGE = PROJECT / "wemart_assets"
 # What each folder, and each module beside them, may import of the package. An entry with a dot is only that part.
 MAY_IMPORT: dict[str, set[str]] = {
     "clock": set(),
+    "progress": set(),
     "text": set(),
     "simulator": set(),
     "lake": set(),
@@ -34,10 +35,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pages": {"catalog", "lake", "setting_values", "settings", "sources"},
     "spark_sql": {"catalog", "lake", "settings"},
     "sql_command": {"catalog", "lake", "settings", "sql", "text"},
+    "doctor": {"catalog", "dagster_runs", "definitions", "lake", "settings", "sources"},
     "definitions": {"automation", "catalog", "clock", "lake", "partitions", "settings", "sources"},
     "cli": {
-        *("automation", "catalog", "clock", "dagster_runs", "definitions", "dot_env", "init_folder", "lake"),
-        *("new_table", "pages", "settings", "simulator", "sources", "spark_sql", "sql_command", "text"),
+        *("automation", "catalog", "clock", "dagster_runs", "definitions", "doctor", "dot_env", "init_folder"),
+        "lake",
+        *("new_table", "pages", "progress", "settings", "simulator", "sources", "spark_sql", "sql_command"),
+        "text",
     },
 }
 

@@ -1,4 +1,4 @@
-"""A table's checks as Dagster shows them: their specifications, and their results in a run."""
+"""A table's checks as Dagster shows them: their specifications, their results in a run, and those that did not run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 
 from wemart_assets.lake.audit import CheckSpec, Finding, checks_of
 from wemart_assets.lake.table import Severity, Table
@@ -45,3 +48,29 @@ def check_result(table: Table, finding: Finding) -> dg.AssetCheckResult:
         description=finding.summary,
         metadata=metadata,
     )
+
+
+def show_as_skipped(context: dg.AssetExecutionContext, table: Table, is_audited: bool) -> None:
+    """Has Dagster's UI show the checks that a failed step keeps from running as skipped, not as failed.
+
+    These are the checks of everything downstream in the run and, unless `is_audited`, of the table itself.
+
+    Dagster plans all checks of a run when it starts, and shows a planned check of a failed run as failed. The latest
+    plan counts, and one that belongs to no run is shown as skipped. Dagster has no public function for it.
+    """
+    layer = context.job_def.asset_layer
+    own = dg.AssetKey(table.key)
+    blocked, waiting = {own}, [own]
+    while waiting:
+        downstream = (layer.asset_graph.get(waiting.pop()).child_keys & layer.selected_asset_keys) - blocked
+        blocked |= downstream
+        waiting += downstream
+    checks = layer.asset_graph.get_check_keys_for_assets(blocked - {own} if is_audited else blocked)
+    for check in sorted(checks):
+        event = DagsterEvent(
+            event_type_value=DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value,
+            job_name=RUNLESS_JOB_NAME,
+            message=f"{check.name} of {check.asset_key.to_user_string()} did not run: {table.full_name} failed",
+            event_specific_data=AssetCheckEvaluationPlanned(asset_key=check.asset_key, check_name=check.name),
+        )
+        context.instance.report_dagster_event(event, RUNLESS_RUN_ID)

@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -31,6 +32,7 @@ from wemart_assets.lake.delta import (
     run_transaction,
     transaction_id,
 )
+from wemart_assets.lake.duckdb_sql import literal, quoted
 from wemart_assets.lake.errors import StoreUnavailable, UnreadableTable, WemartError
 from wemart_assets.lake.faults import fault_of, raise_fault
 from wemart_assets.lake.location import Location
@@ -40,9 +42,13 @@ from wemart_assets.lake.store_faults import StoreFault
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pyarrow as pa
+
     from wemart_assets.lake.engine import Staged
     from wemart_assets.lake.table import Table
 
+# Appended files are small, one per commit; so many of them are merged.
+COMPACTED_EVERY = 50
 # A run looks for its own commit among so many.
 RECENT_COMMITS = 100
 # An empty object at the top of the lake.
@@ -151,6 +157,26 @@ class FolderStore:
             )
         return version
 
+    def append(self, table: Table, rows: pa.Table, key: Mapping[str, str], replace: bool) -> None:
+        log = self.prepare(table)
+        before = log.version()
+        try:
+            if replace:
+                predicate = " and ".join(f"{quoted(name)} = {literal(value)}" for name, value in key.items())
+                write_deltalake(log, rows, mode="overwrite", predicate=predicate)
+            else:
+                write_deltalake(log, rows, mode="append")
+        except (OSError, DeltaError) as error:
+            if fault_of(error) is StoreFault.NETWORK:
+                raise Unanswered(str(error)) from error
+            if isinstance(error, CommitFailedError):
+                raise self._failed(table, before, error) from error
+            raise
+        if log.version() % COMPACTED_EVERY == 0:
+            # Another writer may be doing the same, and its files are as good.
+            with suppress(CommitFailedError):
+                log.optimize.compact()
+
     def mark(self, table: Table, days: Sequence[str], version: int) -> None:
         """Record that the commit `version` published `days`, for a commit that could not say so itself.
 
@@ -178,21 +204,25 @@ class FolderStore:
         return None
 
     def prepare(self, table: Table) -> DeltaTable:
-        """Create the table if necessary, add missing columns, and return its log.
+        """Create the table if necessary, bring its schema up to the declaration, and return its log.
+
+        A column that the stored table lacks is added; existing rows have NULL there. Descriptions of columns become
+        those of the declaration.
 
         Raises:
-            LostRace: another writer is adding the same column; the next attempt finds it in the log.
+            LostRace: another writer is changing the schema; the next attempt finds the change in the log.
             UnreadableTable: a column type or the partition columns differ from the declaration.
         """
         location = self.destination(table)
         if not DeltaTable.is_deltatable(location.url, location.options):
             self._create(table)
         log = self._newest(table)
-        before = log.version()
-        try:
-            _evolve(log, table)
-        except DeltaError as error:
-            raise self._failed(table, before, error) from error
+        schema = _evolved(log, table)
+        if schema != log.schema():
+            # A commit that replaces no partition, and so changes the schema only.
+            nothing = [(table.day_column, "in", [""])]
+            self._write(log, table, [], nothing, CommitProperties(), schema)
+            log.update_incremental()
         return log
 
     def vacuum(self, table: Table, older_than_hours: int, dry_run: bool) -> list[str]:
@@ -256,15 +286,19 @@ class FolderStore:
         adds: Sequence[AddAction],
         replaced: list[tuple[str, str, list[str]]] | None,
         properties: CommitProperties,
+        schema: Schema | None = None,
     ) -> None:
-        """Make one commit that adds files, in place of those in the partitions `replaced` if given."""
+        """Make one commit that adds files, in place of those in the partitions `replaced` if given.
+
+        `schema` becomes the table's, if given.
+        """
         before = log.version()
         actions: list[AddAction | RemoveAction] = [*adds]
         try:
             log.create_write_transaction(
                 actions,
                 mode="append" if replaced is None else "overwrite",
-                schema=log.schema(),
+                schema=schema or log.schema(),
                 partition_by=list(table.partition_by),
                 partition_filters=replaced,
                 commit_properties=properties,
@@ -285,8 +319,8 @@ class FolderStore:
         )
 
 
-def _evolve(log: DeltaTable, table: Table) -> None:
-    """Add declared columns that the stored table lacks; existing rows have NULL there.
+def _evolved(log: DeltaTable, table: Table) -> Schema:
+    """The stored schema with the declared columns that it lacks, and with the declared descriptions.
 
     Raises:
         UnreadableTable: a column type or the partition columns differ from the declaration.
@@ -303,10 +337,12 @@ def _evolve(log: DeltaTable, table: Table) -> None:
             f"{table.full_name}: the published table does not match its declaration "
             f"({'; '.join(changed) or 'other partition columns'}). Move {log.table_uri} aside and run its days again."
         )
-    added = [f for name, f in declared.items() if name not in stored]
-    if added:
-        log.alter.add_columns(added)
-        log.update_incremental()
+    described = {
+        name: Field(name, f.type, nullable=f.nullable, metadata={**f.metadata, **declared[name].metadata})
+        for name, f in stored.items()
+        if name in declared
+    }
+    return Schema(list((stored | declared | described).values()))
 
 
 def _run_of(entry: bytes) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import ibis.expr.types as ir
 
-from wemart_assets.lake.check_results import check_result, check_specs
+from wemart_assets.lake.check_results import check_result, check_specs, show_as_skipped
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.errors import DeclarationError, WemartError
 from wemart_assets.lake.inject import call, parameters
@@ -90,18 +90,23 @@ def table_asset(
         lake: Lake = context.resources.lake
         days = [] if partitions is None else sorted(context.partition_keys)
         try:
-            with lake.connect() as session:
+            with lake.connect(context.run.run_id, is_repeated=context.retry_number > 0) as session:
                 published, metadata = run(session, days, context.log)
         except RejectedByAudit as rejected:
             # Before the failure, which ends the step: results after it would not be recorded.
             for finding in rejected.findings:
                 yield check_result(table, finding)  # type: ignore[misc]
+            show_as_skipped(context, table, is_audited=True)
             raise dg.Failure(str(rejected), allow_retries=False) from rejected
         except WemartError as error:
+            show_as_skipped(context, table, is_audited=False)
             raise dg.Failure(
                 str(error), metadata={"table": table.full_name, "days": f"{days[0]} to {days[-1]}" if days else "none"}
             ) from error
-        _warn_of_missing_charts(context, table, published)
+        except Exception:
+            show_as_skipped(context, table, is_audited=False)
+            raise
+        _warn_of_what_is_missing(context, table, published)
         _add_sizes(context, table, published, days)
         yield _materialization(table, published, inputs or {}, metadata)
 
@@ -154,7 +159,11 @@ def _due_at_six(period: Period, timezone: str) -> dg.FreshnessPolicy:
     )
 
 
-def _warn_of_missing_charts(context: dg.AssetExecutionContext, table: Table, published: Publication) -> None:
+def _warn_of_what_is_missing(context: dg.AssetExecutionContext, table: Table, published: Publication) -> None:
+    if published.not_recorded is not None:
+        context.log.warning(
+            f"{table.full_name}: published, but what its audit found is not in audit.results: {published.not_recorded}"
+        )
     for name, why in published.not_drawn.items():
         context.log.warning(f"{table.full_name}: published without its chart '{name}', not drawn: {why}")
 

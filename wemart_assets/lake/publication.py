@@ -7,6 +7,7 @@ dies at any instant leaves the table as it was: its staged files are in no log, 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.audit import Finding, audit
+from wemart_assets.lake.audit_results import RESULTS, record
 from wemart_assets.lake.engine import Staged
 from wemart_assets.lake.errors import AuditFailed
 from wemart_assets.lake.faults import machine_faults
@@ -26,6 +28,7 @@ from wemart_assets.lake.session import Session
 from wemart_assets.lake.store import Baseline
 from wemart_assets.lake.table import RUN_TIMESTAMP, Chart, Severity, Table, data_type
 
+log = logging.getLogger(__name__)
 PREVIEW_ROWS = 5
 
 
@@ -33,7 +36,8 @@ PREVIEW_ROWS = 5
 class Publication:
     """What one run published: rows and bytes of each day, the Delta version, the findings, the time of each step.
 
-    `charts` has the SVG of each chart by name; `not_drawn` says why the other charts could not be drawn.
+    `charts` has the SVG of each chart by name; `not_drawn` says why the other charts could not be drawn, and
+    `not_recorded` why what the audit found is not in `audit.results`, if it is not.
     """
 
     version: int
@@ -45,6 +49,7 @@ class Publication:
     measures: Mapping[str, Any]
     charts: Mapping[str, str]
     not_drawn: Mapping[str, str]
+    not_recorded: str | None
     seconds: Mapping[str, float]
 
 
@@ -100,6 +105,7 @@ def _publish(
     lazy = {"published": lambda: _published_outside(session, table, days)}
     try:
         findings = audit(staged, lazy["published"], inputs, settings)
+        not_recorded = _record(session, table, days, findings, time.monotonic() - was_staged, now)
         errors = [f for f in findings if not f.passed and f.check.severity is Severity.ERROR]
         if errors:
             raise RejectedByAudit(_explain(table, days, errors, () if of_files else inputs), findings)
@@ -124,6 +130,7 @@ def _publish(
         measures,
         charts,
         not_drawn,
+        not_recorded,
         {
             "seconds to stage": round(was_staged - began, 3),
             "seconds to audit": round(was_audited - was_staged, 3),
@@ -138,6 +145,19 @@ def stage(
     """Writes `rows`, with `now` as `run_timestamp`, to storage that no reader sees."""
     stamped = rows.mutate(run_timestamp=ibis.literal(now, type=data_type(RUN_TIMESTAMP.type)))
     return session.stage(table, stamped, days, baseline)
+
+
+def _record(
+    session: Session, table: Table, days: Sequence[str], findings: Sequence[Finding], seconds: float, now: dt.datetime
+) -> str | None:
+    """Records what the audit found; returns why it could not, if so."""
+    try:
+        record(session, table, days, findings, seconds, now)
+    except Exception as error:
+        # What the audit found decides about the rows, whether it is kept or not.
+        log.warning("%s: what the audit found is not in %s: %s", table.full_name, RESULTS.full_name, error)
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def _draw(

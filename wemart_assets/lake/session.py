@@ -18,17 +18,30 @@ from wemart_assets.lake.store import COMMIT_ATTEMPTS, Baseline, ExternalStore, L
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pyarrow as pa
 
     from wemart_assets.lake.table import Table
 
 
 class Session:
-    """One step's connection to an engine, over the tables of a store and those of someone else."""
+    """One step's connection to an engine, over the tables of a store and those of someone else.
 
-    def __init__(self, connection: Connection, store: Store, externals: ExternalStore) -> None:
+    `run` is the id of the run that the step belongs to, if any; `is_repeated` if the run has tried the step before.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        store: Store,
+        externals: ExternalStore,
+        run: str | None = None,
+        is_repeated: bool = False,
+    ) -> None:
         self.connection = connection
         self.store = store
         self.externals = externals
+        self.run = run
+        self._is_repeated = is_repeated
 
     @property
     def spill(self) -> Path | None:
@@ -126,6 +139,22 @@ class Session:
             f"writers, the last because of: {lost}. Run it again when fewer runs publish this table."
         ) from lost
 
+    def append(self, table: Table, rows: pa.Table, key: Mapping[str, str]) -> None:
+        """Add rows that the run records, instead of those with the same `key` if it has recorded any.
+
+        Raises:
+            PublishConflict: every attempt to commit lost the race against other writers.
+        """
+        replace = self._is_repeated
+        lost: LostRace | Unanswered | None = None
+        for _ in range(COMMIT_ATTEMPTS):
+            try:
+                return self.store.append(table, rows, key, replace)
+            except (LostRace, Unanswered) as error:
+                lost, replace = error, replace or isinstance(error, Unanswered)
+            time.sleep(random.uniform(0.01, 0.1))
+        raise PublishConflict(f"{table.full_name}: {COMMIT_ATTEMPTS} attempts to add {key} failed: {lost}") from lost
+
     def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
         """Published bytes of each of `days`."""
         return self.store.sizes(table, days)
@@ -146,7 +175,7 @@ class Lake:
         self._store = store
 
     @contextmanager
-    def connect(self) -> Iterator[Session]:
-        """A session for one step."""
+    def connect(self, run: str | None = None, is_repeated: bool = False) -> Iterator[Session]:
+        """A session for one step, of the run `run` if it has an id."""
         with self.engine.connect() as connection:
-            yield Session(connection, self._store(connection), self.externals)
+            yield Session(connection, self._store(connection), self.externals, run, is_repeated)

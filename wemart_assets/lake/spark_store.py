@@ -43,6 +43,8 @@ from wemart_assets.lake.stored import hadoop_path
 from wemart_assets.lake.table import data_type
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from wemart_assets.lake.engine import Staged
     from wemart_assets.lake.spark_engine import SparkConnection
     from wemart_assets.lake.table import Table
@@ -147,6 +149,21 @@ class CatalogStore:
     def committed(self, staged: Staged) -> int | None:
         return _commits_since(self._history(staged.table, RECENT_COMMITS), -1, staged.run)[0]
 
+    def append(self, table: Table, rows: pa.Table, key: Mapping[str, str], replace: bool) -> None:
+        self._prepare(table)
+        written = self.spark.createDataFrame(rows.to_pylist(), _struct(table)).write.format("delta")
+        if replace:
+            predicate = " and ".join(f"{quoted(name)} = {_text(value)}" for name, value in key.items())
+            written = written.mode("overwrite").option("replaceWhere", predicate)
+        else:
+            written = written.mode("append")
+        try:
+            written.saveAsTable(self.address(table))
+        except (PySparkException, Py4JError) as error:
+            if CONFLICT.search(str(error)):
+                raise LostRace(str(error).splitlines()[0]) from error
+            raise
+
     def sizes(self, table: Table, days: Sequence[str]) -> Mapping[str, int]:
         sizes = dict.fromkeys(days, 0)
         for row in self._files(table, days):
@@ -154,19 +171,20 @@ class CatalogStore:
         return sizes
 
     def _prepare(self, table: Table) -> None:
-        """Create the table if necessary and add missing columns."""
-        columns = ", ".join(f"{quoted(c.name)} {c.type}" for c in table.columns)
+        """Create the table if necessary, add missing columns, and describe columns as declared."""
+        columns = {c.name: f"{quoted(c.name)} {c.type} comment {_text(c.description)}" for c in table.columns}
         # Other readers of the lake support neither deletion vectors nor column mapping.
         properties = PROPERTIES | {"delta.enableDeletionVectors": "false", "delta.columnMapping.mode": "none"}
         # Here only its commit shows that an empty day was published.
         properties["delta.logRetentionDuration"] = "interval 36500 days"
         self.spark.sql(f"create database if not exists {quoted(self.catalog)}.{quoted(table.database)}")
         self.spark.sql(
-            f"create table if not exists {self.address(table)} ({columns}) using delta"
+            f"create table if not exists {self.address(table)} ({', '.join(columns.values())}) using delta"
             f" partitioned by ({', '.join(map(quoted, table.partition_by))}) comment {_text(table.description)}"
             f" tblproperties ({', '.join(f'{_text(k)} = {_text(v)}' for k, v in properties.items())})"
         )
-        stored = {field.name: field.dataType for field in self.spark.table(self.address(table)).schema.fields}
+        fields = self.spark.table(self.address(table)).schema.fields
+        stored = {field.name: field.dataType for field in fields}
         declared = {field.name: field.dataType for field in _struct(table).fields}
         changed = [
             f"{name} is stored as {stored[name].simpleString()} but declared as {kind.simpleString()}"
@@ -180,8 +198,14 @@ class CatalogStore:
                 f"({'; '.join(changed) or 'other partition columns'}). Rename {self.address(table)} and run its days "
                 "again."
             )
-        if added := [f"{quoted(name)} {kind.simpleString()}" for name, kind in declared.items() if name not in stored]:
+        if added := [columns[name] for name in declared if name not in stored]:
             self.spark.sql(f"alter table {self.address(table)} add columns ({', '.join(added)})")
+        comments = {field.name: field.metadata.get("comment") for field in fields}
+        for c in table.columns:
+            if comments.get(c.name, c.description) != c.description:
+                self.spark.sql(
+                    f"alter table {self.address(table)} alter column {quoted(c.name)} comment {_text(c.description)}"
+                )
 
     def _exists(self, table: Table) -> bool:
         return self.spark.catalog.tableExists(self.address(table))

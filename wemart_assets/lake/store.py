@@ -21,6 +21,7 @@ from wemart_assets.lake.table import RUN_TIMESTAMP
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pyarrow as pa
 
     from wemart_assets.lake.engine import Connection, Staged
     from wemart_assets.lake.table import Table
@@ -114,6 +115,16 @@ class Store(Protocol):
         """The version of the run's commit if it is among the latest ones, otherwise None.
 
         A commit whose answer was lost on the network looks like one that failed.
+        """
+
+    def append(self, table: Table, rows: pa.Table, key: Mapping[str, str], replace: bool) -> None:
+        """Attempt once to add rows that are recorded rather than computed by day.
+
+        All of them have the values of `key`. With `replace`, rows with these values are replaced.
+
+        Raises:
+            LostRace: another writer committed first, which only happens if there is something to replace.
+            Unanswered: the connection was lost after the commit was sent, or while it was.
         """
 
 

@@ -244,8 +244,16 @@ class Table:
 
     @cached_property
     def arrow_schema(self) -> pa.Schema:
-        """The Delta table's schema. All its columns are nullable: the audit is what finds a NULL."""
-        return pa.schema([pa.field(c.name, data_type(c.type).to_pyarrow()) for c in self.columns])
+        """The Delta table's schema. All its columns are nullable: the audit is what finds a NULL.
+
+        The metadata of a field is Delta's; other readers show `comment` as the description of the column.
+        """
+        return pa.schema(
+            [
+                pa.field(c.name, data_type(c.type).to_pyarrow(), metadata={"comment": c.description})
+                for c in self.columns
+            ]
+        )
 
     def conform(self, rows: ir.Table) -> ir.Table:
         """Returns `rows` with exactly this table's columns, in order and cast to the declared types.

@@ -688,6 +688,38 @@ def test_a_column_that_is_no_longer_declared_is_left_out(session: Session, write
     assert read(session, VISITS) == visits(DAYS[0], 1) + visits(DAYS[1], 2)
 
 
+def test_the_delta_table_describes_its_columns(session: Session, write: Write, lake: Path) -> None:
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    assert comments(lake, VISITS) == {c.name: c.description for c in VISITS.columns}
+
+
+def test_descriptions_follow_the_declaration(session: Session, write: Write, read: Read, lake: Path) -> None:
+    write(session, WIDER, DAYS[:1], [{"id": 1, "name": "n1", "ctry": "KR", "part_date": DAYS[0]}])
+    other = replace(
+        VISITS, columns=(VISITS.columns[0], column("name", "string", 'it\'s "the" visitor'), *VISITS.columns[2:])
+    )
+    version = write(session, other, DAYS[1:2], visits(DAYS[1], 2))
+    assert comments(lake, VISITS)["name"] == 'it\'s "the" visitor'
+    # One that is no longer declared keeps what it had.
+    assert comments(lake, VISITS)["ctry"] == "country"
+    assert read(session, VISITS) == visits(DAYS[0], 1) + visits(DAYS[1], 2)
+    # The schema changed in a commit of its own, and does not change again.
+    assert write(session, other, DAYS[1:2], visits(DAYS[1], 3)) == version + 1
+
+
+def test_a_table_of_before_descriptions_gets_them(session: Session, write: Write, read: Read, lake: Path) -> None:
+    folder = lake / "db" / "visits"
+    undescribed = pa.schema([pa.field(f.name, f.type) for f in VISITS.arrow_schema])
+    DeltaTable.create(str(folder), undescribed, partition_by=["part_date"])
+    write(session, VISITS, DAYS[:1], visits(DAYS[0], 1))
+    assert comments(lake, VISITS) == {c.name: c.description for c in VISITS.columns}
+    assert read(session, VISITS) == visits(DAYS[0], 1)
+
+
+def comments(lake: Path, table: Table) -> dict[str, str]:
+    return {f.name: f.metadata.get("comment", "") for f in log_of(lake, table).schema().fields}
+
+
 CHANGED_TYPE = replace(VISITS, columns=(VISITS.columns[0], column("name", "bigint", "who came"), *VISITS.columns[2:]))
 OTHER_PARTITIONS = replace(VISITS, partition_by=("name", "part_date"))
 

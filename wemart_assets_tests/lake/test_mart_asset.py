@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime as dt
 import logging
@@ -15,11 +16,12 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 import pytest
+from dagster._core.loader import LoadingContextForTest
 from dagster._core.remote_representation.external_data import RepositorySnap
 from hypothesis import given as property_of
 from hypothesis import strategies as st
 
-from wemart_assets.lake.errors import DeclarationError
+from wemart_assets.lake.errors import DeclarationError, LandingError
 from wemart_assets.lake.inputs import Input, previous_period, same_period, trailing
 from wemart_assets.lake.mart import Mart, mart
 from wemart_assets.lake.mart_asset import mart_asset, preview
@@ -555,6 +557,45 @@ def test_only_the_failed_check_is_recorded_as_failed(dagster: Dagster) -> None:
         "long_enough": "FAILED",
         "domains": "SUCCEEDED",
     }
+
+
+def shown(dagster: Dagster, *tables: Table) -> dict[str, set[str]]:
+    """The checks of the tables by how the UI shows them."""
+    keys = [key for of in tables for key in asset_of(mart(of)(visits.function), dagster.now).check_keys]
+    records = dagster.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    context = LoadingContextForTest(dagster.instance)
+    statuses: dict[str, set[str]] = {}
+    for key, record in records.items():
+        status = asyncio.run(record.resolve_status(context)).value
+        statuses.setdefault(status, set()).add(f"{key.asset_key.path[-1]}.{key.name}")
+    return statuses
+
+
+def test_checks_after_a_failed_audit_are_shown_as_skipped(dagster: Dagster) -> None:
+    dagster.run(visits, users, day=D1, shortest=2)
+    statuses = shown(dagster, VISITS, USERS)
+    assert statuses["FAILED"] == {"visits.long_enough"}
+    assert statuses["SKIPPED"] == {"users.schema", "users.grain_is_unique", "users.has_rows", "users.not_null"}
+    assert set(statuses) == {"FAILED", "SKIPPED", "SUCCEEDED"}
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), LandingError("a file is missing")], ids=["bug", "told"])
+def test_checks_of_a_step_that_fails_before_its_audit_are_shown_as_skipped(dagster: Dagster, error: Exception) -> None:
+    def fails(days: Sequence[str]) -> ir.Table:
+        raise error
+
+    beside = mart(replace(VISITS, name="beside"))(visits.function)
+    dagster.run(mart(VISITS)(fails), users, beside, day=D1)
+    statuses = shown(dagster, VISITS, USERS, beside.table)
+    assert {name.split(".")[0] for name in statuses["SKIPPED"]} == {"visits", "users"}
+    assert {name.split(".")[0] for name in statuses["SUCCEEDED"]} == {"beside"}
+    assert set(statuses) == {"SKIPPED", "SUCCEEDED"}
+
+
+def test_skipped_checks_are_shown_with_their_result_once_they_run(dagster: Dagster) -> None:
+    dagster.run(visits, users, day=D1, shortest=2)
+    dagster.run(visits, users, day=D1)
+    assert set(shown(dagster, VISITS, USERS)) == {"SUCCEEDED"}
 
 
 def test_a_range_with_a_warning_and_its_downstream_tables_are_published(

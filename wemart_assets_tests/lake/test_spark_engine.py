@@ -141,6 +141,23 @@ def test_a_column_that_is_declared_later_is_added(session: Session) -> None:
     assert [row["ctry"] for row in seen(session, wider)] == [None, "KR", None]
 
 
+def test_spark_describes_the_columns_as_declared(session: Session) -> None:
+    put(session, VISITS, [D1], visits(D1, 1))
+    assert descriptions(session) == {c.name: c.description for c in VISITS.columns}
+    other = replace(VISITS, columns=(column("id", "bigint", "the visit's \\ number"), *VISITS.columns[1:]))
+    put(session, other, [D2], visits(D2, 2))
+    assert descriptions(session)["id"] == "the visit's \\ number"
+    assert seen(session, VISITS) == visits(D1, 1) + visits(D2, 2)
+
+
+def descriptions(session: Any) -> dict[str, str]:
+    """What Spark's `describe` says of the columns of `VISITS`."""
+    store = session.store
+    address = store.address(VISITS) if hasattr(store, "catalog") else f"delta.`{store.location(VISITS)}`"
+    described = session.connection.spark.sql(f"describe table {address}").collect()
+    return {row["col_name"]: row["comment"] for row in described if row["col_name"] in VISITS.schema}
+
+
 def test_a_type_that_changed_is_refused(session: Session) -> None:
     put(session, VISITS, [D1], visits(D1, 1))
     other = replace(VISITS, columns=(column("id", "int", "number"), *VISITS.columns[1:]))
