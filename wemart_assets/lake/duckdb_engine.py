@@ -289,7 +289,9 @@ def _reader(paths: Sequence[str], form: FileFormat) -> str:
         return f"read_ndjson_objects({files}, {options})"
     names = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in form.names)
     options += f", auto_detect = false, columns = {{{names}}}, header = {form.has_header}, skip = 0"
-    options += f", delim = {literal(form.delimiter)}, quote = '\"', escape = '\"', comment = '', strict_mode = true"
+    quote = "" if form.kind is FileKind.TEXT else '"'
+    options += f", delim = {literal(form.delimiter)}, quote = '{quote}', escape = '{quote}', comment = ''"
+    options += ", strict_mode = true"
     options += ", null_padding = false, ignore_errors = false, encoding = 'utf-8', max_line_size = 4194304"
     options += f", nullstr = {literal(form.null or '')}, allow_quoted_nulls = true"
     return f"read_csv({files}, {options})"

@@ -31,6 +31,7 @@ class FileKind(StrEnum):
     PARQUET = "parquet"
     CSV = "csv"
     JSONL = "jsonl"
+    TEXT = "text"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class FileFormat:
         names: the columns of a CSV, in order; empty if a header names them and has not been read yet.
         has_header: whether the first record of a CSV is its header.
         is_copy: whether the files are rewritten text files: Parquet files of strings, with `COPY_COLUMNS`.
+
+    `FileKind.TEXT` is read like a CSV of one column, without quotes and with a delimiter that no line has.
     """
 
     kind: FileKind
@@ -53,6 +56,8 @@ class FileFormat:
     is_copy: bool = False
 
 
+# The only column of `FileKind.TEXT`, and what its readers take for a delimiter: a file with one is read from a copy.
+LINE, NO_DELIMITER = "line", "\x01"
 # Prefix of names that only queries over landing files use.
 RESERVED = "__wemart_"
 # Columns that a copy has in addition to the file's: what is wrong with a record, the record as JSON, the file's path.

@@ -18,7 +18,7 @@ from pyspark.sql import types as st
 from sqlglot import exp
 from sqlglot.optimizer.annotate_types import annotate_types
 
-from wemart_assets.lake.engine import FAULT, PATH, RAW, TEXT, FileFormat, FileKind
+from wemart_assets.lake.engine import FAULT, LINE, PATH, RAW, TEXT, FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError, UnreadableFile
 
 
@@ -68,7 +68,7 @@ def landed(
             raise LandingError(f"landing file {path}: Spark recognizes gzipped files by a lower-case .gz; rename it")
         if ":" in path:
             raise LandingError(f"landing file {path}: Spark cannot read a file with a colon in its path; rename it")
-    read = {FileKind.PARQUET: _parquet, FileKind.CSV: _csv, FileKind.JSONL: _jsonl}[form.kind]
+    read = {FileKind.PARQUET: _parquet, FileKind.CSV: _csv, FileKind.JSONL: _jsonl, FileKind.TEXT: _text}[form.kind]
     frames = read(spark, paths, form, columns)
     rows = reduce(lambda left, right: left.unionByName(right), frames)
     values = [f.expr(spark_expression(sql)).alias(name) for name, sql in expressions.items()]
@@ -84,11 +84,11 @@ def spark_expression(sql: str) -> str:
         LandingError: the meaning depends on a type that the expression does not state.
     """
     parsed = annotate_types(sqlglot.parse_one(sql, read="duckdb"), dialect="duckdb")
-    nodes = list(parsed.find_all(exp.Cast, exp.UnixToTime, exp.TimeToUnix, exp.AtTimeZone, bfs=True))
-    operand_types = {id(node): node.this.type.this for node in nodes}
+    nodes = list(parsed.find_all(exp.Cast, exp.UnixToTime, exp.TimeToUnix, exp.AtTimeZone, exp.Anonymous, bfs=True))
+    operand_types = {id(node): node.this.type.this for node in nodes if not isinstance(node, exp.Anonymous)}
     # Innermost first: an outer node is written out together with the nodes inside it.
     for node in reversed(nodes):
-        translated = _translated(node, operand_types[id(node)])
+        translated = _translated(node, operand_types.get(id(node), exp.DataType.Type.UNKNOWN))
         parsed = translated if node is parsed else parsed
         node.replace(translated)
     return _spark(parsed)
@@ -108,6 +108,12 @@ def _translated(node: exp.Expression, kind: exp.DataType.Type) -> exp.Expression
     if isinstance(node, exp.UnixToTime) and str(node.args.get("scale")) == "3" and (is_instant or is_local):
         # DuckDB's epoch_ms converts in both directions.
         return sqlglot.parse_one(f"unix_millis(cast({operand} as timestamp))", read="spark")
+    if isinstance(node, exp.Anonymous) and node.name.lower() == "try_strptime":
+        # Spark's formats have other letters; sqlglot translates those of the function that fails on other text.
+        arguments = ", ".join(argument.sql(dialect="duckdb") for argument in node.expressions)
+        parsed = sqlglot.parse_one(f"strptime({arguments})", read="duckdb")
+        parsed.set("this", node.expressions[0])
+        return sqlglot.parse_one(_spark(parsed).replace("TO_TIMESTAMP", "try_to_timestamp", 1), read="spark")
     if isinstance(node, exp.TimeToUnix):
         return sqlglot.parse_one(f"unix_micros(cast({operand} as timestamp)) / 1e6D", read="spark")
     if isinstance(node, exp.AtTimeZone):
@@ -157,6 +163,16 @@ def _csv(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence
     values = {n: f.nullif(f.coalesce(f.col(quoted(n)), f.lit("")), f.lit(form.null or "")) for n in form.names}
     raw = f.to_json(f.struct(*(v.alias(n) for n, v in values.items())), {"ignoreNullFields": "false"})
     return [rows.select(*(values[c].alias(c) for c in columns), raw.alias(RAW), *_fault_and_path())]
+
+
+def _text(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str]) -> list[DataFrame]:
+    if form.is_copy:
+        return _csv(spark, paths, form, columns)
+    # In a file that is read directly, a carriage return is part of a line end.
+    line = f.regexp_replace(TEXT, "\r$", "").alias(LINE)
+    raw = f.to_json(f.struct(line)).alias(RAW)
+    fault = f.lit(None).cast("string").alias(FAULT)
+    return [_lines(spark, paths).select(*([line] if columns else []), raw, fault, PATH)]
 
 
 def _jsonl(spark: Spark, paths: Sequence[str], form: FileFormat, columns: Sequence[str]) -> list[DataFrame]:

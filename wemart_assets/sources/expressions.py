@@ -9,14 +9,15 @@ sqlglot translates expressions for other engines and must find the same columns 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import duckdb
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import ParseError
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import Token, TokenType
 
 DIALECT = "duckdb"
 
@@ -78,6 +79,48 @@ def referenced(expression: str) -> set[str]:
     """The names of the file's columns that an expression reads."""
     # `community.id` is a field of a struct; the column is its first part.
     return {node.parts[0].name for node in sqlglot.parse_one(expression, read=DIALECT).find_all(exp.Column)}
+
+
+def with_fields(fields: Mapping[str, object], columns: Mapping[str, object]) -> dict[str, object]:
+    """The expressions of `columns` with those of `fields` in place of the fields' names.
+
+    A field may use those before it. Names are not case-sensitive, as in SQL; a quoted name is a column of the file.
+
+    Raises:
+        ValueError: a field's name cannot be told from SQL, or its expression is not a value computed from a row.
+    """
+    known: dict[str, str] = {}
+    for name, given in fields.items():
+        tokens = _tokens(str(name))
+        if [token.token_type for token in tokens] != [TokenType.VAR]:
+            raise ValueError(f"fields.{name}: '{name}' is a word of SQL, or not a name; choose another name")
+        sql = _inserted(str(given), known)
+        try:
+            check_expression(sql)
+        except ValueError as error:
+            raise ValueError(f"fields.{name}: {str(given)!r} cannot be used as an expression: {error}") from error
+        known[str(name).lower()] = f"({sql})"
+    return {name: _inserted(sql, known) if isinstance(sql, str) else sql for name, sql in columns.items()}
+
+
+def _inserted(sql: str, known: Mapping[str, str]) -> str:
+    tokens = _tokens(sql)
+    pieces, place = [], 0
+    for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
+        is_part = before is not None and before.token_type is TokenType.DOT
+        is_call = after is not None and after.token_type is TokenType.L_PAREN
+        if token.token_type is TokenType.VAR and token.text.lower() in known and not (is_part or is_call):
+            pieces += [sql[place : token.start], known[token.text.lower()]]
+            place = token.end + 1
+    return "".join([*pieces, sql[place:]])
+
+
+def _tokens(sql: str) -> list[Token]:
+    try:
+        return sqlglot.tokenize(sql, read=DIALECT)
+    except TokenError:
+        # Whatever is wrong with it is found when the expression is checked.
+        return []
 
 
 def check_expression(expression: str) -> None:

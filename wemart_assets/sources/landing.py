@@ -290,7 +290,7 @@ class Landing:
         if form.kind is FileKind.PARQUET:
             with self.folder.open(entry.path) as content:
                 schema = pq.read_schema(content)
-        if form.kind is FileKind.CSV:
+        if form.kind in (FileKind.CSV, FileKind.TEXT):
             present = dict.fromkeys(distinct(surveyed.header), True)
         elif entry.copy is None:
             present = session.file_columns(str(self.folder / entry.path), self._format_to_read(entry))
@@ -413,7 +413,8 @@ class Landing:
             elif not column.nullable or not (self.mapping.columns or form.kind is FileKind.JSONL):
                 # JSON lines may leave out NULL values, and a mapping lists the columns that exist.
                 needed.append(column.name)
-        missing = [name for name in dict.fromkeys(needed) if name not in present]
+        optional = self.mapping.optional if form.kind is FileKind.JSONL else ()
+        missing = [name for name in dict.fromkeys(needed) if name not in present and name not in optional]
         if ambiguous := [name for name in missing if name in entry.header]:
             raise LandingError(
                 f"{self.contract.full_name}: landing file {entry.path} has more than one column named "

@@ -3,7 +3,7 @@
 Each source is an entry under its full name:
 
     service_log.weverse_server_log:
-      format: csv            # parquet, csv or jsonl; by file extension if not given
+      format: csv            # parquet, csv, jsonl or text (a column `line`); by file extension if not given
       delimiter: "\\t"        # csv
       names: [host, time]    # csv without a header
       null: "-"              # csv: text that means NULL
@@ -19,6 +19,16 @@ Each source is an entry under its full name:
       day: snapshot_date           # its day column; without one, all its rows belong to every day
       columns: {we_member_id: account_id}
 
+A mapping that comes with the package is used by its name (`ready.py`); entries beside it, and single columns, override
+its own. Expressions that several columns need can be given a name:
+
+    service_log.weverse_server_log:
+      use: nginx_combined
+      fields:                # named expressions over the file's columns and the fields above them
+        shop: regexp_extract(line, 'shop=([a-z]+)', 1)
+      columns:
+        topic: upper(shop)
+
 A contract may declare the format of its files (`Contract.form`); entries here override it, and `names: []` means that
 the files have a header.
 
@@ -32,14 +42,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from wemart_assets.lake.engine import FileFormat, FileKind
+from wemart_assets.lake.engine import LINE, NO_DELIMITER, FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
 from wemart_assets.sources.contract import Contract
-from wemart_assets.sources.expressions import check_expression
+from wemart_assets.sources.expressions import check_expression, with_fields
+from wemart_assets.sources.ready import ready_entry
 
 EXTENSIONS = {
     ".parquet": FileFormat(FileKind.PARQUET),
@@ -52,7 +64,11 @@ EXTENSIONS = {
 
 
 class SourceMapping(BaseModel):
-    """One source's entry of `sources.yaml`."""
+    """One source's entry of `sources.yaml`, with the fields inserted into the expressions of its columns.
+
+    Attributes:
+        optional: columns of JSON lines that expressions read and that a file may lack altogether; they are then NULL.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,6 +80,7 @@ class SourceMapping(BaseModel):
     landing: str | None = None
     table: str | None = None
     day: str | None = None
+    optional: tuple[str, ...] = ()
 
     @field_validator("delimiter")
     @classmethod
@@ -71,6 +88,13 @@ class SourceMapping(BaseModel):
         if delimiter in ('"', "\r", "\n"):
             raise ValueError("the delimiter cannot be a quote or a line break")
         return delimiter
+
+    @model_validator(mode="after")
+    def _check_text(self) -> SourceMapping:
+        given = [name for name in ("delimiter", "null", "names") if getattr(self, name) is not None]
+        if self.format is FileKind.TEXT and given:
+            raise ValueError(f"format: text has a single column, '{LINE}', and no {' or '.join(given)}")
+        return self
 
     def format_of(self, path: str, default: FileFormat | None = None) -> FileFormat:
         """How to read a landing file; `default` is the format that its contract declares.
@@ -87,6 +111,8 @@ class SourceMapping(BaseModel):
             )
         base = FileFormat(self.format) if self.format is not None else by_extension or default
         assert base is not None
+        if base.kind is FileKind.TEXT:
+            base = FileFormat(FileKind.TEXT, NO_DELIMITER, names=(LINE,))
         declared = default if default is not None and default.kind is base.kind else base
         return FileFormat(
             base.kind,
@@ -107,7 +133,9 @@ class SourceMapping(BaseModel):
 
     def signature(self) -> str:
         """A text that changes whenever the mapping reads files differently."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        # Without what is not given, so that the index of earlier versions stays valid.
+        unset = set() if self.optional else {"optional"}
+        return json.dumps(self.model_dump(mode="json", exclude=unset), sort_keys=True)
 
 
 def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str, SourceMapping]:
@@ -147,8 +175,10 @@ def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:
         # YAML reads the unquoted key `null` as None.
         entry = {"null" if key is None else key: value for key, value in entry.items()}
     try:
-        mapping = SourceMapping.model_validate(entry)
-    except ValidationError as error:
+        mapping = SourceMapping.model_validate(_complete(contract, entry) if isinstance(entry, dict) else entry)
+    except ValueError as error:
+        if not isinstance(error, ValidationError):
+            raise LandingError(f"{path}: {contract.full_name}: {error}") from error
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise LandingError(f"{path}: {contract.full_name}: {problems}") from None
     names = [c.name for c in contract.columns]
@@ -167,3 +197,26 @@ def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:
                 f"{path}: {contract.full_name}.{name}: {sql!r} cannot be used as an expression: {error}"
             ) from error
     return mapping
+
+
+def _complete(contract: Contract, entry: dict[str, object]) -> dict[str, object]:
+    """The entry with what it takes from a ready mapping, and with its fields inserted into the columns.
+
+    Raises:
+        ValueError: there is no such ready mapping, or a field cannot be used.
+    """
+    entry = dict(entry)
+    used = entry.pop("use", None)
+    parts = [entry] if used is None else [ready_entry(str(used), contract.full_name), entry]
+    complete: dict[str, object] = {}
+    for part in parts:
+        complete |= part
+    for key in ("fields", "columns"):
+        if not all(isinstance(part.get(key) or {}, dict) for part in parts):
+            raise ValueError(f"{key}: expected an expression for each name")
+        complete[key] = {n: sql for part in parts for n, sql in cast(dict[str, Any], part.get(key) or {}).items()}
+    fields = cast(dict[str, Any], complete.pop("fields"))
+    columns = cast(dict[str, Any], complete["columns"])
+    if fields:
+        complete["columns"] = with_fields(fields, columns)
+    return complete

@@ -9,6 +9,9 @@ CSV:
     double quote ends with the next double quote that is not doubled; inside it, quotes are doubled and line ends are
     text. The closing quote is followed by a delimiter or by the end of the line. In any other field, a quote is text.
     The first record is the header, unless the column names are given.
+Text:
+    A line ends with LF or CRLF; a CR anywhere else is text. An empty line is not a record. Every other line is a record
+    of one field, in which nothing is quoted.
 JSON lines:
     A line ends with LF. A line of only white space is not a record. Every other line is one JSON object.
 
@@ -70,7 +73,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class Record:
-    """A record of a CSV file, or a line of JSON.
+    """A record of a CSV file, a line of JSON, or a line of text.
 
     Attributes:
         line: the number of its first line, from 1.
@@ -114,9 +117,9 @@ def rewrite(folder: Location, name: str, form: FileFormat, target: IO[bytes]) ->
     """
     with opened(folder, name, form) as content:
         is_json = form.kind is FileKind.JSONL
-        records = _lines_of_json(content, name) if is_json else _records_of_csv(content, form, name)
+        records = records_of(content, form, name)
         header: tuple[str, ...] = ()
-        if form.kind is FileKind.CSV:
+        if not is_json:
             header = form.names or _header(next(records, None), name)
             if form.names:
                 records = _of_width(records, form.names, name)
@@ -172,6 +175,7 @@ class _Plain:
     """A CSV file that is plain so far, with the records counted in the blocks taken."""
 
     delimiter: int
+    has_quotes: bool = True
     width: int | None = None
     line_end: int | None = None
     records: int = 0
@@ -179,7 +183,8 @@ class _Plain:
 
     def __post_init__(self) -> None:
         self.structure = np.zeros(256, dtype=bool)
-        self.structure[[QUOTE, LF, CR, 0, self.delimiter]] = True
+        self.structure[[LF, CR, 0, self.delimiter]] = True
+        self.structure[QUOTE] = self.has_quotes
 
     def take(self, block: bytes, is_last: bool) -> int | None:
         """Counts the whole records of a block, which begins with one; returns their bytes, or None if not plain."""
@@ -233,7 +238,7 @@ class _Plain:
 
 
 def _survey_csv(content: IO[bytes], form: FileFormat) -> Survey | None:
-    plain = _Plain(form.delimiter.encode()[0])
+    plain = _Plain(form.delimiter.encode()[0], has_quotes=form.kind is FileKind.CSV)
     header: tuple[str, ...] = form.names
     rest, is_first, is_last = b"", True, False
     while not is_last:
@@ -290,6 +295,19 @@ def _is_utf8(block: bytes) -> bool:
 
 class _Malformed(Exception):
     """The first line of a record breaks a rule; the message says which."""
+
+
+def records_of(content: IO[bytes], form: FileFormat, name: str) -> Iterator[Record]:
+    """The records of a text file one by one, including the header of a CSV.
+
+    Raises:
+        LandingError: the file cannot be divided into records.
+    """
+    if form.kind is FileKind.JSONL:
+        return _lines_of_json(content, name)
+    if form.kind is FileKind.TEXT:
+        return _lines_of_text(content, name)
+    return _records_of_csv(content, form, name)
 
 
 def _text_lines(content: IO[bytes], newline: str, name: str) -> Iterator[tuple[int, str]]:
@@ -394,6 +412,13 @@ def _without_end(line: str) -> str:
     return line[:-1] if line.endswith(("\n", "\r")) else line
 
 
+def _lines_of_text(content: IO[bytes], name: str) -> Iterator[Record]:
+    """The lines of a text file that are not empty."""
+    for number, line in _text_lines(content, "\n", name):
+        if text := line.removesuffix("\n").removesuffix("\r") if line.endswith("\n") else line:
+            yield Record(number, text, (text,), is_cut=not line.endswith("\n"))
+
+
 def _lines_of_json(content: IO[bytes], name: str) -> Iterator[Record]:
     """The lines of a file of JSON lines that are not blank.
 
@@ -477,7 +502,7 @@ def _judged(
     fault, values = record.fault or None, record.fields
     if fault is None and not _is_text(record.text):
         fault = f"line {record.line}: it is not UTF-8 text; other bytes are shown as \\xNN"
-    if fault is None and form.kind is FileKind.CSV and values is not None and len(values) != len(header):
+    if fault is None and form.kind is not FileKind.JSONL and values is not None and len(values) != len(header):
         fault = f"line {record.line}: it has {len(values)} fields for {len(header)} columns"
     if fault is not None or values is None:
         return fault, None, _json(_written(record.text))

@@ -93,6 +93,20 @@ def _line_end(text: str, place: int) -> int:
     return place
 
 
+def text_records(content: bytes) -> list[Expected]:
+    """The records of text: the lines that are not empty, as the first of two columns.
+
+    Raises:
+        Refused: as the definition says, or where none of the records is one.
+    """
+    *lines, last = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff").split("\n")
+    bodies = [line[:-1] if line.endswith("\r") else line for line in lines] + [last]
+    if _is_bad(last):
+        raise Refused
+    records = [Expected(_shown(body), None if _is_bad(body) else (body, None)) for body in bodies if body]
+    return _some(records)
+
+
 def json_records(content: bytes) -> list[Expected]:
     """The records of JSON lines: `a` and `b` of each object, as text.
 

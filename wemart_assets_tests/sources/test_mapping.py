@@ -234,7 +234,7 @@ UNUSABLE = {
     "unknown sources of several types": ("5: {}\nwe_mart.x: {}\n", "we_mart.x"),
     "an unknown column": (f"{ARTISTS}: {{columns: {{we_artist_id: id}}}}\n", "we_artist_id"),
     "an unknown key": (f"{ARTISTS}: {{colums: {{we_art_id: id}}}}\n", "colums"),
-    "an unknown format": (f"{ARTISTS}: {{format: xml}}\n", "'parquet', 'csv' or 'jsonl'"),
+    "an unknown format": (f"{ARTISTS}: {{format: xml}}\n", "'parquet', 'csv', 'jsonl' or 'text'"),
     "a delimiter of two letters": (f'{ARTISTS}: {{delimiter: "||"}}\n', "delimiter"),
     "an expression that does not end": (f'{ARTISTS}: {{columns: {{we_art_id: "cast(id as int"}}}}\n', "we_art_id"),
     "an expression with an open quote": (f'{ARTISTS}: {{columns: {{we_art_name: "\'x"}}}}\n', "we_art_name"),

@@ -36,7 +36,7 @@ from wemart_assets.sources.landing import Landing
 from wemart_assets.sources.mapping import SourceMapping
 from wemart_assets.sources.source_asset import publish_source
 from wemart_assets_tests.engines import ENGINES, open_lake
-from wemart_assets_tests.sources.records_reference import Expected, Refused, csv_records, json_records
+from wemart_assets_tests.sources.records_reference import Expected, Refused, csv_records, json_records, text_records
 
 PAIRS = Contract(
     database="test",
@@ -84,6 +84,8 @@ class Dialect:
     @property
     def mapping(self) -> SourceMapping:
         is_json = self.ending == "jsonl"
+        if self.ending == "log":
+            return SourceMapping(format=FileKind.TEXT, columns={"a": "line", "b": None})
         return SourceMapping(
             format=FileKind.JSONL if is_json else FileKind.CSV,
             delimiter=None if is_json else self.delimiter,
@@ -94,6 +96,8 @@ class Dialect:
     def expected(self, content: bytes) -> list[Expected]:
         if self.ending == "jsonl":
             return json_records(content)
+        if self.ending == "log":
+            return text_records(content)
         return csv_records(content, self.delimiter, self.null, None if self.has_header else ("a", "b"))
 
 
@@ -104,6 +108,7 @@ DIALECTS = (
     Dialect("no header", has_header=False),
     Dialect("a literal for NULL and no header", null="NULL", has_header=False),
     Dialect("json lines", ending="jsonl"),
+    Dialect("text", has_header=False, ending="log"),
 )
 
 
