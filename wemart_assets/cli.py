@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wemart_assets.check_source import check_source
 from wemart_assets.clock import Clock, business_today, utc_now
 from wemart_assets.dagster_runs import DEFINITIONS, RunFailed, dagster, environment, materialize, selection
 from wemart_assets.doctor import doctor
@@ -78,6 +79,7 @@ def main() -> None:
 
 
 main.add_command(sql)
+main.add_command(check_source)
 main.add_command(doctor)
 
 

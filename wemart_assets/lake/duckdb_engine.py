@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import ibis
 import ibis.expr.types as ir
-from dagster_duckdb import DuckDBResource
 from sqlglot import exp
 
 from wemart_assets.lake.delta import DataFile
@@ -87,12 +86,22 @@ class DuckDBEngine:
         config["partitioned_write_max_open_files"] = OPEN_PARTITIONS
         if threads is not None:
             config["threads"] = threads
-        self.duckdb = DuckDBResource(database=":memory:", connection_config=config)
+        self._config = config
         self._reaches, self._offline = reaches, offline
 
     @contextmanager
     def connect(self) -> Iterator[DuckDBConnection]:
-        with self.duckdb.get_connection() as connection:
+        # Loaded here, because it brings Dagster along, which commands that only read do without.
+        from dagster_duckdb import DuckDBResource
+
+        with DuckDBResource(database=":memory:", connection_config=self._config).get_connection() as connection:
+            reach(connection, self._reaches, self._offline)
+            yield DuckDBConnection(connection)
+
+    @contextmanager
+    def connect_without_dagster(self) -> Iterator[DuckDBConnection]:
+        """The same connection for a command outside of Dagster."""
+        with duckdb.connect(":memory:", config=self._config) as connection:
             reach(connection, self._reaches, self._offline)
             yield DuckDBConnection(connection)
 

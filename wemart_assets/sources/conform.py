@@ -119,6 +119,35 @@ def with_faults(rows: ir.Table, contract: Contract, columns: Sequence[Column]) -
     return rows.mutate(_reason=ibis.cases(*faults, else_=ibis.null("string")))
 
 
+def by_key(rows: ir.Table, contract: Contract) -> ir.Table:
+    """`rows` with `_is_repeated`, true for all but one of several equal rows if the contract has a key.
+
+    Among different rows with the same key, all but the first get a `_reason`.
+    """
+    keys = [*([contract.key] if contract.key else []), *contract.unique_where_known]
+    columns = [c.name for c in contract.columns]
+    if contract.first_by is not None:
+        columns.sort(key=lambda name: name != contract.first_by)
+    rows = rows.mutate(_is_repeated=ibis.literal(False))
+    for key in keys:
+        is_candidate = rows._reason.isnull() & ~rows._is_repeated & ibis.and_(*(rows[c].notnull() for c in key))
+        # Other rows form groups of their own, so that candidates are not compared with them.
+        group = [rows[contract.day_column], is_candidate, *(rows[c] for c in key)]
+        order = [rows[c].asc(nulls_first=False) for c in columns]
+        window = ibis.window(group_by=group, order_by=order)
+        ranked = rows.mutate(
+            _is_candidate=is_candidate, _place=ibis.row_number().over(window), _rank=ibis.dense_rank().over(window)
+        )
+        reason = f"another row has the same {', '.join(key)}"
+        repeats = ranked._is_candidate & (ranked._place > 0) & (ranked._rank == 0)
+        rows = ranked.mutate(
+            _is_repeated=ranked._is_repeated | repeats,
+            _reason=(ranked._is_candidate & (ranked._rank > 0)).ifelse(reason, ranked._reason),
+        )
+        rows = rows.drop("_is_candidate", "_place", "_rank")
+    return rows
+
+
 def readable_as(file_type: types.DataType, column: Column, is_text: bool) -> bool:
     """Whether values of a file's type can be read as the column's type; single values that cannot are quarantined."""
     column_type = data_type(column.type)

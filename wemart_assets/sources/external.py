@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.location import Location, is_url
-from wemart_assets.lake.mart_asset import column_schema
 from wemart_assets.lake.store import ExternalTable
 from wemart_assets.lake.table import Table
 from wemart_assets.setting_values.source_settings import SourceSettings
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.mapping import load_mappings
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 
 def external_tables(settings: SourceSettings, contracts: Mapping[str, Contract]) -> dict[str, ExternalTable]:
@@ -50,6 +52,11 @@ def _unknown_day(rows: ir.Table, instant: str) -> ir.StringValue:
 
 def external_asset(table: Table, group: str, partitions: dg.TimeWindowPartitionsDefinition | None) -> dg.AssetSpec:
     """The asset of an external table, which is never materialized here."""
+    # `wemart check-source` reads external tables without Dagster, which takes a second to load.
+    import dagster as dg
+
+    from wemart_assets.lake.mart_asset import column_schema
+
     return dg.AssetSpec(
         table.key,
         description=table.description,

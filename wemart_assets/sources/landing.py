@@ -41,6 +41,8 @@ INDEX_FOLDER = "_landing"
 INDEX_VERSION = 3
 # How many different texts of unknown times the index keeps per file; real files have far fewer.
 MOST_TEXTS = 20
+# How much of an expression an error shows.
+LONGEST_SHOWN = 200
 
 
 class Landing:
@@ -157,8 +159,11 @@ class Landing:
             expressions = self._expressions(entry.columns)
             rows = self._scanned(session, [entry], self._format_to_read(entry), entry.columns, expressions)
             values = {name: rows[name].cast("string").max() for name in expressions}
-            with self._errors_of(entry.path, session.failures):
-                rows.aggregate(rows=rows.count(), **values).to_pyarrow()
+            try:
+                with unreadable(self.contract.full_name, entry.path, session.failures):
+                    rows.aggregate(rows=rows.count(), **values).to_pyarrow()
+            except LandingError as error:
+                raise (self._failed_expression(session, entry) or error) from error
 
     def check_unchanged(self, files: Iterable[LandingFile]) -> None:
         """Raises LandingError if a file has changed since it was listed."""
@@ -208,7 +213,7 @@ class Landing:
         if file.problem:
             return FileIndex(file.path, [], {}, {}, error=file.problem)
         try:
-            with self._errors_of(file.path):
+            with unreadable(self.contract.full_name, file.path):
                 entry = self._read(session, file, key)
         except LandingError as error:
             if self._version(file.path) is None:
@@ -268,9 +273,14 @@ class Landing:
         if form.kind is not FileKind.PARQUET and not surveyed.records and not surveyed.header:
             return replace(entry, copy=None)
         entry = self._with_columns(session, entry, form, surveyed)
-        sample = self._scanned(
-            session, [entry], self._format_to_read(entry), entry.columns, self._expressions(entry.columns)
-        )
+        try:
+            sample = self._scanned(
+                session, [entry], self._format_to_read(entry), entry.columns, self._expressions(entry.columns)
+            )
+        except UnreadableFile:
+            raise
+        except LandingError as error:
+            raise (self._failed_expression(session, entry) or error) from error
         self._check_types(file.path, form, sample)
         types = {c.name: str(sample[c.name].type()) for c in self.contract.columns if c.name in sample.columns}
         entry = replace(entry, types=types)
@@ -317,12 +327,12 @@ class Landing:
             rows=ibis._.count(), faulty=rows._reason.count()
         )
         try:
-            with self._errors_of(file.path, session.failures):
+            with unreadable(self.contract.full_name, file.path, session.failures):
                 counts = by_day.to_pyarrow().to_pylist()
-        except LandingError:
+        except LandingError as error:
             # If the rows can be read, an expression of the mapping is what fails.
             self._check_count(entry, self._rows(session, entry))
-            raise
+            raise (self._failed_expression(session, entry) or error) from error
         self._check_count(entry, sum(count["rows"] for count in counts))
         days = Counter[str | None]()
         for count in counts:
@@ -371,27 +381,34 @@ class Landing:
                 "has changed; otherwise deliver it in another format, for example Parquet."
             )
 
-    @contextmanager
-    def _errors_of(
-        self,
-        path: str,
-        errors: tuple[type[Exception], ...] = (
-            OSError,
-            EOFError,
-            zlib.error,
-            pa.ArrowException,
-            UnicodeDecodeError,
-        ),
-    ) -> Iterator[None]:
-        """Names the file in the error if it cannot be read."""
-        try:
-            yield
-        except errors as error:
-            raise_fault(f"{self.contract.full_name}: reading {path}", error)
-            raise LandingError(
-                f"{self.contract.full_name}: landing file {path} cannot be read: {error}. If it is still being "
-                "written, it will be read again once it has changed; otherwise deliver it again or remove it."
-            ) from error
+    def _failed_expression(self, session: Session, entry: FileIndex) -> LandingError | None:
+        """The error of the first mapped column whose expression fails on a file, if that is what is wrong with it."""
+        form = self._format_to_read(entry)
+        for name, sql in self._expressions(entry.columns).items():
+            if self.mapping.expression(name) is None:
+                continue
+            try:
+                rows = self._scanned(session, [entry], form, entry.columns, {name: sql})
+                rows.aggregate(value=rows[name].cast("string").max()).to_pyarrow()
+            except LandingError as error:
+                return self._expression_error(entry, form, name, error.__cause__ or error)
+            except session.failures as error:
+                return self._expression_error(entry, form, name, error)
+        return None
+
+    def _expression_error(self, entry: FileIndex, form: FileFormat, name: str, cause: BaseException) -> LandingError:
+        if isinstance(cause, Exception):
+            raise_fault(f"{self.contract.full_name}: reading {entry.path}", cause)
+        hint = "Correct it in sources.yaml."
+        if form.kind is not FileKind.PARQUET:
+            hint = (
+                "All columns of text formats are text, so numbers and times need a cast; try_cast gives NULL for a "
+                "value that cannot be cast."
+            )
+        return LandingError(
+            f"{self.contract.full_name}: landing file {entry.path}: the expression of {name} fails: "
+            f"{_shortened(str(self.mapping.expression(name)))}: {_first_sentence(cause)}. {hint}"
+        )
 
     def _columns(self, entry: FileIndex, form: FileFormat, present: Mapping[str, bool]) -> list[str]:
         """The file's columns that the contract reads.
@@ -402,12 +419,15 @@ class Landing:
             LandingError: the file lacks one of them, or has one twice.
         """
         needed: list[str] = []
+        read_by: dict[str, str] = {}
         for column in self.contract.columns:
             expression = self.mapping.expression(column.name)
             if self.mapping.is_null(column.name) or not present.get(column.name, True):
                 continue
             if expression is not None:
-                needed += sorted(referenced(expression))
+                read = sorted(referenced(expression))
+                needed += read
+                read_by |= {name: column.name for name in read if name not in read_by}
             elif column.name in present or column.name in entry.header:
                 needed.append(column.name)
             elif not column.nullable or not (self.mapping.columns or form.kind is FileKind.JSONL):
@@ -423,7 +443,8 @@ class Landing:
             )
         if missing:
             expected = {c.name: c.type for c in self.contract.columns}
-            named = ", ".join(f"{m} ({expected[m]})" if m in expected else m for m in missing)
+            needed_for = {m: f" (for {read_by[m]})" if m in read_by else f" ({expected.get(m)})" for m in missing}
+            named = ", ".join(f"{m}{needed_for[m]}" for m in missing)
             raise LandingError(
                 f"{self.contract.full_name}: landing file {entry.path} lacks the column {named}; it has "
                 f"{', '.join(present)}. Deliver it with the column, or map it in sources.yaml."
@@ -523,6 +544,36 @@ def landings(settings: SourceSettings, contracts: Mapping[str, Contract]) -> dic
         for name, contract in contracts.items()
         if mappings[name].table is None
     }
+
+
+# What Python's own readers raise for a file that is damaged, or cannot be opened.
+FILE_ERRORS = (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeDecodeError)
+
+
+@contextmanager
+def unreadable(source: str, path: str, errors: tuple[type[Exception], ...] = FILE_ERRORS) -> Iterator[None]:
+    """Names the file in the error if it cannot be read."""
+    try:
+        yield
+    except errors as error:
+        raise_fault(f"{source}: reading {path}", error)
+        raise LandingError(
+            f"{source}: landing file {path} cannot be read: {error}. If it is still being written, it will be read "
+            "again once it has changed; otherwise deliver it again or remove it."
+        ) from error
+
+
+def _first_sentence(error: BaseException) -> str:
+    """The message of an engine without the query that it quotes, in one line."""
+    message = str(error).split("\n\n")[0]
+    for noise in ("LINE 1:", "\tCandidate functions:", "Candidate functions:", "Did you mean"):
+        message = message.partition(noise)[0]
+    return " ".join(message.split()).rstrip(".")
+
+
+def _shortened(sql: str) -> str:
+    text = " ".join(sql.split())
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def _may_be_faulty(column: Column) -> bool:

@@ -156,7 +156,7 @@ def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str,
     if not isinstance(entries, dict) or (unknown := sorted(set(entries) - set(by_name), key=str)):
         problem = "" if not isinstance(entries, dict) else f"unknown source {', '.join(map(str, unknown))}; "
         raise LandingError(f"{path}: {problem}expected sources by their full name ({', '.join(sorted(by_name))})")
-    mappings = {name: _mapping(path, contract, entries.get(name) or {}) for name, contract in by_name.items()}
+    mappings = {name: mapping_of(str(path), contract, entries.get(name) or {}) for name, contract in by_name.items()}
     for name, mapping in mappings.items():
         if mapping.landing is not None and mapping.landing not in by_name:
             raise LandingError(
@@ -170,7 +170,12 @@ def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str,
     return mappings
 
 
-def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:
+def mapping_of(place: str, contract: Contract, entry: object) -> SourceMapping:
+    """The mapping that an entry of `sources.yaml` describes; `place` is where errors say that it is.
+
+    Raises:
+        LandingError: the entry names an unknown column, or contains an invalid expression.
+    """
     if isinstance(entry, dict):
         # YAML reads the unquoted key `null` as None.
         entry = {"null" if key is None else key: value for key, value in entry.items()}
@@ -178,13 +183,13 @@ def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:
         mapping = SourceMapping.model_validate(_complete(contract, entry) if isinstance(entry, dict) else entry)
     except ValueError as error:
         if not isinstance(error, ValidationError):
-            raise LandingError(f"{path}: {contract.full_name}: {error}") from error
+            raise LandingError(f"{place}: {contract.full_name}: {error}") from error
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise LandingError(f"{path}: {contract.full_name}: {problems}") from None
+        raise LandingError(f"{place}: {contract.full_name}: {problems}") from None
     names = [c.name for c in contract.columns]
     if unknown := sorted(set(mapping.columns) - set(names)):
         raise LandingError(
-            f"{path}: {contract.full_name}: unknown column {', '.join(unknown)}; expected one of {', '.join(names)}"
+            f"{place}: {contract.full_name}: unknown column {', '.join(unknown)}; expected one of {', '.join(names)}"
         )
     for name in mapping.columns:
         sql = mapping.expression(name)
@@ -194,7 +199,7 @@ def _mapping(path: Path, contract: Contract, entry: object) -> SourceMapping:
             check_expression(sql)
         except ValueError as error:
             raise LandingError(
-                f"{path}: {contract.full_name}.{name}: {sql!r} cannot be used as an expression: {error}"
+                f"{place}: {contract.full_name}.{name}: {sql!r} cannot be used as an expression: {error}"
             ) from error
     return mapping
 

@@ -19,6 +19,7 @@ from wemart_assets.lake.location import Location
 from wemart_assets.lake.mart_asset import Clock, table_asset
 from wemart_assets.lake.publication import Publication, RejectedByAudit, publish, stage
 from wemart_assets.lake.session import Session
+from wemart_assets.sources.conform import by_key
 from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 from wemart_assets.sources.index import FileIndex
 from wemart_assets.sources.landing import Landing
@@ -143,7 +144,7 @@ class _SourceRun:
         self.metadata["files that cannot be read"] = len(unreadable)
         self.metadata["files delivered twice"] = dg.MetadataValue.json(delivered_twice(landing, files))
         # The source, its quarantine and its checks are built on the same rows.
-        marked = session.named(_by_key(rows, contract))
+        marked = session.named(by_key(rows, contract))
         distinct = marked.filter(~marked._is_repeated).drop("_is_repeated")
         valid = distinct.filter(distinct._reason.isnull()).drop(*INTERNAL_COLUMNS)
         invalid = distinct.filter(distinct._reason.notnull())
@@ -168,7 +169,9 @@ class _SourceRun:
         if broken:
             raise LandingError(
                 f"{contract.full_name}: {_span(days)} is not published: "
-                + "; ".join(str(entry.error) for entry in broken[:3])
+                + str(broken[0].error)
+                + (f" Nor can {', '.join(e.path for e in broken[1:4])} be read." if len(broken) > 1 else "")
+                + (f" There are {len(broken) - 4} more such files." if len(broken) > 4 else "")
             )
 
 
@@ -266,35 +269,6 @@ def _union(session: Session, tables: Sequence[ir.Table], contract: Contract) -> 
         return session.read(contract.table, []).select(*names, **nulls)
     selected = [t.select(*names, *INTERNAL_COLUMNS) for t in tables]
     return selected[0] if len(selected) == 1 else ibis.union(*selected)
-
-
-def _by_key(rows: ir.Table, contract: Contract) -> ir.Table:
-    """`rows` with `_is_repeated`, true for all but one of several equal rows if the contract has a key.
-
-    Among different rows with the same key, all but the first get a `_reason`.
-    """
-    keys = [*([contract.key] if contract.key else []), *contract.unique_where_known]
-    columns = [c.name for c in contract.columns]
-    if contract.first_by is not None:
-        columns.sort(key=lambda name: name != contract.first_by)
-    rows = rows.mutate(_is_repeated=ibis.literal(False))
-    for key in keys:
-        is_candidate = rows._reason.isnull() & ~rows._is_repeated & ibis.and_(*(rows[c].notnull() for c in key))
-        # Other rows form groups of their own, so that candidates are not compared with them.
-        group = [rows[contract.day_column], is_candidate, *(rows[c] for c in key)]
-        order = [rows[c].asc(nulls_first=False) for c in columns]
-        window = ibis.window(group_by=group, order_by=order)
-        ranked = rows.mutate(
-            _is_candidate=is_candidate, _place=ibis.row_number().over(window), _rank=ibis.dense_rank().over(window)
-        )
-        reason = f"another row has the same {', '.join(key)}"
-        repeats = ranked._is_candidate & (ranked._place > 0) & (ranked._rank == 0)
-        rows = ranked.mutate(
-            _is_repeated=ranked._is_repeated | repeats,
-            _reason=(ranked._is_candidate & (ranked._rank > 0)).ifelse(reason, ranked._reason),
-        )
-        rows = rows.drop("_is_candidate", "_place", "_rank")
-    return rows
 
 
 def delivered_twice(landing: Landing, files: Sequence[LandingFile]) -> list[list[str]]:
