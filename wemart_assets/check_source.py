@@ -20,7 +20,7 @@ from wemart_assets.text import aligned, visible
 
 if TYPE_CHECKING:
     from wemart_assets.lake.location import Location
-    from wemart_assets.sources.check import Findings
+    from wemart_assets.sources.check import CheckedFile, Findings
     from wemart_assets.sources.contract import Contract
     from wemart_assets.sources.listing import LandingFile
     from wemart_assets.sources.mapping import SourceMapping
@@ -206,9 +206,15 @@ def _report(contract: Contract, findings: Findings, notes: Sequence[str]) -> Ite
         lines = [("file", "records", "read")]
         lines += [(visible(file.path), f"{file.records:,}", file.part or "all of it") for file in readable]
         yield f"\n{aligned(lines, right=(1,))}"
+    # One mistake in the mapping makes many files unreadable, and is told once.
+    alike: dict[str, list[CheckedFile]] = {}
     for file in findings.files:
         if file.error is not None:
-            yield f"\nCannot be read: {visible(file.error)}"
+            alike.setdefault(file.error.replace(file.path, ""), []).append(file)
+    for first, *others in alike.values():
+        yield f"\nCannot be read: {visible(str(first.error))}"
+        if others:
+            yield f"The same is wrong with {_cut(', '.join(file.path for file in others), width - 23)}"
     if findings.rows:
         yield f"\nThe first {len(findings.rows)} rows:\n\n{_table(findings.rows, width)}"
     if findings.days:

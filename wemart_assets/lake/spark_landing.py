@@ -86,6 +86,9 @@ def spark_expression(sql: str) -> str:
     parsed = annotate_types(sqlglot.parse_one(sql, read="duckdb"), dialect="duckdb")
     nodes = list(parsed.find_all(exp.Cast, exp.UnixToTime, exp.TimeToUnix, exp.AtTimeZone, exp.Anonymous, bfs=True))
     operand_types = {id(node): node.this.type.this for node in nodes if not isinstance(node, exp.Anonymous)}
+    for joined in parsed.find_all(exp.ConcatWs):
+        # Both engines leave out NULL; sqlglot would put an empty text in its place.
+        joined.set("coalesce", False)
     # Innermost first: an outer node is written out together with the nodes inside it.
     for node in reversed(nodes):
         translated = _translated(node, operand_types.get(id(node), exp.DataType.Type.UNKNOWN))
@@ -96,6 +99,8 @@ def spark_expression(sql: str) -> str:
 
 def _translated(node: exp.Expression, kind: exp.DataType.Type) -> exp.Expression:
     """The node in Spark's dialect; `kind` is the type of its operand."""
+    if isinstance(node, exp.Anonymous):
+        return _try_strptime(node) if node.name.lower() == "try_strptime" else node
     operand = _spark(node.this)
     if isinstance(node, exp.Cast) and node.to.this.name in INTEGERS:
         # Spark truncates. DuckDB rounds halves away from zero in decimals, and to even in floating-point numbers.
@@ -108,12 +113,6 @@ def _translated(node: exp.Expression, kind: exp.DataType.Type) -> exp.Expression
     if isinstance(node, exp.UnixToTime) and str(node.args.get("scale")) == "3" and (is_instant or is_local):
         # DuckDB's epoch_ms converts in both directions.
         return sqlglot.parse_one(f"unix_millis(cast({operand} as timestamp))", read="spark")
-    if isinstance(node, exp.Anonymous) and node.name.lower() == "try_strptime":
-        # Spark's formats have other letters; sqlglot translates those of the function that fails on other text.
-        arguments = ", ".join(argument.sql(dialect="duckdb") for argument in node.expressions)
-        parsed = sqlglot.parse_one(f"strptime({arguments})", read="duckdb")
-        parsed.set("this", node.expressions[0])
-        return sqlglot.parse_one(_spark(parsed).replace("TO_TIMESTAMP", "try_to_timestamp", 1), read="spark")
     if isinstance(node, exp.TimeToUnix):
         return sqlglot.parse_one(f"unix_micros(cast({operand} as timestamp)) / 1e6D", read="spark")
     if isinstance(node, exp.AtTimeZone):
@@ -124,6 +123,18 @@ def _translated(node: exp.Expression, kind: exp.DataType.Type) -> exp.Expression
         function = "from_utc_timestamp" if is_instant else "to_utc_timestamp"
         return sqlglot.parse_one(f"{function}({operand}, {_spark(node.args['zone'])})", read="spark")
     return node
+
+
+def _try_strptime(node: exp.Anonymous) -> exp.Expression:
+    """sqlglot knows only the function that fails on text in another format, and translates the format's letters."""
+    value, *forms = node.expressions
+    forms_in_duckdb = [form.sql(dialect="duckdb") for form in forms]
+    strict = sqlglot.parse_one(f"strptime({', '.join(['value', *forms_in_duckdb])})", read="duckdb")
+    if not isinstance(strict, exp.StrToTime):
+        return node
+    strict.set("this", value)
+    _, _, arguments = _spark(strict).partition("(")
+    return sqlglot.parse_one(f"try_to_timestamp({arguments}", read="spark")
 
 
 def _spark(node: exp.Expression) -> str:

@@ -16,14 +16,19 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
+from wemart_assets import catalog
 from wemart_assets.lake.engine import FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
 from wemart_assets.lake.location import Location
+from wemart_assets.sources.landing import Landing
+from wemart_assets.sources.mapping import mapping_of
+from wemart_assets.sources.ready import ready_mapping
 from wemart_assets.sources.records import survey
 from wemart_assets_tests.engines import open_lake, settings_of
 from wemart_assets_tests.sources import test_bad_input as bad
 from wemart_assets_tests.sources import test_landing_formats as formats
 from wemart_assets_tests.sources import test_quarantine as quarantined
+from wemart_assets_tests.sources.ready_files import CASES, Case
 
 if TYPE_CHECKING:
     from wemart_assets_tests.environments import Environment, MakeEnvironment
@@ -216,6 +221,13 @@ EXPRESSIONS = (
     "d->>'$.a'",
     "cast(d->>'$.a' as varchar)",
     "greatest(f, 0)",
+    "try_strptime(t, '%Y-%m-%d')",
+    "epoch_ms(cast(try_strptime('02/Mar/2024:10:00:00 -0130', '%d/%b/%Y:%H:%M:%S %z') as timestamptz))",
+    "epoch_ms(cast(try_strptime('31/Feb/2024:10:00:00 +0900', '%d/%b/%Y:%H:%M:%S %z') as timestamptz))",
+    "epoch_ms(cast(try_strptime(replace(seen, 'T', ' '), '%Y-%m-%d %H:%M:%S') as timestamp))",
+    "epoch_ms(cast(n as bigint) // 1000)",
+    "concat_ws('|', n, t, nullif(t, ''))",
+    "length(t) - length(replace(t, chr(44), ''))",
     "abs(f)",
     "md5(t)",
     "1",
@@ -247,6 +259,53 @@ def test_an_expression_gives_the_same_on_both_engines(
             r["key"]: r["v"] for r in session.connection.ibis.to_pyarrow(rows.select("key", "v")).to_pylist()
         }
     assert found["spark"] == found["duckdb"]
+
+
+@pytest.mark.parametrize(
+    ("case", "source"),
+    [(case, source) for case in CASES for source in ready_mapping(case.mapping).entries],
+    ids=lambda value: value if isinstance(value, str) else value.mapping,
+)
+def test_a_ready_mapping_gives_the_same_on_both_engines(
+    sessions: dict[str, Any], tmp_path: Path, case: Case, source: str
+) -> None:
+    contract = catalog.contracts()[source]
+    mapping = mapping_of("test", contract, {"use": case.mapping})
+    path = tmp_path / "landing" / source / case.file
+    path.parent.mkdir(parents=True)
+    path.write_bytes(case.content)
+    found = {}
+    for name, session in sessions.items():
+        places = Location.of(tmp_path / "landing"), Location.of(tmp_path / name)
+        landing = Landing(contract, mapping, *places, "Asia/Seoul", "2024-03-01")
+        [entry] = landing.index(session, landing.files()).values()
+        assert entry.error is None
+        [rows] = landing.rows(session, [entry])
+        table = session.connection.ibis.to_pyarrow(rows.select(*(c.name for c in contract.columns), "_reason", "_raw"))
+        found[name] = sorted(table.to_pylist(), key=repr)
+    assert found["duckdb"]
+    assert found["spark"] == found["duckdb"]
+
+
+def test_an_expression_that_fails_names_its_column_and_file_on_both_engines(
+    sessions: dict[str, Any], tmp_path: Path
+) -> None:
+    contract = catalog.contracts()[LOG]
+    columns = {"unix_log_timestamp": "cast(time as bigint) * 1000"}
+    mapping = mapping_of("test", contract, {"columns": columns})
+    path = tmp_path / "landing" / LOG / "a.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("time\nsoon\n")
+    for name, session in sessions.items():
+        places = Location.of(tmp_path / "landing"), Location.of(tmp_path / name)
+        landing = Landing(contract, mapping, *places, "Asia/Seoul", "2024-03-01")
+        [entry] = landing.index(session, landing.files()).values()
+        expected = (
+            f"{LOG}: landing file a.csv: the expression of unix_log_timestamp fails: {columns['unix_log_timestamp']}"
+        )
+        assert str(entry.error).startswith(expected)
+        assert "All columns of text formats are text" in str(entry.error)
+        assert str(entry.error).count("a.csv") == 1
 
 
 def test_an_ambiguous_expression_is_a_readable_error(sessions: dict[str, Any], tmp_path: Path) -> None:
