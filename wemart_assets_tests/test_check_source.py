@@ -24,6 +24,7 @@ from wemart_assets.sources import check
 from wemart_assets_tests.sources.ready_files import CASES
 
 LOG, ARTISTS, TRACKS = "service_log.weverse_server_log", "we_mart.we_artist", "rudder.tracks"
+PROJECT = Path(__file__).parents[1]
 MILLIS = 1_709_348_400_000  # 2024-03-02 12:00 in Seoul
 
 
@@ -259,6 +260,20 @@ def test_the_ready_mappings_are_listed_and_can_be_tried_without_a_settings_file(
         assert [day, str(rows)] in [words[:2] for words in _words(result.output)]
 
 
+def test_the_page_shows_what_the_command_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    page = (PROJECT / "docs" / "sources.md").read_text()
+    [command] = re.findall(r"^wemart check-source (.*)$", page, flags=re.MULTILINE)
+    result = _check(*command.split())
+    assert result.exit_code == 0, result.output
+    _, _, after = page.partition(command)
+    shown = [
+        line.strip() for line in re.findall(r"^    (.*)$", after.partition("Without a file")[0], flags=re.MULTILINE)
+    ]
+    assert len(shown) > 8
+    assert [line for line in shown if line != "..." and line not in map(str.strip, result.output.splitlines())] == []
+
+
 def test_dagster_is_not_loaded() -> None:
     _write("a.csv", f"unix_log_timestamp\n{MILLIS}\n")
     _map({"columns": {"topic": None}})
@@ -267,6 +282,6 @@ def test_dagster_is_not_loaded() -> None:
         f"result = CliRunner().invoke(check_source, ['{LOG}', 'a.csv', '--sources', 'sources.yaml'])\n"
         "print(result.exit_code, sorted({'dagster', 'pandera', 'pyspark'} & set(sys.modules)))"
     )
-    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    path = {**os.environ, "PYTHONPATH": str(PROJECT)}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=path)
     assert run.stdout == "0 []\n", run.stderr

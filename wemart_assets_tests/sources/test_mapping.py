@@ -103,7 +103,9 @@ def test_a_required_column_that_a_mapped_file_lacks_is_an_error(environment: Env
 def test_an_expression_over_a_missing_column_is_an_error(environment: Environment) -> None:
     _map(environment, "columns: {comm_id: cast(community as bigint)}")
     environment.land(ARTISTS, f"date={DAY}/a.csv", "we_art_id,we_art_name\n1,x\n")
-    with pytest.raises(LandingError, match=r"a\.csv lacks the column community; it has we_art_id, we_art_name"):
+    with pytest.raises(
+        LandingError, match=r"a\.csv lacks the column community \(for comm_id\); it has we_art_id, we_art_name"
+    ):
         environment.publish(ARTISTS, DAY)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +13,7 @@ import yaml
 
 from wemart_assets import catalog
 from wemart_assets.lake.errors import LandingError
-from wemart_assets.sources.mapping import mapping_of
+from wemart_assets.sources.mapping import load_mappings, mapping_of
 from wemart_assets.sources.ready import ready_mapping, ready_names
 from wemart_assets_tests.sources.ready_files import CASES, GA4, Case
 
@@ -128,3 +131,63 @@ def test_a_field_is_inserted_as_a_value_wherever_its_name_is_one() -> None:
         "test", catalog.contracts()[LOG], {"fields": fields, "columns": {"url": "'total' || \"total\""}}
     )
     assert mapping.columns["url"] == "'total' || \"total\""
+
+
+# The page docs/sources.md and its example:
+
+PROJECT = Path(__file__).parents[2]
+PAGE = (PROJECT / "docs" / "sources.md").read_text()
+
+
+@pytest.mark.parametrize("entries", re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL))
+def test_the_entries_of_the_page_can_be_used(tmp_path: Path, entries: str) -> None:
+    path = tmp_path / "sources.yaml"
+    path.write_text(entries)
+    assert yaml.safe_load(entries)
+    load_mappings(path, catalog.contracts().values())
+
+
+def test_the_page_names_every_ready_mapping() -> None:
+    assert [name for name in ready_names() if f"`{name}`" not in PAGE] == []
+
+
+def test_the_lines_of_text_on_the_page_are_taken_apart(environment: Environment) -> None:
+    [entries] = [text for text in re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL) if "format: text" in text]
+    environment.overrides["quarantine_share"] = 1.0
+    environment.map(entries)
+    line = "2024-03-02T03:00:00.5Z device=d1 path=/a"
+    environment.land(LOG, "a.log", f"{line}\n\nstarted\n2024-03-02T03:00:00Z device=d1\n")
+    environment.publish(LOG, FIRST)
+    columns = ("unix_log_timestamp", "user_info_device_id", "url")
+    rows = sorted((tuple(row[c] for c in columns) for row in environment.read(LOG)), key=repr)
+    assert rows == [(1_709_348_400_000, "d1", None), (1_709_348_400_500, "d1", "/a")]
+    assert [row["reason"] for row in environment.quarantine(LOG)] == ["unix_log_timestamp is NULL"]
+
+
+def test_the_example_has_the_sessions_that_an_independent_loop_finds(environment: Environment) -> None:
+    example = PROJECT / "examples" / "access_log"
+    environment.map((example / "sources.yaml").read_text())
+    environment.land(LOG, "access.log", (example / "access.log").read_bytes())
+    assert environment.run("2024-03-04", "2024-03-05", tables=[LOG, BASE]).success
+    requests: dict[tuple[str, str, dt.date], list[dt.datetime]] = {}
+    for line in (example / "access.log").read_text().splitlines():
+        address, time, agent = re.fullmatch(r'(\S+) .* \[(.+) \+0000\] ".*" "(.*)"', line).groups()  # type: ignore[union-attr]
+        at = dt.datetime.strptime(time, "%d/%b/%Y:%H:%M:%S") + dt.timedelta(hours=9)
+        requests.setdefault((address, agent, at.date()), []).append(at)
+    sessions, seconds = Counter[str](), Counter[str]()
+    for (_, _, day), times in requests.items():
+        start = last = min(times)
+        for at in [*sorted(times), dt.datetime.max]:
+            if at - last > dt.timedelta(minutes=30):
+                sessions[day.isoformat()] += 1
+                seconds[day.isoformat()] += int((last - start).total_seconds()) + 1
+                start = at
+            last = at
+    base = environment.read(BASE)
+    found = {(line["sess_id"], line["date_id"], line["sess_start_dt"], line["sess_end_dt"]) for line in base}
+    assert Counter(day for _, day, _, _ in found) == sessions
+    durations = Counter[str]()
+    for _, day, start, end in found:
+        durations[day] += int((end - start).total_seconds()) + 1
+    assert durations == seconds
+    assert sessions == {"2024-03-04": 8, "2024-03-05": 6}
