@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import re
 import shutil
 import tempfile
 import textwrap
@@ -43,7 +45,11 @@ def _matching_sources(_context: click.Context, _parameter: click.Parameter, begu
 @click.option(
     "--use", metavar="NAME", help="a ready mapping (see --list) instead of the source's entry in sources.yaml"
 )
-@click.option("--sources", type=click.Path(path_type=Path), help="mapping file; WEMART_SOURCES by default")
+@click.option(
+    "--sources",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="mapping file; WEMART_SOURCES by default",
+)
 @click.option("--rows", default=10, show_default=True, type=click.IntRange(0), help="mapped rows to show")
 @click.option("--all", "whole", is_flag=True, help="read every landed file, and every file to its end")
 @click.option("--list", "listed", is_flag=True, help="only list the sources and the ready mappings")
@@ -129,8 +135,8 @@ def _findings(
             chosen = list(_given(contract, given, settings, today)) if given else []
             if not given:
                 chosen, notes = _landed(contract, mapping, settings, whole)
-        places = [external.location] if external else [place for place, _, _ in chosen]
-        reaches = [Location.of(folder), *places]
+        # Files are copied from an object store; only a table is read there by DuckDB itself.
+        reaches = [Location.of(folder), *([external.location] if external else [])]
         engine = DuckDBEngine(settings.memory_limit, settings.threads, settings.spill, reaches, settings.offline)
         with engine.connect_without_dagster() as connection:
             session = Session(connection, FolderStore(Location.of(folder)), ExternalStore(externals))
@@ -148,19 +154,19 @@ def _given(
     Raises:
         UsageError: there is no such file.
     """
-    import re
-
     from wemart_assets.lake.location import Location, is_url
     from wemart_assets.sources.contract import Kind
     from wemart_assets.sources.listing import DELIVERY, LandingFile
 
-    for name in given:
-        full = name if is_url(name) else Path(name).absolute().as_posix()
+    for full, name in {name if is_url(name) else os.path.abspath(name): name for name in given}.items():
         parent, _, base = full.rpartition("/")
         if not is_url(name) and not Path(name).is_file():
-            raise click.UsageError(f"{name} is {'a folder' if Path(name).is_dir() else 'not there'}; name files")
+            raise click.UsageError(
+                f"{name} is {'a folder' if Path(name).is_dir() else 'not there'}; name regular files"
+            )
         dated = re.search(DELIVERY, full)
         path = full[dated.start() :].lstrip("/") if dated else full.partition("://")[2] or full.lstrip("/")
+        # Names in messages are as they were given, as far as they can be those of files within a folder.
         if not dated and not Path(name).is_absolute() and not is_url(name) and ".." not in Path(name).parts:
             path = Path(name).as_posix()
         if not dated and contract.kind is Kind.SNAPSHOT:
@@ -196,10 +202,10 @@ def _report(contract: Contract, findings: Findings, notes: Sequence[str]) -> Ite
     width = shutil.get_terminal_size((100, 24)).columns
     readable = [file for file in findings.files if file.error is None]
     records = sum(file.records for file in readable)
-    duplicates = f", {findings.repeated:,} duplicates" if findings.repeated else ""
+    duplicates = f", {_number(findings.repeated, 'duplicate')}" if findings.repeated else ""
     yield (
-        f"{contract.full_name}: {records:,} records of {len(readable)} {'file' if len(readable) == 1 else 'files'}: "
-        f"{findings.total:,} rows, {findings.refused:,} refused{duplicates}"
+        f"{contract.full_name}: {_number(records, 'record')} of {_number(len(readable), 'file')}: "
+        f"{_number(findings.total, 'row')}, {findings.refused:,} refused{duplicates}"
     )
     yield from notes
     if len(readable) > 1 or any(file.part for file in readable):
@@ -216,13 +222,13 @@ def _report(contract: Contract, findings: Findings, notes: Sequence[str]) -> Ite
         if others:
             yield f"The same is wrong with {_cut(', '.join(file.path for file in others), width - 23)}"
     if findings.rows:
-        yield f"\nThe first {len(findings.rows)} rows:\n\n{_table(findings.rows, width)}"
+        yield f"\nThe first {_number(len(findings.rows), 'row')}:\n\n{_table(findings.rows, width)}"
     if findings.days:
         yield f"\nBy business day ({settings.timezone}):\n\n{_days(contract, findings, settings.first_day)}"
     if findings.refusals:
         yield "\nRefused (they would be quarantined):\n"
         for refusal in findings.refusals[:MOST_REASONS]:
-            yield f"  {refusal.records:,} {'record' if refusal.records == 1 else 'records'}: {visible(refusal.reason)}"
+            yield f"  {_number(refusal.records, 'record')}: {visible(refusal.reason)}"
             yield f"    {_cut(f'{refusal.file}: {refusal.example}', width - 4)}"
         if len(findings.refusals) > MOST_REASONS:
             yield f"  and {len(findings.refusals) - MOST_REASONS} more reasons"
@@ -267,6 +273,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, dt.datetime):
         return value.isoformat(" ", "milliseconds")
     return "NULL" if value is None else str(value)
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _cut(text: str, width: int) -> str:

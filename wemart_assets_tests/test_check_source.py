@@ -81,7 +81,7 @@ def test_refused_records_are_counted_by_reason_with_an_example() -> None:
     _map({"columns": {"topic": None}})
     result = _check(LOG, file, "--sources", "sources.yaml")
     assert result.exit_code == 1
-    assert "1 rows, 4 refused" in result.output
+    assert "1 row, 4 refused" in result.output
     assert "2 records: user_info_id: a value is not a bigint" in result.output
     assert "1 record: unix_log_timestamp: 'soon' is not a bigint" in result.output
     assert "1 record: line 5: it has 3 fields for 2 columns" in result.output
@@ -93,7 +93,7 @@ def test_rows_with_one_key_are_told_as_a_run_tells_them() -> None:
     content = "id,timestamp,received_at,event,anonymous_id,user_id\n"
     content += "".join(f"e1,2024-03-02T03:00:00Z,2024-03-02T03:00:0{n}Z,x,,\n" for n in (1, 1, 2))
     result = _check(TRACKS, _write("tracks.csv", content))
-    assert "3 records of 1 file: 1 rows, 1 refused, 1 duplicates" in result.output
+    assert "3 records of 1 file: 1 row, 1 refused, 1 duplicate" in result.output
     assert "another row has the same id" in result.output
 
 
@@ -130,7 +130,7 @@ def test_a_bad_value_of_a_column_that_the_index_does_not_read_spoils_only_its_fi
     bad = _write("bad.csv", f"unix_log_timestamp,page\n{MILLIS},one\n")
     result = _check(LOG, good, bad, "--sources", "sources.yaml")
     assert result.exit_code == 1
-    assert "1 records of 1 file: 1 rows, 0 refused" in result.output
+    assert "1 record of 1 file: 1 row, 0 refused" in result.output
     assert "landing file bad.csv: the expression of url fails" in result.output
 
 
@@ -219,11 +219,17 @@ def test_an_external_table_is_read_in_place(folder: Path) -> None:
         (LOG, "not-there.csv"),
         (LOG, "."),
         (LOG, "a.csv", "--rows", "-1"),
+        (LOG, "a.csv", "--sources", "not-there.yaml"),
     ],
 )
 def test_a_wrong_call_exits_with_2(arguments: Sequence[str]) -> None:
     _write("a.csv", "x\n")
     assert _check(*arguments).exit_code == 2
+
+
+def test_a_file_that_is_named_twice_is_read_once() -> None:
+    name = _write("a.jsonl", json.dumps({"unix_log_timestamp": MILLIS}) + "\n")
+    assert "1 record of 1 file" in _check(LOG, name, f"./{name}", str(Path(name).absolute())).output
 
 
 def test_no_landed_file_is_told() -> None:
@@ -243,7 +249,7 @@ def test_the_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, width: str
     monkeypatch.setenv("COLUMNS", width)
     row = dict.fromkeys(("url", "params", "topic", "user_info_user_agent", "user_info_device_id"), "x" * 30)
     result = _check(LOG, _write("a.jsonl", json.dumps({"unix_log_timestamp": MILLIS, **row}) + "\n"))
-    table = result.output.partition("rows:")[2].partition("By business day")[0]
+    table = result.output.partition("The first 1 row:")[2].partition("By business day")[0]
     assert table.count("x" * 30) == 5
     assert max(map(len, table.splitlines())) <= max(int(width), 44)
 

@@ -1,7 +1,7 @@
 """What a run would make of files, without one: rows, days, refused rows, columns that stay NULL, unreadable files.
 
-It is found out by the code that a run uses, on copies of the files in a temporary folder. Of a large file only the
-beginning is copied, so that the answer comes soon. Neither the lake nor the landing folder is changed.
+It is found out by the code that a run uses, in a temporary folder with links to the files, or copies of objects. Of a
+large file only the beginning is copied, so that the answer comes soon. Neither the lake nor the landing folder is changed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from wemart_assets.lake.engine import FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
+from wemart_assets.lake.faults import raise_fault
 from wemart_assets.lake.location import Location
 from wemart_assets.lake.session import Session
 from wemart_assets.lake.store import ExternalTable
@@ -139,7 +140,8 @@ class Check:
             good += [entry] if entry.error is None else []
         try:
             self._count_files(session, good, findings)
-        except session.failures:
+        except session.failures as failure:
+            raise_fault(f"{self.contract.full_name}: reading the files", failure)
             # An expression fails on a value that the index does not look at.
             findings.files = [file for file in findings.files if file.error is not None]
             whole = []
@@ -211,8 +213,11 @@ class Check:
                 head = _whole_records(head, form, path)
                 copy.write_bytes(gzip.compress(head, 1) if form.gzipped else head)
                 return copy, f"the first {len(head) / 1e6:.1f} MB" + (" decompressed" if form.gzipped else "")
-        with folder.open(source) as content, copy.open("wb") as target:
-            shutil.copyfileobj(content, target)
+        if folder.is_local:
+            copy.symlink_to(folder.path / source)
+        else:
+            with folder.open(source) as content, copy.open("wb") as target:
+                shutil.copyfileobj(content, target)
         return copy, ""
 
     def _count(self, rows: ir.Table, findings: Findings) -> None:

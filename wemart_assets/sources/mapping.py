@@ -151,7 +151,7 @@ def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str,
         entries = yaml.safe_load(path.read_text()) or {}
     except OSError as error:
         raise LandingError(f"WEMART_SOURCES={path} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LandingError(f"{path} is not YAML: {error}") from error
     if not isinstance(entries, dict) or (unknown := sorted(set(entries) - set(by_name), key=str)):
         problem = "" if not isinstance(entries, dict) else f"unknown source {', '.join(map(str, unknown))}; "

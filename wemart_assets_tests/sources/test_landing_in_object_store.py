@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from click.testing import CliRunner
 
 from wemart_assets import catalog
 from wemart_assets.automation.landing_sensor import Cursor
+from wemart_assets.cli import main
 from wemart_assets.definitions import open_lake
 from wemart_assets.lake.errors import LandingError
 from wemart_assets.sources.landing import INDEX_FOLDER, Landing, landings
@@ -30,6 +33,28 @@ def stored(make_environment: MakeEnvironment, s3: S3Server) -> Environment:
     """An environment whose lake and landing folder are in an object store."""
     bucket = s3.bucket()
     return make_environment(lake=f"{bucket}/lake", landing=f"{bucket}/landing", storage=s3.storage)
+
+
+def test_check_source_reads_landed_and_named_objects(
+    landed_away: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    landing, endpoint = str(landed_away.settings.landing), str(landed_away.settings.storage.endpoint)
+    values = {"LANDING": landing, "STORAGE__ENDPOINT": endpoint, "STORAGE__KEY": KEY, "STORAGE__SECRET": SECRET}
+    for name, value in (values | {"LAKE": str(tmp_path / "lake"), "FIRST_DAY": DAY}).items():
+        monkeypatch.setenv(f"WEMART_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    _put(landed_away, "a.csv", _lines(landed_away))
+    _put(landed_away, "b.csv.gz", _lines(landed_away) * 2)
+    for arguments, expected in (
+        ((), "3 records of 2 files: 3 rows, 0 refused"),
+        ((f"{landing}/{LOG}/b.csv.gz",), "2 records of 1 file: 2 rows, 0 refused"),
+    ):
+        result = CliRunner().invoke(main, ["check-source", LOG, *arguments])
+        assert result.exit_code == 0, result.output
+        assert expected in result.output
+    result = CliRunner().invoke(main, ["check-source", LOG, f"{landing}/{LOG}/nope.csv"])
+    assert result.exit_code == 1
+    assert "nope.csv" in result.output
 
 
 @pytest.fixture

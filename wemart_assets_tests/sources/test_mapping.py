@@ -249,6 +249,7 @@ UNUSABLE = {
     "a list of sources": ("- we_mart.we_artist\n", "expected sources by their full name"),
     "text": ("just text\n", "expected sources by their full name"),
     "no YAML": ("a: b: c\n", "is not YAML"),
+    "control characters": ("a: \x00\n", "is not YAML"),
 }
 
 
