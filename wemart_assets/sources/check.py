@@ -1,7 +1,8 @@
 """What a run would make of files, without one: rows, days, refused rows, columns that stay NULL, unreadable files.
 
 It is found out by the code that a run uses, in a temporary folder with links to the files, or copies of objects. Of a
-large file only the beginning is copied, so that the answer comes soon. Neither the lake nor the landing folder is changed.
+large file only the beginning is copied, so that the answer comes soon. Neither the lake nor the landing folder is
+changed.
 """
 
 from __future__ import annotations
