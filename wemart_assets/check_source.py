@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 # Landed files that are looked at unless all are wanted: the last ones by name.
 MOST_FILES = 10
-# Days and reasons that are listed, and the width of a cell.
-MOST_DAYS, MOST_REASONS, WIDEST_CELL = 31, 20, 44
+# Days and reasons that are listed, and the longest texts of cells and reasons.
+MOST_DAYS, MOST_REASONS, WIDEST_CELL, LONGEST_REASON = 31, 20, 44, 300
 
 
 def _matching_sources(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
@@ -228,7 +228,7 @@ def _report(contract: Contract, findings: Findings, notes: Sequence[str]) -> Ite
     if findings.refusals:
         yield "\nRefused (they would be quarantined):\n"
         for refusal in findings.refusals[:MOST_REASONS]:
-            yield f"  {_number(refusal.records, 'record')}: {visible(refusal.reason)}"
+            yield f"  {_number(refusal.records, 'record')}: {_cut(refusal.reason, LONGEST_REASON)}"
             yield f"    {_cut(f'{refusal.file}: {refusal.example}', width - 4)}"
         if len(findings.refusals) > MOST_REASONS:
             yield f"  and {len(findings.refusals) - MOST_REASONS} more reasons"

@@ -202,6 +202,29 @@ def test_a_value_that_an_expression_cannot_cast_is_a_readable_error(environment:
     assert "'ten'" in run.failed.get(ARTISTS, f"no clear failure: {run.crashed}")
 
 
+def test_an_expression_that_fails_on_many_files_is_told_once(environment: Environment) -> None:
+    _map(environment, "columns: {unix_log_timestamp: cast(time as bigint) * 1000}", source=LOG)
+    for name in "abcdef":
+        environment.land(LOG, f"{name}.csv", "time\nsoon\n")
+    with pytest.raises(LandingError) as error:
+        environment.publish(LOG, DAY)
+    message = str(error.value)
+    assert message.count("the expression of unix_log_timestamp fails: cast(time as bigint) * 1000: ") == 1
+    assert "landing file a.csv: " in message
+    assert "cannot be cast. Nor can b.csv, c.csv, d.csv be read. There are 2 more such files." in message
+
+
+@pytest.mark.parametrize("column", ["url", "unix_log_timestamp"])
+def test_an_expression_that_fails_names_its_column_whether_or_not_the_index_reads_it(
+    environment: Environment, column: str
+) -> None:
+    columns = {"unix_log_timestamp": "cast(time as bigint)", column: "cast(page as int)::varchar"}
+    _map(environment, f"columns: {json.dumps(columns)}", source=LOG)
+    environment.land(LOG, "a.csv", f"time,page\n{environment.millis('2024-03-02 12:00:00')},one\n")
+    with pytest.raises(LandingError, match=rf"a\.csv: the expression of {column} fails: cast\(page as int\)"):
+        environment.publish(LOG, DAY)
+
+
 @pytest.mark.parametrize("source", [ARTISTS, LOG])
 def test_a_changed_mapping_reads_known_files_again(environment: Environment, source: str) -> None:
     text, needed = ("we_art_name", "we_art_id") if source == ARTISTS else ("url", "unix_log_timestamp")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LOG, TRACKS = "service_log.weverse_server_log", "rudder.tracks"
 BASE = "we_mart.wv_server_log_base"
+PROJECT = Path(__file__).parents[2]
+PAGE = (PROJECT / "docs" / "sources.md").read_text()
 FIRST, LAST = "2024-03-02", "2024-03-03"
 
 
@@ -96,6 +98,15 @@ def test_an_entry_may_add_fields_to_those_of_the_mapping(environment: Environmen
     assert environment.column(LOG, "topic") == ["shop"]
 
 
+def test_a_field_of_the_entry_replaces_that_of_the_mapping(environment: Environment) -> None:
+    [fields] = re.findall(r"`(fields: \{address: .*\})`", PAGE)
+    environment.map(yaml.safe_dump({LOG: {"use": "nginx_combined", **yaml.safe_load(fields)}}))
+    line = 'www.example ::1 - - [02/Mar/2024:10:00:00 +0900] "GET /shop/1 HTTP/1.1" 200 5\n'
+    environment.land(LOG, "access.log", line)
+    environment.publish(LOG, FIRST)
+    assert environment.column(LOG, "user_info_ip_address") == ["::1"]
+
+
 @pytest.mark.parametrize(
     ("source", "entry", "message"),
     [
@@ -134,9 +145,6 @@ def test_a_field_is_inserted_as_a_value_wherever_its_name_is_one() -> None:
 
 
 # The page docs/sources.md and its example:
-
-PROJECT = Path(__file__).parents[2]
-PAGE = (PROJECT / "docs" / "sources.md").read_text()
 
 
 @pytest.mark.parametrize("entries", re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL))
