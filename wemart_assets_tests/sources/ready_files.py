@@ -60,7 +60,7 @@ NGINX = "".join(
         # Another browser behind the same address is another device.
         _combined("198.51.100.1", "-", "02/Mar/2024:10:00:00 +0900", "GET /c HTTP/2.0", "200", LINUX),
         # A quote within the user agent, written as Apache and as nginx write it.
-        _combined("198.51.100.2", "bob", "02/Mar/2024:10:00:00 +0900", r"GET /q\"x HTTP/1.1", "200", r"a \"b\" c"),
+        _combined("198.51.100.2", "john doe", "02/Mar/2024:10:00:00 +0900", r"GET /q\"x HTTP/1.1", "200", r"a \"b\" c"),
         _combined("198.51.100.3", "-", "02/Mar/2024:10:00:00 +0900", "GET /robots.txt HTTP/1.1", "404", GOOGLEBOT),
         # A request that is not HTTP, and the common format, which has neither referrer nor agent.
         _combined("198.51.100.4", "-", "02/Mar/2024:10:00:00 +0900", r"\x16\x03\x01", "400", "-"),
@@ -69,6 +69,19 @@ NGINX = "".join(
         _combined("198.51.100.5", "-", "31/Feb/2024:10:00:00 +0900", "GET /no HTTP/1.1", "200", LINUX),
         '198.51.100.5 - - [02/Mar/2024:10:00:00 +0900] "GET /no\n',
         "nginx: worker process started\n",
+        # Not quite the format's times, some of which one engine would read and the other would not.
+        *(
+            _combined("198.51.100.5", "-", time, "GET /no HTTP/1.1", "200", LINUX)
+            for time in (
+                "02/mar/2024:10:00:00 +0900",
+                "2/Mar/2024:10:00:00 +0900",
+                "02/Mar/2024:24:00:00 +0900",
+                "02/Mar/2024:10:00:60 +0900",
+                "02/Mar/2024:10:00:00 +1900",
+                "02/Mar/2024:10:00:00",
+                "02/Mar/24:10:00:00 +0900",
+            )
+        ),
     ]
 )
 
@@ -155,6 +168,12 @@ SNOWPLOW = "".join(
         ),
         _snowplow(fields=130, collector_tstamp="2024-03-02 10:00:00", event_id="e4", domain_userid="d4"),
         _snowplow(collector_tstamp="yesterday", event_id="e5", domain_userid="d5"),
+        _snowplow(
+            collector_tstamp="2024-03-02 10:00:00",
+            derived_tstamp="2024-03-02 24:00:00",
+            event_id="e6",
+            domain_userid="d6",
+        ),
     ]
 )
 
@@ -261,7 +280,10 @@ SEGMENT = [
         "context": {"device": {"type": "ios"}, "userAgent": "Shop/1.0"},
         "properties": {"url": "app://cart"},
     },
-    {"messageId": "m4", "type": "track", "event": "x", "anonymousId": "a4", "timestamp": "infinity"},
+    *(
+        {"messageId": f"m{number}", "type": "track", "event": "x", "anonymousId": "a4", "timestamp": time}
+        for number, time in enumerate(("infinity", "epoch", "2024-03-02", "2024-03-02T24:00:00Z"), 4)
+    ),
 ]
 
 WAREHOUSE = [
@@ -303,7 +325,7 @@ CASES = (
         "access.log.1",
         NGINX.encode() + b'198.51.100.5 - - [02/Mar/2024:10:00:00 +0900] "GET /\xff HTTP/1.1" 200 5 "-" "x"\n',
         days={"2024-03-02": 8, "2024-03-03": 1},
-        refused={NULL_TIME: 3, "it is not UTF-8 text": 1},
+        refused={NULL_TIME: 10, "it is not UTF-8 text": 1},
         sessions=8,
         users={"42"},
         clients={
@@ -324,7 +346,7 @@ CASES = (
             "/cart": {"unix_log_timestamp": 1_709_391_600_000},
             # 10:30 in Seoul.
             "/b": {"unix_log_timestamp": 1_709_343_000_000, "user_info_id": 42, "user_info_user_key": "42"},
-            r"/q\"x": {"user_info_user_agent": r"a \"b\" c", "user_info_user_key": "bob", "user_info_id": 0},
+            r"/q\"x": {"user_info_user_agent": r"a \"b\" c", "user_info_user_key": "john doe", "user_info_id": 0},
             "/common": {"user_info_ip_address": "::1", "user_info_user_agent": None},
         },
     ),
@@ -333,7 +355,7 @@ CASES = (
         "part-00000",
         SNOWPLOW.encode(),
         days={"2024-03-02": 3, "2024-03-03": 1},
-        refused={NULL_TIME: 2},
+        refused={NULL_TIME: 3},
         sessions=3,
         users={"7"},
         clients={("PC", "MACOS"): 1, ("MWEB", "ANDROID"): 1, ("APP", "IOS"): 2},
@@ -392,7 +414,7 @@ CASES = (
         "events.jsonl",
         "".join(json.dumps(event) + "\n" for event in SEGMENT).encode(),
         days={"2024-03-02": 2, "2024-03-03": 1},
-        refused={NULL_TIME: 1},
+        refused={NULL_TIME: 4},
         sessions=3,
         users={"12"},
         clients={("PC", "MACOS"): 2, ("APP", "IOS"): 1},
