@@ -227,7 +227,7 @@ def test_an_expression_that_fails_on_a_value_names_the_file(environment: Environ
     environment.land(ARTISTS, f"date={DAY}/odd.csv", "we_art_id,name,comm_id\n1,x,1\n")
     environment.land(ARTISTS, f"date={OTHER_DAY}/good.csv", "we_art_id,name,comm_id\n1,7,1\n")
     environment.publish(ARTISTS, OTHER_DAY)
-    with pytest.raises(LandingError, match=r"odd\.csv cannot be read"):
+    with pytest.raises(LandingError, match=r"odd\.csv: the expression of we_art_name fails"):
         environment.publish(ARTISTS, DAY)
 
 
