@@ -14,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -35,12 +36,28 @@ NOT_RUN = {
     "docs/alerts.md": "needs a webhook or a mail server",
     "docs/deployment.md": "needs a package index, Docker, or a cluster",
     "docs/how-to/failed-audit.md": "corrects a day that is not broken in the demo",
+    "docs/how-to/move-to-s3.md": "needs a bucket",
+    "docs/how-to/move-to-spark.md": "is what docs/spark.md runs, in another order",
     "docs/how-to/upgrade.md": "changes the checkout",
     "docs/object-storage.md": "needs a bucket",
     "docs/spark.md": "downloads jars, or needs an installation of Spark",
 }
 COMMANDS = (
-    *("cp", "dagster", "docker", "export", "git", "helm", "kubectl", "make", "mvn", "pip", "python3", "spark-sql"),
+    *(
+        "aws",
+        "cp",
+        "dagster",
+        "docker",
+        "export",
+        "git",
+        "helm",
+        "kubectl",
+        "make",
+        "mvn",
+        "pip",
+        "python3",
+        "spark-sql",
+    ),
     *("wemart", ".venv/bin/wemart"),
 )
 
@@ -51,7 +68,8 @@ WEMART = r"(?:^|&& |-- |code-location )(?:\.venv/bin/)?wemart ([a-z](?:\"[^\"]*\
 
 def blocks(page: str, kind: str) -> list[str]:
     """The blocks of a page that are fenced as `kind`."""
-    return re.findall(rf"^```{kind}\n(.*?)^```", PAGES[page], flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(rf"^( *)```{kind}\n(.*?)^\1```", PAGES[page], flags=re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(block) for _, block in found]
 
 
 def unrun(page: str) -> list[str]:
