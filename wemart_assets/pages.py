@@ -8,6 +8,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +285,10 @@ def _help(command: click.Command, name: str, parent: click.Context | None = None
         terminal_width=HELP_WIDTH,
         **command.context_settings,
     )
-    yield name, command.get_help(context)
+    # The option --help, which every command has, is left out: click keeps how it was called first.
+    shown = copy(command)
+    shown.add_help_option = False
+    yield name, shown.get_help(context)
     if isinstance(command, click.Group):
         for part in command.list_commands(context):
             of_group = command.get_command(context, part)
