@@ -51,6 +51,8 @@ def render(project: Path, commands: click.Group) -> dict[Path, str]:
         site = tomllib.loads((project / SITE).read_text())["project"]
     except FileNotFoundError as error:
         raise WemartError(f"{project} is not a checkout of the project: it has no {SITE}") from error
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise WemartError(f"{project / SITE} cannot be read: {error!r}") from error
     pages = {
         LIST: table_list(),
         IMAGES / "graph.svg": domain_graph(),

@@ -217,6 +217,11 @@ def test_mappings_on_a_page_name_sources_and_their_columns(page: str) -> None:
             assert set(mapping.get("columns", {})) <= {column.name for column in contract.columns}, source
 
 
+def test_the_tutorial_shows_the_mapping_of_the_example() -> None:
+    [block] = blocks("docs/tutorial.md", "yaml")
+    assert yaml.safe_load(block) == yaml.safe_load((PROJECT / "examples" / "nasa" / "sources.yaml").read_text())
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "json")])
 def test_json_on_a_page_is_valid(page: str) -> None:
     for block in blocks(page, "json"):

@@ -142,6 +142,13 @@ def test_a_folder_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
         render(tmp_path, main)
 
 
+@pytest.mark.parametrize("text", ["[project", "[site]"])
+def test_a_configuration_of_the_site_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "zensical.toml").write_text(text)
+    with pytest.raises(WemartError, match=r"zensical\.toml cannot be read"):
+        render(tmp_path, main)
+
+
 def build(project: Path) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "zensical"), "build", "--strict"]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
