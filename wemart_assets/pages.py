@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from wemart_assets import catalog
-from wemart_assets.graph_picture import Node, svg
+from wemart_assets.graph_svg import Node, svg
 from wemart_assets.lake.audit import checks_of
 from wemart_assets.lake.between import is_over_any_range
 from wemart_assets.lake.errors import WemartError
@@ -147,7 +147,7 @@ def domain_page(domain: str) -> str:
         f"# Tables: {domain}",
         f"{_about(domain)} {GENERATED}",
         f"[![Tables of {domain}](../../images/tables-{domain}.svg)](../../images/tables-{domain}.svg)",
-        "Dashed boxes are what the domain reads from elsewhere. The picture is a link to itself in full size.",
+        "Dashed boxes are what the domain reads from elsewhere. Click the diagram to see it in full size.",
     ]
     for name, declared in _marts_and_views().items():
         if catalog.groups()[name] != domain:

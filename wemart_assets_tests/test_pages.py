@@ -98,10 +98,10 @@ def test_every_command_and_setting_has_its_description(rendered: dict[str, str])
     assert re.findall(r"^\| `WEMART_\w+` \|.*\|\s*\|$", rendered["docs/reference/settings.md"], flags=re.M) == []
 
 
-def test_pictures_are_well_formed(rendered: dict[str, str]) -> None:
-    pictures = [text for path, text in rendered.items() if path.endswith(".svg")]
-    assert len(pictures) == len(set(catalog.groups().values())) + 1
-    for text in pictures:
+def test_diagrams_are_well_formed(rendered: dict[str, str]) -> None:
+    diagrams = [text for path, text in rendered.items() if path.endswith(".svg")]
+    assert len(diagrams) == len(set(catalog.groups().values())) + 1
+    for text in diagrams:
         ElementTree.fromstring(text)
 
 

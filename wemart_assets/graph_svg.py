@@ -1,4 +1,4 @@
-"""A directed graph as an SVG file, laid out in columns from left to right: a picture that needs no script to be shown.
+"""A directed graph as an SVG file, laid out in columns from left to right: a diagram that needs no script to be shown.
 
 The colours are readable on a light and on a dark page, because an image does not learn which of them it is on.
 """
@@ -55,7 +55,7 @@ BEND = Node(())
 
 
 def svg(nodes: Mapping[str, Node], edges: Collection[tuple[str, str]], title: str) -> str:
-    """Returns the picture: each node right of all nodes with an edge to it. An edge to the node itself is not drawn.
+    """Returns the diagram: each node right of all nodes with an edge to it. An edge to the node itself is not drawn.
 
     Where edges form a cycle, one of them is dashed and leads back, from right to left.
     """
@@ -166,7 +166,7 @@ def _ordered(column: Mapping[str, int], paths: Sequence[tuple[str, ...]]) -> lis
 def _rectangles(
     boxes: Mapping[str, Node], columns: Sequence[Sequence[str]]
 ) -> tuple[dict[str, _Rectangle], float, float]:
-    """Where each box is, and the picture's width and height. An edge passes through the whole width of a column."""
+    """Where each box is, and the diagram's width and height. An edge passes through the whole width of a column."""
     heights = [sum(boxes[name].height for name in names) + ROW_GAP * (len(names) - 1) for names in columns]
     rectangles, x = {}, float(MARGIN)
     for names, height in zip(columns, heights, strict=True):
