@@ -43,22 +43,8 @@ NOT_RUN = {
     "docs/spark.md": "downloads jars, or needs an installation of Spark",
 }
 COMMANDS = (
-    *(
-        "aws",
-        "cp",
-        "dagster",
-        "docker",
-        "export",
-        "git",
-        "helm",
-        "kubectl",
-        "make",
-        "mvn",
-        "pip",
-        "python3",
-        "spark-sql",
-    ),
-    *("wemart", ".venv/bin/wemart"),
+    *("aws", "cp", "dagster", "docker", "export", "git", "helm", "kubectl", "make", "marimo", "mkdir", "mvn", "pip"),
+    *("python3", "spark-sql", "wemart"),
 )
 
 
@@ -74,7 +60,8 @@ def blocks(page: str, kind: str) -> list[str]:
 
 def unrun(page: str) -> list[str]:
     """The `text` blocks of a page that are commands, not what commands print."""
-    return [block for block in blocks(page, "text") if block.split(maxsplit=1)[0] in COMMANDS]
+    found = blocks(page, "text")
+    return [block for block in found if block.split(maxsplit=1)[0].removeprefix(".venv/bin/") in COMMANDS]
 
 
 SHELL = {page: found for page in PAGES if (found := blocks(page, "sh"))}
