@@ -345,18 +345,31 @@ def test_the_chart_shows_joins_and_leaves_of_all_communities_by_day() -> None:
     points = chart.points(staged, published, FIRST).to_pyarrow().to_pylist()
     assert values(points, "part_date", "joins", "leaves") == [(SECOND, 1, 2), (THIRD, 4, 0), (LAST, 7, 4)]
     svg = ElementTree.fromstring(chart.draw(points))
-    texts = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
-    assert texts[1:] == ["0", "2", "4", "6", "8", SECOND, THIRD, LAST, "joins", "leaves"]
-    heights = [
-        [float(point.split(",")[1]) for point in line.attrib["points"].split()]
-        for line in svg.iter("{http://www.w3.org/2000/svg}polyline")
+    texts = {text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"0", "2", "4", "6", "8", SECOND, THIRD, LAST, "joins", "leaves"} < texts
+    assert points_of(svg) == [
+        *(f"day: {day}; value: {joins}; line: joins" for day, joins in ((SECOND, 1), (THIRD, 4), (LAST, 7))),
+        *(f"day: {day}; value: {leaves}; line: leaves" for day, leaves in ((SECOND, 2), (THIRD, 0), (LAST, 4))),
     ]
-    assert [sorted(range(3), key=lambda n, of=of: -of[n]) for of in heights] == [[0, 1, 2], [1, 0, 2]]
+
+
+def points_of(svg: ElementTree.Element) -> list[str]:
+    paths = svg.iter("{http://www.w3.org/2000/svg}path")
+    return [path.attrib["aria-label"] for path in paths if path.get("aria-roledescription") == "point"]
+
+
+def test_a_day_that_is_not_published_is_a_gap_in_the_chart() -> None:
+    [chart] = stats_wv_d_comm_join.table.charts
+    days = [{"part_date": day, "joins": 1, "leaves": 0} for day in (FIRST, SECOND, LAST)]
+    svg = ElementTree.fromstring(chart.draw(days))
+    texts = {text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")}
+    assert THIRD in texts
+    assert not any(THIRD in point for point in points_of(svg))
 
 
 def test_the_chart_of_the_first_day_is_empty() -> None:
     [chart] = stats_wv_d_comm_join.table.charts
-    assert "<circle" not in chart.draw([])
+    assert points_of(ElementTree.fromstring(chart.draw([]))) == []
 
 
 def late_leaves(of: History, day: str) -> list[Pair]:
