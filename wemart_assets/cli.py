@@ -24,6 +24,7 @@ from wemart_assets.lake.days import Period, days_between, period_days, period_st
 from wemart_assets.lake.errors import UnreadableTable, WemartError
 from wemart_assets.lake.location import Location
 from wemart_assets.progress import progress
+from wemart_assets.report.command import report
 from wemart_assets.settings import Settings, SettingsError, load_settings
 from wemart_assets.sql_command import sql
 from wemart_assets.text import aligned
@@ -78,6 +79,7 @@ def main() -> None:
 
 
 main.add_command(sql)
+main.add_command(report)
 main.add_command(doctor)
 
 

@@ -33,14 +33,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "automation": {"catalog", "lake", "partitions", "settings", "sources", "text"},
     "new_table": {"catalog", "lake"},
     "pages": {"catalog", "lake", "setting_values", "settings", "sources"},
+    "report": {"catalog", "clock", "lake", "settings", "sql"},
     "spark_sql": {"catalog", "lake", "settings"},
     "sql_command": {"catalog", "lake", "settings", "sql", "text"},
     "doctor": {"catalog", "dagster_runs", "definitions", "lake", "settings", "sources"},
-    "definitions": {"automation", "catalog", "clock", "lake", "partitions", "settings", "sources"},
+    "definitions": {"automation", "catalog", "clock", "lake", "partitions", "report", "settings", "sources"},
     "cli": {
         *("automation", "catalog", "clock", "dagster_runs", "definitions", "doctor", "dot_env", "init_folder"),
         "lake",
-        *("new_table", "pages", "progress", "settings", "simulator", "sources", "spark_sql", "sql_command"),
+        *("new_table", "pages", "progress", "report", "settings", "simulator", "sources", "spark_sql", "sql_command"),
         "text",
     },
 }

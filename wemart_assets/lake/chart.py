@@ -119,7 +119,11 @@ def line_plot(
     chart: alt.Chart = (
         alt.Chart(alt.InlineData(rows))
         # A line does not show a single day, so each day is also a point.
-        .mark_line(invalid="break-paths-filter-domains", point=alt.OverlayMarkDef(size=22, filled=True, opacity=1))
+        .mark_line(
+            strokeJoin="round",
+            invalid="break-paths-filter-domains",
+            point=alt.OverlayMarkDef(size=22, filled=True, opacity=1),
+        )
         .encode(
             day_axis(days),
             value_axis(max((value for line in lines for value in line.values if value is not None), default=0), scale),
