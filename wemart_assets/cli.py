@@ -235,6 +235,7 @@ def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime |
     wemart = ".venv/bin/wemart" if Path(".venv/bin/wemart").exists() else "wemart"
     click.echo(
         f"\nDone in {time.monotonic() - started:.0f} s. What to try next:\n"
+        f"  {wemart + ' report':<29}  one page of charts, to open in a browser\n"
         f"  {wemart + ' ui':<29}  the graph, its runs and checks in Dagster\n"
         f'  {wemart} sql "select platform, sum(sess_cnt) as sessions from we_mart.stats_wv_d_platform'
         ' group by all order by all"\n'
