@@ -114,7 +114,7 @@ def line_plot(
     if columns > 1:
         # A line and its dashed counterpart stay next to each other.
         columns -= columns % 2
-    legend = alt.Legend(orient="bottom", columns=columns, columnPadding=24, symbolType="stroke", title=None)
+    legend = alt.Legend(orient="bottom", columns=columns, symbolType="stroke", title=None)
     colours = [palette.series[line.colour % len(palette.series)] for line in lines]
     chart: alt.Chart = (
         alt.Chart(alt.InlineData(rows))

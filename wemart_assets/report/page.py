@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from wemart_assets.lake.chart import plain
 from wemart_assets.lake.days import shift
-from wemart_assets.lake.errors import UnreadableTable, WemartError
+from wemart_assets.lake.errors import StoreUnavailable, WemartError
 from wemart_assets.report import charts, quality
 from wemart_assets.report.sections import DAILY_TABLES, ENGAGED, MEMBERSHIPS, SECTIONS, VISITS
 from wemart_assets.report.span import Span
-from wemart_assets.sql import analyst
+from wemart_assets.sql import QueryRefused, analyst
 
 if TYPE_CHECKING:
     from wemart_assets.lake.location import Location
@@ -119,13 +119,13 @@ def make_report(settings: Settings, day: str | None, days: int, now: dt.datetime
 
 
 class Queries:
-    """Queries of the lake. A table that is not there, or damaged, costs its own section only."""
+    """Queries of the lake. A table that is missing or damaged, or too large a query, costs its own section only."""
 
     def __init__(self, session: Analyst, location: Location) -> None:
         self._session, self._location = session, location
 
     def rows(self, sql: str) -> list[Row] | str:
-        """Returns the rows, or a sentence that says which table cannot be queried and why."""
+        """Returns the rows, or a sentence that says why there are none."""
         import duckdb
 
         try:
@@ -134,8 +134,11 @@ class Queries:
             if missing := MISSING_TABLE.search(str(error)):
                 return f"The table {missing[1]} has not been published yet."
             raise
-        except UnreadableTable as error:
-            return f"A table cannot be read: {error}"
+        except (QueryRefused, StoreUnavailable):
+            # A bug of the report, or a lake of which nothing can be read.
+            raise
+        except WemartError as error:
+            return f"This cannot be shown: {error}"
         return rows
 
     @cached_property

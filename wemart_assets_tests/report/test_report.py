@@ -520,8 +520,16 @@ def test_a_damaged_table_costs_its_own_section_only(tmp_path: Path) -> None:
     log.write_text("no json")
     made = make_report(settings_of(tmp_path), LAST, 28, NOW)
     assert "platforms" not in made.problems
-    assert "cannot be read" in made.problems["memberships"]
+    assert made.problems["memberships"].startswith("This cannot be shown: ")
     assert "we_mart.stats_wv_d_comm_join" in made.problems["memberships"]
+
+
+def test_a_query_that_needs_too_much_memory_is_a_sentence(tmp_path: Path) -> None:
+    write_table(tmp_path, "we_mart.stats_wv_d_platform", platform_rows(LAST, APP=4))
+    with analyst(tmp_path, {}, memory_limit="20MB", threads=1) as session:
+        found = Queries(session, Location.of(tmp_path)).rows("select count(distinct range) as n from range(5000000)")
+    assert isinstance(found, str)
+    assert "WEMART_MEMORY_LIMIT" in found
 
 
 def test_the_newest_day_of_any_daily_table_is_the_default(tmp_path: Path) -> None:
