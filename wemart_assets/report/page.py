@@ -70,6 +70,30 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class State:
+    """The state of the data. A sentence stands where there is nothing else to show, and is empty otherwise."""
+
+    audited: Span
+    audits_svg: str
+    audits_sentence: str
+    problems: Numbers | None
+    problems_query: str
+    failed: int
+    """Checks that failed on a day; a check of two tables counts twice."""
+    warned: int
+    tables: int
+    """Tables whose freshness is known."""
+    stale: Sequence[quality.Freshness]
+    domains: Sequence[tuple[str, int, int]]
+    """Domain, tables, and how many of them are up to date."""
+    freshness_sentence: str
+    refused: Numbers | None
+    refused_rows: int
+    refused_sentence: str
+    refused_query: str
+
+
+@dataclass(frozen=True)
 class Report:
     """A finished page, the SVG of its first chart, and what could not be shown, by section."""
 
@@ -162,9 +186,8 @@ def _report(lake: Queries, span: Span, timezone: str, now: dt.datetime) -> Repor
     figures, live, problems, rows_of, preview = [], {}, {}, {}, ""
     for section in SECTIONS:
         query = span.in_query(section.sql)
-        rows = lake.rows(query)
-        sentence = rows if isinstance(rows, str) else "" if rows else section.empty
-        if sentence or isinstance(rows, str):
+        rows, sentence = _rows_or_sentence(lake.rows(query), section.empty)
+        if sentence:
             problems[section.id] = sentence
             figures.append(Figure(section.id, section.title, section.description, sentence=sentence, query=query))
             continue
@@ -183,11 +206,9 @@ def _report(lake: Queries, span: Span, timezone: str, now: dt.datetime) -> Repor
                 least_width=section.least_width,
             )
         )
-    state = _quality(lake, span)
-    if state["strip"] is not None:
-        spec = charts.specification_of(state["strip"])
-        live["audits"] = charts.live(spec)
-        state["svg"] = charts.still(spec, charts.WIDE)
+    state, strip = _state(lake, span)
+    if strip is not None:
+        live["audits"] = charts.live(strip)
     html = _render(
         figures=figures,
         tiles=_tiles(lake, rows_of, span),
@@ -200,49 +221,61 @@ def _report(lake: Queries, span: Span, timezone: str, now: dt.datetime) -> Repor
     return Report(html, preview, span, problems)
 
 
-def _quality(lake: Queries, span: Span) -> dict[str, Any]:
-    """What the page shows of the state of the data."""
+def _state(lake: Queries, span: Span) -> tuple[State, Mapping[str, Any] | None]:
+    """Returns the state of the data, and the chart of the audits as Vega-Lite, if there are any."""
     from wemart_assets import catalog
 
     audited = quality.audit_span(span)
-    audits, problems = lake.rows(audited.in_query(quality.AUDITS)), lake.rows(audited.in_query(quality.PROBLEMS))
-    recorded = lake.rows(quality.FRESHNESS)
-    fresh = [] if isinstance(recorded, str) else quality.freshness(recorded, span)
-    stale = [table for table in fresh if table.behind]
-    domains: dict[str, list[int]] = {}
-    for table in fresh:
-        counted = domains.setdefault(table.domain, [0, 0])
-        counted[0] += 1
-        counted[1] += not table.behind
-    refused_tables = [table for name, table in sorted(catalog.quarantines().items()) if name in lake.tables]
-    refused_query = span.in_query(quality.refused_query(refused_tables)) if refused_tables else ""
-    refused = lake.rows(refused_query) if refused_query else []
-    found = [] if isinstance(problems, str) else problems
-    return {
-        "has_audits": not isinstance(audits, str) and bool(audits),
-        "strip": quality.strip(audits, audited) if not isinstance(audits, str) and audits else None,
-        "span": audited,
-        "svg": "",
-        "query": audited.in_query(quality.PROBLEMS),
-        "problems": numbers(found) if found else None,
-        "failed": sum(row["severity"] == "ERROR" for row in found),
-        "warned": sum(row["severity"] != "ERROR" for row in found),
-        "tables": len(fresh),
-        "stale": stale,
-        "domains": sorted(domains.items()),
-        "refused": numbers(refused) if not isinstance(refused, str) and refused else None,
-        "refused_problem": refused if isinstance(refused, str) else "",
-        "refused_rows": 0 if isinstance(refused, str) else sum(row["rows"] for row in refused),
-        "refused_query": refused_query,
-    }
+    audits, audits_sentence = _rows_or_sentence(
+        lake.rows(audited.in_query(quality.AUDITS)), "No audit of these days is recorded in audit.results."
+    )
+    problems, _ = _rows_or_sentence(lake.rows(audited.in_query(quality.PROBLEMS)))
+    strip = charts.specification_of(quality.strip(audits, audited)) if audits else None
+    recorded, freshness_sentence = _rows_or_sentence(
+        lake.rows(quality.FRESHNESS), "No publication is recorded in audit.results."
+    )
+    tables = quality.freshness(recorded, span)
+    tables_of: dict[str, list[quality.Freshness]] = {}
+    for table in tables:
+        tables_of.setdefault(table.domain, []).append(table)
+    quarantines = [table for name, table in sorted(catalog.quarantines().items()) if name in lake.tables]
+    refused_query = span.in_query(quality.refused_query(quarantines)) if quarantines else ""
+    refused, refused_sentence = _rows_or_sentence(
+        lake.rows(refused_query) if quarantines else [], "No row was refused."
+    )
+    state = State(
+        audited=audited,
+        audits_svg="" if strip is None else charts.still(strip, charts.WIDE),
+        audits_sentence=audits_sentence,
+        problems=numbers(problems) if problems else None,
+        problems_query=audited.in_query(quality.PROBLEMS),
+        failed=sum(row["severity"] == "ERROR" for row in problems),
+        warned=sum(row["severity"] != "ERROR" for row in problems),
+        tables=len(tables),
+        stale=[table for table in tables if table.behind],
+        domains=[(name, len(of), sum(not t.behind for t in of)) for name, of in sorted(tables_of.items())],
+        freshness_sentence=freshness_sentence,
+        refused=numbers(refused) if refused else None,
+        refused_rows=sum(row["rows"] for row in refused),
+        refused_sentence=refused_sentence,
+        refused_query=refused_query,
+    )
+    return state, strip
+
+
+def _rows_or_sentence(found: list[Row] | str, empty: str = "") -> tuple[list[Row], str]:
+    """Returns the rows, and the sentence that stands where there are none."""
+    if isinstance(found, str):
+        return [], found
+    return found, "" if found else empty
 
 
 def _tiles(lake: Queries, rows_of: Mapping[str, list[Row]], span: Span) -> list[Tile]:
     """The numbers of the last day, each beside that of the same weekday before."""
     before = shift(span.last, -7)
-    engaged = lake.rows(span.in_query(ENGAGED))
+    engaged, _ = _rows_or_sentence(lake.rows(span.in_query(ENGAGED)))
     visits = {row["day"]: row for row in rows_of.get(VISITS.id, [])}
-    hours = {} if isinstance(engaged, str) else {row["day"]: row for row in engaged}
+    hours = {row["day"]: row for row in engaged}
     members = {row["day"]: row for row in rows_of.get(MEMBERSHIPS.id, [])}
     tiles = []
     for name, by_day, column in (
@@ -253,7 +286,7 @@ def _tiles(lake: Queries, rows_of: Mapping[str, list[Row]], span: Span) -> list[
     ):
         now, then = (by_day.get(day, {}).get(column) for day in (span.last, before))
         if now is not None:
-            tiles.append(Tile(name, _short(now), _change(now, then)))
+            tiles.append(Tile(name, _short(now), "" if before < span.first else _change(now, then)))
     return tiles
 
 
@@ -277,16 +310,17 @@ def numbers(rows: Sequence[Row]) -> Numbers:
         and any(row[name] is not None for row in rows)
         for name in columns
     ]
-    shown = [[_written(row[name]) for name in columns] for row in rows[:MOST_ROWS]]
+    shown = [[_written(name, row[name]) for name in columns] for row in rows[:MOST_ROWS]]
     return Numbers([name.replace("_", " ") for name in columns], are_numbers, shown, len(rows) - len(shown))
 
 
-def _written(value: Any) -> str:
+def _written(column: str, value: Any) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, float):
         return f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else plain(str(value))
+    # An id is no quantity.
+    return f"{value:,}" if isinstance(value, int) and not column.endswith("_id") else plain(str(value))
 
 
 def _json(specs: Mapping[str, Any]) -> str:

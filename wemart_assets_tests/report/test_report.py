@@ -385,9 +385,10 @@ def test_a_chart_alone_has_no_variables_of_the_page() -> None:
 
 
 def test_the_numbers_are_text_and_a_long_table_is_cut() -> None:
-    table = numbers([{"some_name": None if n else 1234.56, "n": n, "s": "a\x00b"} for n in range(MOST_ROWS + 7)])
-    assert (list(table.columns), list(table.are_numbers)) == (["some name", "n", "s"], [True, True, False])
-    assert (table.rows[0], table.rows[1][0]) == (["1,234.6", "0", "ab"], "NULL")
+    row = {"n": 4321, "an_id": 4321, "s": "a\x00b"}
+    table = numbers([{"some_name": None if n else 1234.56, **row} for n in range(MOST_ROWS + 7)])
+    assert (list(table.columns), list(table.are_numbers)) == (["some name", "n", "an id", "s"], [True] * 3 + [False])
+    assert (table.rows[0], table.rows[1][0]) == (["1,234.6", "4,321", "4321", "ab"], "NULL")
     assert (len(table.rows), table.left_out) == (MOST_ROWS, 7)
 
 
@@ -505,7 +506,8 @@ def test_missing_and_empty_tables_are_a_sentence_each(tmp_path: Path) -> None:
     assert made.problems["attribution"] == "The table igaworks.hard_retention_by_dates has not been published yet."
     texts = Page.of(made.html).texts
     assert set(made.problems.values()) <= set(texts)
-    assert "No audit of these days is recorded in audit.results yet." in texts
+    assert "The table audit.results has not been published yet." in texts
+    assert "No row was refused." in texts
     # A day without rows.
     write_table(tmp_path, "we_mart.stats_wv_d_platform", platform_rows("2024-01-09", TV=4))
     between = make_report(settings_of(tmp_path), "2024-01-08", 2, NOW)
