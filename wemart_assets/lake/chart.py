@@ -96,52 +96,57 @@ def line_chart(title: str, days: Sequence[str], lines: Sequence[Line], scale: Sc
 
 
 def line_plot(
-    days: Sequence[str], lines: Sequence[Line], scale: Scale, palette: Palette = LIGHT, width: int = WIDTH
-) -> alt.Chart:
-    """Returns the chart of the lines over the days. Its axis begins at 0; `width` is that of the legend."""
+    days: Sequence[str],
+    lines: Sequence[Line],
+    scale: Scale,
+    palette: Palette = LIGHT,
+    width: int = WIDTH,
+    labels: int = DAY_LABELS,
+    has_points: bool = False,
+) -> alt.LayerChart:
+    """Returns the chart of the lines over the days. Its axis begins at 0; `width` is that of the legend.
+
+    A point marks each day that a line does not show because the days beside it have no value. With `has_points`, one
+    marks every day, so that a reader can point at it; each takes as much space in the SVG as ten days of a line.
+    """
     import altair as alt
 
     names = [plain(line.name) for line in lines]
     if len(set(names)) < len(names):
         raise ValueError(f"two lines have one name: {names}")
-    rows = [
-        {"day": plain(day), "line": name, "value": value, "label": None if value is None else _written(value, scale)}
-        for line, name in zip(lines, names, strict=True)
-        for day, value in zip(days, line.values, strict=True)
-    ]
+    rows, marked = [], []
+    for line, name in zip(lines, names, strict=True):
+        beside = (None, *line.values, None)
+        for n, (day, value) in enumerate(zip(days, line.values, strict=True)):
+            label = None if value is None else _written(value, scale)
+            rows.append({"day": plain(day), "line": name, "value": value, "label": label})
+            if value is not None and (has_points or (beside[n] is None and beside[n + 2] is None)):
+                marked.append(rows[-1])
     longest = max(map(len, names), default=0)
     columns = max(int(width // (SAMPLE + LETTER * (2 + longest))), 1)
     if columns > 1:
         # A line and its dashed counterpart stay next to each other.
         columns -= columns % 2
     legend = alt.Legend(orient="bottom", columns=columns, symbolType="stroke", title=None)
-    colours = [palette.series[line.colour % len(palette.series)] for line in lines]
-    chart: alt.Chart = (
-        alt.Chart(alt.InlineData(rows))
-        # A line does not show a single day, so each day is also a point.
-        .mark_line(
-            strokeJoin="round",
-            invalid="break-paths-filter-domains",
-            point=alt.OverlayMarkDef(size=22, filled=True, opacity=1),
-        )
-        .encode(
-            day_axis(days),
-            value_axis(max((value for line in lines for value in line.values if value is not None), default=0), scale),
-            alt.Color("line:N", sort=None, scale=alt.Scale(domain=names, range=colours), legend=legend),
-            alt.StrokeDash(
-                "line:N",
-                sort=None,
-                scale=alt.Scale(domain=names, range=[DASHES[line.dashed] for line in lines]),
-                legend=legend,
-            ),
-            tooltip=[
-                alt.Tooltip("day:N", title="day"),
-                alt.Tooltip("line:N", title="line"),
-                alt.Tooltip("label:N", title="value"),
-            ],
-        )
-        .properties(height=HEIGHT)
+    colours = alt.Scale(domain=names, range=[palette.series[line.colour % len(palette.series)] for line in lines])
+    dashes = alt.Scale(domain=names, range=[DASHES[line.dashed] for line in lines])
+    highest = max((value for line in lines for value in line.values if value is not None), default=0)
+    base = alt.Chart().encode(
+        day_axis(days, labels),
+        value_axis(highest, scale),
+        alt.Color("line:N", sort=None, scale=colours, legend=legend),
+        tooltip=[
+            alt.Tooltip("day:N", title="day"),
+            alt.Tooltip("line:N", title="line"),
+            alt.Tooltip("label:N", title="value"),
+        ],
     )
+    drawn = base.mark_line(strokeJoin="round", invalid="break-paths-filter-domains").encode(
+        alt.StrokeDash("line:N", sort=None, scale=dashes, legend=legend)
+    )
+    points = base.mark_circle(size=22, opacity=1)
+    layers = drawn.properties(data=alt.InlineData(rows)), points.properties(data=alt.InlineData(marked))
+    chart: alt.LayerChart = alt.LayerChart(layer=layers).properties(height=HEIGHT)
     return chart
 
 

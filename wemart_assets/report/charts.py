@@ -51,15 +51,15 @@ MOST_PARTS = 6
 Row = Mapping[str, Any]
 
 
-def over_days(days: Sequence[str], rows: Sequence[Row], names: Mapping[str, str]) -> alt.Chart:
+def over_days(days: Sequence[str], rows: Sequence[Row], names: Mapping[str, str]) -> alt.LayerChart:
     """Returns lines of counts by day, one per column of the rows, named as `names` says. A missing day is a gap."""
     by_day = {row["day"]: row for row in rows}
     lines = [
         Line(name, [by_day.get(day, {}).get(column) for day in days], n)
         for n, (column, name) in enumerate(names.items())
     ]
-    plot = line_plot(days, lines, Scale.COUNTS, PAGE, WIDTH)
-    chart: alt.Chart = plot.encode(x=day_axis(days, LABELS)).properties(height=HEIGHT)
+    plot = line_plot(days, lines, Scale.COUNTS, PAGE, WIDTH, LABELS, has_points=True)
+    chart: alt.LayerChart = plot.properties(height=HEIGHT)
     return chart
 
 
