@@ -22,6 +22,8 @@ PERIODS_SHOWN = 26
 DAY_LABELS = 8
 # Sizes in the legend: the sample of a line, the widest letter.
 SAMPLE, LETTER = 30, 6.5
+# Between entries of a legend; vl-convert takes text for narrower than some fonts draw it.
+LEGEND_GAP = 32
 CELL_WIDTHS, CELL_HEIGHT = (40, 80), 24
 # Opacity of the lowest share of a heat map: even that differs from a cell without a share.
 LOWEST_OPACITY = 0.12
@@ -127,7 +129,7 @@ def line_plot(
     if columns > 1:
         # A line and its dashed counterpart stay next to each other.
         columns -= columns % 2
-    legend = alt.Legend(orient="bottom", columns=columns, symbolType="stroke", title=None)
+    legend = alt.Legend(orient="bottom", columns=columns, columnPadding=LEGEND_GAP, symbolType="stroke", title=None)
     colours = alt.Scale(domain=names, range=[palette.series[line.colour % len(palette.series)] for line in lines])
     dashes = alt.Scale(domain=names, range=[DASHES[line.dashed] for line in lines])
     highest = max((value for line in lines for value in line.values if value is not None), default=0)

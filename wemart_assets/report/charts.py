@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wemart_assets.lake.chart import (
+    LEGEND_GAP,
     LIGHT,
     Line,
     Palette,
@@ -97,7 +98,9 @@ def stacked(days: Sequence[str], rows: Sequence[Row], part: str, value: str) -> 
                 "part:N",
                 sort=None,
                 scale=alt.Scale(domain=parts, range=colours),
-                legend=alt.Legend(orient="bottom", title=None, columns=5, symbolType="square"),
+                legend=alt.Legend(
+                    orient="bottom", title=None, columns=5, columnPadding=LEGEND_GAP // 2, symbolType="square"
+                ),
             ),
             alt.Order("order:Q"),
             tooltip=[
@@ -147,7 +150,11 @@ def bars(given: Sequence[Bar]) -> alt.LayerChart:
     )
     if len(series) > 1:
         base = base.encode(yOffset=alt.YOffset("series:N", sort=None, scale=alt.Scale(domain=series)))
-    legend = alt.Legend(orient="bottom", title=None, symbolType="square") if len(series) > 1 else None
+    legend = (
+        alt.Legend(orient="bottom", title=None, columnPadding=LEGEND_GAP, symbolType="square")
+        if len(series) > 1
+        else None
+    )
     colours = alt.Scale(domain=series, range=list(PAGE.series[: len(series)]))
     rectangles = base.mark_bar(cornerRadiusEnd=2).encode(
         color=alt.Color("series:N", sort=None, scale=colours, legend=legend)
@@ -178,7 +185,7 @@ def statuses(days: Sequence[str], rows: Sequence[str], cells: Sequence[Row]) -> 
         ],
     )
     colours = alt.Scale(domain=list(STATUSES), range=[colour for colour, _ in STATUSES.values()])
-    legend = alt.Legend(orient="bottom", title=None, symbolType="square")
+    legend = alt.Legend(orient="bottom", title=None, columnPadding=LEGEND_GAP, symbolType="square")
     rectangles = base.mark_rect(stroke=PAGE.surface, strokeWidth=3, cornerRadius=4).encode(
         color=alt.Color("status:N", scale=colours, legend=legend)
     )
