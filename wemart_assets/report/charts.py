@@ -98,9 +98,7 @@ def stacked(days: Sequence[str], rows: Sequence[Row], part: str, value: str) -> 
                 "part:N",
                 sort=None,
                 scale=alt.Scale(domain=parts, range=colours),
-                legend=alt.Legend(
-                    orient="bottom", title=None, columns=5, columnPadding=LEGEND_GAP // 2, symbolType="square"
-                ),
+                legend=alt.Legend(orient="bottom", title=None, columns=4, symbolType="square"),
             ),
             alt.Order("order:Q"),
             tooltip=[
@@ -157,7 +155,7 @@ def bars(given: Sequence[Bar]) -> alt.LayerChart:
     )
     colours = alt.Scale(domain=series, range=list(PAGE.series[: len(series)]))
     rectangles = base.mark_bar(cornerRadiusEnd=2).encode(
-        color=alt.Color("series:N", sort=None, scale=colours, legend=legend)
+        color=alt.Color("series:N", sort=None, scale=colours, legend=legend if len(series) > 1 else None)
     )
     texts = base.mark_text(align="left", dx=5, fontSize=11).encode(text="written:N")
     height = max(len(labels), 1) * BAR_HEIGHT * (1.6 if len(series) > 1 else 1)

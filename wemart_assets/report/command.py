@@ -15,14 +15,18 @@ DAYS, MOST_DAYS = 28, 400
 
 @click.command()
 @click.option(
-    "--day", type=click.DateTime(["%Y-%m-%d"]), help="business day of the report; by default the newest published"
+    "--day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="business day of the report; by default the newest published",
 )
 @click.option(
     "--days",
     type=click.IntRange(1, MOST_DAYS),
     default=DAYS,
+    metavar="N",
     show_default=True,
-    help="number of days that it covers, up to that day",
+    help="number of days that it covers, the last of them that day",
 )
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="file to write; report-DAY.html by default"
