@@ -66,8 +66,8 @@ def data_of(section: str, rows: Sequence[Mapping[str, Any]], span: Span = SPAN) 
 
 def values_of(chart: Any) -> list[Row]:
     spec = chart.to_dict()
-    [values] = [spec["data"]["values"]] if "values" in spec["data"] else spec["datasets"].values()
-    return list(values)
+    data = (spec if "data" in spec else spec["layer"][0])["data"]
+    return list(data["values"] if "values" in data else spec["datasets"][data["name"]])
 
 
 def settings_of(lake: Path, **changes: Any) -> Settings:
