@@ -13,6 +13,7 @@ from wemart_assets.clock import Clock
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.mart_asset import chart_metadata
 from wemart_assets.report.sections import UPSTREAM
+from wemart_assets.report.span import DAYS
 from wemart_assets.settings import Settings
 
 KEY = dg.AssetKey(["reports", "engagement_report"])
@@ -73,7 +74,7 @@ def report_asset(
 
 def _write(settings: Settings, day: str, clock: Clock) -> dict[str, Any]:
     """Writes the page and returns what Dagster shows of it."""
-    from wemart_assets.report.page import DAYS, make_report
+    from wemart_assets.report.page import make_report
 
     made = make_report(settings, day, DAYS, clock())
     folder, name = settings.lake_location / FOLDER, f"{day}.html"

@@ -8,9 +8,7 @@ from pathlib import Path
 import click
 
 from wemart_assets.clock import utc_now
-
-# As in `page`, which is not imported for the sake of the command's help.
-DAYS, MOST_DAYS = 28, 400
+from wemart_assets.report.span import DAYS, MOST_DAYS
 
 
 @click.command()

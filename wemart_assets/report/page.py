@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from wemart_assets.sql import Analyst
 
 TEMPLATES = Path(__file__).parent / "templates"
-DAYS = 28
 # A longer table of numbers is cut, and says so; all rows are a query away.
 MOST_ROWS = 400
 # DuckDB's error about a table that the lake does not have.

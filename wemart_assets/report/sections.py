@@ -21,7 +21,7 @@ BARS = 10
 class Section:
     """A chart of the report with its numbers.
 
-    `sql` may name the days of the report as `{{first}}` and `{{last}}`, and the lake's first as `{{lake_first}}`; its
+    `sql` may name the days of the report as `{first}` and `{last}`, and the lake's first as `{lake_first}`; its
     columns are those of the table of numbers. `empty` is the sentence where it has no rows.
     """
 
@@ -46,9 +46,8 @@ def _platforms(rows: Sequence[Row], span: Span) -> alt.TopLevelMixin:
 def _countries(rows: Sequence[Row], span: Span) -> alt.TopLevelMixin:
     values = {row["country"] or charts.UNKNOWN: row["visitors_per_day"] for row in rows[:BARS]}
     if others := rows[BARS:]:
-        values["1 other" if len(others) == 1 else f"{len(others)} others"] = sum(
-            row["visitors_per_day"] for row in others
-        )
+        name = "1 other" if len(others) == 1 else f"{len(others)} others"
+        values[name] = sum(row["visitors_per_day"] for row in others)
     return charts.bars([charts.Bar(name, value, f"{value:,.1f}") for name, value in values.items()])
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from wemart_assets.lake.days import days_between, shift
 
+# Of a report, unless another number is given; and of the longest that is readable.
+DAYS, MOST_DAYS = 28, 400
+
 
 @dataclass(frozen=True)
 class Span:
