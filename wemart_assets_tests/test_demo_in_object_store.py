@@ -53,5 +53,8 @@ def test_the_demo_runs_in_an_object_store(s3: S3Server, tmp_path: Path, pytestco
     assert f"Numbers of {DAY}" in page
     wemart("report", "--output", str(tmp_path / "page.html"))
     assert f"Numbers of {DAY}" in (tmp_path / "page.html").read_text()
-    assert wemart("vacuum", "--older-than", "0", "--dry-run") == ""
+    # Nothing is left over but the small files that audit.results has merged.
+    assert re.fullmatch(
+        r"(audit\.results: \d+ files would be removed\n)?", wemart("vacuum", "--older-than", "0", "--dry-run")
+    )
     assert not [name for name in os.listdir(pytestconfig.rootpath) if name.startswith("s3:")]

@@ -294,7 +294,7 @@ def _change(now: float, then: float | None) -> str:
         return "no value a week before"
     change = now / then - 1
     sign = "▲" if change > 0.0005 else "▼" if change < -0.0005 else "="
-    return f"{sign} {abs(change):.1%} on a week before ({_short(then)})"
+    return f"{sign} {abs(change):.1%} against a week before ({_short(then)})"
 
 
 def _short(value: float) -> str:
