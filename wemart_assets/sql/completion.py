@@ -17,7 +17,7 @@ AFTER_COMMA = re.compile(r"\bfrom\s+[\w.\s]+(,[\w.\s]+)*,\s*$", re.IGNORECASE)
 READ = re.compile(
     r"\b(?:from|join|describe|summarize|pivot)\s+([\w.]+)(?:\s+(?:as\s+)?(\w+))?|,\s*([\w.]+)\s+(\w+)", re.IGNORECASE
 )
-WITHOUT_NAMES = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
+WITHOUT_NAMES = re.compile(r"'(?:[^']|'')*'|--[^\n]*\n|/\*.*?\*/", re.DOTALL)
 PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
 LAST_STATEMENT = re.compile(r"[^;]*$")
 

@@ -21,6 +21,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory
+from prompt_toolkit.shortcuts import CompleteStyle
 
 from wemart_assets.lake.errors import WemartError
 from wemart_assets.sql.completion import Names, first_words
@@ -51,6 +52,8 @@ def run_prompt(shell: Shell, collect: Callable[[], Names], history: Path, welcom
             prompt_continuation=lambda _width, _line, _is_wrapped: CONTINUATION,
             completer=_Completer(shell, names),
             complete_while_typing=False,
+            # What Tab inserts does not depend on how fast one types on.
+            complete_style=CompleteStyle.READLINE_LIKE,
             history=_History(_opened(history, shell.warn)),
             enable_history_search=True,
         )
