@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -101,6 +102,16 @@ class Rows:
         return pa.Table.from_batches(self._batches, self.schema)
 
 
+class Kind(Enum):
+    """What a name stands for."""
+
+    TABLE = "table"
+    NEWEST = "newest rows of the table"
+    VIEW = "view"
+    SHADOW = "table of this session"
+    FUNCTION = "function"
+
+
 @dataclass(frozen=True)
 class Entry:
     """A name that a query can read: its database, its name, and what a row is (None if it is not declared)."""
@@ -108,6 +119,7 @@ class Entry:
     database: str
     name: str
     description: str | None
+    kind: Kind
 
     @property
     def full_name(self) -> str:
@@ -125,7 +137,6 @@ class Described:
     """
 
     entry: Entry
-    kind: str
     columns: tuple[tuple[str, str, str | None], ...]
     grain: tuple[str, ...]
     days: tuple[str, ...] | None
@@ -391,24 +402,32 @@ class Analyst:
     def names(self) -> list[Entry]:
         """Returns everything that a query can read, by name, without opening a table."""
         self._list_again()
-        described = {name.lower(): table.description for name, table in self._tables.items()}
-        entries = []
-        for place, stored in self._stored.items():
-            description = described.get(".".join(place))
-            if self._newest(place) is not None:
-                entries.append(Entry(stored.database, stored.name + DAILY, description))
-                description = None if description is None else f"{description} The newest row of each key."
-            entries.append(Entry(stored.database, stored.name, description))
-        views = [view.table for view in self._views.values() if self._has(view.inputs)]
-        entries += [Entry(table.database, table.name, table.description) for table in views]
-        known = {(entry.database.lower(), entry.name.lower()) for entry in entries}
-        entries += [Entry(*place, None) for place in self._shadows if place not in known]
-        return sorted(entries, key=lambda entry: (entry.database, entry.name))
+        places = {place for place in self._stored if place not in self._shadows} | {*self._shadows}
+        places |= {(database, name + DAILY) for database, name in self._stored if self._newest((database, name))}
+        places |= {_place(view.table) for view in self._views.values() if self._has(view.inputs)}
+        return sorted(map(self._entry, places), key=lambda entry: (entry.database, entry.name))
+
+    def _entry(self, place: Place) -> Entry:
+        """Returns what is declared of the name at a place where there is one."""
+        if place in self._shadows:
+            return Entry(*place, None, Kind.SHADOW)
+        if (view := self._view(place)) is not None:
+            return Entry(view.table.database, view.table.name, view.table.description, Kind.VIEW)
+        if (newest := self._newest(place)) is not None:
+            return Entry(newest.database, newest.name, f"{newest.description} The newest row of each key.", Kind.NEWEST)
+        stored = self._stored_at(place)
+        table = self._tables.get(stored.full_name)
+        name = stored.name + place[1][len(stored.name) :]
+        return Entry(stored.database, name, None if table is None else table.description, Kind.TABLE)
+
+    def _stored_at(self, place: Place) -> _Stored:
+        """Returns the stored table of a place, or the one whose partitions it shows."""
+        return self._stored[place] if place in self._stored else self._stored[place[0], place[1].removesuffix(DAILY)]
 
     def functions(self) -> list[Entry]:
         """Returns the table functions over a range of days, by name."""
         found = [
-            Entry(of.mart.table.database, of.name, of.mart.table.description)
+            Entry(of.mart.table.database, of.name, of.mart.table.description, Kind.FUNCTION)
             for name, of in self._functions.items()
             if self._function(name) is not None
         ]
@@ -429,22 +448,23 @@ class Analyst:
         self._describe_columns()
         query = self._description(Named(place[1], place[0]))
         rows = self._connection.execute(f"select column_name, column_type, description from ({query})").fetchall()
-        [entry] = [entry for entry in self.names() if (entry.database.lower(), entry.name.lower()) == place]
+        entry = self._entry(place)
         columns = tuple((column, kind.lower(), description) for column, kind, description in rows)
-        if place in self._shadows:
-            return Described(entry, "shadow", columns, (), None)
+        if entry.kind is Kind.SHADOW:
+            return Described(entry, columns, (), None)
         if (view := self._view(place)) is not None:
-            return Described(entry, "view", columns, view.table.grain, None)
-        stored = place if place in self._stored else (place[0], place[1].removesuffix(DAILY))
-        table, log = self._tables.get(self._stored[stored].full_name), self._log(stored)
+            return Described(entry, columns, view.table.grain, None)
+        stored = self._stored_at(place)
+        table, log = self._tables.get(stored.full_name), open_delta(stored.location, stored.full_name)
         if table is None or log is None:
-            return Described(entry, "table", columns, (), None)
-        grain = table.grain
-        if table.newest_in_sql and stored != place:
-            grain = tuple(dict.fromkeys((*grain, table.day_column)))
+            return Described(entry, columns, (), None)
+        grain = (*table.grain, table.day_column) if table.newest_in_sql and entry.kind is Kind.TABLE else table.grain
         days = {file.partition.get(table.day_column) or "" for file in partition_values(log)}
         return Described(
-            entry, "table", columns, grain, None if table.only_partition is not None else tuple(sorted(days))
+            entry,
+            columns,
+            tuple(dict.fromkeys(grain)),
+            None if table.only_partition is not None else tuple(sorted(days)),
         )
 
     def _places(self, named: Named) -> list[Place]:

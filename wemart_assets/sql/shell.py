@@ -191,7 +191,7 @@ class Shell:
     def _description(self, described: Described) -> str:
         lines = [("column", "type", "description")]
         lines += [(visible(name), kind, visible(text or "")) for name, kind, text in described.columns]
-        head = f"{described.kind} {visible(described.entry.full_name)}"
+        head = f"{described.entry.kind.value} {visible(described.entry.full_name)}"
         facts = [described.entry.description or ""]
         if described.grain:
             facts.append(f"Grain: {', '.join(described.grain)}")
