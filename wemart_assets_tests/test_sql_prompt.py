@@ -23,6 +23,7 @@ from prompt_toolkit.output import DummyOutput
 
 from wemart_assets import catalog
 from wemart_assets.cli import main
+from wemart_assets.lake.errors import UnreadableTable
 from wemart_assets.lake.location import Location
 from wemart_assets.lake.publication import stage
 from wemart_assets.sql import Analyst, analyst
@@ -164,6 +165,15 @@ def test_a_wrong_command_says_what_to_do(command: str, message: str, lake: Path)
         on.shell.run(command.format(lake=lake))
 
 
+def test_a_damaged_table_is_named_with_its_remedy(tmp_path: Path) -> None:
+    publish(tmp_path, PLATFORM, "2024-03-01", platform="APP")
+    next((tmp_path / "we_mart" / "stats_wv_d_platform").glob("*/*.parquet")).write_bytes(b"PAR1")
+    with screen(tmp_path) as on:
+        for text in ("\\d stats_wv_d_platform", "from stats_wv_d_platform;"):
+            with pytest.raises(UnreadableTable, match="wemart run --from 2024-03-01"):
+                on.shell.run(text)
+
+
 # One session for many statements.
 
 
@@ -187,7 +197,8 @@ def test_a_statement_sees_what_was_published_since(tmp_path: Path) -> None:
 
 
 def test_statements_run_until_the_prompt_is_left(lake: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    keys = "select 41\r + 1 as answer;\rselect bad;\r\\timing\rselect 2 as n; select 3 as n\r;\rcreate table t as select 1;\r\\q\r"
+    keys = "select 41\r + 1 as answer;\rselect bad;\r\\timing\rselect 2 as n; select 3 as n\r;\r"
+    keys += "create table t as select 1;\r\\q\r"
     with screen(lake) as on:
         messages = on.typed(keys, tmp_path / "state" / "history")
     out = capfd.readouterr().out
@@ -269,39 +280,49 @@ def test_what_can_come_next(before: str, after: str, expected: list[str]) -> Non
     assert NAMES.complete(before, after)[0] == expected
 
 
-def read_until(terminal: int, text: bytes) -> bytes:
-    """What the terminal shows up to the text; fails if it does not come."""
-    found = b""
-    while text not in found:
-        ready, _, _ = select.select([terminal], [], [], 60)
-        assert ready, found[-2_000:]
-        found += os.read(terminal, 100_000)
-    return found
+class Terminal:
+    """A terminal of 60 columns, and the process that runs on it."""
+
+    def __init__(self, state: Path) -> None:
+        self.process, self._terminal = pty.fork()
+        if self.process == 0:
+            os.environ |= {"WEMART_STATE": str(state), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+            os.execv(WEMART, [WEMART, "sql", "--format", "csv"])
+        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+        self._unread = b""
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._terminal, keys)
+
+    def read_until(self, text: bytes) -> bytes:
+        """What is shown up to the text; fails if it does not come."""
+        while text not in self._unread:
+            ready, _, _ = select.select([self._terminal], [], [], 60)
+            assert ready, self._unread[-2_000:]
+            self._unread += os.read(self._terminal, 100_000)
+        found, _, self._unread = self._unread.partition(text)
+        return found + text
 
 
 def test_ctrl_c_cancels_a_query_but_not_the_prompt(lake: Path, tmp_path: Path) -> None:
-    process, terminal = pty.fork()
-    if process == 0:
-        os.environ |= {"WEMART_STATE": str(tmp_path), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
-        os.execv(WEMART, [WEMART, "sql", "--format", "csv"])
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    read_until(terminal, READY)
-    os.write(terminal, b"describe stats_wv_d_plat\t;\r")
-    read_until(terminal, b'"platform","VARCHAR"')
-    read_until(terminal, READY)
-    os.write(terminal, b"from range(50000000000);\r")
-    read_until(terminal, b'"range"\r\n0\r\n')
-    os.write(terminal, b"\x03")
-    read_until(terminal, b"Cancelled.")
-    read_until(terminal, READY)
-    os.write(terminal, f"select 6 * 7 as answer, {ESCAPE} as x;\r".encode())
-    answer = read_until(terminal, b"\\u202e").rpartition(b'"answer"')[2]
-    assert b"\x1b[31m" not in answer
+    terminal = Terminal(tmp_path)
+    terminal.read_until(READY)
+    terminal.type(b"describe stats_wv_d_plat\t;\r")
+    terminal.read_until(b'"platform","VARCHAR"')
+    terminal.read_until(READY)
+    terminal.type(b"from range(50000000000);\r")
+    terminal.read_until(b'"range"\r\n0\r\n')
+    terminal.type(b"\x03")
+    terminal.read_until(b"Cancelled.")
+    terminal.read_until(READY)
+    terminal.type(f"select 6 * 7 as answer, {ESCAPE} as x;\r".encode())
+    terminal.read_until(b'"answer"')
+    answer = terminal.read_until(b"\\u202e")
+    assert b"\x1b" not in answer
     assert b'42,"\\x1b[31m\\x9b2J' in answer
-    read_until(terminal, READY)
-    os.write(terminal, b"\x04")
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
-    os.close(terminal)
+    terminal.read_until(READY)
+    terminal.type(b"\x04")
+    assert os.waitstatus_to_exitcode(os.waitpid(terminal.process, 0)[1]) == 0
 
 
 # Results.

@@ -13,10 +13,12 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
+import pyarrow as pa
 
 from wemart_assets.lake.days import period_start
 from wemart_assets.lake.duckdb_sql import DUCKDB_MACROS, literal, quoted
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 USUALLY_EMPTY = ("__quarantine", "__rejected")
 # Where a DuckDB file says that it is one.
 MAGIC, MAGIC_AT = b"DUCK", 8
+# About 200,000 rows.
+BATCHES_PER_COMMIT = 10
 
 
 @dataclass(frozen=True)
@@ -134,18 +138,19 @@ def export(
             if described.days == () and entry.name.endswith(USUALLY_EMPTY):
                 continue
             count = _copy(session, connection, described, _condition(declared, described, days))
-            _comment(connection, "table", described)
             copied.add(entry.full_name)
             rows += count
             done(f"{entry.full_name}: {count:,} rows")
         for entry in newest:
-            count = _keep_newest(connection, declared.tables[entry.full_name])
-            _comment(connection, "table", session.describe(entry.database, entry.name))
+            with _transaction(connection):
+                count = _keep_newest(connection, declared.tables[entry.full_name])
+                _comment(connection, "table", session.describe(entry.database, entry.name))
             done(f"{entry.full_name}: {count:,} rows")
         for entry in views:
-            connection.execute(f"create schema if not exists {quoted(entry.database)}")
-            connection.execute(declared.views[entry.full_name].duckdb_view(None))
-            _comment(connection, "view", session.describe(entry.database, entry.name))
+            with _transaction(connection):
+                connection.execute(f"create schema if not exists {quoted(entry.database)}")
+                connection.execute(declared.views[entry.full_name].duckdb_view(None))
+                _comment(connection, "view", session.describe(entry.database, entry.name))
             done(f"{entry.full_name}: a view")
         functions = [of for of in declared.functions if all(t.full_name in copied for t in of.inputs.values())]
         for function in functions:
@@ -168,17 +173,18 @@ def _copy(session: Analyst, connection: duckdb.DuckDBPyConnection, described: De
     """Copies a table; returns how many rows it has."""
     name = f"{quoted(described.entry.database)}.{quoted(described.entry.name)}"
     columns = ", ".join(f"{quoted(column)} {kind}" for column, kind, _description in described.columns)
-    connection.execute(f"create schema if not exists {quoted(described.entry.database)}")
-    connection.execute(f"create table {name} ({columns})")
+    with _transaction(connection):
+        connection.execute(f"create schema if not exists {quoted(described.entry.database)}")
+        connection.execute(f"create table {name} ({columns})")
+        _comment(connection, "table", described)
     rows = 0
-    # One transaction: the batches are small, and each commit would write to the disk.
-    connection.execute("begin")
-    for batch in session.stream(f"select * from {CATALOG}.{name} where {condition}"):
-        connection.register("batch", batch)
-        connection.execute(f"insert into {name} select * from batch")
-        connection.unregister("batch")
-        rows += batch.num_rows
-    connection.execute("commit")
+    batches = iter(session.stream(f"select * from {CATALOG}.{name} where {condition}"))
+    # Each insert is a commit of its own: what a transaction has inserted stays in memory until its commit.
+    while group := [*islice(batches, BATCHES_PER_COMMIT)]:
+        connection.register("batches", pa.Table.from_batches(group))
+        connection.execute(f"insert into {name} select * from batches")
+        connection.unregister("batches")
+        rows += sum(batch.num_rows for batch in group)
     return rows
 
 
@@ -207,6 +213,14 @@ def _comment(connection: duckdb.DuckDBPyConnection, kind: str, described: Descri
 def _is_duckdb(file: Path) -> bool:
     with file.open("rb") as opened:
         return opened.read(MAGIC_AT + len(MAGIC))[MAGIC_AT:] == MAGIC
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """One commit for many statements, each of which would wait for the disk. What fails ends the export."""
+    connection.execute("begin")
+    yield
+    connection.execute("commit")
 
 
 @contextmanager

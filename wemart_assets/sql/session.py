@@ -439,6 +439,11 @@ class Analyst:
         Raises:
             UnreadableTable: the table is damaged, or one that the view reads is.
         """
+        self._files.forget()
+        with self._explained():
+            return self._describe(database, name)
+
+    def _describe(self, database: str, name: str) -> Described | None:
         named = Named(name, database)
         if (place := self._define_named(named)) is None and not (
             self._list_again() and (place := self._define_named(named)) is not None
