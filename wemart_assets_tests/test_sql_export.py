@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import signal
 import subprocess
 import sys
@@ -15,24 +14,15 @@ from click.testing import CliRunner, Result
 from wemart_assets import catalog
 from wemart_assets.cli import main
 from wemart_assets.lake.location import Location
-from wemart_assets.lake.publication import stage
 from wemart_assets.settings import Settings
 from wemart_assets.sql import analyst
-from wemart_assets_tests.engines import duckdb_lake, rows_as, table_of
 from wemart_assets_tests.s3_server import S3Server
+from wemart_assets_tests.small_lake import publish
 
 PLATFORM, ARTIST, WEEKLY = "we_mart.stats_wv_d_platform", "we_mart.we_artist", "we_mart.stats_wv_w_sess_duration"
 EVENT, SESSIONS = "igaworks.event", "we_mart.wv_sess_daily"
 LISTED = "select table_schema, table_name from information_schema.tables"
 REPORT = "igaworks.active_user_by_event_between('2024-03-01', '2024-03-31')"
-
-
-def publish(lake: Location, name: str, day: str, *rows: dict[str, object]) -> None:
-    table = catalog.TABLES_BY_NAME[name]
-    with duckdb_lake(lake).connect() as session:
-        given = table_of(session, rows_as(table, [{**row, table.day_column: day} for row in rows]))
-        now = dt.datetime(2024, 4, 1, tzinfo=dt.UTC)
-        session.publish(stage(session, table, given, [day], session.baseline(table, [day]), now))
 
 
 def fill(lake: Location) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import fcntl
 import os
 import pty
 import select
 import stat
 import struct
+import subprocess
 import sys
 import termios
 from collections.abc import Iterator
@@ -25,13 +25,12 @@ from wemart_assets import catalog
 from wemart_assets.cli import main
 from wemart_assets.lake.errors import UnreadableTable
 from wemart_assets.lake.location import Location
-from wemart_assets.lake.publication import stage
 from wemart_assets.sql import Analyst, analyst
 from wemart_assets.sql.completion import Names
 from wemart_assets.sql.prompt import run_prompt
 from wemart_assets.sql.shell import Shell, statements
 from wemart_assets.text import columns_of, fitted, visible
-from wemart_assets_tests.engines import duckdb_lake, rows_as, table_of
+from wemart_assets_tests.small_lake import publish
 
 PLATFORM, ARTIST = "we_mart.stats_wv_d_platform", "we_mart.we_artist"
 WEMART = str(Path(sys.executable).with_name("wemart"))
@@ -40,20 +39,12 @@ READY = b"\x1b[?2004h"
 ESCAPE = "chr(27) || '[31m' || chr(155) || '2J' || chr(8238)"
 
 
-def publish(lake: Path, name: str, day: str, **values: object) -> None:
-    table = catalog.tables()[name]
-    with duckdb_lake(Location.of(lake)).connect() as session:
-        given = table_of(session, rows_as(table, [{**values, table.day_column: day}]))
-        now = dt.datetime(2024, 4, 1, tzinfo=dt.UTC)
-        session.publish(stage(session, table, given, [day], session.baseline(table, [day]), now))
-
-
 @pytest.fixture(scope="module")
 def first_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake with a day of two tables, one of which is known by its newest rows."""
     lake = tmp_path_factory.mktemp("prompt") / "lake"
-    publish(lake, PLATFORM, "2024-03-01", platform="APP")
-    publish(lake, ARTIST, "2024-03-01", we_art_id=1, we_art_name="아이유")
+    publish(Location.of(lake), PLATFORM, "2024-03-01", {"platform": "APP"})
+    publish(Location.of(lake), ARTIST, "2024-03-01", {"we_art_id": 1, "we_art_name": "아이유"})
     return lake
 
 
@@ -166,7 +157,7 @@ def test_a_wrong_command_says_what_to_do(command: str, message: str, lake: Path)
 
 
 def test_a_damaged_table_is_named_with_its_remedy(tmp_path: Path) -> None:
-    publish(tmp_path, PLATFORM, "2024-03-01", platform="APP")
+    publish(Location.of(tmp_path), PLATFORM, "2024-03-01", {"platform": "APP"})
     next((tmp_path / "we_mart" / "stats_wv_d_platform").glob("*/*.parquet")).write_bytes(b"PAR1")
     with screen(tmp_path) as on:
         for text in ("\\d stats_wv_d_platform", "from stats_wv_d_platform;"):
@@ -178,13 +169,13 @@ def test_a_damaged_table_is_named_with_its_remedy(tmp_path: Path) -> None:
 
 
 def test_a_statement_sees_what_was_published_since(tmp_path: Path) -> None:
-    publish(tmp_path, PLATFORM, "2024-03-01", platform="APP")
+    publish(Location.of(tmp_path), PLATFORM, "2024-03-01", {"platform": "APP"})
     with analyst(tmp_path, catalog.TABLES_BY_NAME) as session:
         query = f"select count(*) as n from {PLATFORM}"
         session.run("create table mine as select 7 as n")
         assert session.run(query).to_pylist() == [{"n": 1}]
-        publish(tmp_path, PLATFORM, "2024-03-02", platform="APP")
-        publish(tmp_path, "igaworks.first_open", "2024-03-02")
+        publish(Location.of(tmp_path), PLATFORM, "2024-03-02", {"platform": "APP"})
+        publish(Location.of(tmp_path), "igaworks.first_open", "2024-03-02", {})
         assert session.run(query).to_pylist() == [{"n": 1}]
         session.refresh()
         assert session.run(query).to_pylist() == [{"n": 2}]
@@ -284,11 +275,19 @@ class Terminal:
     """A terminal of 60 columns, and the process that runs on it."""
 
     def __init__(self, state: Path) -> None:
-        self.process, self._terminal = pty.fork()
-        if self.process == 0:
-            os.environ |= {"WEMART_STATE": str(state), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
-            os.execv(WEMART, [WEMART, "sql", "--format", "csv"])
-        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+        self._terminal, own = pty.openpty()
+        fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+        self.process = subprocess.Popen(
+            [WEMART, "sql", "--format", "csv"],
+            stdin=own,
+            stdout=own,
+            stderr=own,
+            env=os.environ | {"WEMART_STATE": str(state), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+            start_new_session=True,
+            # Makes it the terminal whose Ctrl-C interrupts the process.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(own)
         self._unread = b""
 
     def type(self, keys: bytes) -> None:
@@ -322,7 +321,7 @@ def test_ctrl_c_cancels_a_query_but_not_the_prompt(lake: Path, tmp_path: Path) -
     assert b'42,"\\x1b[31m\\x9b2J' in answer
     terminal.read_until(READY)
     terminal.type(b"\x04")
-    assert os.waitstatus_to_exitcode(os.waitpid(terminal.process, 0)[1]) == 0
+    assert terminal.process.wait(60) == 0
 
 
 # Results.
