@@ -118,7 +118,8 @@ def _shell(form: str, rows: int, settings: Settings) -> None:
             width=_width,
             places={"lake": settings.lake_location, "landing": settings.landing_location},
         )
-        if not sys.stdin.isatty():
+        # A process may be started without standard input.
+        if sys.stdin is None or not sys.stdin.isatty():
             _run_script(shell, statements(_lines()))
             return
         # Imported here because only the prompt needs it.
@@ -182,7 +183,7 @@ def _lines() -> Iterator[str]:
     Raises:
         ClickException: one is not UTF-8.
     """
-    for number, line in enumerate(sys.stdin.buffer, 1):
+    for number, line in enumerate(() if sys.stdin is None else sys.stdin.buffer, 1):
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:

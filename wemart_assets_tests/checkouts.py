@@ -21,8 +21,10 @@ def copy_of_the_project(folder: Path) -> Path:
     left_out = shutil.ignore_patterns("__pycache__", *(f"*{name}.py" for name in RECIPE))
     for name in ("wemart_assets", "wemart_assets_tests", "docs"):
         shutil.copytree(PROJECT / name, folder / name, ignore=left_out)
-    for name in ("README.md", "pyproject.toml", "dagster.yaml", "Makefile"):
-        shutil.copy(PROJECT / name, folder)
+    for path in PROJECT.iterdir():
+        # Files of the root are few and may all matter to a command; hidden ones are of git, editors and secrets.
+        if path.is_file() and not path.name.startswith("."):
+            shutil.copy(path, folder)
     if any(PROJECT.glob(f"wemart_assets/marts/*/{name}.py") for name in RECIPE):
         done = run(folder, "wemart_assets.cli", "pages")
         assert done.returncode == 0, done.stdout

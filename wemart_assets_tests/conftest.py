@@ -60,6 +60,7 @@ LONGEST = (
     "test_functions.py",
     "test_concurrent_publication.py",
     "test_spark_engine.py",
+    "test_ui_browser.py",
     "test_spark_cluster.py",
     "test_plans_on_spark.py",
     "test_whole_graph.py",

@@ -7,18 +7,34 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from wemart_assets.init_folder import FILES
-from wemart_assets_tests.checkouts import PROJECT, copy_of_the_project
+from wemart_assets_tests.checkouts import PROJECT
 
 pytestmark = pytest.mark.slow
 # Of the shell, and with nothing that leads back to the checkout.
 VARIABLES = {k: v for k, v in os.environ.items() if not k.startswith(("WEMART_", "DAGSTER_", "PYTHON"))}
 DAY = "2024-01-01"
+# What git and tools keep beside the sources.
+NOT_OF_THE_PROJECT = (
+    ".git",
+    ".venv",
+    ".wemart",
+    "build",
+    "dist",
+    "site",
+    "*.egg-info",
+    "__pycache__",
+    ".*_cache",
+    ".hypothesis",
+)
+# Of the checkout's hidden files, only what the commands of the sdist need.
+HIDDEN = {".ci/run"}
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -36,13 +52,18 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, because setuptools writes into the project and takes up what an earlier build left there."""
-    project = copy_of_the_project(tmp_path_factory.mktemp("wheel") / "project")
-    shutil.copy(PROJECT / "LICENSE", project)
-    build = ("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", project.parent, project)
-    run(sys.executable, "-m", "pip", *build, cwd=project)
-    [wheel] = project.parent.glob("*.whl")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the sdist and of the wheel, which is built from the sdist, as `make dist` does it."""
+    project = tmp_path_factory.mktemp("distributions")
+    # A copy, because setuptools writes into the project and takes up what an earlier build left there.
+    shutil.copytree(PROJECT, project, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_OF_THE_PROJECT))
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", project / "dist", ".", cwd=project)
+    return project / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(distributions: Path) -> Path:
+    [wheel] = distributions.glob("*.whl")
     return wheel
 
 
@@ -69,6 +90,16 @@ def test_the_wheel_has_the_package_and_no_tests(wheel: Path) -> None:
     # What has been added and not committed yet is part of the package, too; what Python compiled is not.
     package = {path for path in (PROJECT / "wemart_assets").rglob("*") if path.is_file() and path.suffix != ".pyc"}
     assert files == {path.relative_to(PROJECT).as_posix() for path in package}
+
+
+def test_the_sdist_has_the_sources_the_tests_and_the_pages(distributions: Path) -> None:
+    [sdist] = distributions.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+    if not (PROJECT / ".git").exists():
+        pytest.skip("only git knows what belongs to the project")
+    tracked = run("git", "-c", "safe.directory=*", "ls-files", cwd=PROJECT).splitlines()
+    assert {name for name in tracked if not name.startswith(".") or name in HIDDEN} - names == set()
 
 
 def test_the_commands_work_in_another_folder(scripts: Path, tmp_path: Path) -> None:

@@ -165,6 +165,12 @@ def test_a_damaged_table_is_named_with_its_remedy(tmp_path: Path) -> None:
                 on.shell.run(text)
 
 
+def test_a_plan_is_shown_as_it_is_drawn(lake: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with screen(lake, 40) as on:
+        on.shell.run("explain select 1 as x")
+    assert "│         PROJECTION        │\n" in capfd.readouterr().out
+
+
 # One session for many statements.
 
 

@@ -10,7 +10,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 
-from wemart_assets.lake.audit import CheckSpec, Finding, checks_of
+from wemart_assets.lake.audit import Finding, checks_of
 from wemart_assets.lake.table import Severity, Table
 
 
@@ -33,21 +33,46 @@ def check_specs(table: Table) -> Sequence[dg.AssetCheckSpec]:
 
 
 def check_result(table: Table, finding: Finding) -> dg.AssetCheckResult:
-    """Returns what a check found: the number of bad rows, in total and per day, and a few of them as examples."""
-    spec: CheckSpec = finding.check
+    """Returns what a check of published rows found: the number of bad rows, in total and per day, and examples."""
+    return dg.AssetCheckResult(
+        asset_key=dg.AssetKey(table.key),
+        check_name=finding.check.name,
+        passed=finding.passed,
+        severity=_severity(finding),
+        description=finding.summary,
+        metadata=_metadata(finding),
+    )
+
+
+def refused(table: Table, finding: Finding) -> dg.AssetCheckEvaluation:
+    """Returns what a check of refused rows found.
+
+    Unlike an `AssetCheckResult`, it does not name the materialization that the day had before: Dagster's UI would show
+    it as not evaluated if another day was materialized later.
+    """
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(table.key),
+        check_name=finding.check.name,
+        passed=finding.passed,
+        severity=_severity(finding),
+        description=finding.summary,
+        metadata=_metadata(finding),
+        blocking=finding.check.severity is Severity.ERROR,
+    )
+
+
+def _severity(finding: Finding) -> dg.AssetCheckSeverity:
+    is_error = finding.check.severity is Severity.ERROR
+    return dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN
+
+
+def _metadata(finding: Finding) -> dict[str, Any]:
     metadata: dict[str, Any] = {"bad rows": finding.bad_rows}
     if finding.bad_days:
         metadata["bad days"] = dg.MetadataValue.json(dict(finding.bad_days))
     if finding.examples:
         metadata["examples"] = dg.MetadataValue.json([{k: str(v) for k, v in row.items()} for row in finding.examples])
-    return dg.AssetCheckResult(
-        asset_key=dg.AssetKey(table.key),
-        check_name=spec.name,
-        passed=finding.passed,
-        severity=dg.AssetCheckSeverity.ERROR if spec.severity is Severity.ERROR else dg.AssetCheckSeverity.WARN,
-        description=finding.summary,
-        metadata=metadata,
-    )
+    return metadata
 
 
 def show_as_skipped(context: dg.AssetExecutionContext, table: Table, is_audited: bool) -> None:
@@ -56,8 +81,16 @@ def show_as_skipped(context: dg.AssetExecutionContext, table: Table, is_audited:
     These are the checks of everything downstream in the run and, unless `is_audited`, of the table itself.
 
     Dagster plans all checks of a run when it starts, and shows a planned check of a failed run as failed. The latest
-    plan counts, and one that belongs to no run is shown as skipped. Dagster has no public function for it.
+    plan counts, and one that belongs to no run is shown as skipped. Dagster has no public function for it, so what goes
+    wrong here is only a warning: the step has failed for a reason of its own.
     """
+    try:
+        _plan_outside_of_runs(context, table, is_audited)
+    except Exception as error:
+        context.log.warning(f"{table.full_name}: checks that did not run are shown as failed: {error!r}")
+
+
+def _plan_outside_of_runs(context: dg.AssetExecutionContext, table: Table, is_audited: bool) -> None:
     layer = context.job_def.asset_layer
     own = dg.AssetKey(table.key)
     blocked, waiting = {own}, [own]

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import ibis.expr.types as ir
 
-from wemart_assets.lake.check_results import check_result, check_specs, show_as_skipped
+from wemart_assets.lake.check_results import check_result, check_specs, refused, show_as_skipped
 from wemart_assets.lake.days import Period
 from wemart_assets.lake.errors import DeclarationError, WemartError
 from wemart_assets.lake.inject import call, parameters
@@ -95,7 +95,7 @@ def table_asset(
         except RejectedByAudit as rejected:
             # Before the failure, which ends the step: results after it would not be recorded.
             for finding in rejected.findings:
-                yield check_result(table, finding)  # type: ignore[misc]
+                yield refused(table, finding)  # type: ignore[misc]
             show_as_skipped(context, table, is_audited=True)
             raise dg.Failure(str(rejected), allow_retries=False) from rejected
         except WemartError as error:

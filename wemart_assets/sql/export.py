@@ -66,6 +66,7 @@ def check_target(target: Path, places: Mapping[str, Location]) -> None:
         WemartError: the file is in one of the places, is no DuckDB file, or another program is writing to it.
     """
     check_output(target, places)
+    target = target.resolve()
     if target.exists():
         if not target.is_file() or not _is_duckdb(target):
             raise WemartError(f"{target} exists and is not a DuckDB database; name another file, or remove it first")

@@ -31,6 +31,9 @@ GROUP_ROWS, GROUP_BYTES = 100_000, 1 << 20
 DICTIONARY_LIMIT = 1 << 14
 # JSON only requires characters below the space to be escaped, but terminals obey these, too.
 CONTROLS = re.compile("[\x7f-\x9f]")
+# The columns of the result of EXPLAIN.
+EXPLAINED = ["explain_key", "explain_value"]
+LINE_END = "\n"
 MORE = "--rows, or --format csv"
 
 
@@ -45,8 +48,14 @@ def write_table(
 ) -> None:
     """Writes the first `shown` rows and the number of all rows, no line wider than `width` if that is given.
 
+    The result of EXPLAIN is written as it is, because it is a drawing of several lines.
     `more` says how to see the other rows, `more_columns` how to see the columns for which there is no room.
     """
+    if rows.schema.names == EXPLAINED:
+        for batch in rows:
+            for plan in batch.column(1).to_pylist():
+                sink.write(f"{visible(str(plan), keep=LINE_END)}\n".encode())
+        return
     count, cells = 0, [[visible(name) for name in rows.schema.names]]
     for batch in rows:
         cells += _cells(batch.slice(0, max(shown - count, 0)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,12 +40,7 @@ def run_prompt(shell: Shell, collect: Callable[[], Names], history: Path, welcom
     Everything that was typed is appended to the file `history`, which only this user can read.
     """
     with ThreadPoolExecutor(1) as background:
-        names: Future[Names] = Future()
-
-        def begin(_application: object) -> None:
-            prompt.app.after_render -= begin
-            background.submit(_settle, names, collect)
-
+        names = _Collected(background, collect)
         prompt: PromptSession[str] = PromptSession(
             PROMPT,
             multiline=Condition(lambda: not _is_finished(get_app().current_buffer)),
@@ -57,7 +52,7 @@ def run_prompt(shell: Shell, collect: Callable[[], Names], history: Path, welcom
             history=_History(_opened(history, shell.warn)),
             enable_history_search=True,
         )
-        prompt.app.after_render += begin
+        prompt.app.after_render += names.start
         shell.echo(welcome)
         last, default = "", ""
         while not shell.is_over:
@@ -74,20 +69,31 @@ def run_prompt(shell: Shell, collect: Callable[[], Names], history: Path, welcom
                 default = _edited(last, shell.warn)
             elif text.strip():
                 last = last if text.lstrip().startswith("\\") else text
-                names.result()
-                _run(shell, text)
+                _run(shell, text, names)
 
 
-def _settle(future: Future[Names], collect: Callable[[], Names]) -> None:
-    try:
-        future.set_result(collect())
-    except BaseException as error:
-        future.set_exception(error)
+class _Collected:
+    """The names for completion, collected in the background once that has been started."""
+
+    def __init__(self, background: Executor, collect: Callable[[], Names]) -> None:
+        self._background = background
+        self._collect = collect
+        self._names: Future[Names] | None = None
+
+    def start(self, _application: object = None) -> None:
+        if self._names is None:
+            self._names = self._background.submit(self._collect)
+
+    def wait(self) -> Names:
+        self.start()
+        assert self._names is not None
+        return self._names.result()
 
 
-def _run(shell: Shell, text: str) -> None:
+def _run(shell: Shell, text: str, names: _Collected) -> None:
     """Runs the text, and shows the error if it fails."""
     try:
+        names.wait()
         shell.run(text)
     except (duckdb.Error, WemartError) as error:
         problem = visible(str(error), keep="\n\t")
@@ -130,7 +136,7 @@ class _History(FileHistory):
 class _Completer(Completer):
     """Completes commands and statements."""
 
-    def __init__(self, shell: Shell, names: Future[Names]) -> None:
+    def __init__(self, shell: Shell, names: _Collected) -> None:
         self._shell = shell
         self._names = names
 
@@ -146,7 +152,7 @@ class _Completer(Completer):
             yield Completion(word, start_position=-length)
 
     def _complete(self, before: str, after: str) -> tuple[list[str], int]:
-        names = self._names.result()
+        names = self._names.wait()
         tables = {**names.tables, **self._shell.session.shadows}
         if before.lstrip().startswith("\\"):
             before = "describe " + before.lstrip().partition(" ")[2]

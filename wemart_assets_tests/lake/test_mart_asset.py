@@ -16,6 +16,7 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 import pytest
+from dagster._core.instance.utils import RUNLESS_RUN_ID
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.remote_representation.external_data import RepositorySnap
 from hypothesis import given as property_of
@@ -590,6 +591,37 @@ def test_checks_of_a_step_that_fails_before_its_audit_are_shown_as_skipped(dagst
     assert {name.split(".")[0] for name in statuses["SKIPPED"]} == {"visits", "users"}
     assert {name.split(".")[0] for name in statuses["SUCCEEDED"]} == {"beside"}
     assert set(statuses) == {"SKIPPED", "SUCCEEDED"}
+
+
+def test_a_refused_day_is_shown_after_a_later_one(dagster: Dagster) -> None:
+    dagster.run(visits, day=D1)
+    dagster.run(visits, day=D2)
+    dagster.run(visits, day=D1, shortest=2)
+    assert shown(dagster, VISITS)["FAILED"] == {"visits.long_enough"}
+    # The UI shows results that belong to the table's latest materialization, or are newer.
+    keys = list(asset_of(visits, dagster.now).check_keys)
+    records = dagster.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    context = LoadingContextForTest(dagster.instance)
+    assert all(asyncio.run(record.targets_latest_materialization(context)) for record in records.values())
+
+
+def test_a_history_that_refuses_to_skip_checks_hides_no_error(
+    dagster: Dagster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = dg.DagsterInstance.report_dagster_event
+
+    def refuses(self: dg.DagsterInstance, event: dg.DagsterEvent, run_id: str, *arguments: Any, **more: Any) -> None:
+        if run_id == RUNLESS_RUN_ID:
+            raise RuntimeError("the history is full")
+        report(self, event, run_id, *arguments, **more)
+
+    monkeypatch.setattr(dg.DagsterInstance, "report_dagster_event", refuses)
+    result = dagster.run(visits, users, day=D1, shortest=2)
+    assert "long_enough" in failure_message(result, "web__visits")
+    logged = dagster.instance.all_logs(result.run_id)
+    [warning] = [entry.user_message for entry in logged if entry.level == logging.WARNING]
+    assert "web.visits: checks that did not run are shown as failed" in warning
+    assert "the history is full" in warning
 
 
 def test_skipped_checks_are_shown_with_their_result_once_they_run(dagster: Dagster) -> None:
