@@ -72,7 +72,7 @@ class Screen:
     def typed(self, keys: str, history: Path, names: Names | None = None) -> str:
         """What the messages are after the keys, which must end the prompt."""
         with create_pipe_input() as given, create_app_session(input=given, output=DummyOutput()):
-            given.send_text(keys)
+            given.send_bytes(keys.encode(errors="surrogateescape"))
             run_prompt(self.shell, lambda: names or Names(), history, "welcome")
         return "\n".join(self.lines)
 
@@ -235,6 +235,14 @@ def test_ctrl_c_discards_what_was_typed(lake: Path, tmp_path: Path, capfd: pytes
 def test_a_string_that_never_ends_can_be_run_with_an_empty_line(lake: Path, tmp_path: Path) -> None:
     with screen(lake) as on:
         assert "unterminated" in on.typed("select 'half;\r\r\x04", tmp_path / "history")
+
+
+def test_odd_keys_do_not_end_the_prompt(lake: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with screen(lake) as on:
+        keys = "\x1b[31mselect 8;\r\udcff\udcfe;\r\x1b[200~select\t9\x1b[0m;\x1b[201~\x15select 9;\r\x04"
+        messages = on.typed(keys, tmp_path / "history")
+    assert "not UTF-8" in messages
+    assert [line.strip() for line in capfd.readouterr().out.splitlines() if line.strip() in ("8", "9")] == [*"8899"]
 
 
 def test_tab_completes(lake: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -21,11 +21,13 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from wemart_assets.lake.errors import WemartError
 from wemart_assets.sql.completion import Names, first_words
-from wemart_assets.sql.shell import COMMANDS, WORDS, Shell
+from wemart_assets.sql.shell import COMMANDS, WORDS, Shell, is_utf_8
 from wemart_assets.sql.statements import is_complete
 from wemart_assets.text import visible
 
@@ -49,6 +51,7 @@ def run_prompt(shell: Shell, collect: Callable[[], Names], history: Path, welcom
             complete_while_typing=False,
             # What Tab inserts does not depend on how fast one types on.
             complete_style=CompleteStyle.READLINE_LIKE,
+            key_bindings=_bindings(),
             history=_History(_opened(history, shell.warn)),
             enable_history_search=True,
         )
@@ -105,10 +108,18 @@ def _run(shell: Shell, text: str, names: _Collected) -> None:
 def _is_finished(buffer: Buffer) -> bool:
     """Whether Enter runs the text, instead of beginning another line."""
     text = buffer.text.strip()
-    if not text or text.startswith("\\") or text.lower() in WORDS or is_complete(text):
+    if not text or text.startswith("\\") or text.lower() in WORDS or not is_utf_8(text) or is_complete(text):
         return True
     # An empty line runs a text that ends with a semicolon even if that seems to be in a string that never ends.
     return text.endswith(";") and buffer.document.current_line == ""
+
+
+def _bindings() -> KeyBindings:
+    """The keys besides those of every prompt."""
+    bindings = KeyBindings()
+    # Typed or pasted, the colours of a terminal look like the mouse to prompt_toolkit, which then fails to read them.
+    bindings.add(Keys.Vt100MouseEvent)(lambda _event: None)
+    return bindings
 
 
 def _opened(history: Path, warn: Callable[[str], None]) -> Path:

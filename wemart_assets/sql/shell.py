@@ -79,10 +79,8 @@ class Shell:
             WemartError: a statement is refused, a table is damaged, a file cannot be written, a command is wrong.
             duckdb.Error: the SQL is wrong.
         """
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise CommandError(f"the query is not UTF-8: character {error.start + 1} is not a character") from error
+        if not is_utf_8(text):
+            raise CommandError("the query contains bytes that are not UTF-8; type it again")
         command = text.strip().removesuffix(";").rstrip()
         if (command := WORDS.get(command.lower(), command)).startswith("\\"):
             self._command(command)
@@ -241,6 +239,11 @@ def statements(lines: Iterable[str]) -> Iterator[str]:
             text = ""
     if text.strip():
         yield text
+
+
+def is_utf_8(text: str) -> bool:
+    """Whether all that was typed is text; a terminal passes on other bytes, too."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _matching(entries: Sequence[Entry], pattern: str) -> list[Entry]:
