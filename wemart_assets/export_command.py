@@ -44,6 +44,7 @@ def export(tables: tuple[str, ...], target: Path, first: dt.datetime | None, las
     from wemart_assets.settings import load_settings
     from wemart_assets.sql.export import Declared, check_target, select
     from wemart_assets.sql.export import export as write
+    from wemart_assets.sql.session import ctrl_c_as_such
     from wemart_assets.sql_command import open_session
 
     started = time.monotonic()
@@ -52,7 +53,7 @@ def export(tables: tuple[str, ...], target: Path, first: dt.datetime | None, las
     settings = load_settings()
     try:
         check_target(target, {"lake": settings.lake_location, "landing": settings.landing_location})
-        with open_session(settings) as session:
+        with ctrl_c_as_such(), open_session(settings) as session:
             functions = catalog.functions(settings.for_tables())
             declared = Declared(catalog.TABLES_BY_NAME, catalog.VIEWS_BY_NAME, functions)
             entries = select(session.names(), tables, declared)

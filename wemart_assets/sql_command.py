@@ -55,6 +55,7 @@ def sql(query: str | None, form: str, output: Path | None, rows: int) -> None:
 
     from wemart_assets.lake.errors import WemartError
     from wemart_assets.settings import load_settings
+    from wemart_assets.sql.session import ctrl_c_as_such
 
     if query is None and output is not None:
         raise click.UsageError("--output needs a QUERY; at the prompt, \\o FILE writes the next result to a file")
@@ -63,10 +64,11 @@ def sql(query: str | None, form: str, output: Path | None, rows: int) -> None:
     text = None if query is None else _text(query)
     settings = load_settings()
     try:
-        if text is not None:
-            _run(text, form, output, rows, settings)
-        else:
-            _shell(form, rows, settings)
+        with ctrl_c_as_such():
+            if text is not None:
+                _run(text, form, output, rows, settings)
+            else:
+                _shell(form, rows, settings)
     except (duckdb.Error, WemartError) as error:
         raise click.ClickException(visible(str(error), keep="\n\t")) from error
     except KeyboardInterrupt:

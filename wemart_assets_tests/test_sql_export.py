@@ -16,6 +16,7 @@ from wemart_assets.cli import main
 from wemart_assets.lake.location import Location
 from wemart_assets.settings import Settings
 from wemart_assets.sql import analyst
+from wemart_assets.sql.session import ctrl_c_as_such
 from wemart_assets_tests.s3_server import S3Server
 from wemart_assets_tests.small_lake import publish
 
@@ -203,6 +204,14 @@ def test_ctrl_c_keeps_the_old_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.exit_code, result.stderr.strip()) == (130, "Stopped; x.duckdb is as it was before.")
     assert Path("x.duckdb").read_bytes() == old
     assert not [*Path.cwd().glob(".x*")]
+
+
+def test_ctrl_c_in_a_statement_is_ctrl_c() -> None:
+    # As DuckDB raises it; a statement cannot be interrupted reliably.
+    with pytest.raises(KeyboardInterrupt), ctrl_c_as_such():
+        raise RuntimeError("Query interrupted") from KeyboardInterrupt()
+    with pytest.raises(RuntimeError, match="another"), ctrl_c_as_such():
+        raise RuntimeError("another")
 
 
 def test_a_lake_in_an_object_store_can_be_exported(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 
 from wemart_assets.lake.errors import WemartError
 from wemart_assets.sql.completion import Names, first_words
+from wemart_assets.sql.session import ctrl_c_as_such
 from wemart_assets.sql.shell import COMMANDS, WORDS, Shell, is_utf_8
 from wemart_assets.sql.statements import is_complete
 from wemart_assets.text import visible
@@ -97,7 +98,8 @@ def _run(shell: Shell, text: str, names: _Collected) -> None:
     """Runs the text, and shows the error if it fails."""
     try:
         names.wait()
-        shell.run(text)
+        with ctrl_c_as_such():
+            shell.run(text)
     except (duckdb.Error, WemartError) as error:
         problem = visible(str(error), keep="\n\t")
         shell.warn(f"Error: {problem}")

@@ -88,6 +88,17 @@ def analyst(
         yield Analyst(connection, worker, Location.of(lake), tables, {} if views is None else views, functions)
 
 
+@contextmanager
+def ctrl_c_as_such() -> Iterator[None]:
+    """Raises KeyboardInterrupt for what DuckDB makes of it in a statement that the main thread executes."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
+
+
 class Rows:
     """The streamed rows of a query: their `schema`, and batches that can be read once."""
 
