@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME := $(CURDIR)
 
-.PHONY: demo test test-spark test-all lint ui dist clean install
+.PHONY: demo test test-spark test-all lint docs ui dist clean install
 
 install: $(VENV)/.installed
 
@@ -30,6 +30,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: install ## the documentation site, in site/; fails on a link or an anchor that leads nowhere
+	$(BIN)/zensical build --strict --clean
+
 ui: install ## Dagster's UI on the demo lake
 	$(BIN)/wemart ui
 
@@ -38,4 +41,4 @@ dist: install ## the wheel and the sdist, for `pip install` elsewhere: dist/
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 clean:
-	rm -rf $(VENV) .wemart build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .wemart build dist site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -67,7 +67,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The engagement mart. Settings are WEMART_* environment variables, or in a file .env (see the README).
+    """The engagement mart. Settings are WEMART_* environment variables, or in a file .env (docs/reference/settings.md).
 
     \b
     Exit codes:
@@ -239,7 +239,7 @@ def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime |
         f'  {wemart} sql "select platform, sum(sess_cnt) as sessions from we_mart.stats_wv_d_platform'
         ' group by all order by all"\n'
         f"  {wemart} run --from {last} --downstream we_mart/wv_sess_daily\n"
-        "  README.md, Bring your own log  one settings file instead of the simulator"
+        "  docs/tutorial.md               your own log instead of the simulator, with one settings file"
     )
 
 
@@ -370,7 +370,7 @@ def completion(shell: str) -> None:
 @main.command()
 @click.option("--check", is_flag=True, help="only check that the pages match the declarations")
 def pages(check: bool) -> None:
-    """Write the generated pages of a checkout: the table catalog, and the graph and lists in the README.
+    """Write the generated pages of a checkout: tables, graphs, settings, commands, and llms.txt.
 
     \b
     Examples:
@@ -380,13 +380,13 @@ def pages(check: bool) -> None:
     from wemart_assets.pages import render
 
     project = Path.cwd()
-    for path, text in render(project).items():
+    for path, text in render(project, main).items():
         target = project / path
         if target.exists() and target.read_text() == text:
             continue
         if check:
             raise click.ClickException(f"{path} does not match the declarations; run `wemart pages`")
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
         click.echo(f"wrote {path}")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from wemart_assets.lake.days import Period
 
 PROJECT = Path(__file__).parents[1]
-# The tables that the README's recipe writes.
+# The tables that the recipe of docs/how-to writes.
 RECIPE = {"stats_wv_d_country": Period.DAY, "stats_wv_w_country": Period.WEEK}
 
 
 def copy_of_the_project(folder: Path) -> Path:
-    """A copy in which nobody has followed the README's recipe yet, whether or not the author of this checkout has."""
+    """A copy in which nobody has followed the recipe yet, whether or not the author of this checkout has."""
     folder.mkdir(exist_ok=True)
     left_out = shutil.ignore_patterns("__pycache__", *(f"*{name}.py" for name in RECIPE))
     for name in ("wemart_assets", "wemart_assets_tests", "docs"):

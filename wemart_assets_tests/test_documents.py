@@ -14,8 +14,8 @@ from wemart_assets.sql import analyst
 PROJECT = Path(__file__).parents[1]
 QUERIES = [
     query.strip()
-    for document in ("README.md", "docs/attribution.md", "docs/activation.md", "docs/rudder.md")
-    for block in re.findall(r"```sql\n(.*?)```", (PROJECT / document).read_text(), flags=re.DOTALL)
+    for document in [PROJECT / "README.md", *sorted(PROJECT.glob("docs/**/*.md"))]
+    for block in re.findall(r"```sql\n(.*?)```", document.read_text(), flags=re.DOTALL)
     for query in block.split(";")
     if query.strip()
 ]

@@ -1,4 +1,4 @@
-"""`wemart new table`, and the README's recipe: what they write passes every test once what is marked has been written.
+"""`wemart new table`, and the recipe of docs/how-to: their tables pass every test once what is marked has been written.
 
 `test_nothing_is_left_to_write` is for the author of a table: it fails for as long as one of the files that the command
 wrote has a marker, and lists them.
@@ -18,7 +18,7 @@ from wemart_assets.new_table import CASES, MARTS, TESTS, CannotWrite, NewTable, 
 from wemart_assets_tests.checkouts import PROJECT, RECIPE, copy_of_the_project, run
 
 MARKER = re.compile(r"# (TODO: .*)")
-# Tables of each period, in three domains; the last has the longest name. None has a name that a reader of the README
+# Tables of each period, in three domains; the last has the longest name. None has a name that a reader of the recipe
 # would give to a table.
 NEW = [
     ("sessions", "stats_wv_d_test_country"),
@@ -69,7 +69,10 @@ def test_the_command_writes_three_new_files_and_updates_the_pages(written: Path,
     before = {path: text for path, text in files(unchanged).items() if path.startswith(folders)}
     after = files(written)
     assert set(after) - set(before) == set(FILES)
-    assert {path for path, text in before.items() if after[path] != text} == {"README.md", "docs/tables.md"}
+    assert {path for path, text in before.items() if after[path] != text} == {
+        "docs/tables.md",
+        *(f"docs/reference/tables/{domain}.md" for domain, *_ in NEW),
+    }
 
 
 def test_what_it_writes_is_formatted_and_linted(written: Path) -> None:
@@ -119,12 +122,13 @@ def test_the_tests_name_exactly_what_is_left_to_write(written: Path) -> None:
     assert set(left) <= set(printed.splitlines())
 
 
-# The README's recipe
+# The recipe
 
 
 def recipe(kind: str) -> list[str]:
-    section = (PROJECT / "README.md").read_text().partition("\n## Add a table\n")[2]
-    return re.findall(rf"^```{kind}\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
+    pages = ("add-a-table", "add-a-weekly-table")
+    text = "".join((PROJECT / "docs" / "how-to" / f"{page}.md").read_text() for page in pages)
+    return re.findall(rf"^```{kind}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
 
 def without_markers(text: str) -> str:

@@ -1,4 +1,7 @@
-"""What the pages on SQL and notebooks show runs as it stands. Their shell commands run in `test_page_commands`."""
+"""What the page on notebooks shows runs as it stands, and the page on SQL lists every command of the prompt.
+
+Shell commands of pages run in `test_page_commands`, queries in `test_documents`.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from wemart_assets import catalog
 from wemart_assets.cli import main
 from wemart_assets.lake.location import Location
-from wemart_assets.settings import Settings
-from wemart_assets.sql import analyst
 from wemart_assets.sql.shell import COMMANDS
 from wemart_assets_tests.small_lake import publish
 
@@ -23,11 +23,7 @@ PROJECT = Path(__file__).parents[1]
 DAY = "2024-01-03"
 
 
-def blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (PROJECT / "docs" / page).read_text(), flags=re.DOTALL)
-
-
-QUERIES = [query.strip() for block in blocks("sql.md", "sql") for query in block.split(";") if query.strip()]
+SNIPPETS = re.findall(r"```python\n(.*?)```", (PROJECT / "docs" / "notebooks.md").read_text(), flags=re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +37,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     publish(lake, "we_mart.stats_wv_d_art_comm_time", DAY, {"we_art_id": 1, "engaged_sec": 7200, "member_cnt": 2})
     publish(lake, "we_mart.we_artist", DAY, {"we_art_id": 1, "we_art_name": "ARTIST"})
     publish(lake, "activation.activation_funnel_daily", DAY, {"step": 0, "users": 3, "first_visits": 4})
-    publish(lake, "igaworks.event", DAY, {"event_name": "login", "identity_adid": "a"})
-    publish(lake, "audit.results", DAY, {"check_name": "has_rows", "passed": True})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         result = CliRunner().invoke(main, ["export", "--duckdb", "mart.duckdb"])
@@ -50,15 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("query", QUERIES)
-def test_a_query_of_the_page_returns_rows(query: str, folder: Path) -> None:
-    functions = catalog.functions(Settings().for_tables())
-    with analyst(folder / ".wemart" / "lake", catalog.TABLES_BY_NAME, functions=functions) as session:
-        rows = session.run(query).to_pylist()
-    assert any(value is not None for row in rows for value in row.values())
-
-
-@pytest.mark.parametrize("code", blocks("notebooks.md", "python"))
+@pytest.mark.parametrize("code", SNIPPETS)
 def test_code_of_the_page_runs(
     code: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
