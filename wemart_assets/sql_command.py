@@ -157,13 +157,14 @@ def _names(session: Analyst) -> Names:
 
     from wemart_assets import catalog
     from wemart_assets.sql.completion import Names
+    from wemart_assets.sql.session import DAILY
 
     declared = [*catalog.TABLES_BY_NAME.values(), *(view.table for view in catalog.VIEWS_BY_NAME.values())]
     columns = {(table.database, table.name): [column.name for column in table.columns] for table in declared}
     tables = {}
     for entry in session.names():
         place = (entry.database, entry.name)
-        tables[place] = columns.get(place) or columns.get((entry.database, entry.name.removesuffix("__daily")), [])
+        tables[place] = columns.get(place) or columns.get((entry.database, entry.name.removesuffix(DAILY)), [])
     with duckdb.connect() as connection:
         words = connection.execute(
             "select word from (select keyword_name as word, 0 as rank from duckdb_keywords() union all"

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
+from deltalake import write_deltalake
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
@@ -120,6 +122,16 @@ def test_a_shadow_has_no_descriptions(lake: Path) -> None:
         session.refresh()
         for name in (PLATFORM, f"{ARTIST}__daily", ARTIST):
             assert {row["description"] for row in session.run(f"describe {name}").to_pylist()} == {None}
+
+
+def test_a_description_may_be_any_text(tmp_path: Path) -> None:
+    hostile = "it's'; drop schema wev_prod.x; -- \0 \x1b[31m"
+    field = pa.field('a"b', pa.int64(), metadata={"comment": hostile})
+    write_deltalake(tmp_path / "x" / "odd", pa.table([[1]], pa.schema([field])))
+    assert "drop schema wev_prod.x; --   \\x1b[31m" in shown(tmp_path, "\\d x.odd", None)
+    with analyst(tmp_path, catalog.TABLES_BY_NAME) as session:
+        assert session.run("show all tables").num_rows == 1
+        assert session.run("describe odd").to_pylist()[0]["description"] == hostile.replace("\0", " ")
 
 
 def test_backslash_d_describes_a_table(lake: Path) -> None:

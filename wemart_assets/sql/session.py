@@ -535,7 +535,8 @@ class Analyst:
         described = {field.name: field.metadata.get("comment") for field in log.schema().fields}
         if not any(described.values()) and (table := self._tables.get(name)) is not None:
             described = {column.name: column.description for column in table.columns}
-        return {column: str(text) for column in columns if (text := described.get(column))}
+        # A NUL would end the statement that makes it a comment.
+        return {column: str(text).replace("\0", " ") for column in columns if (text := described.get(column))}
 
     def _log(self, place: Place) -> DeltaTable | None:
         """Returns the log of the table stored at the place; None if there is none.
