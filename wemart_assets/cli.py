@@ -20,6 +20,7 @@ from wemart_assets.clock import Clock, business_today, utc_now
 from wemart_assets.dagster_runs import DEFINITIONS, RunFailed, dagster, environment, materialize, selection
 from wemart_assets.doctor import doctor
 from wemart_assets.dot_env import dot_env
+from wemart_assets.export_command import export
 from wemart_assets.lake.days import Period, days_between, period_days, period_start
 from wemart_assets.lake.errors import UnreadableTable, WemartError
 from wemart_assets.lake.location import Location
@@ -80,6 +81,7 @@ def main() -> None:
 
 main.add_command(sql)
 main.add_command(report)
+main.add_command(export)
 main.add_command(doctor)
 
 
