@@ -21,10 +21,12 @@ from wemart_assets.clock import Clock, business_today, utc_now
 from wemart_assets.dagster_runs import DEFINITIONS, RunFailed, dagster, environment, materialize, selection
 from wemart_assets.doctor import doctor
 from wemart_assets.dot_env import dot_env
+from wemart_assets.export_command import export
 from wemart_assets.lake.days import Period, days_between, period_days, period_start
 from wemart_assets.lake.errors import UnreadableTable, WemartError
 from wemart_assets.lake.location import Location
 from wemart_assets.progress import progress
+from wemart_assets.report.command import report
 from wemart_assets.settings import Settings, SettingsError, load_settings
 from wemart_assets.sql_command import sql
 from wemart_assets.text import aligned
@@ -80,6 +82,8 @@ def main() -> None:
 
 main.add_command(sql)
 main.add_command(check_source)
+main.add_command(report)
+main.add_command(export)
 main.add_command(doctor)
 
 
@@ -235,6 +239,7 @@ def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime |
     wemart = ".venv/bin/wemart" if Path(".venv/bin/wemart").exists() else "wemart"
     click.echo(
         f"\nDone in {time.monotonic() - started:.0f} s. What to try next:\n"
+        f"  {wemart + ' report':<29}  one page of charts, to open in a browser\n"
         f"  {wemart + ' ui':<29}  the graph, its runs and checks in Dagster\n"
         f'  {wemart} sql "select platform, sum(sess_cnt) as sessions from we_mart.stats_wv_d_platform'
         ' group by all order by all"\n'

@@ -19,6 +19,7 @@ from wemart_assets.lake.session import Lake
 from wemart_assets.lake.store import ExternalStore, ExternalTable, Store
 from wemart_assets.lake.view import view_asset
 from wemart_assets.partitions import partitions_from
+from wemart_assets.report.asset import report_asset
 from wemart_assets.settings import EngineName, Settings, load_settings
 from wemart_assets.sources.external import external_asset, external_tables
 from wemart_assets.sources.landing import landings
@@ -74,6 +75,7 @@ def build_defs(settings: Settings, clock: Clock = utc_now) -> dg.Definitions:
         for name, declared in marts.items()
     ]
     assets += [view_asset(declared, groups[name]) for name, declared in catalog.views().items()]
+    assets.append(report_asset(settings, daily, clock))
     jobs, schedules = jobs_and_schedules(marts)
     requested = requested_jobs(marts, (table for name, table in unknown_time.items() if name not in externals))
     sensors = [landing_sensor(sources, externals, marts, partitions, requested)]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from wemart_assets.lake.location import Location
 from wemart_assets_tests.s3_server import S3Server
 
 DAY = "2024-03-01"
@@ -48,5 +49,12 @@ def test_the_demo_runs_in_an_object_store(s3: S3Server, tmp_path: Path, pytestco
     empty = {name for name, published in days.items() if published == "0"}
     # Weeks and months are not over.
     assert {name for name in empty if not re.search("_[wm]_|weekly|monthly", name)} <= ON_ONE_DAY_NOTHING
-    assert wemart("vacuum", "--older-than", "0", "--dry-run") == ""
+    page = Location.of(f"{bucket}/lake", s3.storage).read(f"_reports/{DAY}.html").decode()
+    assert f"Numbers of {DAY}" in page
+    wemart("report", "--output", str(tmp_path / "page.html"))
+    assert f"Numbers of {DAY}" in (tmp_path / "page.html").read_text()
+    # Nothing is left over but the small files that audit.results has merged.
+    assert re.fullmatch(
+        r"(audit\.results: \d+ files would be removed\n)?", wemart("vacuum", "--older-than", "0", "--dry-run")
+    )
     assert not [name for name in os.listdir(pytestconfig.rootpath) if name.startswith("s3:")]

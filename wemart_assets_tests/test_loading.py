@@ -51,8 +51,9 @@ def test_help_imports_no_heavy_library() -> None:
     assert imported(code) & (HEAVY | {"duckdb", "pyarrow"}) == set()
 
 
-def test_the_definitions_import_neither_pandera_nor_spark() -> None:
-    assert imported("import wemart_assets.definitions") & {"pandas", "pandera", "pyspark"} == set()
+def test_the_definitions_import_neither_pandera_nor_spark_nor_what_draws_charts() -> None:
+    unwanted = {"altair", "pandas", "pandera", "pyspark", "vl_convert"}
+    assert imported("import wemart_assets.definitions") & unwanted == set()
 
 
 def test_heavy_imports_are_detected() -> None:

@@ -50,11 +50,11 @@ class Between:
         """The tables that the function reads."""
         return {name: given.table for name, given in self._given().items()}
 
-    def duckdb_macro(self, catalog: str) -> str:
-        """Returns the statement that defines the function in DuckDB, over the tables of a catalog."""
+    def duckdb_macro(self, catalog: str | None) -> str:
+        """Returns the statement that defines the function in DuckDB, over the tables of a catalog, or of any."""
         from wemart_assets.lake.stored import in_catalog
 
-        name = f'{catalog}."{self.mart.table.database}"."{self.name}"'
+        name = f'{"" if catalog is None else f"{catalog}."}"{self.mart.table.database}"."{self.name}"'
         return f"create macro {name}({FIRST}, {LAST}) as table {self._sql(self._rows(in_catalog(catalog)), 'duckdb')}"
 
     def spark_function(self, stored: Stored) -> str:

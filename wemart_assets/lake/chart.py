@@ -1,37 +1,67 @@
-"""Line charts by day and heat maps, as SVG, which a run shows with a table's rows.
+"""Charts as SVG: lines by day and heat maps, which a run shows with a table's rows, and the look of all charts.
 
-They are written by hand: a few hundred elements do not justify the seconds that importing a plotting library takes.
+Altair and vl-convert take half a second to import, so they are imported when a chart is drawn.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from html import escape
-from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import altair as alt
 
 WIDTH, HEIGHT = 860, 340
-LEFT, RIGHT, TOP, BOTTOM = 50, 40, 36, 60
-# Distinguishable to colour-blind readers (Okabe and Ito).
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-DAY_LABELS = 8
 # Number of days (weeks, months) in a chart of a table that grows by the day (week, month).
 DAYS_SHOWN = 90
 PERIODS_SHOWN = 26
-# Sizes in the legend: the sample of a line, the widest letter, a row.
-SAMPLE, LETTER, ROW = 30, 6.5, 18
-
+DAY_LABELS = 8
+# Sizes in the legend: the sample of a line, the widest letter.
+SAMPLE, LETTER = 30, 6.5
+# Between entries of a legend; vl-convert takes text for narrower than some fonts draw it.
+LEGEND_GAP = 32
+CELL_WIDTHS, CELL_HEIGHT = (40, 80), 24
+# Opacity of the lowest share of a heat map: even that differs from a cell without a share.
+LOWEST_OPACITY = 0.12
+# Up to this part of the highest share, black text contrasts more with the cell than white; for all palettes the same.
+DARK_CELL = 0.611
+FONT = "Helvetica Neue, Arial, Liberation Sans, sans-serif"
+DASHES = ([1, 0], [5, 4])
 
 # Characters that no XML document may have.
 NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
-# Sizes of the cells of a heat map.
-CELL_WIDTHS, CELL_HEIGHT = (40, 80), 24
-# One hue, so that only lightness tells values apart; even the lightest is darker than a cell without a value.
-LIGHTEST, DARKEST = (222, 235, 247), (8, 48, 107)
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of a chart, as CSS writes them. `series` are distinguishable to colour-blind readers."""
+
+    surface: str
+    ink: str
+    muted: str
+    grid: str
+    series: tuple[str, ...]
+    heat: str
+    low_ink: str
+    """Text in the lighter cells of a heat map."""
+    high_ink: str
+
+
+# The series are those of Okabe and Ito.
+LIGHT = Palette(
+    surface="#ffffff",
+    ink="#1f2937",
+    muted="#5b6472",
+    grid="#e3e7ec",
+    series=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
+    heat="#08306b",
+    low_ink="#000000",
+    high_ink="#ffffff",
+)
 
 
 class Scale(Enum):
@@ -57,103 +87,94 @@ class Line:
 
 
 def line_chart(title: str, days: Sequence[str], lines: Sequence[Line], scale: Scale = Scale.SHARES) -> str:
-    """SVG of the lines over the days; the axis runs from 0 to a round number at or above the highest value."""
-    marks = _marks(max((value for line in lines for value in line.values if value is not None), default=0.0), scale)
-    top = marks[-1]
-    mark_labels = [f"{mark:.0%}" if scale is Scale.SHARES else f"{mark:,.0f}" for mark in marks]
-    left_edge = max(LEFT, round(LETTER * max(map(len, mark_labels))) + 12)
-    across, down = WIDTH - left_edge - RIGHT, HEIGHT - TOP - BOTTOM
-    entry = SAMPLE + LETTER * (2 + max((len(line.name) for line in lines), default=0))
-    columns = max(int(across // entry), 1)
+    """Returns the SVG of the lines over the days.
+
+    Raises:
+        ValueError: a line has not a value per day, or two lines have one name.
+    """
+    import altair as alt
+
+    return svg(line_plot(days, lines, scale).properties(title=alt.TitleParams(plain(title)), width=WIDTH))
+
+
+def line_plot(
+    days: Sequence[str],
+    lines: Sequence[Line],
+    scale: Scale,
+    palette: Palette = LIGHT,
+    width: int = WIDTH,
+    labels: int = DAY_LABELS,
+    has_points: bool = False,
+) -> alt.LayerChart:
+    """Returns the chart of the lines over the days. Its axis begins at 0; `width` is that of the legend.
+
+    A point marks each day that a line does not show because the days beside it have no value. With `has_points`, one
+    marks every day, so that a reader can point at it; each takes as much space in the SVG as ten days of a line.
+    """
+    import altair as alt
+
+    names = [plain(line.name) for line in lines]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two lines have one name: {names}")
+    rows, marked = [], []
+    for line, name in zip(lines, names, strict=True):
+        beside = (None, *line.values, None)
+        for n, (day, value) in enumerate(zip(days, line.values, strict=True)):
+            label = None if value is None else _written(value, scale)
+            rows.append({"day": plain(day), "line": name, "value": value, "label": label})
+            if value is not None and (has_points or (beside[n] is None and beside[n + 2] is None)):
+                marked.append(rows[-1])
+    longest = max(map(len, names), default=0)
+    columns = max(int(width // (SAMPLE + LETTER * (2 + longest))), 1)
     if columns > 1:
         # A line and its dashed counterpart stay next to each other.
         columns -= columns % 2
-    height = HEIGHT + ROW * max(-(-len(lines) // columns) - 1, 0)
-
-    def x(n: int) -> float:
-        return round(left_edge + across * (n / (len(days) - 1) if len(days) > 1 else 0.5), 1)
-
-    def y(value: float) -> float:
-        return round(TOP + down * (1 - value / top), 1)
-
-    parts = _opening(title, WIDTH, height, left_edge)
-    for mark, label in zip(marks, mark_labels, strict=True):
-        parts.append(f'<line x1="{left_edge}" x2="{WIDTH - RIGHT}" y1="{y(mark)}" y2="{y(mark)}" stroke="#ddd"/>')
-        parts.append(f'<text x="{left_edge - 6}" y="{y(mark) + 4}" text-anchor="end">{label}</text>')
-    parts += [
-        f'<text x="{x(n)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{_text(days[n])}</text>'
-        for n in range(0, len(days), max(-(-len(days) // DAY_LABELS), 1))
-    ]
-    for place, line in enumerate(lines):
-        colour = COLOURS[line.colour % len(COLOURS)]
-        look = f'stroke="{colour}" stroke-width="2"' + (' stroke-dasharray="5 4"' if line.dashed else "")
-        values = zip(range(len(days)), line.values, strict=True)
-        points = [None if value is None else (x(n), y(value)) for n, value in values]
-        for has_value, segment in groupby(points, key=lambda point: point is not None):
-            if has_value:
-                joined = " ".join(f"{cx},{cy}" for cx, cy in filter(None, segment))
-                parts.append(f'<polyline points="{joined}" fill="none" {look}/>')
-        # A line does not show a single day, so each day is also a point.
-        parts += [f'<circle cx="{cx}" cy="{cy}" r="2.5" fill="{colour}"/>' for cx, cy in filter(None, points)]
-        left, baseline = left_edge + place % columns * across / columns, HEIGHT - 16 + place // columns * ROW
-        parts.append(f'<line x1="{left:.1f}" x2="{left + 24:.1f}" y1="{baseline - 4}" y2="{baseline - 4}" {look}/>')
-        parts.append(f'<text x="{left + SAMPLE:.1f}" y="{baseline}">{_text(line.name)}</text>')
-    return "".join([*parts, "</svg>"])
+    legend = alt.Legend(orient="bottom", columns=columns, columnPadding=LEGEND_GAP, symbolType="stroke", title=None)
+    colours = alt.Scale(domain=names, range=[palette.series[line.colour % len(palette.series)] for line in lines])
+    dashes = alt.Scale(domain=names, range=[DASHES[line.dashed] for line in lines])
+    highest = max((value for line in lines for value in line.values if value is not None), default=0)
+    base = alt.Chart().encode(
+        day_axis(days, labels),
+        value_axis(highest, scale),
+        alt.Color("line:N", sort=None, scale=colours, legend=legend),
+        tooltip=[
+            alt.Tooltip("day:N", title="day"),
+            alt.Tooltip("line:N", title="line"),
+            alt.Tooltip("label:N", title="value"),
+        ],
+    )
+    drawn = base.mark_line(strokeJoin="round", invalid="break-paths-filter-domains").encode(
+        alt.StrokeDash("line:N", sort=None, scale=dashes, legend=legend)
+    )
+    points = base.mark_circle(size=22, opacity=1)
+    layers = drawn.properties(data=alt.InlineData(rows)), points.properties(data=alt.InlineData(marked))
+    chart: alt.LayerChart = alt.LayerChart(layer=layers).properties(height=HEIGHT)
+    return chart
 
 
-def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float | None]]) -> str:
-    """SVG of a share per cell, each between 0 and 1: the higher, the darker, and written in the cell as a percentage.
+def day_axis(days: Sequence[str], labels: int = DAY_LABELS) -> alt.X:
+    """Returns the axis of the field `day`: each of the days has its place, and at most so many have a label."""
+    import altair as alt
 
-    `rows` and `columns` are the labels; `values` has a sequence per row with a share per column. The darkest colour is
-    that of the highest share. A cell with None stays empty.
-    """
-    highest = max((share for row in values for share in row if share is not None), default=0.0)
-    left = max(LEFT, round(LETTER * max(map(len, rows), default=0)) + 12)
-    narrowest, widest = CELL_WIDTHS
-    cell = min(max((WIDTH - left - RIGHT) // max(len(columns), 1), narrowest), widest)
-    # Where the cells are narrower than the labels, only every so many columns have theirs.
-    label_every = max(-(-round(LETTER * (1 + max(map(len, columns), default=0))) // cell), 1)
-    top = TOP + ROW
-    width, height = max(left + cell * len(columns) + RIGHT, WIDTH), top + CELL_HEIGHT * len(rows) + ROW
-
-    parts = _opening(title, width, height, left)
-    parts += [
-        f'<text x="{left + cell * (n + 0.5)}" y="{top - 6}" text-anchor="middle">{_text(columns[n])}</text>'
-        for n in range(0, len(columns), label_every)
-    ]
-    for row, (label, shares) in enumerate(zip(rows, values, strict=True)):
-        y = top + CELL_HEIGHT * row
-        parts.append(f'<text x="{left - 6}" y="{y + 16}" text-anchor="end">{_text(label)}</text>')
-        for n, (_, share) in enumerate(zip(columns, shares, strict=True)):
-            if share is not None:
-                fill, ink = _shade(share / highest if highest else 0.0)
-                x, text = left + cell * n, _percentage(share)
-                parts.append(
-                    f'<rect x="{x}" y="{y}" width="{cell}" height="{CELL_HEIGHT}" fill="{fill}" stroke="#fff"/>'
-                    f'<text x="{x + cell / 2}" y="{y + 16}" text-anchor="middle" fill="{ink}">{text}</text>'
-                )
-    return "".join([*parts, "</svg>"])
+    labelled = [plain(day) for day in days[:: max(-(-len(days) // labels), 1)]]
+    axis = alt.Axis(values=labelled, labelOverlap="greedy", labelSeparation=10, title=None, grid=False)
+    return alt.X("day:O", sort=None, scale=alt.Scale(domain=[plain(day) for day in days]), axis=axis)
 
 
-def _opening(title: str, width: int, height: int, left: int) -> list[str]:
-    return [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-        ' font-family="sans-serif" font-size="11" fill="#333">',
-        '<rect width="100%" height="100%" fill="#fff"/>',
-        f'<text x="{left}" y="20" font-size="14">{_text(title)}</text>',
-    ]
+def value_axis(highest: float, scale: Scale, field: str = "value:Q") -> alt.Y:
+    """Returns the axis from 0 to a round number at or above the highest value."""
+    import altair as alt
+
+    at = marks(highest, scale)
+    axis = alt.Axis(format="~%" if scale is Scale.SHARES else ",d", values=at, title=None)
+    return alt.Y(field, scale=alt.Scale(domain=[0, at[-1]], nice=False), axis=axis)
 
 
-def _text(text: str) -> str:
-    """The text as XML, without the characters that XML cannot have."""
-    return escape(NOT_XML.sub("", text))
-
-
-def _marks(highest: float, scale: Scale) -> list[float]:
-    """The values at which the axis is marked, from 0 to its top."""
+def marks(highest: float, scale: Scale) -> list[float]:
+    """Returns the values at which an axis is marked, from 0 to its top. Counts are marked at whole numbers only."""
     if scale is Scale.SHARES:
         top = min(-(-int(highest * 1000 + 1) // 100) / 10, 1.0)
-        return [top * fifth / 5 for fifth in range(6)]
+        return [round(top * fifth / 5, 4) for fifth in range(6)]
     step = 1
     while step * 5 < highest:
         # 1, 2, 5, 10, 20, 50, ...
@@ -161,18 +182,126 @@ def _marks(highest: float, scale: Scale) -> list[float]:
     return [float(step * n) for n in range(max(math.ceil(highest / step), 1) + 1)]
 
 
-def _shade(share_of_highest: float) -> tuple[str, str]:
-    """The colour of a cell, and of the text in it: black or white, whichever contrasts more."""
-    fill = [round(light + (dark - light) * share_of_highest) for light, dark in zip(LIGHTEST, DARKEST, strict=True)]
-    # WCAG's relative luminance; at 0.179 black and white contrast equally.
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in fill)]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "#{:02x}{:02x}{:02x}".format(*fill), "#000" if luminance > 0.179 else "#fff"
+def heat_map(title: str, rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float | None]]) -> str:
+    """Returns the SVG of a share per cell, each between 0 and 1: the higher, the darker.
+
+    Each is also written in its cell as a percentage. `rows` and `columns` are the labels, all different; `values` has a
+    sequence per row with a share per column. The darkest colour is that of the highest share. A cell with None stays
+    empty.
+    """
+    import altair as alt
+
+    narrowest, widest = CELL_WIDTHS
+    left = LETTER * max(map(len, rows), default=0)
+    cell = int(min(max((WIDTH - left) // max(len(columns), 1), narrowest), widest))
+    # Where the cells are narrower than the labels, only every so many columns have theirs.
+    every = max(-(-round(LETTER * (1 + max(map(len, columns), default=0))) // cell), 1)
+    plot = heat_plot(rows, columns, values, labelled=columns[::every])
+    return svg(
+        plot.properties(title=alt.TitleParams(plain(title)), width=alt.Step(cell), height=alt.Step(CELL_HEIGHT)),
+        fixed=False,
+    )
 
 
-def _percentage(share: float) -> str:
+def heat_plot(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    palette: Palette = LIGHT,
+    labelled: Sequence[str] | None = None,
+) -> alt.LayerChart:
+    """Returns the heat map of a share per cell."""
+    import altair as alt
+
+    row_names, column_names = [plain(row) for row in rows], [plain(column) for column in columns]
+    highest = max((share for row in values for share in row if share is not None), default=0.0)
+    cells = [
+        {
+            "row": row,
+            "column": column,
+            "of_highest": share / highest if highest else 0.0,
+            "label": percentage(share),
+        }
+        for row, shares in zip(row_names, values, strict=True)
+        for column, share in zip(column_names, shares, strict=True)
+        if share is not None
+    ]
+    shown = column_names if labelled is None else [plain(column) for column in labelled]
+    top = alt.Axis(orient="top", values=shown, labelOverlap=labelled is None, title=None, ticks=False, domain=False)
+    side = alt.Axis(title=None, ticks=False, domain=False)
+    base = alt.Chart(alt.InlineData(cells)).encode(
+        alt.X("column:O", sort=None, scale=alt.Scale(domain=column_names, padding=0), axis=top),
+        alt.Y("row:O", sort=None, scale=alt.Scale(domain=row_names, padding=0), axis=side),
+        tooltip=[alt.Tooltip("row:N"), alt.Tooltip("column:N"), alt.Tooltip("label:N", title="share")],
+    )
+    opacity = alt.Scale(domain=[0, 1], range=[LOWEST_OPACITY, 1])
+    # One hue, so that only lightness tells values apart.
+    rectangles = base.mark_rect(color=palette.heat, stroke=palette.surface, strokeWidth=1).encode(
+        fillOpacity=alt.FillOpacity("of_highest:Q", scale=opacity, legend=None)
+    )
+    texts = base.mark_text(fontSize=11).encode(
+        text="label:N",
+        color=alt.condition(f"datum.of_highest > {DARK_CELL}", alt.value(palette.high_ink), alt.value(palette.low_ink)),
+    )
+    layers: alt.LayerChart = rectangles + texts
+    return layers
+
+
+def specification(chart: alt.TopLevelMixin, palette: Palette = LIGHT, fixed: bool = True) -> dict[str, Any]:
+    """Returns the chart as Vega-Lite, in the look of all charts. If `fixed`, its size includes axes and legend."""
+    spec: dict[str, Any] = chart.to_dict()
+    spec.pop("usermeta", None)
+    axis = {"labelLimit": 0, "labelColor": palette.muted, "titleColor": palette.muted, "labelFontSize": 11}
+    spec["config"] = {
+        # What vl-convert measures text with, and most machines have.
+        "font": FONT,
+        "padding": {"left": 14, "right": 14, "top": 6, "bottom": 6},
+        "background": "transparent" if palette is not LIGHT else palette.surface,
+        "view": {"stroke": None},
+        "axis": axis | {"gridColor": palette.grid, "domainColor": palette.grid, "tickColor": palette.grid},
+        "axisX": {"labelAngle": 0},
+        "axisY": {"domain": False, "ticks": False, "labelPadding": 6},
+        "legend": {
+            "labelLimit": 0,
+            "labelColor": palette.ink,
+            "labelFontSize": 11,
+            "symbolStrokeWidth": 2,
+            "symbolSize": 240,
+        },
+        "title": {"anchor": "start", "fontSize": 14, "fontWeight": "normal", "color": palette.ink, "offset": 12},
+        "text": {"color": palette.ink},
+    }
+    if fixed:
+        spec["autosize"] = {"type": "fit", "contains": "padding"}
+    return spec
+
+
+def svg(chart: alt.TopLevelMixin, fixed: bool = True) -> str:
+    """Returns the chart as an SVG that stands by itself."""
+    return draw(specification(chart, fixed=fixed))
+
+
+def draw(spec: Mapping[str, Any]) -> str:
+    """Returns the SVG of a Vega-Lite specification whose data are in it: nothing is fetched."""
+    import vl_convert
+
+    # The base URL is one that no data have.
+    drawn: str = vl_convert.vegalite_to_svg(dict(spec), allowed_base_urls=["https://none.invalid/"])
+    return drawn
+
+
+def plain(text: str) -> str:
+    """Returns the text without the characters that XML cannot have."""
+    return NOT_XML.sub("", text)
+
+
+def percentage(share: float) -> str:
     """Whole percent, and a tenth where a whole percent would hide most of the share or of what it lacks to 1."""
     if 0 < share < 0.0995 or 0.9905 < share < 1:
         # No share below 1 is written as 100%.
         return f"{min(share, 0.999):.1%}"
     return f"{share:.0%}"
+
+
+def _written(value: float, scale: Scale) -> str:
+    return percentage(value) if scale is Scale.SHARES else f"{value:,.0f}"

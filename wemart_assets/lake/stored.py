@@ -49,8 +49,8 @@ def query(rows: ir.Table, dialect: str) -> exp.Query:
     return compiled
 
 
-def in_catalog(catalog: str) -> Stored:
-    """Tables as `<catalog>.<database>.<table>`."""
+def in_catalog(catalog: str | None) -> Stored:
+    """Tables as `<catalog>.<database>.<table>`, or as `<database>.<table>` if no catalog is given."""
     return lambda table: ibis.table(_schema(table), name=table.name, catalog=catalog, database=table.database)
 
 

@@ -34,11 +34,11 @@ class View:
         rows = self.function(**{name: stored(table) for name, table in self.inputs.items()})
         return query(rows.select(*(c.name for c in self.table.columns)), dialect).sql(dialect)
 
-    def duckdb_view(self, catalog: str) -> str:
-        """Returns the statement that defines the view in DuckDB, over the tables of a catalog."""
+    def duckdb_view(self, catalog: str | None) -> str:
+        """Returns the statement that defines the view in DuckDB, over the tables of a catalog, or of any."""
         from wemart_assets.lake.stored import in_catalog
 
-        name = f'{catalog}."{self.table.database}"."{self.table.name}"'
+        name = f'{"" if catalog is None else f"{catalog}."}"{self.table.database}"."{self.table.name}"'
         return f"create view {name} as {self.sql('duckdb', in_catalog(catalog))}"
 
     def spark_view(self, stored: Stored) -> str:

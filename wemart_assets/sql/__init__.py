@@ -6,6 +6,9 @@ A query can name `we_mart.wv_sess_daily`, `wev_prod.we_mart.wv_sess_daily` or pl
 as` and `create view` shadow a name in memory, for that session only. Two independent walls protect the lake:
 `statements` only lets through what is known to read, and `files` gives DuckDB no means to write, nor to read anything
 but the published data files of the tables that a query names.
+
+`shell` runs statements and commands one after the other, `prompt` reads them from a terminal, and `export` copies what
+a session shows into a DuckDB file.
 """
 
 from wemart_assets.sql.session import CATALOG, Analyst, Rows, analyst

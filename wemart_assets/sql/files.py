@@ -52,6 +52,11 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]
     def publish(self, name: str, file: PublishedFile) -> None:
         self._published[name] = file
 
+    def withdraw(self) -> None:
+        """Makes no file readable until it is published again."""
+        self._published.clear()
+        self.forget()
+
     def forget(self) -> None:
         """Resets the record of opened and damaged files."""
         self.opened.clear()

@@ -20,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from wemart_assets.sql.session import Rows
-from wemart_assets.text import aligned, visible
+from wemart_assets.text import aligned, columns_of, fitted, visible
 
 # Python's dates, from the year 1 to the year 9999, in days since 1970.
 FIRST_DAY, LAST_DAY = dt.date.min.toordinal() - dt.date(1970, 1, 1).toordinal(), 2_932_896
@@ -31,6 +31,10 @@ GROUP_ROWS, GROUP_BYTES = 100_000, 1 << 20
 DICTIONARY_LIMIT = 1 << 14
 # JSON only requires characters below the space to be escaped, but terminals obey these, too.
 CONTROLS = re.compile("[\x7f-\x9f]")
+# The columns of the result of EXPLAIN.
+EXPLAINED = ["explain_key", "explain_value"]
+LINE_END = "\n"
+MORE = "--rows, or --format csv"
 
 
 class Sink(Protocol):
@@ -39,17 +43,53 @@ class Sink(Protocol):
     def write(self, written: bytes, /) -> Any: ...
 
 
-def write_table(rows: Rows, shown: int, sink: Sink) -> None:
-    """Writes the first `shown` rows and the number of all rows."""
+def write_table(
+    rows: Rows, shown: int, sink: Sink, width: int | None = None, more: str = MORE, more_columns: str = ""
+) -> None:
+    """Writes the first `shown` rows and the number of all rows, no line wider than `width` if that is given.
+
+    The result of EXPLAIN is written as it is, because it is a drawing of several lines.
+    `more` says how to see the other rows, `more_columns` how to see the columns for which there is no room.
+    """
+    if rows.schema.names == EXPLAINED:
+        for batch in rows:
+            for plan in batch.column(1).to_pylist():
+                sink.write(f"{visible(str(plan), keep=LINE_END)}\n".encode())
+        return
     count, cells = 0, [[visible(name) for name in rows.schema.names]]
     for batch in rows:
-        columns = [_values(column) for column in batch.slice(0, max(shown - count, 0)).columns]
-        cells += [["NULL" if v is None else visible(str(v)) for v in row] for row in zip(*columns, strict=True)]
+        cells += _cells(batch.slice(0, max(shown - count, 0)))
         count += batch.num_rows
-    hidden = count - shown
-    more = f"\n… and {hidden:,} more rows (--rows, or --format csv)" if hidden > 0 else ""
     numbers = [index for index, field in enumerate(rows.schema) if pa.types.is_integer(field.type)]
-    sink.write(f"{aligned(cells, right=numbers)}\n({count:,} rows){more}\n".encode())
+    note = ""
+    if width is None:
+        text = aligned(cells, right=numbers)
+    else:
+        text, columns = fitted(cells, width, right=numbers)
+        note = f", {columns} of {len(cells[0])} columns{more_columns}" if columns < len(cells[0]) else ""
+    sink.write(f"{text}\n({count:,} rows{note}){_hidden(count - shown, more)}\n".encode())
+
+
+def write_records(rows: Rows, shown: int, sink: Sink, more: str = MORE) -> None:
+    """Writes the first `shown` rows one below the other, each value on its own line, and the number of all rows."""
+    count, names = 0, [visible(name) for name in rows.schema.names]
+    widest = max(map(columns_of, names), default=0)
+    for batch in rows:
+        for number, row in enumerate(_cells(batch.slice(0, max(shown - count, 0))), count + 1):
+            head = f"-[ row {number:,} ]".ljust(widest + 3, "-")
+            values = (f"{name}{' ' * (widest - columns_of(name))} | {v}" for name, v in zip(names, row, strict=True))
+            sink.write("\n".join([head, *values, ""]).encode())
+        count += batch.num_rows
+    sink.write(f"({count:,} rows){_hidden(count - shown, more)}\n".encode())
+
+
+def _cells(batch: pa.RecordBatch) -> list[list[str]]:
+    columns = [_values(column) for column in batch.columns]
+    return [["NULL" if v is None else visible(str(v)) for v in row] for row in zip(*columns, strict=True)]
+
+
+def _hidden(count: int, more: str) -> str:
+    return f"\n… and {count:,} more rows ({more})" if count > 0 else ""
 
 
 def write_csv(rows: Rows, sink: Sink) -> None:

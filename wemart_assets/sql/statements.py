@@ -50,6 +50,7 @@ SYSTEM_NAMES = re.compile(r"(duckdb|pragma|sqlite|pg)_", re.IGNORECASE)
 EXPLAIN = re.compile(
     r"\s*(analyze\b|\(\s*analyze\s*\)|\(\s*(?:analyze\s*,\s*)?format\s+\w+\s*(?:,\s*analyze\s*)?\))?", re.IGNORECASE
 )
+DESCRIBE = re.compile(r"\s*(describe|desc|show)\b", re.IGNORECASE)
 ON_TERMINATORS = frozenset({"using", "group", "order", "limit", "offset", "union", "intersect", "except"})
 # DuckDB lets expressions nest 1,000 levels deep, each of which takes a few levels of JSON.
 DEEPEST_PARSE = 20_000
@@ -70,12 +71,16 @@ class Named:
 
 @dataclass(frozen=True)
 class Query:
-    """A SELECT that only reads, or EXPLAIN of one, with the tables and table functions that it names."""
+    """A SELECT that only reads, or EXPLAIN of one, with the tables and table functions that it names.
+
+    `described` is the table, if the statement is a DESCRIBE of one.
+    """
 
     sql: str
     tables: frozenset[Named]
     functions: frozenset[Named]
     reads_catalog: bool
+    described: Named | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ class Wall:
         if "\0" in sql:
             # DuckDB's parser would stop there.
             raise QueryRefused("the query contains a NUL character")
-        return [self._statement(text) for text in _split(sql)]
+        return [self._statement(text) for text in split(sql)]
 
     def query(self, text: str) -> Query:
         """Returns the single SELECT that the text contains.
@@ -145,7 +150,7 @@ class Wall:
                     raise QueryRefused(
                         "this EXPLAIN is not allowed; to explain a PIVOT, name its values: `on column in (...)`"
                     )
-                return replace(inner, sql=sql)
+                return replace(inner, sql=sql, described=None)
             case "create":
                 return self._shadow(text, tokens)
             case _:
@@ -164,7 +169,13 @@ class Wall:
         references = _References()
         references.collect(parsed["statements"])
         self._check_functions(references)
-        return Query(sql, frozenset(references.tables), frozenset(references.table_functions), references.reads_catalog)
+        return Query(
+            sql,
+            frozenset(references.tables),
+            frozenset(references.table_functions),
+            references.reads_catalog,
+            _described(parsed["statements"][0]) if DESCRIBE.match(sql) else None,
+        )
 
     def _check_functions(self, references: _References) -> None:
         for function in sorted(references.table_functions, key=lambda named: named.name):
@@ -220,6 +231,21 @@ class Wall:
         if not isinstance(target, exp.Table) or not target.name:
             raise QueryRefused(reason)
         return Shadow(target.db, target.name, columns, self.query(query))
+
+
+def _described(parsed: Any) -> Named | None:
+    """Returns the table that a DESCRIBE describes; None if it describes a query."""
+    match parsed:
+        case {
+            "node": {
+                "from_table": {
+                    "show_type": "DESCRIBE",
+                    "query": {"select_list": [{"type": "STAR"}], "from_table": {"type": "BASE_TABLE"} as table},
+                }
+            }
+        }:
+            return Named(table["table_name"], table["schema_name"], table["catalog_name"])
+    return None
 
 
 class _References:
@@ -326,7 +352,7 @@ def _word(text: str, tokens: list[tuple[int, str]], number: int) -> str:
     return "" if word is None else word[0].decode(errors="replace").lower()
 
 
-def _split(sql: str) -> list[str]:
+def split(sql: str) -> list[str]:
     """Returns the statements of the text, except empty ones."""
     raw, start, statements = sql.encode(), 0, []
     tokens = _tokens(sql)
@@ -336,6 +362,15 @@ def _split(sql: str) -> list[str]:
             statements.append(raw[start:end].decode())
         start = end + 1
     return statements
+
+
+def is_complete(sql: str) -> bool:
+    """Whether the text ends with a semicolon that ends a statement, and so is not in a string or a comment."""
+    tokens = _tokens(sql)
+    if not tokens:
+        return False
+    offset, kind = tokens[-1]
+    return kind == "operator" and sql.encode()[offset : offset + 1] == b";"
 
 
 def _around_as(text: str, tokens: list[tuple[int, str]]) -> tuple[str, str]:

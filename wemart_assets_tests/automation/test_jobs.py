@@ -29,6 +29,7 @@ SESSION_MARTS = {
     "we_mart.stats_wv_d_user_sess",
     "we_mart.stats_wv_d_platform",
 }
+REPORT = "reports.engagement_report"
 SESSION_SOURCES = {
     "service_log.weverse_server_log",
     "weverse2.community_content_post",
@@ -99,7 +100,12 @@ def test_weekly_and_monthly_tables_have_their_own_jobs(graph: Environment, job: 
 
 def test_each_table_belongs_to_the_sensor_job_of_exactly_one_period(graph: Environment) -> None:
     parts = [_tables(graph, f"requested_by_{period}") for period in Period]
-    assert sorted(name for part in parts for name in part) == sorted(catalog.tables())
+    assert sorted(name for part in parts for name in part) == sorted([*catalog.tables(), REPORT])
+
+
+def test_the_report_follows_the_daily_tables_in_the_scheduled_job(graph: Environment) -> None:
+    assert REPORT in _tables(graph, PRIORITY_JOB)
+    assert REPORT not in _tables(graph, SESSIONS_JOB)
 
 
 def _requested(environment: Environment, at: dt.datetime) -> list[str | None]:

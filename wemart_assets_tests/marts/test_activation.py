@@ -583,10 +583,12 @@ def conversion(*cohorts: tuple[str, dict[str, int]]) -> ElementTree.Element:
 
 
 def lines_of(svg: ElementTree.Element) -> list[tuple[str, int, bool]]:
-    """Colour, points and whether dashed, for each line of the chart."""
+    """Colour, points and whether dashed, for each unbroken piece of the chart's lines."""
     return [
-        (line.attrib["stroke"], len(line.attrib["points"].split()), "stroke-dasharray" in line.attrib)
-        for line in svg.iter("{http://www.w3.org/2000/svg}polyline")
+        (line.attrib["stroke"], piece.count("L") + 1, line.attrib["stroke-dasharray"] != "1,0")
+        for line in svg.iter("{http://www.w3.org/2000/svg}path")
+        if line.get("aria-roledescription") == "line mark"
+        for piece in line.attrib["d"].split("M")[1:]
     ]
 
 

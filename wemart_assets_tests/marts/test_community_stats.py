@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -345,18 +346,36 @@ def test_the_chart_shows_joins_and_leaves_of_all_communities_by_day() -> None:
     points = chart.points(staged, published, FIRST).to_pyarrow().to_pylist()
     assert values(points, "part_date", "joins", "leaves") == [(SECOND, 1, 2), (THIRD, 4, 0), (LAST, 7, 4)]
     svg = ElementTree.fromstring(chart.draw(points))
-    texts = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
-    assert texts[1:] == ["0", "2", "4", "6", "8", SECOND, THIRD, LAST, "joins", "leaves"]
-    heights = [
-        [float(point.split(",")[1]) for point in line.attrib["points"].split()]
-        for line in svg.iter("{http://www.w3.org/2000/svg}polyline")
-    ]
-    assert [sorted(range(3), key=lambda n, of=of: -of[n]) for of in heights] == [[0, 1, 2], [1, 0, 2]]
+    texts = {text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"0", "2", "4", "6", "8", SECOND, THIRD, LAST, "joins", "leaves"} < texts
+    joins, leaves = heights_of(svg)
+    # The day without a leave is at zero, and the top of the axis is 8.
+    zero = leaves[1]
+    assert [8 - y / zero * 8 for y in joins] == pytest.approx([1, 4, 7])
+    assert [8 - y / zero * 8 for y in leaves] == pytest.approx([2, 0, 4])
+
+
+def heights_of(svg: ElementTree.Element) -> list[list[float]]:
+    """The vertical places of each line's values."""
+    paths = [p for p in svg.iter("{http://www.w3.org/2000/svg}path") if p.get("aria-roledescription") == "line mark"]
+    return [[float(y) for y in re.findall(r"[ML][\d.]+,([\d.]+)", path.attrib["d"])] for path in paths]
+
+
+def test_a_day_that_is_not_published_is_a_gap_in_the_chart() -> None:
+    [chart] = stats_wv_d_comm_join.table.charts
+    days = [{"part_date": day, "joins": 1, "leaves": 0} for day in (FIRST, SECOND, LAST)]
+    svg = ElementTree.fromstring(chart.draw(days))
+    texts = {text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")}
+    assert THIRD in texts
+    paths = [p for p in svg.iter("{http://www.w3.org/2000/svg}path") if p.get("aria-roledescription") == "line mark"]
+    assert [re.findall("[ML]", path.attrib["d"]) for path in paths] == [["M", "L", "M"]] * 2
+    # No line leads to the day after the gap.
+    assert len([p for p in svg.iter() if p.get("aria-roledescription") == "circle"]) == 2
 
 
 def test_the_chart_of_the_first_day_is_empty() -> None:
     [chart] = stats_wv_d_comm_join.table.charts
-    assert "<circle" not in chart.draw([])
+    assert heights_of(ElementTree.fromstring(chart.draw([]))) == []
 
 
 def late_leaves(of: History, day: str) -> list[Pair]:

@@ -10,6 +10,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.chart import DAYS_SHOWN, Line, line_chart
+from wemart_assets.lake.days import days_between
 from wemart_assets.lake.inputs import following, same_period
 from wemart_assets.lake.mart import mart
 from wemart_assets.lake.table import Chart, RowCheck, Table, TableCheck, at_least, column
@@ -61,7 +62,8 @@ def _conversion(points: Sequence[Mapping[str, Any]]) -> str:
 
     Cohorts computed under other settings, with another event or window, get a line of their own.
     """
-    days = sorted({point["part_date"] for point in points})[-DAYS_SHOWN:]
+    cohorts = {point["part_date"] for point in points}
+    days = days_between(min(cohorts), max(cohorts))[-DAYS_SHOWN:] if cohorts else []
     by_day: dict[tuple[int, str, int], dict[str, Mapping[str, Any]]] = {}
     for point in points:
         if point["step"] > 0 and point["part_date"] in days:

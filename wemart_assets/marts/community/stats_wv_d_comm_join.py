@@ -9,6 +9,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.chart import DAYS_SHOWN, Line, Scale, line_chart
+from wemart_assets.lake.days import days_between
 from wemart_assets.lake.functions import day_after
 from wemart_assets.lake.inputs import previous_period, same_period
 from wemart_assets.lake.mart import mart
@@ -67,9 +68,11 @@ def _by_day(staged: ir.Table, published: ir.Table, first_day: str) -> ir.Table:
 
 
 def _joins_and_leaves(points: Sequence[Mapping[str, Any]]) -> str:
-    by_day = sorted(points, key=lambda point: point["part_date"])[-DAYS_SHOWN:]
-    days = [point["part_date"] for point in by_day]
-    lines = [Line(name, [point[name] for point in by_day], n) for n, name in enumerate(("joins", "leaves"))]
+    by_day = {point["part_date"]: point for point in points}
+    days = days_between(min(by_day), max(by_day))[-DAYS_SHOWN:] if by_day else []
+    lines = [
+        Line(name, [by_day.get(day, {}).get(name) for day in days], n) for n, name in enumerate(("joins", "leaves"))
+    ]
     return line_chart("Joins and leaves by day, all communities", days, lines, Scale.COUNTS)
 
 

@@ -10,7 +10,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.chart import PERIODS_SHOWN, Line, line_chart
-from wemart_assets.lake.days import Period, shift
+from wemart_assets.lake.days import Period, periods_between, shift
 from wemart_assets.lake.functions import day_after, first_day_of
 from wemart_assets.lake.table import (
     KEY_DATE_IS_PART_DATE,
@@ -45,7 +45,8 @@ def _by_type(staged: ir.Table, published: ir.Table) -> ir.Table:
 
 
 def _rates(period: Period, points: Sequence[Mapping[str, Any]]) -> str:
-    periods = sorted({point["part_date"] for point in points})[-PERIODS_SHOWN:]
+    starts = {point["part_date"] for point in points}
+    periods = periods_between(min(starts), max(starts), period)[-PERIODS_SHOWN:] if starts else []
     rates = {(p["part_date"], p["user_type"]): p["back"] / p["visitors"] for p in points if p["visitors"]}
     lines = [Line(kind, [rates.get((start, kind)) for start in periods], n) for n, kind in enumerate(TYPES)]
     return line_chart(f"Share of visitors to an artist who came back the {period} after", periods, lines)

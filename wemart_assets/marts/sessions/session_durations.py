@@ -10,7 +10,7 @@ import ibis
 import ibis.expr.types as ir
 
 from wemart_assets.lake.chart import PERIODS_SHOWN, Line, Scale, line_chart
-from wemart_assets.lake.days import Period
+from wemart_assets.lake.days import Period, periods_between
 from wemart_assets.lake.functions import first_day_of
 from wemart_assets.lake.table import (
     KEY_DATE_IS_PART_DATE,
@@ -40,7 +40,8 @@ def _quantiles(staged: ir.Table, published: ir.Table) -> ir.Table:
 
 
 def _seconds(period: Period, points: Sequence[Mapping[str, Any]]) -> str:
-    periods = sorted({point["part_date"] for point in points})[-PERIODS_SHOWN:]
+    starts = {point["part_date"] for point in points}
+    periods = periods_between(min(starts), max(starts), period)[-PERIODS_SHOWN:] if starts else []
     by_key = {(point["part_date"], point["platform"] or ""): point for point in points}
     # The 99th percentile would dwarf the others.
     lines = [
