@@ -39,6 +39,7 @@ NOT_RUN = {
     "docs/how-to/move-to-s3.md": "needs a bucket",
     "docs/how-to/move-to-spark.md": "is what docs/spark.md runs, in another order",
     "docs/how-to/upgrade.md": "changes the checkout",
+    "docs/notebooks.md": "opens an editor in the browser",
     "docs/object-storage.md": "needs a bucket",
     "docs/spark.md": "downloads jars, or needs an installation of Spark",
 }
