@@ -158,7 +158,7 @@ def test_a_query_that_is_not_utf_8_is_one_message(query: bytes) -> None:
 
 
 def test_a_byte_order_mark_is_not_part_of_the_query() -> None:
-    assert "(1 rows)" in wemart("-", stdin=b"\xef\xbb\xbfselect 1").stdout
+    assert "(1 row)" in wemart("-", stdin=b"\xef\xbb\xbfselect 1").stdout
 
 
 def test_an_impossible_output_path_is_one_message(world: Path, tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_statements_run_until_the_prompt_is_left(lake: Path, tmp_path: Path, cap
     with screen(lake) as on:
         messages = on.typed(keys, tmp_path / "state" / "history")
     out = capfd.readouterr().out
-    assert [line.strip() for line in out.splitlines()[:4]] == ["answer", "------", "42", "(1 rows)"]
+    assert [line.strip() for line in out.splitlines()[:4]] == ["answer", "------", "42", "(1 row)"]
     assert [line.strip() for line in out.splitlines() if line.strip() in ("2", "3")] == ["2", "3"]
     assert "Binder Error" in messages
     assert messages.count("Time: ") == 3
@@ -370,7 +370,7 @@ def test_rows_can_be_shown_one_below_the_other(lake: Path, capfd: pytest.Capture
         ]
         on.shell.run("\\x")
         on.shell.run("select 1 as x")
-    assert capfd.readouterr().out == "x\n-\n1\n(1 rows)\n"
+    assert capfd.readouterr().out == "x\n-\n1\n(1 row)\n"
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
@@ -399,7 +399,7 @@ def test_a_result_can_go_to_a_file(lake: Path, tmp_path: Path, capfd: pytest.Cap
         on.shell.run("select 2 as x")
     assert "2" in capfd.readouterr().out
     assert (tmp_path / "x.csv").read_text() == '"x"\n1\n'
-    assert (tmp_path / "x.txt").read_text() == "x\n-\n1\n(1 rows)\n"
+    assert (tmp_path / "x.txt").read_text() == "x\n-\n1\n(1 row)\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.csv", "x.json", "x.parquet", "x.txt"]
 
 
@@ -433,7 +433,7 @@ def test_a_script_stops_at_its_first_error(text: bytes, message: str, lake: Path
 
 
 def test_a_script_can_be_left(lake: Path) -> None:
-    assert "(1 rows)" not in script("\\q\nselect 1;").stdout
+    assert "(1 row)" not in script("\\q\nselect 1;").stdout
 
 
 def test_a_script_is_split_into_statements() -> None:

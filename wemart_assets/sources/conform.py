@@ -20,7 +20,7 @@ from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 
 FIRST_DAY_OF_ALL, LAST_DAY_OF_ALL = dt.date.min, dt.date.max
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-TIME = rf"{DATE}([ T][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)?)?"
+TIME = rf"{DATE}([ T]([01][0-9]|2[0-3]):[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)?)?"
 ZONE = r" ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)"
 BLANKS, NOT_BLANK = r"[ \t\n\r\f\v]", r"[^ \t\n\r\f\v]"
 # A number as Java writes a double, with no more than 24 decimals.

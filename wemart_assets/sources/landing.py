@@ -38,7 +38,7 @@ from wemart_assets.sources.records import Survey, distinct, rewrite, survey
 
 INDEX_FOLDER = "_landing"
 # With another number, all files are indexed again.
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 # How many different texts of unknown times the index keeps per file; real files have far fewer.
 MOST_TEXTS = 20
 # How much of an expression an error shows.

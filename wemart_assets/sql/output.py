@@ -67,7 +67,7 @@ def write_table(
     else:
         text, columns = fitted(cells, width, right=numbers)
         note = f", {columns} of {len(cells[0])} columns{more_columns}" if columns < len(cells[0]) else ""
-    sink.write(f"{text}\n({count:,} rows{note}){_hidden(count - shown, more)}\n".encode())
+    sink.write(f"{text}\n({_rows(count)}{note}){_hidden(count - shown, more)}\n".encode())
 
 
 def write_records(rows: Rows, shown: int, sink: Sink, more: str = MORE) -> None:
@@ -80,7 +80,7 @@ def write_records(rows: Rows, shown: int, sink: Sink, more: str = MORE) -> None:
             values = (f"{name}{' ' * (widest - columns_of(name))} | {v}" for name, v in zip(names, row, strict=True))
             sink.write("\n".join([head, *values, ""]).encode())
         count += batch.num_rows
-    sink.write(f"({count:,} rows){_hidden(count - shown, more)}\n".encode())
+    sink.write(f"({_rows(count)}){_hidden(count - shown, more)}\n".encode())
 
 
 def _cells(batch: pa.RecordBatch) -> list[list[str]]:
@@ -88,8 +88,12 @@ def _cells(batch: pa.RecordBatch) -> list[list[str]]:
     return [["NULL" if v is None else visible(str(v)) for v in row] for row in zip(*columns, strict=True)]
 
 
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
 def _hidden(count: int, more: str) -> str:
-    return f"\n… and {count:,} more rows ({more})" if count > 0 else ""
+    return f"\n… and {count:,} more row{'' if count == 1 else 's'} ({more})" if count > 0 else ""
 
 
 def write_csv(rows: Rows, sink: Sink) -> None:

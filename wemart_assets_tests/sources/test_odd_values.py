@@ -41,8 +41,14 @@ def test_a_row_without_an_instant_column_has_unknown_time(environment: Environme
     assert (len(environment.read(f"{EVENT}__date_unknown")), environment.read(EVENT)) == (1, [])
 
 
-@pytest.mark.parametrize("text", ["0000-01-01 00:00:00", "9999-12-31 23:59:59-05:00"])
-def test_a_time_outside_the_calendar_is_quarantined(environment: Environment, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0000-01-01 00:00:00", "9999-12-31 23:59:59-05:00"),
+        *("2024-03-02 24:00:00", "2024-03-02T24:00", "2024-03-02 12:60:00"),
+    ],
+)
+def test_a_time_outside_the_calendar_or_the_clock_is_quarantined(environment: Environment, text: str) -> None:
     environment.overrides["quarantine_share"] = 1.0
     environment.land(TRACKS, "a.jsonl", track() + track(id="2", received_at=text))
     environment.publish(TRACKS, DAY)
