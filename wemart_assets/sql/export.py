@@ -278,5 +278,5 @@ def _duckdb(file: Path, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection
             connection.execute("set enable_progress_bar = false")
             yield connection
             connection.execute("checkpoint")
-    except (duckdb.IOException, duckdb.FatalException) as error:
+    except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
         raise MachineFault(f"the export cannot be written: {str(error).splitlines()[0]}") from error
