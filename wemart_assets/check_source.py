@@ -158,6 +158,7 @@ def _given(
     from wemart_assets.sources.contract import Kind
     from wemart_assets.sources.listing import DELIVERY, LandingFile
 
+    taken: set[str] = set()
     for full, name in {name if is_url(name) else os.path.abspath(name): name for name in given}.items():
         parent, _, base = full.rpartition("/")
         if not is_url(name) and not Path(name).is_file():
@@ -165,10 +166,13 @@ def _given(
                 f"{name} is {'a folder' if Path(name).is_dir() else 'not there'}; name regular files"
             )
         dated = re.search(DELIVERY, full)
-        path = full[dated.start() :].lstrip("/") if dated else full.partition("://")[2] or full.lstrip("/")
+        whole_path = full.partition("://")[2] or full.lstrip("/")
+        path = full[dated.start() :].lstrip("/") if dated else whole_path
         # Names in messages are as they were given, as far as they can be those of files within a folder.
         if not dated and not Path(name).is_absolute() and not is_url(name) and ".." not in Path(name).parts:
             path = Path(name).as_posix()
+        path = whole_path if path in taken else path
+        taken.add(path)
         if not dated and contract.kind is Kind.SNAPSHOT:
             # The day of a snapshot is that of its folder.
             path = f"date={today}/{path}"

@@ -232,6 +232,25 @@ def test_a_file_that_is_named_twice_is_read_once() -> None:
     assert "1 record of 1 file" in _check(LOG, name, f"./{name}", str(Path(name).absolute())).output
 
 
+def test_files_with_the_same_path_below_their_dates_are_both_read_and_neither_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second one is cut: its beginning must not be written through the link to the first one."""
+    monkeypatch.setattr(check, "MOST_BYTES", 60)
+    header = "we_art_id,we_art_name,comm_id\n"
+    contents = {
+        "a/date=2024-03-05/x.csv": f"{header}1,x,10\n",
+        "b/date=2024-03-05/x.csv": header + "".join(f"{n},y,{n}\n" for n in range(2, 30)),
+    }
+    files = [_write(name, content) for name, content in contents.items()]
+    result = _check(ARTISTS, *files)
+    assert result.exit_code == 0, result.output
+    assert {name: Path(name).read_text() for name in contents} == contents
+    assert re.search(r"[4-6] records of 2 files: [4-6] rows, 0 refused", result.output)
+    assert re.search(r"date=2024-03-05/x.csv +1 +all of it", result.output)
+    assert re.search(r"b/date=2024-03-05/x.csv +[3-5] +the first 0.0 MB", result.output)
+
+
 def test_no_landed_file_is_told() -> None:
     result = _check(LOG)
     assert result.exit_code == 1

@@ -201,6 +201,9 @@ class Check:
         """The place of a copy of a file, or of its beginning; and which part it has, empty for all of it."""
         form = self.mapping.format_of(path, self.contract.form)
         copy = self._landing.folder.path / path
+        if copy.exists():
+            # It is a link to another file, through which that file would be written.
+            raise LandingError(f"{path} is the path of two files; check them one by one")
         copy.parent.mkdir(parents=True, exist_ok=True)
         if not self.whole and form.kind is FileKind.PARQUET:
             with folder.open(source) as content:
