@@ -20,6 +20,8 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Token, TokenType
 
 DIALECT = "duckdb"
+# How long an expression may become when fields are inserted: fields that contain fields grow fast.
+MOST_CHARACTERS = 50_000
 
 OPERATORS = "+ - * / // % ** ^ & | ~ << >> || ^@ ~~ !~~ ~~* !~~* ~~~ ->> like_escape not_like_escape ilike_escape"
 TEXT = """
@@ -94,13 +96,19 @@ def with_fields(fields: Mapping[str, object], columns: Mapping[str, object]) -> 
         tokens = _tokens(str(name))
         if [token.token_type for token in tokens] != [TokenType.VAR]:
             raise ValueError(f"fields.{name}: '{name}' is a word of SQL, or not a name; choose another name")
-        sql = _inserted(str(given), known)
+        if not isinstance(given, str | int | float):
+            raise ValueError(f"fields.{name}: expected an expression")
+        sql = str(given)
         try:
-            check_expression(sql)
+            inserted = _inserted(sql, known)
+            check_expression(inserted)
         except ValueError as error:
-            raise ValueError(f"fields.{name}: {str(given)!r} cannot be used as an expression: {error}") from error
-        known[str(name).lower()] = f"({sql})"
-    return {name: _inserted(sql, known) if isinstance(sql, str) else sql for name, sql in columns.items()}
+            raise ValueError(f"fields.{name}: {sql!r} cannot be used as an expression: {error}") from error
+        known[str(name).lower()] = f"({inserted})"
+    try:
+        return {name: _inserted(sql, known) if isinstance(sql, str) else sql for name, sql in columns.items()}
+    except ValueError as error:
+        raise ValueError(f"columns: {error}") from error
 
 
 def _inserted(sql: str, known: Mapping[str, str]) -> str:
@@ -112,7 +120,10 @@ def _inserted(sql: str, known: Mapping[str, str]) -> str:
         if token.token_type is TokenType.VAR and token.text.lower() in known and not (is_part or is_call):
             pieces += [sql[place : token.start], known[token.text.lower()]]
             place = token.end + 1
-    return "".join([*pieces, sql[place:]])
+    pieces.append(sql[place:])
+    if place and sum(map(len, pieces)) > MOST_CHARACTERS:
+        raise ValueError(f"with its fields inserted it has more than {MOST_CHARACTERS:,} characters")
+    return "".join(pieces)
 
 
 def _tokens(sql: str) -> list[Token]:
@@ -125,6 +136,13 @@ def _tokens(sql: str) -> list[Token]:
 
 def check_expression(expression: str) -> None:
     """Raise ValueError, saying why, if the expression is not a single value computed from the columns of a row."""
+    try:
+        _check(expression)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _check(expression: str) -> None:
     # The ways in which engines put it into a query: it must be a single value in each of them.
     select_lists = [
         _select_list(template.format(expression))

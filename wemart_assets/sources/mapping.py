@@ -212,7 +212,9 @@ def _complete(contract: Contract, entry: dict[str, object]) -> dict[str, object]
     """
     entry = dict(entry)
     used = entry.pop("use", None)
-    parts = [entry] if used is None else [ready_entry(str(used), contract.full_name), entry]
+    if used is not None and not isinstance(used, str):
+        raise ValueError("use: expected the name of a ready mapping")
+    parts = [entry] if used is None else [ready_entry(used, contract.full_name), entry]
     complete: dict[str, object] = {}
     for part in parts:
         complete |= part

@@ -24,6 +24,8 @@ LOG, TRACKS = "service_log.weverse_server_log", "rudder.tracks"
 BASE = "we_mart.wv_server_log_base"
 PROJECT = Path(__file__).parents[2]
 PAGE = (PROJECT / "docs" / "sources.md").read_text()
+# Each is twice as long as the one before.
+DOUBLED = {f"f{n + 1}": f"f{n} || f{n}" for n in range(40)}
 FIRST, LAST = "2024-03-02", "2024-03-03"
 
 
@@ -112,7 +114,7 @@ def test_a_field_of_the_entry_replaces_that_of_the_mapping(environment: Environm
     [
         (LOG, {"use": "iis"}, "unknown mapping 'iis'; expected one of ga4_json, "),
         ("we_mart.we_user", {"use": "snowplow"}, "'snowplow' is for service_log.weverse_server_log and rudder.tracks"),
-        (LOG, {"use": ["a"]}, "unknown mapping"),
+        (LOG, {"use": ["a"]}, "use: expected the name of a ready mapping"),
         (LOG, {"use": "../mappings/snowplow"}, "unknown mapping"),
         (LOG, {"use": "snowplow", "columns": {"nope": "1"}}, "unknown column nope"),
         (LOG, {"use": "snowplow", "delimiter": ","}, "format: text has a single column, 'line', and no delimiter"),
@@ -121,6 +123,11 @@ def test_a_field_of_the_entry_replaces_that_of_the_mapping(environment: Environm
         (LOG, {"fields": {"two words": "x"}}, r"fields\.two words: .* not a name"),
         (LOG, {"fields": {"a": "getenv('HOME')"}}, r"fields\.a: .*getenv, which is not allowed"),
         (LOG, {"fields": {"a": "b, 1"}}, r"fields\.a: 'b, 1' cannot be used as an expression"),
+        (LOG, {"fields": {"a": None}}, r"fields\.a: expected an expression"),
+        (LOG, {"fields": {"a": ["x"]}}, r"fields\.a: expected an expression"),
+        (LOG, {"fields": {"f0": "x", **DOUBLED}}, r"fields\.f[0-9]+: .* it has more than 50,000 characters"),
+        (LOG, {"fields": {"a": "x" * 40_000}, "columns": {"url": "a || a"}}, "columns: .* more than 50,000 characters"),
+        (LOG, {"columns": {"url": "(" * 5000 + "x" + ")" * 5000}}, "it is nested too deeply"),
         (LOG, {"fields": ["a"]}, "fields: expected an expression for each name"),
         (LOG, {"columns": ["a"]}, "columns: expected an expression for each name"),
     ],
@@ -128,7 +135,7 @@ def test_a_field_of_the_entry_replaces_that_of_the_mapping(environment: Environm
 def test_an_entry_that_cannot_be_used_is_named(source: str, entry: dict[str, Any], message: str) -> None:
     with pytest.raises(LandingError, match=message) as error:
         mapping_of("sources.yaml", catalog.contracts()[source], entry)
-    assert str(error.value).startswith(f"sources.yaml: {source}: ")
+    assert re.match(rf"sources\.yaml: {source}[:.]", str(error.value))
 
 
 def test_a_field_is_inserted_as_a_value_wherever_its_name_is_one() -> None:
