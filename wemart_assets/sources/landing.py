@@ -384,6 +384,14 @@ class Landing:
     def _failed_expression(self, session: Session, entry: FileIndex) -> LandingError | None:
         """The error of the first mapped column whose expression fails on a file, if that is what is wrong with it."""
         form = self._format_to_read(entry)
+        quoted = (name.replace('"', '""') for name in entry.columns)
+        columns = {f"column_{place}": f'cast("{name}" as varchar)' for place, name in enumerate(quoted)}
+        try:
+            rows = self._scanned(session, [entry], form, entry.columns, columns)
+            rows.aggregate(rows=rows.count(), **{name: rows[name].max() for name in columns}).to_pyarrow()
+        except (LandingError, *session.failures):
+            # The file itself cannot be read.
+            return None
         for name, sql in self._expressions(entry.columns).items():
             if self.mapping.expression(name) is None:
                 continue
