@@ -230,10 +230,12 @@ def _report(contract: Contract, findings: Findings, notes: Sequence[str]) -> Ite
     if findings.days:
         yield f"\nBy business day ({settings.timezone}):\n\n{_days(contract, findings, settings.first_day)}"
     if findings.refusals:
-        yield "\nRefused (they would be quarantined):\n"
+        fate = "but marts read them as they are" if findings.is_external else "they would be quarantined"
+        yield f"\nRefused ({fate}):\n"
         for refusal in findings.refusals[:MOST_REASONS]:
             yield f"  {_number(refusal.records, 'record')}: {_cut(refusal.reason, LONGEST_REASON)}"
-            yield f"    {_cut(f'{refusal.file}: {refusal.example}', width - 4)}"
+            example = f"{refusal.file}: {refusal.example}" if refusal.example else refusal.file
+            yield f"    {_cut(example, width - 4)}"
         if len(findings.refusals) > MOST_REASONS:
             yield f"  and {len(findings.refusals) - MOST_REASONS} more reasons"
     if findings.nulls:

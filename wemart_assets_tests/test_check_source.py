@@ -184,6 +184,37 @@ def test_a_large_file_is_cut_between_records(monkeypatch: pytest.MonkeyPatch, en
     assert re.search(r": 1[0-2] rows, 0 refused", result.output)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", f"unix_log_timestamp,url\n{MILLIS},{'x' * 90}\n"),
+        ("a.csv", f'unix_log_timestamp,url\n{MILLIS},"{"x" * 90}"\n'),
+        ("a.jsonl", json.dumps({"unix_log_timestamp": MILLIS, "url": "x" * 90}) + "\n"),
+    ],
+)
+def test_a_record_that_is_longer_than_the_beginning_is_read_as_by_a_run(
+    monkeypatch: pytest.MonkeyPatch, name: str, content: str
+) -> None:
+    monkeypatch.setattr(check, "MOST_BYTES", 60)
+    _map({"columns": {"topic": None}})
+    result = _check(LOG, _write(name, content), "--sources", "sources.yaml")
+    assert result.exit_code == 0, result.output
+    assert "1 record of 1 file: 1 row, 0 refused" in result.output
+
+
+def test_a_damaged_file_is_not_blamed_on_an_expression() -> None:
+    target = io.BytesIO()
+    table = pa.table({"time": [MILLIS + 7**n % 10**9 for n in range(5000)]})
+    pq.write_table(table, target, use_dictionary=False)
+    damaged = bytearray(target.getvalue())
+    damaged[500:2500] = b"\xff" * 2000
+    _map({"columns": {"unix_log_timestamp": "time + 1"}})
+    result = _check(LOG, _write("a.parquet", bytes(damaged)), "--sources", "sources.yaml")
+    assert result.exit_code == 1
+    assert "landing file a.parquet cannot be read" in result.output
+    assert "expression" not in result.output
+
+
 def test_the_beginning_of_a_large_parquet_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "MOST_ROWS", 15_000)
     target = io.BytesIO()
@@ -205,6 +236,9 @@ def test_an_external_table_is_read_in_place(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "2 records of 1 file: 2 rows" in result.output
     assert ["2024-03-05", "2", "0"] in _words(result.output)
+    _map({"table": "theirs", "day": "of", "columns": columns | {"we_art_id": "nullif(id, 2)"}}, ARTISTS)
+    result = _check(ARTISTS, "--sources", "sources.yaml")
+    assert "Refused (but marts read them as they are):\n\n  1 record: we_art_id is NULL" in result.output
     _map({"table": "theirs", "day": "of", "columns": columns | {"we_art_id": "nope"}}, ARTISTS)
     result = _check(ARTISTS, "--sources", "sources.yaml")
     assert result.exit_code == 1

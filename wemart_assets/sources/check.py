@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -73,6 +74,7 @@ class Findings:
         days: for each business day the accepted and the refused records.
         repeated: how many records are exact duplicates, which are kept once.
         nulls: the columns that are NULL in every accepted row, and why.
+        is_external: whether they are those of an external table, whose rows marts read even if they are refused here.
     """
 
     files: list[CheckedFile] = field(default_factory=list)
@@ -82,6 +84,7 @@ class Findings:
     refusals: list[Refusal] = field(default_factory=list)
     repeated: int = 0
     nulls: dict[str, str] = field(default_factory=dict)
+    is_external: bool = False
 
     @property
     def refused(self) -> int:
@@ -178,7 +181,7 @@ class Check:
         self._explain_nulls(findings, {column for entry in entries for column in entry.columns}, "the files")
 
     def table(self, session: Session, external: ExternalTable, today: str) -> Findings:
-        """Checks the first rows of an external table, whose rows are never refused: marts read them as they are.
+        """Checks the first rows of an external table. A run does not check them: marts read them as they are.
 
         Raises:
             UnreadableTable: there is no such table, or it does not have the columns that its mapping needs.
@@ -189,7 +192,7 @@ class Check:
         rows = rows if self.whole else rows.limit(MOST_ROWS)
         rows = rows.mutate(_file=ibis.literal(str(external.location)), _raw=ibis.null("string"))
         rows = rows.mutate(_reason=ibis.null("string"), _is_repeated=ibis.literal(False))
-        findings = Findings()
+        findings = Findings(is_external=True)
         self._count(with_faults(rows, self.contract, self.contract.columns), findings)
         records = findings.total + findings.refused
         part = "" if self.whole or records < MOST_ROWS else f"the first {MOST_ROWS:,} rows"
@@ -213,8 +216,7 @@ class Check:
         elif not self.whole:
             with opened(folder, source, form) as content:
                 head = content.read(MOST_BYTES + 1)
-            if len(head) > MOST_BYTES:
-                head = _whole_records(head, form, path)
+            if len(head) > MOST_BYTES and (head := _whole_records(head, form, path)):
                 copy.write_bytes(gzip.compress(head, 1) if form.gzipped else head)
                 return copy, f"the first {len(head) / 1e6:.1f} MB" + (" decompressed" if form.gzipped else "")
         if folder.is_local:
@@ -294,14 +296,22 @@ def _head_of_parquet(content: IO[bytes], copy: Path) -> str:
 
 
 def _whole_records(head: bytes, form: FileFormat, path: str) -> bytes:
-    """The beginning of a file without the record in which it was cut."""
+    """The beginning of a file without the record in which it was cut; empty if no record is whole."""
+    whole = _without_last(head, form, path)
+    has_header = form.kind is FileKind.CSV and not form.names
+    with suppress(LandingError):
+        if not any(islice(records_of(io.BytesIO(whole), form, path), int(has_header), None)):
+            return b""
+    return whole
+
+
+def _without_last(head: bytes, form: FileFormat, path: str) -> bytes:
     ends = (b"\n", b"\r") if form.kind is FileKind.CSV else (b"\n",)
-    last_end = max(map(head.rfind, ends)) + 1
     if form.kind is not FileKind.CSV or b'"' not in head:
-        return head[: last_end or len(head)]
+        return head[: max(map(head.rfind, ends)) + 1]
     # A line end may be inside quotes, so only the records themselves tell where the last one begins.
     last = 1
     with suppress(LandingError):
         for record in records_of(io.BytesIO(head), form, path):
             last = record.line
-    return b"".join(head.splitlines(keepends=True)[: last - 1]) or head
+    return b"".join(head.splitlines(keepends=True)[: last - 1])
