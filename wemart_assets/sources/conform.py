@@ -21,7 +21,8 @@ from wemart_assets.sources.contract import UNKNOWN_DAY, Contract, Kind
 FIRST_DAY_OF_ALL, LAST_DAY_OF_ALL = dt.date.min, dt.date.max
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 TIME = rf"{DATE}([ T]([01][0-9]|2[0-3]):[0-9]{{2}}(:[0-9]{{2}}([.][0-9]+)?)?)?"
-ZONE = r" ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)"
+# No more than what both engines read.
+ZONE = r"(Z| ?UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)"
 BLANKS, NOT_BLANK = r"[ \t\n\r\f\v]", r"[^ \t\n\r\f\v]"
 # A number as Java writes a double, with no more than 24 decimals.
 SCIENTIFIC = r"[0-9]([.][0-9]{1,16})?[eE]([+]?[0-9]{1,2}|-[0-8])"

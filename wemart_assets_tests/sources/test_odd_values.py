@@ -46,6 +46,7 @@ def test_a_row_without_an_instant_column_has_unknown_time(environment: Environme
     [
         *("0000-01-01 00:00:00", "9999-12-31 23:59:59-05:00"),
         *("2024-03-02 24:00:00", "2024-03-02T24:00", "2024-03-02 12:60:00"),
+        *("2024-03-02 12:00:00+19:00", "2024-03-02 12:00:00+09:75", "2024-03-02 12:00:00 +09"),
     ],
 )
 def test_a_time_outside_the_calendar_or_the_clock_is_quarantined(environment: Environment, text: str) -> None:
