@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
@@ -29,6 +30,9 @@ class SparkFailed(Exception):
 # Raised by Spark for a damaged file.
 FAILURES: tuple[type[Exception], ...] = (PySparkException, SparkFailed)
 INTEGERS = ("TINYINT", "SMALLINT", "INT", "BIGINT")
+# An escape, a class of characters, or a dollar sign, in a regular expression.
+PART_OF_PATTERN = re.compile(r"\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|[$]", re.DOTALL)
+BLANKS = r"\t\n\f\r "
 
 
 @contextmanager
@@ -89,6 +93,10 @@ def spark_expression(sql: str) -> str:
     for joined in parsed.find_all(exp.ConcatWs):
         # Both engines leave out NULL; sqlglot would put an empty text in its place.
         joined.set("coalesce", False)
+    for match in parsed.find_all(exp.RegexpLike, exp.RegexpExtract, exp.RegexpReplace):
+        pattern = match.expression
+        if isinstance(pattern, exp.Literal) and pattern.is_string:
+            pattern.replace(exp.Literal.string(_java_pattern(pattern.name)))
     # Innermost first: an outer node is written out together with the nodes inside it.
     for node in reversed(nodes):
         translated = _translated(node, operand_types.get(id(node), exp.DataType.Type.UNKNOWN))
@@ -100,6 +108,9 @@ def spark_expression(sql: str) -> str:
 def _translated(node: exp.Expression, kind: exp.DataType.Type) -> exp.Expression:
     """The node in Spark's dialect; `kind` is the type of its operand."""
     if isinstance(node, exp.Anonymous):
+        if node.name.lower() == "json_valid":
+            text = _spark(node.expressions[0])
+            return sqlglot.parse_one(f"if({text} is null, null, strict_json({text}) is not null)", read="spark")
         return _try_strptime(node) if node.name.lower() == "try_strptime" else node
     operand = _spark(node.this)
     if isinstance(node, exp.Cast) and node.to.this.name in INTEGERS:
@@ -123,6 +134,27 @@ def _translated(node: exp.Expression, kind: exp.DataType.Type) -> exp.Expression
         function = "from_utc_timestamp" if is_instant else "to_utc_timestamp"
         return sqlglot.parse_one(f"{function}({operand}, {_spark(node.args['zone'])})", read="spark")
     return node
+
+
+def _java_pattern(pattern: str) -> str:
+    r"""A regular expression of DuckDB in Java's dialect.
+
+    Java takes CR, U+0085, U+2028 and U+2029 for line ends, too, lets `$` match before a final line end, and counts
+    the vertical tab as white space.
+    """
+    has_lines = re.search(r"\(\?[a-zA-Z]*m", pattern)
+
+    def in_java(part: re.Match[str]) -> str:
+        text = part.group()
+        if text == "$":
+            return text if has_lines else r"\z"
+        if text in (r"\s", r"\S"):
+            return f"[{'^' if text == chr(92) + 'S' else ''}{BLANKS}]"
+        if text.startswith("["):
+            return re.sub(r"\\.", lambda e: BLANKS if e.group() == r"\s" else e.group(), text, flags=re.DOTALL)
+        return text
+
+    return "(?d)" + PART_OF_PATTERN.sub(in_java, pattern)
 
 
 def _try_strptime(node: exp.Anonymous) -> exp.Expression:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -107,6 +108,31 @@ def test_a_field_of_the_entry_replaces_that_of_the_mapping(environment: Environm
     environment.land(LOG, "access.log", line)
     environment.publish(LOG, FIRST)
     assert environment.column(LOG, "user_info_ip_address") == ["::1"]
+
+
+def test_a_text_in_place_of_an_object_fails_neither_the_file_nor_the_row(environment: Environment) -> None:
+    environment.map(yaml.safe_dump({LOG: {"use": "segment_json"}}))
+    event = {"anonymousId": "a", "timestamp": "2024-03-02T03:00:00Z", "context": "text", "properties": "{"}
+    environment.land(LOG, "a.jsonl", json.dumps(event) + "\n")
+    environment.publish(LOG, FIRST)
+    assert environment.column(LOG, "url") == [None]
+
+
+def test_a_zone_in_one_row_of_a_warehouse_does_not_affect_later_rows(environment: Environment) -> None:
+    environment.overrides["quarantine_share"] = 1.0
+    environment.map(yaml.safe_dump({LOG: {"use": "segment_warehouse"}}))
+    names = "anonymous_id,user_id,event,timestamp,context_ip,context_locale,context_user_agent,context_page_url"
+    zones = ("", "+09:00", "", " Asia/Seoul", "")
+    rows = [f"a,,e,2024-03-02 03:00:00{zone},,,,/{place}" for place, zone in enumerate(zones)]
+    environment.land(LOG, "a.csv", "\n".join([names, *rows]) + "\n")
+    environment.publish(LOG, "2024-03-02")
+    instants = {row["url"]: row["unix_log_timestamp"] for row in environment.read(LOG)}
+    assert instants == {
+        "/0": 1_709_348_400_000,
+        "/1": 1_709_316_000_000,
+        "/2": 1_709_348_400_000,
+        "/4": 1_709_348_400_000,
+    }
 
 
 @pytest.mark.parametrize(
