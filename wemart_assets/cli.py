@@ -75,7 +75,7 @@ def main() -> None:
     Exit codes:
       0    done
       1    something failed or was refused; the message says what to do
-      2    the command was called in a wrong way
+      2    the command was called incorrectly
       130  stopped by Ctrl-C
     """
 

@@ -386,10 +386,11 @@ class Landing:
         form = self._format_to_read(entry)
         quoted = (name.replace('"', '""') for name in entry.columns)
         columns = {f"column_{place}": f'cast("{name}" as varchar)' for place, name in enumerate(quoted)}
+        errors: tuple[type[Exception], ...] = (LandingError, *session.failures)
         try:
             rows = self._scanned(session, [entry], form, entry.columns, columns)
             rows.aggregate(rows=rows.count(), **{name: rows[name].max() for name in columns}).to_pyarrow()
-        except (LandingError, *session.failures):
+        except errors:
             # The file itself cannot be read.
             return None
         for name, sql in self._expressions(entry.columns).items():

@@ -133,9 +133,7 @@ class SourceMapping(BaseModel):
 
     def signature(self) -> str:
         """A text that changes whenever the mapping reads files differently."""
-        # Without what is not given, so that the index of earlier versions stays valid.
-        unset = set() if self.optional else {"optional"}
-        return json.dumps(self.model_dump(mode="json", exclude=unset), sort_keys=True)
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
 
 
 def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str, SourceMapping]:
@@ -151,7 +149,7 @@ def load_mappings(path: Path | None, contracts: Iterable[Contract]) -> dict[str,
         entries = yaml.safe_load(path.read_text()) or {}
     except OSError as error:
         raise LandingError(f"WEMART_SOURCES={path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise LandingError(f"{path} is not YAML: {error}") from error
     if not isinstance(entries, dict) or (unknown := sorted(set(entries) - set(by_name), key=str)):
         problem = "" if not isinstance(entries, dict) else f"unknown source {', '.join(map(str, unknown))}; "

@@ -273,6 +273,7 @@ UNUSABLE = {
     "text": ("just text\n", "expected sources by their full name"),
     "no YAML": ("a: b: c\n", "is not YAML"),
     "control characters": ("a: \x00\n", "is not YAML"),
+    "deep nesting": ("[" * 3000, "is not YAML"),
 }
 
 
