@@ -94,9 +94,7 @@ def spark_expression(sql: str) -> str:
         # Both engines leave out NULL; sqlglot would put an empty text in its place.
         joined.set("coalesce", False)
     for match in parsed.find_all(exp.RegexpLike, exp.RegexpExtract, exp.RegexpReplace):
-        pattern = match.expression
-        if isinstance(pattern, exp.Literal) and pattern.is_string:
-            pattern.replace(exp.Literal.string(_java_pattern(pattern.name)))
+        _match_in_java(match)
     # Innermost first: an outer node is written out together with the nodes inside it.
     for node in reversed(nodes):
         translated = _translated(node, operand_types.get(id(node), exp.DataType.Type.UNKNOWN))
@@ -134,6 +132,39 @@ def _translated(node: exp.Expression, kind: exp.DataType.Type) -> exp.Expression
         function = "from_utc_timestamp" if is_instant else "to_utc_timestamp"
         return sqlglot.parse_one(f"{function}({operand}, {_spark(node.args['zone'])})", read="spark")
     return node
+
+
+def _match_in_java(match: exp.Expression) -> None:
+    """Gives a function its pattern and its options in Java's dialect.
+
+    Raises:
+        LandingError: Spark has no such option, or would replace all matches instead of the first.
+    """
+    options = ""
+    for name in ("flag", "parameters", "modifiers"):
+        if (given := match.args.get(name)) is not None:
+            options += given.name if isinstance(given, exp.Literal) else "?"
+            match.set(name, None)
+    is_replacement = isinstance(match, exp.RegexpReplace)
+    if is_replacement and "g" not in options:
+        raise LandingError(
+            "sources.yaml: regexp_replace: Spark replaces all matches, not only the first; say so with the option 'g'"
+        )
+    if unknown := set(options) - {"c", "i", *("g" if is_replacement else "")}:
+        raise LandingError(
+            f"sources.yaml: a regular expression has the option {min(unknown)}, which Spark does not have"
+        )
+    replacement = match.args.get("replacement")
+    if isinstance(replacement, exp.Literal):
+        # `\1` is `$1` in Java, and a dollar sign has to be escaped.
+        text = re.sub(r"\\([0-9])|\\\\|[$]", lambda m: f"${m[1]}" if m[1] else f"\\{m[0][-1]}", replacement.name)
+        replacement.replace(exp.Literal.string(text))
+    pattern = match.expression
+    if isinstance(pattern, exp.Literal) and pattern.is_string:
+        flags = "(?iu)" if "i" in options else ""
+        pattern.replace(exp.Literal.string(flags + _java_pattern(pattern.name)))
+    elif "i" in options:
+        raise LandingError("sources.yaml: a regular expression with the option 'i' has to be a constant on Spark")
 
 
 def _java_pattern(pattern: str) -> str:

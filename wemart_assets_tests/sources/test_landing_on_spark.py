@@ -21,6 +21,7 @@ from wemart_assets import catalog
 from wemart_assets.lake.engine import FileFormat, FileKind
 from wemart_assets.lake.errors import LandingError
 from wemart_assets.lake.location import Location
+from wemart_assets.lake.spark_landing import spark_expression
 from wemart_assets.sources.landing import Landing
 from wemart_assets.sources.mapping import mapping_of
 from wemart_assets.sources.ready import ready_mapping
@@ -230,6 +231,9 @@ EXPRESSIONS = (
     "concat_ws('|', n, t, nullif(t, ''))",
     "length(t) - length(replace(t, chr(44), ''))",
     "json_valid(t)",
+    "regexp_matches(lower(t), '^A', 'i')",
+    "regexp_replace(t, '[a-z]', '_', 'gi')",
+    r"regexp_replace(t, '([A-Z])', '<\1$1\\>', 'g')",
     r"regexp_matches(t || chr(10), '^\S+$')",
     r"regexp_extract(chr(13) || chr(11) || 'x$', '^.([^\s]*)[$]$', 1)",
     "abs(f)",
@@ -398,6 +402,21 @@ def test_an_ambiguous_expression_is_a_readable_error(sessions: dict[str, Any], t
             ["n"],
             {"v": "n at time zone 'Asia/Seoul'"},
         )
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("regexp_replace(n, 'a', 'b')", "Spark replaces all matches, not only the first"),
+        ("regexp_matches(n, 'a', 's')", "the option s, which Spark does not have"),
+        ("regexp_matches(n, n, 'i')", "has to be a constant on Spark"),
+    ],
+)
+def test_a_regular_expression_that_spark_would_apply_in_another_way_is_a_readable_error(
+    expression: str, message: str
+) -> None:
+    with pytest.raises(LandingError, match=message):
+        spark_expression(expression)
 
 
 def test_an_expression_unknown_to_spark_is_a_readable_error(sessions: dict[str, Any], tmp_path: Path) -> None:
