@@ -246,7 +246,7 @@ class Settings(BaseSettings):
     )
     key_event_days: tuple[int, ...] = Field(
         (1, 7),
-        description="activation: calendar days in which each key event counts, including the first visit's, as JSON",
+        description="activation: days within which each key event counts, the first visit's included, as JSON",
     )
     app_events: AppEvents = Field(
         AppEvents.model_validate({}),
