@@ -151,7 +151,8 @@ def _landing(settings: Settings) -> Iterator[Diagnosis]:
             "Name them after their sources (`<database>.<table>`), or move them away.",
         )
     if known:
-        yield Diagnosis("landing", Health.GOOD, f"{landing} has folders of {len(known)} sources")
+        count = "1 source" if len(known) == 1 else f"{len(known)} sources"
+        yield Diagnosis("landing", Health.GOOD, f"{landing} has folders of {count}")
     else:
         remedy = "Put files under `<database>.<table>/`, or try `wemart simulate`."
         yield Diagnosis("landing", Health.DOUBTFUL, f"{landing} has no folder of a source", remedy)
