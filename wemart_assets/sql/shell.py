@@ -44,7 +44,7 @@ IDENTIFIER = re.compile(r'"((?:[^"]|"")*)"|(\w+)')
 
 
 class CommandError(WemartError):
-    """A command that does not exist, or that is called incorrectly."""
+    """A command that does not exist, or that is used incorrectly."""
 
 
 @dataclass
