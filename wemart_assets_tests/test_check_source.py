@@ -322,12 +322,13 @@ def test_the_ready_mappings_are_listed_and_can_be_tried_without_a_settings_file(
 def test_the_page_shows_what_the_command_prints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PROJECT)
     page = (PROJECT / "docs" / "sources.md").read_text()
-    [command] = re.findall(r"^wemart check-source (.*)$", page, flags=re.MULTILINE)
+    [command] = re.findall(r"^(?:\.venv/bin/)?wemart check-source (.*)$", page, flags=re.MULTILINE)
     result = _check(*command.split())
     assert result.exit_code == 0, result.output
     _, _, after = page.partition(command)
     shown = [
-        line.strip() for line in re.findall(r"^    (.*)$", after.partition("Without a file")[0], flags=re.MULTILINE)
+        line.strip()
+        for line in re.findall(r"^    (.*)$", after.partition("If you name no file")[0], flags=re.MULTILINE)
     ]
     assert len(shown) > 8
     assert [line for line in shown if line not in map(str.strip, result.output.splitlines())] == []
