@@ -149,6 +149,11 @@ def test_backslash_d_lists_names(lake: Path) -> None:
     assert [line.split()[0] for line in shown(lake, "\\dt *platform").splitlines()[2:]] == [PLATFORM]
 
 
+def test_the_catalog_may_be_named_in_any_case(lake: Path) -> None:
+    for name in ("wev_prod.we_mart.we_artist", 'WEV_PROD."we_mart".We_Artist', "wev_prod.we_artist"):
+        assert shown(lake, f"\\d {name};").startswith("newest rows of the table we_mart.we_artist\n")
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -159,6 +164,9 @@ def test_backslash_d_lists_names(lake: Path) -> None:
         ("\\d nothing*", "no name matches"),
         ("\\o /no/such/folder/x.csv", "there is no folder"),
         ("\\o {lake}/x.csv", "is in the lake folder"),
+        ("\\o ~nobody.of.this.name/x.csv", "cannot be written: Could not determine home directory"),
+        ("\\o a\0b.csv", "cannot be written: embedded null byte"),
+        ("\\e", "only at the prompt"),
         ("drop table x", "read-only"),
         ("select '\udcff'", "not UTF-8"),
     ],
@@ -255,6 +263,36 @@ def test_odd_keys_do_not_end_the_prompt(lake: Path, tmp_path: Path, capfd: pytes
         messages = on.typed(keys, tmp_path / "history")
     assert "not UTF-8" in messages
     assert [line.strip() for line in capfd.readouterr().out.splitlines() if line.strip() in ("8", "9")] == [*"8899"]
+
+
+def test_a_statement_can_be_edited(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "sed -i s/1/7/")
+    with screen(lake) as on:
+        on.typed("select 1 as x;\r\\e\r\r\\e;\r\r\x04", tmp_path / "history")
+    numbers = [line.strip() for line in capfd.readouterr().out.splitlines()]
+    assert [number for number in numbers if number.isdecimal()] == ["1", "7", "7"]
+
+
+@pytest.mark.parametrize(
+    ("editor", "before", "message"),
+    [
+        ("sed -i 's/1/\\xff/'", "select 1;", "the text is not UTF-8"),
+        ("true", "select '\udcff';", "the text is not UTF-8"),
+        ("false", "select 1;", "Editing failed"),
+    ],
+)
+def test_an_editor_that_fails_does_not_end_the_prompt(
+    editor: str, before: str, message: str, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", editor)
+    with screen(lake) as on:
+        messages = on.typed(f"{before}\r\\e\r\\timing\r\x04", tmp_path / "history")
+    assert message in messages
+    assert messages.endswith("Timing is on.")
 
 
 def test_tab_completes(lake: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
