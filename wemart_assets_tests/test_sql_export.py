@@ -43,6 +43,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     publish(place, EVENT, "2024-03-01", {"event_name": "login", "identity_adid": "a"})
     publish(place, SESSIONS, "2024-03-01", {"sess_id": "s", "user_sess_id": "u", "comm_id": "1"})
     publish(place, f"{ARTIST}__quarantine", "2024-03-01")
+    result = {"run": "r", "table_name": PLATFORM, "day": "2024-03-01", "check_name": "grain"}
+    publish(place, "audit.results", "2024-03-06", result)
     return folder
 
 
@@ -120,6 +122,9 @@ def test_tables_and_days_can_be_chosen() -> None:
     assert len(query("x.duckdb", LISTED)) == 2
     assert export("x.duckdb", PLATFORM, "--to", "2024-03-01").exit_code == 0
     assert query("x.duckdb", f"select count(*) from {PLATFORM}") == [(2,)]
+    # What audits found about these days was recorded later.
+    assert export("x.duckdb", "audit.results", "--to", "2024-03-01").exit_code == 0
+    assert query("x.duckdb", "select day from audit.results") == [("2024-03-01",)]
 
 
 def test_what_a_chosen_name_is_computed_from_comes_along() -> None:
@@ -164,6 +169,20 @@ def test_a_file_that_a_program_has_written_to_is_not_replaced() -> None:
         writer.execute("create table mine as select 1 as x")
         assert "still has it open" in export("x.duckdb", PLATFORM).stderr
     assert export("x.duckdb", PLATFORM).exit_code == 0
+
+
+def test_no_log_of_changes_to_another_file_is_left_beside_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Path("x.duckdb.wal")
+    log.write_bytes(b"changes")
+    assert "x.duckdb.wal has changes to a file that is no longer there" in export("x.duckdb", PLATFORM).stderr
+    assert not Path("x.duckdb").exists()
+    log.unlink()
+    assert export("x.duckdb", PLATFORM).exit_code == 0
+    old = Path("x.duckdb").read_bytes()
+    # Written by another program while the tables are copied.
+    monkeypatch.setattr("wemart_assets.export_command.visible", lambda line, keep="": [line, log.write_bytes(b"x")][0])
+    assert "still has it open" in export("x.duckdb", WEEKLY).stderr
+    assert Path("x.duckdb").read_bytes() == old
 
 
 def test_two_exports_of_one_file_exclude_each_other() -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
+from wemart_assets.lake.audit_results import RESULTS
 from wemart_assets.lake.days import period_start
 from wemart_assets.lake.duckdb_sql import DUCKDB_MACROS, literal, quoted
 from wemart_assets.lake.errors import MachineFault, WemartError
@@ -67,14 +68,26 @@ def check_target(target: Path, places: Mapping[str, Location]) -> None:
     """
     check_output(target, places)
     target = target.resolve()
-    if target.exists():
-        if not target.is_file() or not _is_duckdb(target):
-            raise WemartError(f"{target} exists and is not a DuckDB database; name another file, or remove it first")
-        if (log := target.with_name(f"{target.name}.wal")).exists():
-            raise WemartError(
-                f"another program has written to {target} and still has it open, or died ({log} exists). Close it, or"
-                " open the file once, then export again; better, let programs open it read-only."
-            )
+    if target.exists() and (not target.is_file() or not _is_duckdb(target)):
+        raise WemartError(f"{target} exists and is not a DuckDB database; name another file, or remove it first")
+    _check_unwritten(target)
+
+
+def _check_unwritten(target: Path) -> None:
+    """Checks that there is no log of another program's changes, which DuckDB would replay on the new file.
+
+    Raises:
+        WemartError: there is one.
+    """
+    log = target.with_name(f"{target.name}.wal")
+    if not log.exists():
+        return
+    if not target.exists():
+        raise WemartError(f"{log} has changes to a file that is no longer there; remove it, then export again")
+    raise WemartError(
+        f"another program has written to {target} and still has it open, or died ({log} exists). Close it, or open the "
+        "file once, then export again; better, let programs open it read-only."
+    )
 
 
 def select(entries: Sequence[Entry], names: Sequence[str], declared: Declared) -> list[Entry]:
@@ -163,7 +176,8 @@ def export(
 def _condition(declared: Declared, described: Described, days: tuple[str | None, str | None]) -> str:
     """Returns the condition for the partitions of the days."""
     table = declared.tables.get(described.entry.full_name.removesuffix(DAILY))
-    if table is None or table.only_partition is not None:
+    # What audits found is stored by the day of the run, not by business day.
+    if table is None or table.only_partition is not None or table is RESULTS:
         return "true"
     first, last = (None if day is None else literal(period_start(day, table.period)) for day in days)
     limits = [f"{quoted(table.day_column)} {sign} {day}" for sign, day in ((">=", first), ("<=", last)) if day]
@@ -229,7 +243,7 @@ def _replaced(target: Path) -> Iterator[Path]:
     """Yields a file beside the target, which takes its place if nothing fails.
 
     Raises:
-        WemartError: another export is writing it.
+        WemartError: another export is writing it, or another program has written to the target.
     """
     target = target.resolve()
     part = target.with_name(f".{target.name}.part")
@@ -244,6 +258,8 @@ def _replaced(target: Path) -> Iterator[Path]:
     _remove(part)
     try:
         yield part
+        # A program may have written to the old file during the export.
+        _check_unwritten(target)
         part.replace(target)
     finally:
         _remove(part)
