@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
@@ -132,6 +133,20 @@ def test_a_description_may_be_any_text(tmp_path: Path) -> None:
     with analyst(tmp_path, catalog.TABLES_BY_NAME) as session:
         assert session.run("show all tables").num_rows == 1
         assert session.run("describe odd").to_pylist()[0]["description"] == hostile.replace("\0", " ")
+
+
+def test_descriptions_that_are_interrupted_leave_the_session_usable(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with analyst(lake, catalog.TABLES_BY_NAME) as session:
+        with monkeypatch.context() as patch, pytest.raises(duckdb.Error, match="stopped"):
+            # Fails within the statements, where Ctrl-C could strike.
+            patch.setattr("wemart_assets.sql.session.literal", lambda _text: "'x'; select error('stopped')")
+            session.describe("we_mart", "stats_wv_d_platform")
+        described = session.describe("we_mart", "stats_wv_d_platform")
+        assert described is not None
+        assert all(description for _name, _kind, description in described.columns)
+        session.run("create table mine as select 1 as x")
 
 
 def test_backslash_d_describes_a_table(lake: Path) -> None:
