@@ -44,7 +44,11 @@ def _platforms(rows: Sequence[Row], span: Span) -> alt.TopLevelMixin:
 
 
 def _countries(rows: Sequence[Row], span: Span) -> alt.TopLevelMixin:
-    values = {row["country"] or charts.UNKNOWN: row["visitors_per_day"] for row in rows[:BARS]}
+    values: dict[str, float] = {}
+    for row in rows[:BARS]:
+        # NULL and an empty text are one bar.
+        name = row["country"] or charts.UNKNOWN
+        values[name] = values.get(name, 0) + row["visitors_per_day"]
     if others := rows[BARS:]:
         name = "1 other" if len(others) == 1 else f"{len(others)} others"
         values[name] = sum(row["visitors_per_day"] for row in others)
