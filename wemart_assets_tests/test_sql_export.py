@@ -148,6 +148,7 @@ def test_a_reader_of_the_old_file_is_not_disturbed() -> None:
         ("landing/x.duckdb", (), "is in the landing folder"),
         ("no/x.duckdb", (), "there is no folder"),
         ("users.csv", (), "is not a DuckDB database"),
+        ("n" * 250, (), "cannot be written"),
         ("x.duckdb", ("we_artists",), "has no table we_artists; did you mean we_artist"),
         ("x.duckdb", ("zzz.\x1b[31m",), "has no table zzz.\\x1b[31m; `wemart tables` lists them"),
         ("x.duckdb", ("--from", "2024-03-02", "--to", "2024-03-01"), "is after"),
@@ -186,11 +187,14 @@ def test_no_log_of_changes_to_another_file_is_left_beside_the_new_one(monkeypatc
 
 
 def test_two_exports_of_one_file_exclude_each_other() -> None:
-    held = "import duckdb, sys; c = duckdb.connect('.x.duckdb.part'); print(flush=True); sys.stdin.read()"
+    held = "import duckdb, sys; c = duckdb.connect('.x.duckdb.0123abcd.part'); print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
         assert "another export to" in export("x.duckdb", PLATFORM).stderr
+        # An export to another file is none of its business.
+        assert export("x", PLATFORM).exit_code == 0
+        Path("x").unlink()
         other.kill()
     # What the killed one left is no obstacle.
     assert export("x.duckdb", PLATFORM).exit_code == 0

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import fcntl
+import glob
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -246,28 +248,45 @@ def _replaced(target: Path) -> Iterator[Path]:
         WemartError: another export is writing it, or another program has written to the target.
     """
     target = target.resolve()
-    part = target.with_name(f".{target.name}.part")
-    try:
-        # Left by an export that was killed. DuckDB locks a file that is in use, which a killed process does not.
-        with part.open("r+b") as left:
-            fcntl.lockf(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        pass
-    except BlockingIOError as error:
-        raise WemartError(f"another export to {target} is running; wait for it, or stop it") from error
-    _remove(part)
+    # A name of its own: no other export ever moves this file, or writes to it.
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    for other in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.part"):
+        _remove_left(other, target)
     try:
         yield part
         # A program may have written to the old file during the export.
         _check_unwritten(target)
-        part.replace(target)
+        try:
+            part.replace(target)
+        except OSError as error:
+            raise WemartError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
         _remove(part)
 
 
+def _remove_left(part: Path, target: Path) -> None:
+    """Removes what an export that was killed has left.
+
+    Raises:
+        WemartError: that export is running.
+    """
+    try:
+        # DuckDB locks a file that is in use, which a killed process does not.
+        with part.open("r+b") as left:
+            fcntl.lockf(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise WemartError(f"another export to {target} is running; wait for it, or stop it") from error
+    except OSError:
+        # Removed in the meantime, or another user's.
+        return
+    _remove(part)
+
+
 def _remove(part: Path) -> None:
+    """Removes the file as far as possible; what remains is in no one's way."""
     for suffix in ("", ".wal"):
-        part.with_name(part.name + suffix).unlink(missing_ok=True)
+        with suppress(OSError):
+            part.with_name(part.name + suffix).unlink()
     shutil.rmtree(_spill(part), ignore_errors=True)
 
 
