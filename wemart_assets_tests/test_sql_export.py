@@ -148,6 +148,7 @@ def test_a_reader_of_the_old_file_is_not_disturbed() -> None:
         ("landing/x.duckdb", (), "is in the landing folder"),
         ("no/x.duckdb", (), "there is no folder"),
         ("users.csv", (), "is not a DuckDB database"),
+        ("/proc/self/mem", (), "cannot be read"),
         ("n" * 250, (), "cannot be written"),
         ("x.duckdb", ("we_artists",), "has no table we_artists; did you mean we_artist"),
         ("x.duckdb", ("zzz.\x1b[31m",), "has no table zzz.\\x1b[31m; `wemart tables` lists them"),

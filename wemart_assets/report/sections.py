@@ -193,7 +193,7 @@ order by week, weeks_later""",
         "funnel",
         "Activation funnel",
         "Of the users with a first visit, the share with each key event, within so many days of it: each by "
-        "itself, and in order. Only first visits whose days are all over.",
+        "itself, and in order. Only first visits whose window has ended.",
         """\
 select step, event_name, within_days, sum(first_visits)::bigint as first_visits,
        sum(users)::bigint as users, sum(users_in_order)::bigint as users_in_order
@@ -204,7 +204,7 @@ where part_date between '{first}' and '{last}' and first_visit_date <= date '{la
 group by all
 order by step, event_name, within_days""",
         _funnel,
-        "There are no first visits on these days, or none whose days to reach the key events are all over.",
+        "There are no first visits on these days, or none whose window for the key events has ended.",
     ),
     Section(
         "attribution",

@@ -66,12 +66,16 @@ def check_target(target: Path, places: Mapping[str, Location]) -> None:
     """Checks that an export may replace the file; `places` are the mart's own folders, by name.
 
     Raises:
-        WemartError: the file is in one of the places, is no DuckDB file, or another program is writing to it.
+        WemartError: the file is in one of the places, cannot be read or is no DuckDB file, or another program has
+            written to it.
     """
     check_output(target, places)
     target = target.resolve()
-    if target.exists() and (not target.is_file() or not _is_duckdb(target)):
-        raise WemartError(f"{target} exists and is not a DuckDB database; name another file, or remove it first")
+    try:
+        if target.exists() and (not target.is_file() or not _is_duckdb(target)):
+            raise WemartError(f"{target} exists and is not a DuckDB database; name another file, or remove it first")
+    except OSError as error:
+        raise WemartError(f"{target} cannot be read: {error.strerror or error}; name another file") from error
     _check_unwritten(target)
 
 
