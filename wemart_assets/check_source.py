@@ -83,7 +83,7 @@ def check_source(
     Exit codes:
       0    every record fits
       1    a record is refused, or a file cannot be read
-      2    the command was called in a wrong way
+      2    the command was used incorrectly
     """
     from wemart_assets import catalog
 

@@ -69,13 +69,13 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The engagement mart. Settings are WEMART_* environment variables, or in a file .env (docs/reference/settings.md).
+    """The engagement mart. Settings are WEMART_* variables, of the environment or in .env (docs/reference/settings.md).
 
     \b
     Exit codes:
       0    done
       1    something failed or was refused; the message says what to do
-      2    the command was called in a wrong way
+      2    the command was used incorrectly
       130  stopped by Ctrl-C
     """
 
@@ -91,7 +91,8 @@ main.add_command(doctor)
 def spark_sql() -> None:
     """Print the Spark SQL that defines the views and the reports over any range of days, one statement per line.
 
-    With WEMART_SPARK__CATALOG, the statements cover all tables; each works once the tables that it reads exist.
+    With WEMART_SPARK__CATALOG, all statements are printed, because the command cannot see which tables the catalog
+    has. Each works once the tables that it reads exist.
 
     \b
     Examples:
@@ -111,7 +112,7 @@ def tables() -> None:
     \b
     Examples:
       wemart tables
-      wemart tables | sort -k 5
+      wemart tables | grep we_mart
     """
     from wemart_assets import catalog
     from wemart_assets.lake.folder_store import FolderStore
@@ -154,15 +155,15 @@ def tables() -> None:
     type=click.Path(path_type=Path),
     default=Path(".wemart/truth"),
     show_default=True,
-    help="folder for the truth",
+    help="folder for the true figures",
 )
 @click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first business day; WEMART_FIRST_DAY by default")
 @click.option("--days", default=7, show_default=True, help="business days")
 @click.option("--lines", default=20_000, show_default=True, help="log lines per day")
-@click.option("--users", type=int, help="users at the end of the last day; by default a tenth of the lines")
+@click.option("--users", type=int, help="users at the end of the last day; by default a tenth of --lines, at least 500")
 @click.option("--artists", type=int, help="artists, each with a community; by default derived from the lines")
-@click.option("--events", type=int, help="app events over all days; by default 1,000 per day")
-@click.option("--tracks", type=int, help="tracks over all days, ten per visitor; by default 400 per day")
+@click.option("--events", type=int, help="app events in total; by default 1,000 per day")
+@click.option("--tracks", type=int, help="tracks in total, ten per visitor; by default 400 per day")
 @click.option("--seed", default=7, show_default=True, help="random seed; another one makes another platform")
 def simulate(
     landing: Path | None,
@@ -176,7 +177,9 @@ def simulate(
     tracks: int | None,
     seed: int,
 ) -> None:
-    """Simulate a fan platform: write landing files for every source, and the truth about them.
+    """Simulate a fan platform: write landing files for every source, and the true figures they contain.
+
+    The files go into an empty landing folder. Nothing is run.
 
     \b
     Examples:
@@ -200,15 +203,16 @@ def simulate(
 
 
 @main.command()
-@click.option("--days", default=14, show_default=True, help="business days, at least, if they end yesterday")
+@click.option("--days", default=14, show_default=True, help="number of business days; a minimum without --first-day")
 @click.option("--lines", default=20_000, show_default=True, help="log lines per day")
-@click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first day; by default the last is yesterday")
+@click.option("--first-day", type=click.DateTime(["%Y-%m-%d"]), help="first day; by default, the demo ends yesterday")
 @click.pass_context
 def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime | None) -> None:
     """Simulate a small fan platform and run the whole graph over it.
 
-    It ends yesterday. It begins on a Monday, for the weekly tables, and with --days 35 or more it has the last whole
-    month, for the monthly ones; so there may be more than --days. With --first-day there are exactly --days.
+    Without --first-day, the demo ends yesterday. With --days 7 or more, it begins on a Monday, so that the weekly
+    tables have rows; with --days 35 or more, it contains the last whole month, for the monthly ones. It may therefore
+    have more days than --days. With --first-day, it has exactly --days.
 
     \b
     Examples:
@@ -216,8 +220,8 @@ def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime |
       wemart demo --days 35
       wemart demo --first-day 2024-01-29 --days 35      all of February 2024
 
-    The same --first-day always makes the same platform. It is saved for the lake (in WEMART_STATE), so that the UI and
-    all other commands agree on it. WEMART_FIRST_DAY overrides it.
+    The same --first-day always makes the same platform. The first day is saved for the lake (in WEMART_STATE), so that
+    the UI and all other commands use it too. WEMART_FIRST_DAY overrides it.
     """
     from wemart_assets import catalog
 
@@ -259,7 +263,7 @@ def _matching_keys(_context: click.Context, _parameter: click.Parameter, begun: 
 @main.command()
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True, shell_complete=_matching_keys)
 @click.option("--from", "first", type=Day(), help="first day: YYYY-MM-DD, or -1 for yesterday, -2 ...")
-@click.option("--to", "last", type=Day(), help="last day; by default the last that these tables have published")
+@click.option("--to", "last", type=Day(), help="last day; by default the last that is published, or else --from")
 @click.option("--downstream", is_flag=True, help="also run the downstream tables, for the days already published")
 @click.option("--upstream", is_flag=True, help="also run the upstream tables")
 @click.option("--dry-run", is_flag=True, help="only show the runs")
@@ -275,8 +279,8 @@ def run(
 ) -> None:
     """Run tables for a range of days. A KEY is database/table.
 
-    Weekly and monthly tables are run for the periods that contain the days. Runs follow one another, upstream tables
-    first; each covers tables of one period. If a run fails, those after it are not started.
+    Weekly and monthly tables are run for the weeks and months that contain the days. Daily, weekly and monthly tables
+    are separate runs, one after the other, upstream tables first. If a run fails, those after it are not started.
 
     \b
     Examples:
@@ -357,7 +361,7 @@ def vacuum(older_than: int, dry_run: bool) -> None:
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the script with which SHELL completes commands, options and tables.
+    """Print a script with which your shell completes commands, options and tables.
 
     \b
     Examples:
@@ -399,10 +403,10 @@ def pages(check: bool) -> None:
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("."))
 def init(folder: Path) -> None:
-    """Write the files with which the commands work in FOLDER, this one by default, without a checkout.
+    """Set up FOLDER (by default the current one), so that the commands work in it without a checkout.
 
-    These are Dagster's configuration, an example of sources.yaml, and the settings of the folder (.env). Nothing is
-    overwritten.
+    The files are Dagster's configuration, an example of sources.yaml, and the settings of the folder (.env). Nothing
+    is overwritten.
 
     \b
     Examples:
@@ -422,7 +426,7 @@ def init(folder: Path) -> None:
 
 @main.group()
 def new() -> None:
-    """Write the files of something new, in a checkout of the project."""
+    """Write the files of a new table, in a checkout of the project."""
 
 
 @new.command("table")

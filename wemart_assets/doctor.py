@@ -1,4 +1,4 @@
-"""`wemart doctor`: whether everything that the commands need is there, and how to mend what is not."""
+"""`wemart doctor`: whether everything that the commands need is there, and how to fix what is not."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Examination = Callable[[Settings], Iterator[Diagnosis]]
 
 @click.command()
 def doctor() -> None:
-    """Check the settings, the lake, the landing folder, the engine and Dagster, and say how to mend what is wrong.
+    """Check the settings, the lake, the landing folder, the engine and Dagster, and say how to fix what is wrong.
 
     Nothing is changed. The exit code is 1 if there is a problem; warnings alone leave it at 0.
 
@@ -151,7 +151,8 @@ def _landing(settings: Settings) -> Iterator[Diagnosis]:
             "Name them after their sources (`<database>.<table>`), or move them away.",
         )
     if known:
-        yield Diagnosis("landing", Health.GOOD, f"{landing} has folders of {len(known)} sources")
+        count = "1 source" if len(known) == 1 else f"{len(known)} sources"
+        yield Diagnosis("landing", Health.GOOD, f"{landing} has folders of {count}")
     else:
         remedy = "Put files under `<database>.<table>/`, or try `wemart simulate`."
         yield Diagnosis("landing", Health.DOUBTFUL, f"{landing} has no folder of a source", remedy)

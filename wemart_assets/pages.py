@@ -103,8 +103,8 @@ def table_list() -> str:
     text = [
         "# The tables",
         f"Every table of the mart and every source, by domain. {GENERATED}",
-        "Each name leads to the table's columns, checks and lineage. [SQL functions](reference/functions.md) answer the"
-        " same questions over any range of days.",
+        "Each name leads to the table's columns, checks and lineage. The attribution reports are also [SQL"
+        " functions](reference/functions.md) over any range of days.",
         "![Sources and domains](images/graph.svg)",
     ]
     marts = _marts_and_views()
@@ -234,10 +234,11 @@ def functions_page() -> str:
         "# SQL functions",
         f"Table functions of `wemart sql` over the days from `first` to `last`, both included. {GENERATED}",
         "A function computes the rows of its daily table as if the whole range were one day, so each user counts once."
-        " Where the description says *business day*, read *range*. Days are dates or text (`'2024-01-31'`).",
+        " Where the description says *business day*, read *range of days*. `first` and `last` are dates or text"
+        " (`'2024-01-31'`).",
         "\n".join(lines),
         "On Spark the functions have no database in front of their names: see [SQL on"
-        " Spark](../spark.md#sql-on-spark). DuckDB's own functions are all there, except those that read files.",
+        " Spark](../spark.md#sql-on-spark). DuckDB's own functions can be used too, except those that read files.",
     ]
     return "\n\n".join(text) + "\n"
 

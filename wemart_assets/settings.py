@@ -211,14 +211,14 @@ class Settings(BaseSettings):
     )
     storage: Storage = Field(default_factory=lambda: Storage.model_validate({}))
     offline: bool = Field(
-        False, description="whether nothing may be downloaded: DuckDB's extensions then come from the extra `s3` only"
+        False, description="if true, nothing is downloaded: DuckDB's extensions must come from the extra `s3`"
     )
     state: Path = Field(
         DEFAULT_STATE,
         description="local folder for everything kept outside the lakes: Dagster's history of each lake, spill, logs",
     )
-    engine: EngineName = Field(EngineName.DUCKDB, description="engine that computes the tables")
-    timezone: str = Field("Asia/Seoul", description="business timezone: where midnight begins a business day")
+    engine: EngineName = Field(EngineName.DUCKDB, description="engine that computes the tables: `duckdb` or `spark`")
+    timezone: str = Field("Asia/Seoul", description="business timezone, in which a business day begins at midnight")
     first_day: dt.date = Field(dt.date(2024, 1, 1), description="first business day, and so the first partition")
     last_day: dt.date | None = Field(
         None, description="last business day, and so the last partition; if not set, every completed day is a partition"
@@ -235,14 +235,18 @@ class Settings(BaseSettings):
         ),
     )
     funnel_days: int = Field(
-        7, ge=0, le=90, description="days after the first step within which users complete the funnel in order"
+        7,
+        ge=0,
+        le=90,
+        description="attribution: days after the first step in which users can complete the ordered funnel",
     )
     key_events: dict[str, KeyEvent] = Field(
-        DEFAULT_KEY_EVENTS, description="steps after the first visit, in order: the name and rule of each, as JSON"
+        DEFAULT_KEY_EVENTS,
+        description="activation: steps after the first visit, in order, with the name and rule of each, as JSON",
     )
     key_event_days: tuple[int, ...] = Field(
         (1, 7),
-        description="calendar days within which each key event counts, including the day of the first visit, as JSON",
+        description="activation: days within which each key event counts, the first visit's included, as JSON",
     )
     app_events: AppEvents = Field(
         AppEvents.model_validate({}),
@@ -255,7 +259,7 @@ class Settings(BaseSettings):
         "view_product", description="RudderStack: the event that `cnt_viewed_product` counts"
     )
     rudder_signup_event: str = Field("signup", description="RudderStack: the event that `cnt_signup` counts")
-    sources: Path | None = Field(None, description="`sources.yaml`: how files and tables map to the source contracts")
+    sources: Path | None = Field(None, description="path of `sources.yaml`, which maps files and tables to sources")
     quarantine_share: float = Field(
         0.01, ge=0, le=1, description="a source partition fails if more than this share of its rows breaks the contract"
     )

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("query", required=False)
 @click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="how the result is written",
 )
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="file to write; standard output by default"

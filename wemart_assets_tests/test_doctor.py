@@ -1,4 +1,4 @@
-"""`wemart doctor` finds what is wrong with an installation, says how to mend it, and changes nothing."""
+"""`wemart doctor` finds what is wrong with an installation, says how to fix it, and changes nothing."""
 
 from __future__ import annotations
 

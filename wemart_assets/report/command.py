@@ -24,7 +24,7 @@ from wemart_assets.report.span import DAYS, MOST_DAYS
     default=DAYS,
     metavar="N",
     show_default=True,
-    help="number of days that it covers, the last of them that day",
+    help="number of days that it covers, ending with that day",
 )
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="file to write; report-DAY.html by default"

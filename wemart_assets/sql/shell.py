@@ -44,7 +44,7 @@ IDENTIFIER = re.compile(r'"((?:[^"]|"")*)"|(\w+)')
 
 
 class CommandError(WemartError):
-    """A command that does not exist, or that is called in a wrong way."""
+    """A command that does not exist, or that is used incorrectly."""
 
 
 @dataclass

@@ -598,11 +598,12 @@ def test_a_refused_day_is_shown_after_a_later_one(dagster: Dagster) -> None:
     dagster.run(visits, day=D2)
     dagster.run(visits, day=D1, shortest=2)
     assert shown(dagster, VISITS)["FAILED"] == {"visits.long_enough"}
-    # The UI shows results that belong to the table's latest materialization, or are newer.
-    keys = list(asset_of(visits, dagster.now).check_keys)
-    records = dagster.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-    context = LoadingContextForTest(dagster.instance)
-    assert all(asyncio.run(record.targets_latest_materialization(context)) for record in records.values())
+    # Dagster's UI hides a result of an earlier materialization than the table's latest, which is of the other day.
+    results = dagster.instance.event_log_storage.get_latest_asset_check_execution_by_key(
+        list(asset_of(visits, dagster.now).check_keys)
+    )
+    targets = [result.evaluation and result.evaluation.target_materialization_data for result in results.values()]
+    assert targets == [None] * len(results) != []
 
 
 def test_a_history_that_refuses_to_skip_checks_hides_no_error(

@@ -1,1 +1,1 @@
-"""App events and the campaigns behind their users: daily reports, each also available over any range of days."""
+"""App events and the campaigns behind their users: nine daily reports, each also a function over any range of days."""

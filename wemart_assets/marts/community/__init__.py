@@ -1,1 +1,1 @@
-"""Communities: who belongs where, every day, and what follows from it."""
+"""Communities: their members day by day, joins and leaves, engagement, popular posts and direct messages."""

@@ -1,1 +1,1 @@
-"""Members across all services: visits, orders, lives, and who is engaged with which artist."""
+"""Members across all services: visits, orders, live broadcasts, and who is engaged with which artist."""
