@@ -473,7 +473,7 @@ def test_statements_of_standard_input_are_run(lake: Path) -> None:
     ("text", "message"),
     [
         (b"select 1;\nselect bad;\nselect 3;", "statement 2 of standard input: Binder Error"),
-        (b"select 1;\n\\e\nselect 3;", "statement 2 of standard input: there is no command"),
+        (b"select 1;\n\\e\nselect 3;", "statement 2 of standard input: \\e works only at the prompt"),
         (b"select 1;\nselect '\xff';", "line 2 of standard input is not UTF-8: byte 9 is 0xff"),
         (b"select 1;\ncopy (select 1) to 'x';", "statement 2 of standard input: COPY is not allowed"),
     ],
