@@ -43,6 +43,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     publish(place, EVENT, "2024-03-01", {"event_name": "login", "identity_adid": "a"})
     publish(place, SESSIONS, "2024-03-01", {"sess_id": "s", "user_sess_id": "u", "comm_id": "1"})
     publish(place, f"{ARTIST}__quarantine", "2024-03-01")
+    result = {"run": "r", "table_name": PLATFORM, "day": "2024-03-01", "check_name": "grain"}
+    publish(place, "audit.results", "2024-03-06", result)
     return folder
 
 
@@ -120,6 +122,9 @@ def test_tables_and_days_can_be_chosen() -> None:
     assert len(query("x.duckdb", LISTED)) == 2
     assert export("x.duckdb", PLATFORM, "--to", "2024-03-01").exit_code == 0
     assert query("x.duckdb", f"select count(*) from {PLATFORM}") == [(2,)]
+    # What audits found about these days was recorded later.
+    assert export("x.duckdb", "audit.results", "--to", "2024-03-01").exit_code == 0
+    assert query("x.duckdb", "select day from audit.results") == [("2024-03-01",)]
 
 
 def test_what_a_chosen_name_is_computed_from_comes_along() -> None:
@@ -143,6 +148,8 @@ def test_a_reader_of_the_old_file_is_not_disturbed() -> None:
         ("landing/x.duckdb", (), "is in the landing folder"),
         ("no/x.duckdb", (), "there is no folder"),
         ("users.csv", (), "is not a DuckDB database"),
+        ("/proc/self/mem", (), "cannot be read"),
+        ("n" * 250, (), "cannot be written"),
         ("x.duckdb", ("we_artists",), "has no table we_artists; did you mean we_artist"),
         ("x.duckdb", ("zzz.\x1b[31m",), "has no table zzz.\\x1b[31m; `wemart tables` lists them"),
         ("x.duckdb", ("--from", "2024-03-02", "--to", "2024-03-01"), "is after"),
@@ -166,12 +173,29 @@ def test_a_file_that_a_program_has_written_to_is_not_replaced() -> None:
     assert export("x.duckdb", PLATFORM).exit_code == 0
 
 
+def test_no_log_of_changes_to_another_file_is_left_beside_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Path("x.duckdb.wal")
+    log.write_bytes(b"changes")
+    assert "x.duckdb.wal has changes to a file that is no longer there" in export("x.duckdb", PLATFORM).stderr
+    assert not Path("x.duckdb").exists()
+    log.unlink()
+    assert export("x.duckdb", PLATFORM).exit_code == 0
+    old = Path("x.duckdb").read_bytes()
+    # Written by another program while the tables are copied.
+    monkeypatch.setattr("wemart_assets.export_command.visible", lambda line, keep="": [line, log.write_bytes(b"x")][0])
+    assert "still has it open" in export("x.duckdb", WEEKLY).stderr
+    assert Path("x.duckdb").read_bytes() == old
+
+
 def test_two_exports_of_one_file_exclude_each_other() -> None:
-    held = "import duckdb, sys; c = duckdb.connect('.x.duckdb.part'); print(flush=True); sys.stdin.read()"
+    held = "import duckdb, sys; c = duckdb.connect('.x.duckdb.0123abcd.part'); print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
         assert "another export to" in export("x.duckdb", PLATFORM).stderr
+        # An export to another file is none of its business.
+        assert export("x", PLATFORM).exit_code == 0
+        Path("x").unlink()
         other.kill()
     # What the killed one left is no obstacle.
     assert export("x.duckdb", PLATFORM).exit_code == 0

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
@@ -134,6 +135,21 @@ def test_a_description_may_be_any_text(tmp_path: Path) -> None:
         assert session.run("describe odd").to_pylist()[0]["description"] == hostile.replace("\0", " ")
 
 
+def test_descriptions_that_are_interrupted_leave_the_session_usable(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with analyst(lake, catalog.TABLES_BY_NAME) as session:
+        with monkeypatch.context() as patch:
+            # Fails within the statements, where Ctrl-C could strike.
+            patch.setattr("wemart_assets.sql.session.literal", lambda _text: "'x'; select error('stopped')")
+            with pytest.raises(duckdb.Error, match="stopped"):
+                session.describe("we_mart", "stats_wv_d_platform")
+        described = session.describe("we_mart", "stats_wv_d_platform")
+        assert described is not None
+        assert all(description for _name, _kind, description in described.columns)
+        session.run("create table mine as select 1 as x")
+
+
 def test_backslash_d_describes_a_table(lake: Path) -> None:
     text = shown(lake, "\\d we_artist__daily")
     assert text.startswith("table we_mart.we_artist__daily\nOne row per artist")
@@ -149,6 +165,11 @@ def test_backslash_d_lists_names(lake: Path) -> None:
     assert [line.split()[0] for line in shown(lake, "\\dt *platform").splitlines()[2:]] == [PLATFORM]
 
 
+def test_the_catalog_may_be_named_in_any_case(lake: Path) -> None:
+    for name in ("wev_prod.we_mart.we_artist", 'WEV_PROD."we_mart".We_Artist', "wev_prod.we_artist"):
+        assert shown(lake, f"\\d {name};").startswith("newest rows of the table we_mart.we_artist\n")
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -159,6 +180,9 @@ def test_backslash_d_lists_names(lake: Path) -> None:
         ("\\d nothing*", "no name matches"),
         ("\\o /no/such/folder/x.csv", "there is no folder"),
         ("\\o {lake}/x.csv", "is in the lake folder"),
+        ("\\o ~nobody.of.this.name/x.csv", "cannot be written: Could not determine home directory"),
+        ("\\o a\0b.csv", "cannot be written: embedded null byte"),
+        ("\\e", "only at the prompt"),
         ("drop table x", "read-only"),
         ("select '\udcff'", "not UTF-8"),
     ],
@@ -255,6 +279,36 @@ def test_odd_keys_do_not_end_the_prompt(lake: Path, tmp_path: Path, capfd: pytes
         messages = on.typed(keys, tmp_path / "history")
     assert "not UTF-8" in messages
     assert [line.strip() for line in capfd.readouterr().out.splitlines() if line.strip() in ("8", "9")] == [*"8899"]
+
+
+def test_a_statement_can_be_edited(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "sed -i s/1/7/")
+    with screen(lake) as on:
+        on.typed("select 1 as x;\r\\e\r\r\\e;\r\r\x04", tmp_path / "history")
+    numbers = [line.strip() for line in capfd.readouterr().out.splitlines()]
+    assert [number for number in numbers if number.isdecimal()] == ["1", "7", "7"]
+
+
+@pytest.mark.parametrize(
+    ("editor", "before", "message"),
+    [
+        ("sed -i 's/1/\\xff/'", "select 1;", "the text is not UTF-8"),
+        ("true", "select '\udcff';", "the text is not UTF-8"),
+        ("false", "select 1;", "Editing failed"),
+    ],
+)
+def test_an_editor_that_fails_does_not_end_the_prompt(
+    editor: str, before: str, message: str, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", editor)
+    with screen(lake) as on:
+        messages = on.typed(f"{before}\r\\e\r\\timing\r\x04", tmp_path / "history")
+    assert message in messages
+    assert messages.endswith("Timing is on.")
 
 
 def test_tab_completes(lake: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -419,7 +473,7 @@ def test_statements_of_standard_input_are_run(lake: Path) -> None:
     ("text", "message"),
     [
         (b"select 1;\nselect bad;\nselect 3;", "statement 2 of standard input: Binder Error"),
-        (b"select 1;\n\\e\nselect 3;", "statement 2 of standard input: there is no command"),
+        (b"select 1;\n\\e\nselect 3;", "statement 2 of standard input: \\e works only at the prompt"),
         (b"select 1;\nselect '\xff';", "line 2 of standard input is not UTF-8: byte 9 is 0xff"),
         (b"select 1;\ncopy (select 1) to 'x';", "statement 2 of standard input: COPY is not allowed"),
     ],

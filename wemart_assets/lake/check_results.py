@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
-from dagster._core.events import DagsterEvent, DagsterEventType
-from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 
 from wemart_assets.lake.audit import Finding, checks_of
 from wemart_assets.lake.table import Severity, Table
@@ -91,6 +88,11 @@ def show_as_skipped(context: dg.AssetExecutionContext, table: Table, is_audited:
 
 
 def _plan_outside_of_runs(context: dg.AssetExecutionContext, table: Table, is_audited: bool) -> None:
+    # Imported here, because another release of Dagster may not have them.
+    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+    from dagster._core.events import DagsterEvent, DagsterEventType
+    from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
+
     layer = context.job_def.asset_layer
     own = dg.AssetKey(table.key)
     blocked, waiting = {own}, [own]

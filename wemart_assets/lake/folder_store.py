@@ -173,8 +173,8 @@ class FolderStore:
                 raise self._failed(table, before, error) from error
             raise
         if log.version() % COMPACTED_EVERY == 0:
-            # Another writer may be doing the same, and its files are as good.
-            with suppress(CommitFailedError):
+            # The rows are there. Another writer may be doing the same, and its files are as good.
+            with suppress(DeltaError, OSError):
                 log.optimize.compact()
 
     def mark(self, table: Table, days: Sequence[str], version: int) -> None:

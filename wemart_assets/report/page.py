@@ -157,6 +157,9 @@ class Queries:
             if missing := MISSING_TABLE.search(str(error)):
                 return f"The table {missing[1]} has not been published yet."
             raise
+        except duckdb.BinderException as error:
+            # A table of another version of the package may lack a column.
+            return f"This cannot be shown: {str(error).splitlines()[0]}"
         except (QueryRefused, StoreUnavailable):
             # A bug of the report, or a lake of which nothing can be read.
             raise
@@ -290,8 +293,10 @@ def _tiles(lake: Queries, rows_of: Mapping[str, list[Row]], span: Span) -> list[
 
 
 def _change(now: float, then: float | None) -> str:
-    if not then:
+    if then is None:
         return "no value a week before"
+    if then == 0:
+        return "0 a week before"
     change = now / then - 1
     sign = "▲" if change > 0.0005 else "▼" if change < -0.0005 else "="
     return f"{sign} {abs(change):.1%} against a week before ({_short(then)})"

@@ -44,7 +44,11 @@ def _platforms(rows: Sequence[Row], span: Span) -> alt.TopLevelMixin:
 
 
 def _countries(rows: Sequence[Row], span: Span) -> alt.TopLevelMixin:
-    values = {row["country"] or charts.UNKNOWN: row["visitors_per_day"] for row in rows[:BARS]}
+    values: dict[str, float] = {}
+    for row in rows[:BARS]:
+        # NULL and an empty text are one bar.
+        name = row["country"] or charts.UNKNOWN
+        values[name] = values.get(name, 0) + row["visitors_per_day"]
     if others := rows[BARS:]:
         name = "1 other" if len(others) == 1 else f"{len(others)} others"
         values[name] = sum(row["visitors_per_day"] for row in others)
@@ -189,7 +193,7 @@ order by week, weeks_later""",
         "funnel",
         "Activation funnel",
         "Of the users with a first visit, the share with each key event, within so many days of it: each by "
-        "itself, and in order. Only first visits whose days are all over.",
+        "itself, and in order. Only first visits whose window has ended.",
         """\
 select step, event_name, within_days, sum(first_visits)::bigint as first_visits,
        sum(users)::bigint as users, sum(users_in_order)::bigint as users_in_order
@@ -200,7 +204,7 @@ where part_date between '{first}' and '{last}' and first_visit_date <= date '{la
 group by all
 order by step, event_name, within_days""",
         _funnel,
-        "There are no first visits on these days, or none whose days to reach the key events are all over.",
+        "There are no first visits on these days, or none whose window for the key events has ended.",
     ),
     Section(
         "attribution",

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import fcntl
+import glob
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
+from wemart_assets.lake.audit_results import RESULTS
 from wemart_assets.lake.days import period_start
 from wemart_assets.lake.duckdb_sql import DUCKDB_MACROS, literal, quoted
 from wemart_assets.lake.errors import MachineFault, WemartError
@@ -63,18 +66,34 @@ def check_target(target: Path, places: Mapping[str, Location]) -> None:
     """Checks that an export may replace the file; `places` are the mart's own folders, by name.
 
     Raises:
-        WemartError: the file is in one of the places, is no DuckDB file, or another program is writing to it.
+        WemartError: the file is in one of the places, cannot be read or is no DuckDB file, or another program has
+            written to it.
     """
     check_output(target, places)
     target = target.resolve()
-    if target.exists():
-        if not target.is_file() or not _is_duckdb(target):
+    try:
+        if target.exists() and (not target.is_file() or not _is_duckdb(target)):
             raise WemartError(f"{target} exists and is not a DuckDB database; name another file, or remove it first")
-        if (log := target.with_name(f"{target.name}.wal")).exists():
-            raise WemartError(
-                f"another program has written to {target} and still has it open, or died ({log} exists). Close it, or"
-                " open the file once, then export again; better, let programs open it read-only."
-            )
+    except OSError as error:
+        raise WemartError(f"{target} cannot be read: {error.strerror or error}; name another file") from error
+    _check_unwritten(target)
+
+
+def _check_unwritten(target: Path) -> None:
+    """Checks that there is no log of another program's changes, which DuckDB would replay on the new file.
+
+    Raises:
+        WemartError: there is one.
+    """
+    log = target.with_name(f"{target.name}.wal")
+    if not log.exists():
+        return
+    if not target.exists():
+        raise WemartError(f"{log} has changes to a file that is no longer there; remove it, then export again")
+    raise WemartError(
+        f"another program has written to {target} and still has it open, or died ({log} exists). Close it, or open the "
+        "file once, then export again; better, let programs open it read-only."
+    )
 
 
 def select(entries: Sequence[Entry], names: Sequence[str], declared: Declared) -> list[Entry]:
@@ -163,7 +182,8 @@ def export(
 def _condition(declared: Declared, described: Described, days: tuple[str | None, str | None]) -> str:
     """Returns the condition for the partitions of the days."""
     table = declared.tables.get(described.entry.full_name.removesuffix(DAILY))
-    if table is None or table.only_partition is not None:
+    # What audits found is stored by the day of the run, not by business day.
+    if table is None or table.only_partition is not None or table is RESULTS:
         return "true"
     first, last = (None if day is None else literal(period_start(day, table.period)) for day in days)
     limits = [f"{quoted(table.day_column)} {sign} {day}" for sign, day in ((">=", first), ("<=", last)) if day]
@@ -229,29 +249,48 @@ def _replaced(target: Path) -> Iterator[Path]:
     """Yields a file beside the target, which takes its place if nothing fails.
 
     Raises:
-        WemartError: another export is writing it.
+        WemartError: another export is writing it, or another program has written to the target.
     """
     target = target.resolve()
-    part = target.with_name(f".{target.name}.part")
-    try:
-        # Left by an export that was killed. DuckDB locks a file that is in use, which a killed process does not.
-        with part.open("r+b") as left:
-            fcntl.lockf(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        pass
-    except BlockingIOError as error:
-        raise WemartError(f"another export to {target} is running; wait for it, or stop it") from error
-    _remove(part)
+    # A name of its own: no other export ever moves this file, or writes to it.
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    for other in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.part"):
+        _remove_left(other, target)
     try:
         yield part
-        part.replace(target)
+        # A program may have written to the old file during the export.
+        _check_unwritten(target)
+        try:
+            part.replace(target)
+        except OSError as error:
+            raise WemartError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
         _remove(part)
 
 
+def _remove_left(part: Path, target: Path) -> None:
+    """Removes what an export that was killed has left.
+
+    Raises:
+        WemartError: that export is running.
+    """
+    try:
+        # DuckDB locks a file that is in use, which a killed process does not.
+        with part.open("r+b") as left:
+            fcntl.lockf(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise WemartError(f"another export to {target} is running; wait for it, or stop it") from error
+    except OSError:
+        # Removed in the meantime, or another user's.
+        return
+    _remove(part)
+
+
 def _remove(part: Path) -> None:
+    """Removes the file as far as possible; what remains is in no one's way."""
     for suffix in ("", ".wal"):
-        part.with_name(part.name + suffix).unlink(missing_ok=True)
+        with suppress(OSError):
+            part.with_name(part.name + suffix).unlink()
     shutil.rmtree(_spill(part), ignore_errors=True)
 
 

@@ -69,7 +69,7 @@ def run_prompt(shell: Shell, collect: Callable[[], Names], history: Path, welcom
             except EOFError:
                 return
             default = ""
-            if text.strip() == "\\e":
+            if text.strip().removesuffix(";").rstrip() == "\\e":
                 default = _edited(last, shell.warn)
             elif text.strip():
                 last = last if text.lstrip().startswith("\\") else text
@@ -173,9 +173,14 @@ class _Completer(Completer):
 
 
 def _edited(text: str, warn: Callable[[str], None]) -> str:
-    """Returns the text as saved in the user's editor; empty if it was not saved."""
+    """Returns the text as saved in the user's editor; empty if it was not saved, or cannot be used."""
     try:
         return (click.edit(text, extension=".sql") or "").rstrip()
     except click.ClickException as error:
         warn(f"Error: {error.message}")
-        return ""
+    except UnicodeError:
+        warn("Error: the text is not UTF-8")
+    except KeyboardInterrupt:
+        # Ctrl-C reaches the editor and this process.
+        warn("\nCancelled.")
+    return ""

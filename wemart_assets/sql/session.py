@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -382,14 +382,17 @@ class Analyst:
     def _describe_columns(self) -> None:
         """Makes the descriptions of the defined tables' columns DuckDB's comments."""
         for place in self._undescribed:
-            self._connection.execute(
-                "begin;"
-                + "".join(
-                    f"comment on column {self._shown(place)}.{quoted(column)} is {literal(description)};"
-                    for column, description in self._descriptions[place].items()
-                )
-                + "commit"
+            comments = "".join(
+                f"comment on column {self._shown(place)}.{quoted(column)} is {literal(description)};"
+                for column, description in self._descriptions[place].items()
             )
+            try:
+                self._connection.execute(f"begin;{comments}commit")
+            except BaseException:
+                # Ctrl-C may leave the transaction open, in which nothing more could be defined.
+                with suppress(duckdb.TransactionException):
+                    self._connection.execute("rollback")
+                raise
         self._undescribed = set()
 
     def _description(self, described: Named) -> str | None:

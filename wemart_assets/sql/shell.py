@@ -18,7 +18,7 @@ from wemart_assets.lake.errors import WemartError
 from wemart_assets.lake.location import Location
 from wemart_assets.sql import output
 from wemart_assets.sql.destination import check_output, sink
-from wemart_assets.sql.session import Analyst, Described, Entry, Rows
+from wemart_assets.sql.session import CATALOG, Analyst, Described, Entry, Rows
 from wemart_assets.sql.statements import is_complete, split
 from wemart_assets.text import aligned, columns_of, fitted, visible
 
@@ -138,6 +138,8 @@ class Shell:
                 self.echo(f"Timing is {'on' if self.is_timed else 'off'}.")
             case "\\o":
                 self._output(argument)
+            case "\\e":
+                raise CommandError("\\e works only at the prompt, without an argument")
             case "\\df":
                 self.session.refresh()
                 self._list(self.session.functions(), "(first, last)")
@@ -157,8 +159,12 @@ class Shell:
             self.next_output = None
             self.echo("Results are shown here.")
             return
-        output_file = Path(argument).expanduser()
-        check_output(output_file, self.places)
+        try:
+            output_file = Path(argument).expanduser()
+            check_output(output_file, self.places)
+        except (RuntimeError, ValueError) as error:
+            # `~` with an unknown user, or a NUL character.
+            raise CommandError(f"{argument} cannot be written: {error}") from error
         self.next_output = output_file
         self.echo(f"The next result is written to {visible(argument)}.")
 
@@ -173,7 +179,7 @@ class Shell:
 
     def _describe(self, argument: str) -> None:
         parts = [quoted.replace('""', '"') or plain for quoted, plain in IDENTIFIER.findall(argument)]
-        if parts[:1] == ["wev_prod"] and len(parts) == 3:
+        if len(parts) == 3 and parts[0].lower() == CATALOG:
             parts = parts[1:]
         database = parts[0] if parts[1:] else ""
         described = self.session.describe(database, parts[-1]) if len(parts) in (1, 2) else None
@@ -188,7 +194,7 @@ class Shell:
 
     def _description(self, described: Described) -> str:
         lines = [("column", "type", "description")]
-        lines += [(visible(name), kind, visible(text or "")) for name, kind, text in described.columns]
+        lines += [(visible(name), visible(kind), visible(text or "")) for name, kind, text in described.columns]
         head = f"{described.entry.kind.value} {visible(described.entry.full_name)}"
         facts = [described.entry.description or ""]
         if described.grain:

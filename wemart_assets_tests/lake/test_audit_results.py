@@ -12,6 +12,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from deltalake.table import TableOptimizer
 
 from wemart_assets.lake.audit_results import RESULTS
 from wemart_assets.lake.publication import Publication, RejectedByAudit, publish
@@ -165,6 +166,19 @@ def test_many_runs_leave_few_files(given: Given, tmp_path: Path) -> None:
     log = DeltaTable(tmp_path / "lake" / "audit" / "results")
     assert len(log.file_uris()) < 50
     assert [row["run"] for row in results(lake)] == [f"r{n:03}" for n in range(120)]
+
+
+def test_results_are_recorded_even_if_their_files_cannot_be_merged(
+    given: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_self: TableOptimizer) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("wemart_assets.lake.folder_store.COMPACTED_EVERY", 1)
+    monkeypatch.setattr(TableOptimizer, "compact", fails)
+    lake = duckdb_lake(tmp_path / "lake")
+    assert run(lake, given, "r1", [D1], orders(D1, 1)).not_recorded is None
+    assert {row["run"] for row in results(lake)} == {"r1"}
 
 
 def test_a_damaged_table_of_results_stops_nothing_and_is_told(

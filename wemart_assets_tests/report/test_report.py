@@ -361,6 +361,12 @@ def test_artists_of_one_name_have_a_bar_each() -> None:
     assert [row["full"] for row in data_of("artists", rows)] == ["name (0)", "name (1)", "name (2)"]
 
 
+def test_countries_without_a_name_are_one_bar() -> None:
+    rows = [{"country": country, "visitors_per_day": n} for country, n in (("KR", 5.0), (None, 3.0), ("", 2.0))]
+    drawn = {row["full"]: row["value"] for row in data_of("countries", rows)}
+    assert drawn == {"KR": 5.0, "unknown": 5.0}
+
+
 def test_long_names_are_shortened_to_different_labels() -> None:
     long = "n" * 60
     labels = charts.short_labels([f"{long}a", f"{long}b", "short", "", "\x00"])
@@ -524,6 +530,23 @@ def test_a_damaged_table_costs_its_own_section_only(tmp_path: Path) -> None:
     assert "platforms" not in made.problems
     assert made.problems["memberships"].startswith("This cannot be shown: ")
     assert "we_mart.stats_wv_d_comm_join" in made.problems["memberships"]
+
+
+def test_a_table_that_lacks_a_column_costs_its_own_section_only(tmp_path: Path) -> None:
+    write_table(tmp_path, "we_mart.stats_wv_d_platform", platform_rows(LAST, APP=4))
+    write_table(tmp_path, "we_mart.stats_wv_d_comm_join", [{"part_date": LAST, "comm_id": 1, "joins": 1, "members": 3}])
+    made = make_report(settings_of(tmp_path), LAST, 28, NOW)
+    assert "platforms" not in made.problems
+    assert made.problems["memberships"].startswith("This cannot be shown: ")
+    assert "leaves" in made.problems["memberships"]
+
+
+def test_a_week_before_may_have_nothing(tmp_path: Path) -> None:
+    later = shift(LAST, 7)
+    hours = [{"part_date": day, "engaged_sec": n, "we_art_id": 1} for day, n in ((LAST, 0), (later, 7200))]
+    write_table(tmp_path, "we_mart.stats_wv_d_art_comm_time", hours)
+    texts = Page.of(make_report(settings_of(tmp_path), later, 28, NOW).html).texts
+    assert "0 a week before" in texts
 
 
 def test_a_query_that_needs_too_much_memory_is_a_sentence(tmp_path: Path) -> None:
