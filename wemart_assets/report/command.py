@@ -43,14 +43,12 @@ def report(context: click.Context, day: dt.datetime | None, days: int, output: P
     from wemart_assets.lake.location import Location
     from wemart_assets.report.page import make_report
     from wemart_assets.settings import load_settings
+    from wemart_assets.sql.destination import check_output
 
-    now = (context.obj or utc_now)()
-    made = make_report(load_settings(), None if day is None else day.date().isoformat(), days, now)
+    now, settings = (context.obj or utc_now)(), load_settings()
+    made = make_report(settings, None if day is None else day.date().isoformat(), days, now)
     target = (output or Path(f"report-{made.span.last}.html")).absolute()
-    if not target.parent.is_dir():
-        raise click.ClickException(
-            f"{target} cannot be written: there is no folder {target.parent}; create it, or name another with --output"
-        )
+    check_output(target, {"lake": settings.lake_location, "landing": settings.landing_location})
     try:
         Location.of(target.parent).write(target.name, made.html.encode())
     except OSError as error:

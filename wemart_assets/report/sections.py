@@ -21,8 +21,8 @@ BARS = 10
 class Section:
     """A chart of the report with its numbers.
 
-    `sql` may name the days of the report as `{first}` and `{last}`, and the lake's first as `{lake_first}`; its
-    columns are those of the table of numbers. `empty` is the sentence where it has no rows.
+    `sql` may name the days of the report as `{first}` and `{last}`; its columns are those of the table of numbers.
+    `empty` is the sentence where it has no rows.
     """
 
     id: str
@@ -120,12 +120,12 @@ order by day""",
 MEMBERSHIPS = Section(
     "memberships",
     "Joins and leaves",
-    "Per business day, over all communities. The first day of the lake, on which every member counts as a join, is "
-    "left out.",
+    "Per business day, over all communities. The first published day, on which every member counts as a join, is left "
+    "out.",
     """\
 select part_date as day, sum(joins)::bigint as joins, sum(leaves)::bigint as leaves, sum(members)::bigint as members
 from we_mart.stats_wv_d_comm_join
-where part_date between '{first}' and '{last}' and part_date > '{lake_first}'
+where part_date between '{first}' and '{last}' and part_date > (select min(part_date) from we_mart.stats_wv_d_comm_join)
 group by day
 order by day""",
     _memberships,

@@ -30,4 +30,4 @@ class Span:
 
     def in_query(self, sql: str) -> str:
         """Returns the query with the span's days in it."""
-        return sql.format(first=self.first, last=self.last, lake_first=self.lake_first)
+        return sql.format(first=self.first, last=self.last)

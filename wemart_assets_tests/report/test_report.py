@@ -154,6 +154,14 @@ def test_joins_and_leaves_begin_on_the_second_day(world: Path, session: Analyst)
     assert [row["value"] for row in data_of("memberships", found) if row["day"] == FIRST] == [None, None]
 
 
+def test_the_first_published_day_is_left_out_also_if_the_lake_begins_earlier(tmp_path: Path) -> None:
+    counts = {"comm_id": 1, "leaves": 0, "members": 8}
+    days = [{"part_date": day, "joins": joins, **counts} for day, joins in (("2024-01-04", 7), (LAST, 1))]
+    write_table(tmp_path, "we_mart.stats_wv_d_comm_join", days)
+    with analyst(tmp_path, catalog.TABLES_BY_NAME, catalog.VIEWS_BY_NAME) as session:
+        assert [(row["day"], row["joins"]) for row in rows_of(session, "memberships")] == [(LAST, 1)]
+
+
 def test_app_retention_is_that_of_the_cohorts(world: Path, session: Analyst) -> None:
     expected = plain_query(
         world,
@@ -609,6 +617,8 @@ def test_wrong_arguments_say_what_to_do(tmp_path: Path) -> None:
     assert (before.exit_code, "begins on 2024-01-01" in before.output) == (1, True)
     nowhere = command(tmp_path, "--output", str(tmp_path / "no" / "page.html"))
     assert (nowhere.exit_code, "there is no folder" in nowhere.output) == (1, True)
+    in_the_lake = command(tmp_path, "--output", str(tmp_path / "page.html"))
+    assert (in_the_lake.exit_code, "is in the lake folder" in in_the_lake.output) == (1, True)
     assert command(tmp_path, "--days", "0").exit_code == 2
     assert command(tmp_path, "--day", "yesterday").exit_code == 2
 
