@@ -236,7 +236,7 @@ def demo(context: click.Context, days: int, lines: int, first_day: dt.datetime |
     for period, run in _whole_periods(first, last):
         click.echo(f"\nRunning every table by {period} over {_span(run)}:")
         with progress(sum(table.period is period for table in catalog.tables().values())) as done:
-            materialize(f'tag:"period"="{period}"', run, log, done)
+            materialize(f'tag:"period"="{period}"', run, (), log, done)
     seconds = time.monotonic() - graph_started
     click.echo(f"  the graph took {seconds:.0f} s, including about 10 s per run in which Dagster starts\n")
     context.invoke(tables)
@@ -479,7 +479,8 @@ def _run_all(requests: Sequence[Request], log: Path, dry_run: bool) -> None:
             continue
         try:
             with progress(len(request.tables)) as done:
-                materialize(selection(request.tables), request.days if request.period else [], log, done)
+                days = request.days if request.period else []
+                materialize(selection(request.tables), days, request.tables, log, done)
         except RunFailed as error:
             remaining = len(requests) - number
             not_started = f"; {remaining} more runs were not started" if remaining else ""

@@ -27,10 +27,12 @@ def selection(tables: Iterable[str]) -> str:
     return ",".join(f'key:"{name.replace(".", "/")}"' for name in sorted(tables))
 
 
-def materialize(select: str, days: Sequence[str], log: Path, show: Callable[[str], None]) -> None:
+def materialize(
+    select: str, days: Sequence[str], tables: Iterable[str], log: Path, show: Callable[[str], None]
+) -> None:
     """Runs `dagster asset materialize` once over consecutive days; `days` is empty for tables without days.
 
-    The full output is appended to `log`.
+    Tables are shown as they finish, those of `tables` in any case. The full output is appended to `log`.
 
     Raises:
         RunFailed: a table could not be published.
@@ -41,6 +43,7 @@ def materialize(select: str, days: Sequence[str], log: Path, show: Callable[[str
         command += ["--partition", first] if first == last else ["--partition-range", f"{first}...{last}"]
     log.parent.mkdir(parents=True, exist_ok=True)
     reasons: dict[str, None] = {}
+    waiting = set(tables)
     with (
         log.open("a") as output,
         subprocess.Popen(
@@ -53,7 +56,8 @@ def materialize(select: str, days: Sequence[str], log: Path, show: Callable[[str
                 output.write(line)
                 if done := STEP_DONE.search(line):
                     seconds = float(done[2]) / (1000 if done[3] == "ms" else 1)
-                    show(f"  {done[1].replace('__', '.', 1):<48}{seconds:6.1f} s")
+                    waiting.discard(name := done[1].replace("__", ".", 1))
+                    show(f"  {name:<48}{seconds:6.1f} s")
                 elif failed := STEP_FAILED.search(line):
                     show(f"  {failed[1].replace('__', '.', 1):<48}failed")
                 elif failure := FAILURE.search(line):
@@ -62,7 +66,11 @@ def materialize(select: str, days: Sequence[str], log: Path, show: Callable[[str
             # The terminal has interrupted Dagster as well, which notes in its history that the run was stopped.
             output.write(process.communicate()[0] or "")
             raise
-    if process.returncode != 0:
+    if process.returncode == 0:
+        # Dagster may stop copying a step's output to ours before it has copied the last line.
+        for name in sorted(waiting):
+            show(f"  {name:<48}  done")
+    else:
         raise RunFailed("\n".join([*reasons, f"the run failed; Dagster's full output is in {log}"]))
 
 

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from wemart_assets import dagster_runs
 from wemart_assets.cli import demo_first_day, main
 from wemart_assets.lake.days import days_between
 from wemart_assets.settings import load_settings
@@ -378,3 +379,15 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path: Path) -> 
     assert process.returncode == 0
     assert b"[b]one\r\n" in seen
     assert b"2/2" in seen
+
+
+def test_a_finished_table_is_shown_although_dagster_lost_its_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dagster = tmp_path / "dagster"
+    dagster.write_text('#!/bin/sh\necho "x - a__b - STEP_SUCCESS - Finished execution of step \\"a__b\\" in 1.5s."\n')
+    dagster.chmod(0o755)
+    monkeypatch.setattr(dagster_runs, "dagster", lambda: str(dagster))
+    shown: list[str] = []
+    dagster_runs.materialize("*", [], ["a.b", "c.d"], tmp_path / "log", shown.append)
+    assert [line.split() for line in shown] == [["a.b", "1.5", "s"], ["c.d", "done"]]

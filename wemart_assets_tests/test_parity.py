@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
-from wemart_assets.catalog import contracts, marts, tables
+from wemart_assets.catalog import contracts, marts, records, tables
 from wemart_assets.definitions import build_defs
 from wemart_assets.lake.days import Period, days_between
 from wemart_assets.lake.folder_store import FolderStore
@@ -146,7 +146,9 @@ def content(lake: Path, name: str) -> pa.Table:
 
 
 def stored(lake: Path) -> list[str]:
-    return sorted(".".join(log.parent.relative_to(lake).parts) for log in lake.glob("*/*/_delta_log"))
+    """The lake's tables of data; what runs record differs from run to run."""
+    found = {".".join(log.parent.relative_to(lake).parts) for log in lake.glob("*/*/_delta_log")}
+    return sorted(found - set(records()))
 
 
 def test_every_table_is_in_every_lake(lakes: dict[str, Path]) -> None:
