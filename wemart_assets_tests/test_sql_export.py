@@ -193,7 +193,7 @@ def test_two_exports_of_one_file_exclude_each_other() -> None:
         assert other.stdout is not None
         other.stdout.readline()
         assert "another export to" in export("x.duckdb", PLATFORM).stderr
-        # An export to another file is none of its business.
+        # An export to another file is not affected.
         assert export("x", PLATFORM).exit_code == 0
         Path("x").unlink()
         other.kill()

@@ -102,7 +102,7 @@ def select(entries: Sequence[Entry], names: Sequence[str], declared: Declared) -
     A name is `database.table`, `database/table` or `table`.
 
     Raises:
-        WemartError: there is none of that name.
+        WemartError: nothing has that name.
     """
     if not names:
         return [*entries]

@@ -396,7 +396,7 @@ class Analyst:
         self._undescribed = set()
 
     def _description(self, described: Named) -> str | None:
-        """Returns the query for what DESCRIBE shows, with descriptions; None if the name is none of the catalog's."""
+        """Returns the query for what DESCRIBE shows, with descriptions; None if the catalog has no such name."""
         place = next((place for place in self._places(described) if place in self._defined), None)
         if place is None:
             return None
@@ -448,7 +448,7 @@ class Analyst:
         return sorted(found, key=lambda entry: (entry.database, entry.name))
 
     def describe(self, database: str, name: str) -> Described | None:
-        """Returns what is known of a table or view; None if there is none of that name.
+        """Returns what is known of a table or view; None if nothing has that name.
 
         Raises:
             UnreadableTable: the table is damaged, or one that the view reads is.
